@@ -1,0 +1,20 @@
+//! Prints events: `cargo run --release --example synth_dump -- [EVENTS] [SEED]`.
+
+use std::io::{BufWriter, Write};
+
+use orrery_synth::{Generator, Options};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let events = arguments.next().map_or(Ok(1000), |text| text.parse())?;
+    let seed = arguments.next().map_or(Ok(1), |text| text.parse())?;
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    let mut generator = Generator::new(Options::finite(seed, events))?;
+    let mut line = Vec::new();
+    while generator.next_into(&mut line).is_some() {
+        line.push(b'\n');
+        out.write_all(&line)?;
+    }
+    out.flush()?;
+    Ok(())
+}
