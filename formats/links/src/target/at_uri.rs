@@ -47,6 +47,13 @@ pub(crate) fn normalise(s: &str) -> Option<Cow<'_, str>> {
     out.push_str(SCHEME);
     if authority.starts_with("did:") {
         out.push_str(authority);
+    } else if authority
+        .as_bytes()
+        .first_chunk::<4>()
+        .is_some_and(|start| start.eq_ignore_ascii_case(b"did:"))
+    {
+        // It begins with `did:` from now on, so the next time its escapes will be those of a DID.
+        percent::push_lower_case(&mut out, authority);
     } else {
         out.extend(authority.chars().map(|c| c.to_ascii_lowercase()));
     }

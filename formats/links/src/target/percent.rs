@@ -42,6 +42,20 @@ pub(crate) fn normalise(s: &str) -> Option<Cow<'_, str>> {
     })
 }
 
+/// Appends a part whose escapes are in normal form, its letters in lower case, its escapes as they are.
+pub(crate) fn push_lower_case(out: &mut String, part: &str) {
+    let mut escape_digits = 0;
+    for c in part.chars() {
+        if escape_digits > 0 {
+            escape_digits -= 1;
+            out.push(c);
+        } else {
+            escape_digits = if c == '%' { 2 } else { 0 };
+            out.push(c.to_ascii_lowercase());
+        }
+    }
+}
+
 /// Whether the escape that begins at `at` is whole.
 pub(crate) fn is_escape(s: &[u8], at: usize) -> bool {
     matches!(s.get(at..).and_then(|rest| rest.first_chunk()), Some([b'%', high, low])

@@ -38,7 +38,7 @@ pub(crate) fn normalise(s: &str, scheme_len: usize) -> Option<Cow<'_, str>> {
     if let Some(authority) = &parts.authority {
         out.push_str("//");
         out.push_str(&percent::normalise(authority.userinfo)?);
-        push_host(&mut out, authority.host)?;
+        percent::push_lower_case(&mut out, &percent::normalise(authority.host)?);
         if authority.port != ":" {
             out.push_str(authority.port);
         }
@@ -61,22 +61,6 @@ pub(crate) fn normalise(s: &str, scheme_len: usize) -> Option<Cow<'_, str>> {
     } else {
         Cow::Owned(out)
     })
-}
-
-/// Appends the host in lower case, its escapes in normal form.
-fn push_host(out: &mut String, host: &str) -> Option<()> {
-    let decoded = percent::normalise(host)?;
-    let mut escape_digits = 0;
-    for c in decoded.chars() {
-        if escape_digits > 0 {
-            escape_digits -= 1;
-            out.push(c);
-        } else {
-            escape_digits = if c == '%' { 2 } else { 0 };
-            out.push(c.to_ascii_lowercase());
-        }
-    }
-    Some(())
 }
 
 /// Whether the URI is, for sure, in normal form, so that nothing need be copied.
