@@ -50,3 +50,8 @@ pub use extract::{Extraction, Extractor, Limits, Link, Links, Truncation};
 pub use node::{Node, View};
 pub use source::Source;
 pub use target::{TargetKind, normalise_target, parse_target};
+
+/// The code in the README, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

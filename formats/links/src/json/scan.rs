@@ -141,7 +141,7 @@ impl Scanner<'_> {
         'value: loop {
             let opened = self.value(key)?;
             if opened && !self.first_in_container(&mut key)? {
-                self.close()?;
+                self.close();
             } else if opened {
                 continue 'value;
             }
@@ -157,7 +157,7 @@ impl Scanner<'_> {
                     Some(b']') if !is_object => {}
                     _ => return Err(self.error_at(self.at, after_value(is_object))),
                 }
-                self.close()?;
+                self.close();
             }
             break;
         }
@@ -251,7 +251,7 @@ impl Scanner<'_> {
 
     /// Closes the innermost container; the position is at its closing bracket.
     #[inline]
-    fn close(&mut self) -> Result<(), ExtractError> {
+    fn close(&mut self) {
         self.at += 1;
         let end = self.place();
         if let Some(frame) = self.frames.pop() {
@@ -262,7 +262,6 @@ impl Scanner<'_> {
                 self.sort_members(frame.place);
             }
         }
-        Ok(())
     }
 
     /// Reads a member name and the colon after it.
