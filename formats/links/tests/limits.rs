@@ -209,3 +209,87 @@ fn sources_need_a_colon() {
     assert!(Source::from_parts("c:d", ".x").is_err());
     assert!(Source::from_parts("c.d.e", "x").is_err());
 }
+
+#[test]
+fn json_below_the_depth_limit_must_be_right_too() {
+    let mut extractor = Extractor::default();
+    let wrong = [
+        "[}",
+        "{]",
+        "{\"a\":[}}",
+        "{\"a\" 1}",
+        "{\"a\":1,}",
+        "{1:2}",
+        "{\"a\":1 \"b\":2}",
+        "[1,]",
+        "[,1]",
+        "[1 2]",
+        "[01]",
+        "[1.]",
+        "[-]",
+        "[1e]",
+        "[tru]",
+        "[\"\t\"]",
+        "[\"\\x\"]",
+        "[\"\\ud800\"]",
+        "[\"\\u12g4\"]",
+        "[\"",
+        "[",
+        "{",
+    ];
+    let right = [
+        "[]",
+        "{}",
+        "[ ]",
+        "{ \"a\" : [ { } , -0.1E-5 ] , \"b\\n\" : \"\\ud83d\\ude00\" }",
+        "[[],{},null]",
+    ];
+    for depth in [1, 70] {
+        let mut check = |inner: &str| {
+            let record = format!(
+                "{{\"d\":{}{inner}{}}}",
+                "[".repeat(depth),
+                "]".repeat(depth)
+            );
+            extractor.extract_json(record.as_bytes()).map(|_| ())
+        };
+        for inner in wrong {
+            assert!(
+                matches!(check(inner), Err(ExtractError::Json { .. })),
+                "{inner} at depth {depth}"
+            );
+        }
+        for inner in right {
+            assert_eq!(check(inner), Ok(()), "{inner} at depth {depth}");
+        }
+    }
+}
+
+#[test]
+fn surrogates_must_come_in_pairs() {
+    let mut extractor = Extractor::default();
+    for escapes in [
+        "\\ud800",
+        "\\udc00",
+        "\\udc00\\udc00",
+        "\\ud800\\ud800",
+        "\\ud800x",
+        "\\ud800\\n",
+        "\\udfff\\udc00",
+    ] {
+        let record = format!("{{\"a\":\"a:{escapes}\"}}");
+        assert!(
+            extractor.extract_json(record.as_bytes()).is_err(),
+            "{record}"
+        );
+    }
+    let record = r#"{"\ud83d\ude00\u00e9\"\\\/":"a:\u0062"}"#;
+    let extraction = extractor
+        .extract_json(record.as_bytes())
+        .expect("a good record");
+    let found: Vec<_> = extraction
+        .links()
+        .map(|link| (link.path, link.target))
+        .collect();
+    assert_eq!(found, [(".\u{1f600}é\"\\/", "a:b")]);
+}

@@ -95,6 +95,9 @@ fn a_word_a_colon_and_no_space_make_a_uri() {
     unchanged(Uri, &["mailto:A@B.example"]);
     is("a:/../c", Uri, "a:/c");
     unchanged(Uri, &["a:b/../c"]);
+    // A path that begins with two slashes must not turn into an authority.
+    is("a:/..//b", Uri, "a:/.//b");
+    unchanged(Uri, &["a:/.//b"]);
     none(&["2031-01-01T00:00:00Z", "image/png", "com.ex.facet#link"]);
     none(&["bafyreidfayvfuwqa7qlnopdjiqrxzs6blmoeu4rujcjtnci5beludirz2a"]);
 }
@@ -304,4 +307,35 @@ fn array_elements_show_their_type() {
         r#"{"a":[{"$type":"","u":"did:plc:r"}]}"#,
         &[(".a[].u", "did:plc:r")],
     );
+}
+
+#[test]
+fn hosts_of_uris_are_names_or_addresses() {
+    is("http://[FE80::A]:/x", Uri, "http://[fe80::a]/x");
+    is("http://EX%2f%41.example", Uri, "http://ex%2Fa.example");
+    unchanged(
+        Uri,
+        &[
+            "http://[v1.a:b]/",
+            "http://[::1.2.3.4]:80",
+            "http://",
+            "file:///x",
+            "http://@h",
+        ],
+    );
+    none(&[
+        "http://[::g]/",
+        "http://[::1",
+        "http://[::1]x",
+        "http://[v.a]",
+        "http://[v1.]",
+        "http://a:b",
+        "http://a@b@c",
+    ]);
+    none(&[
+        "http://::1/",
+        "http://a:80:80/",
+        "http://[1::2::3]/",
+        "http://u[@h/",
+    ]);
 }
