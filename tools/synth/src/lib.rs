@@ -49,5 +49,5 @@ pub use options::{
     ACCOUNT_PERCENT_DEFAULT, ACTORS_DEFAULT, DELETE_PERCENT_DEFAULT, EVENTS_PER_SECOND_DEFAULT,
     EventClass, Options, START_US_DEFAULT, Tempo,
 };
-//#[cfg(feature = "server")]
-//pub use server::{Config, Faults, Handle, Pace, Source, Stamp, Stats, serve};
+#[cfg(feature = "server")]
+pub use server::{Config, Faults, Handle, Pace, Source, Stamp, Stats, serve};

@@ -1,5 +1,14 @@
 //! Same options, same bytes: on every platform and in every later version.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test may panic; clippy sees no test in helpers of an integration test"
+)]
+
 use orrery_synth::{Generator, Options};
 use xxhash_rust::xxh3::Xxh3;
 

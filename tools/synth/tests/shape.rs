@@ -1,6 +1,15 @@
 //! The stream's shape, checked on its bytes alone: every test reads lines as any
 //! consumer would and knows nothing of how they were made.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test may panic; clippy sees no test in helpers of an integration test"
+)]
+
 use std::collections::{HashMap, HashSet};
 
 use orrery_synth::{EventClass, Generator, Options, Tempo};
