@@ -271,11 +271,7 @@ impl Runner {
             if shared.queue.is_closed() {
                 return None;
             }
-            let (error, outcome) = tokio::select! {
-                biased;
-                () = shared.queue.closed(), if !shared.counters.is_connected() => return None,
-                ended = self.attempt() => ended?,
-            };
+            let (error, outcome) = self.attempt().await?;
             if error.ends_subscription(self.connected_before) {
                 return Some(error);
             }
@@ -323,7 +319,13 @@ impl Runner {
         };
         let (url, says_hello) = endpoint.request_url(&request);
         let asked_us = now_us();
-        let socket = match connect(endpoint, &url, &shared.config, &self.tls).await {
+        let connecting = connect(endpoint, &url, &shared.config, &self.tls);
+        let connected = tokio::select! {
+            biased;
+            () = shared.queue.closed() => return None,
+            connected = connecting => connected,
+        };
+        let socket = match connected {
             Ok(socket) => socket,
             Err(error) => {
                 add(&shared.counters.failed_attempts, 1);

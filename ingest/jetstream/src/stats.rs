@@ -152,10 +152,6 @@ impl Counters {
         self.frames.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn is_connected(&self) -> bool {
-        self.connected.load(Ordering::Relaxed)
-    }
-
     pub(crate) fn undecodable(&self, reason: &Undecodable) {
         match reason {
             Undecodable::Bomb { .. } => add(&self.bombs, 1),
