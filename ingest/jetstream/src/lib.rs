@@ -74,3 +74,8 @@ pub use options::Options;
 pub use position::Position;
 pub use rustls;
 pub use stats::Stats;
+
+/// The code of the README, compiled with the documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

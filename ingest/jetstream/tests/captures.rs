@@ -1,4 +1,11 @@
 //! Real and synthetic captures of the wire, where the shared test data is present.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 mod common;
 

@@ -1,4 +1,11 @@
 //! Connections that work: encodings, filters, silence, back-pressure, closing.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 mod common;
 

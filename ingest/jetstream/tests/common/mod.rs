@@ -1,6 +1,22 @@
 //! A websocket server on loopback that does what a test tells it, well or badly.
-#![allow(dead_code, reason = "each test file compiles this module for itself and uses a part")]
-#![allow(unreachable_pub, reason = "a module of a test has nobody to be private from")]
+#![allow(
+    dead_code,
+    reason = "each test file compiles this module for itself and uses a part"
+)]
+#![allow(
+    unreachable_pub,
+    reason = "a module of a test has nobody to be private from"
+)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+#![allow(
+    clippy::result_large_err,
+    reason = "the websocket crate gives the callback its type"
+)]
 
 use std::collections::HashMap;
 use std::future::Future;
