@@ -215,6 +215,9 @@ fn json_below_the_depth_limit_must_be_right_too() {
     let mut extractor = Extractor::default();
     let wrong = [
         "[}",
+        "[1}",
+        "{\"a\":1]",
+        "[[]}",
         "{]",
         "{\"a\":[}}",
         "{\"a\" 1}",
