@@ -269,3 +269,27 @@ async fn a_stalled_consumer_loses_nothing_when_the_server_gives_up_on_it() {
     assert_eq!(seen, (0..1000).collect::<BTreeSet<_>>());
     assert_eq!(server.connections(), 2);
 }
+
+#[tokio::test]
+async fn no_connection_is_opened_while_the_queue_is_full() {
+    let server = Server::start(|_, tcp| async move {
+        let (mut ws, query) = accept(tcp).await;
+        let start = query.cursor().unwrap();
+        for n in start..start + 10 {
+            send(&mut ws, event(n, Some(n))).await;
+        }
+        let _ = ws.close(None).await;
+    })
+    .await;
+    let mut config = server.config();
+    config.cursor = Some(Cursor::Seq(0));
+    config.queue_frames_max = 10;
+    let mut subscription = subscribe(config);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(server.connections(), 1);
+    let seen: BTreeSet<u64> = collect_until(&mut subscription, 18)
+        .await
+        .into_iter()
+        .collect();
+    assert_eq!(seen, (0..=18).collect::<BTreeSet<_>>());
+}
