@@ -1,1 +1,21 @@
-//! Placeholder.
+//! Every byte that orrery keeps on disk: encoders and decoders of the formats that `formats/SPEC.md`
+//! tabulates. Bytes in, values out: no files, no clocks, no threads.
+#![forbid(unsafe_code)]
+
+pub mod actor_table;
+pub mod bitmap;
+pub mod bits;
+pub mod bytes;
+pub mod chunks;
+pub mod envelope;
+mod error;
+pub mod event;
+pub mod filter;
+pub mod frame;
+pub mod keys;
+pub mod manifest;
+pub mod mask;
+pub mod monotone;
+pub mod segment;
+
+pub use error::{Corruption, Error, Result};
