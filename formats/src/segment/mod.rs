@@ -1,1 +1,32 @@
-//! Under construction.
+//! Segments: the sealed, immutable files that hold the index. This module owns their layout, from
+//! [`SegmentInput`] to bytes and back.
+//!
+//! ```text
+//! build(&SegmentInput) -> Result<Vec<u8>>
+//!
+//! Segment::open(SealedFile) -> Result<Segment>
+//! info() -> &SegmentInfo
+//! rows     seq(row) -> u64, time_us(row) -> u64, actor(row) -> u32, collection(row) -> &str,
+//!          rkey(row) -> RecordKey<'_>, lower_bound_seq(seq) -> u32
+//! keys     may_hold_key(actor, collection, rkey) -> bool,
+//!          find_rows(actor, collection, rkey, &mut dyn FnMut(u32)), actor_rows(actor) -> ActorRows<'_>
+//! links    links(row) -> RowLinks<'_>: Iterator<Item = Result<LinkRef { path, target }>>,
+//!          path(path) -> &str, target(ord) -> TargetRef<'_>
+//! lists    find_target(&TargetKey) -> Option<u32>, find_source(collection, path) -> Option<u32>,
+//!          lists_of(target) -> Lists<'_>: Iterator<Item = Result<ListInfo<'_>>>,
+//!          find_list(target, source) -> Option<List<'_>>, list(id) -> List<'_>,
+//!          list_id(row, path, target) -> u32
+//! List     id(), len(), is_long(), get(i) -> u32, lower_bound(row) -> u32,
+//!          iter_from(i) -> ListIter<'_>, iter_back_from(i) -> ListIter<'_> (yields i-1, i-2, ..)
+//! rest     did(actor) -> Option<DidRef<'_>>, states() -> States<'_>, kills() -> Kills<'_>,
+//!          section_sizes() -> Vec<(&'static str, u64)>, verify()
+//! ```
+//!
+//! Every accessor of `Segment` but `open`, `info` and `section_sizes` returns its value in a `Result`,
+//! reads in place, and allocates nothing.
+
+mod input;
+mod value;
+
+pub use input::{ActorState, ActorsInput, RowInput, SegmentInput, ShapeInput, TargetKey};
+pub use value::{DidRef, RecordKey, TargetRef, Text};

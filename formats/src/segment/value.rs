@@ -1,0 +1,240 @@
+//! Values read out of a segment that are kept packed there: record keys, targets and DIDs, and how they
+//! become text without the heap.
+
+use std::fmt;
+use std::ops::Deref;
+
+use orrery_links::syntax::Tid;
+
+use super::TargetKey;
+
+/// A record key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RecordKey<'s> {
+    /// A TID, as its number.
+    Tid(u64),
+    /// Any other key.
+    Str(&'s str),
+}
+
+impl<'s> RecordKey<'s> {
+    /// Classifies a key: [`RecordKey::Tid`] exactly for the strings that are TIDs.
+    #[must_use]
+    pub fn parse(text: &'s str) -> Self {
+        match tid(text) {
+            Some(tid) => Self::Tid(tid),
+            None => Self::Str(text),
+        }
+    }
+
+    /// The text of the key, on the stack.
+    #[must_use]
+    pub fn text(&self) -> Text<'s> {
+        match *self {
+            Self::Tid(value) => Tid::from_u64(value).map_or(Text(Inner::Borrowed("")), |tid| {
+                Text::from_ascii(&tid.to_digits())
+            }),
+            Self::Str(text) => Text(Inner::Borrowed(text)),
+        }
+    }
+}
+
+impl fmt::Display for RecordKey<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text())
+    }
+}
+
+impl PartialEq<str> for RecordKey<'_> {
+    fn eq(&self, other: &str) -> bool {
+        *self == RecordKey::parse(other)
+    }
+}
+
+/// The number of `text` if it is a TID.
+pub(super) fn tid(text: &str) -> Option<u64> {
+    if text.len() != 13 {
+        return None;
+    }
+    Tid::parse(text).ok().map(Tid::to_u64)
+}
+
+/// A target read from a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TargetRef<'s> {
+    /// A DID, by its id.
+    Did(u32),
+    /// A record.
+    Record {
+        /// The authority.
+        actor: u32,
+        /// The collection.
+        collection: &'s str,
+        /// The record key.
+        rkey: RecordKey<'s>,
+    },
+    /// Any other target.
+    Other(&'s str),
+}
+
+impl<'s> TargetRef<'s> {
+    /// The same target as a key; `text` takes the digits of a TID.
+    ///
+    /// ```
+    /// use orrery_formats::segment::{RecordKey, TargetKey, TargetRef, Text};
+    ///
+    /// let target = TargetRef::Record { actor: 7, collection: "a.b.c", rkey: RecordKey::Str("self") };
+    /// let mut text = Text::default();
+    /// assert_eq!(target.key(&mut text), TargetKey::Record { actor: 7, collection: "a.b.c", rkey: "self" });
+    /// ```
+    #[must_use]
+    pub fn key<'b>(&self, text: &'b mut Text<'s>) -> TargetKey<'b>
+    where
+        's: 'b,
+    {
+        match *self {
+            Self::Did(actor) => TargetKey::Did(actor),
+            Self::Other(other) => TargetKey::Other(other),
+            Self::Record {
+                actor,
+                collection,
+                rkey,
+            } => {
+                *text = rkey.text();
+                TargetKey::Record {
+                    actor,
+                    collection,
+                    rkey: text,
+                }
+            }
+        }
+    }
+}
+
+/// A DID read from a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DidRef<'s> {
+    /// `did:plc:` and 24 base-32 digits, the most significant first.
+    Plc([u8; 15]),
+    /// Any other DID.
+    Str(&'s str),
+}
+
+const PLC: &str = "did:plc:";
+/// RFC 4648 base 32, in lower case.
+const BASE32: [u8; 32] = *b"abcdefghijklmnopqrstuvwxyz234567";
+
+impl<'s> DidRef<'s> {
+    /// The text of the DID, on the stack.
+    #[must_use]
+    pub fn text(&self) -> Text<'s> {
+        match *self {
+            Self::Plc(bytes) => {
+                let mut out = [0u8; 32];
+                let (prefix, digits) = out.split_at_mut(PLC.len());
+                prefix.copy_from_slice(PLC.as_bytes());
+                for (group, digits) in bytes.chunks_exact(5).zip(digits.chunks_exact_mut(8)) {
+                    let mut rest = group.iter().fold(0u64, |acc, &b| acc << 8 | u64::from(b));
+                    for digit in digits.iter_mut().rev() {
+                        *digit = BASE32.get((rest & 31) as usize).copied().unwrap_or(b'a');
+                        rest >>= 5;
+                    }
+                }
+                Text::from_ascii(&out)
+            }
+            Self::Str(text) => Text(Inner::Borrowed(text)),
+        }
+    }
+}
+
+impl fmt::Display for DidRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text())
+    }
+}
+
+/// The 15 bytes of a DID that is `did:plc:` and 24 digits and nothing else: exactly the DIDs that
+/// [`DidRef::Plc`] prints back byte for byte.
+pub(super) fn plc_bytes(did: &str) -> Option<[u8; 15]> {
+    let digits = did.strip_prefix(PLC)?.as_bytes();
+    if digits.len() != 24 {
+        return None;
+    }
+    let mut out = [0u8; 15];
+    for (digits, group) in digits.chunks_exact(8).zip(out.chunks_exact_mut(5)) {
+        let mut value = 0u64;
+        for &digit in digits {
+            let digit = match digit {
+                b'a'..=b'z' => digit - b'a',
+                b'2'..=b'7' => digit - b'2' + 26,
+                _ => return None,
+            };
+            value = value << 5 | u64::from(digit);
+        }
+        for (byte, from) in group.iter_mut().zip(value.to_be_bytes().iter().skip(3)) {
+            *byte = *from;
+        }
+    }
+    Some(out)
+}
+
+/// A short text: borrowed from the segment, or at most 32 ASCII bytes on the stack. Derefs to `str`.
+#[derive(Debug, Clone, Copy)]
+pub struct Text<'s>(Inner<'s>);
+
+#[derive(Debug, Clone, Copy)]
+enum Inner<'s> {
+    Borrowed(&'s str),
+    Ascii([u8; 32], u8),
+}
+
+impl Text<'_> {
+    /// Copies at most 32 bytes of ASCII.
+    fn from_ascii(ascii: &[u8]) -> Self {
+        let mut bytes = [0u8; 32];
+        let mut len = 0u8;
+        for (to, from) in bytes.iter_mut().zip(ascii) {
+            *to = *from;
+            len += 1;
+        }
+        Self(Inner::Ascii(bytes, len))
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match &self.0 {
+            Inner::Borrowed(text) => text,
+            Inner::Ascii(bytes, len) => bytes
+                .get(..usize::from(*len))
+                .and_then(|bytes| std::str::from_utf8(bytes).ok())
+                .unwrap_or_default(),
+        }
+    }
+}
+
+impl Default for Text<'_> {
+    fn default() -> Self {
+        Self(Inner::Borrowed(""))
+    }
+}
+
+impl Deref for Text<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl AsRef<str> for Text<'_> {
+    fn as_ref(&self) -> &str {
+        self
+    }
+}
+
+impl fmt::Display for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self)
+    }
+}
