@@ -1,1 +1,28 @@
-//! Placeholder.
+//! Answers who links to what: counts and lists of backlinks, of the accounts behind them, and of
+//! many-to-many relations, over one immutable [`View`] of an index.
+//!
+//! This crate is pure: it opens no file, starts no thread, reads no clock and never writes. All state it has
+//! is a bounded cache of derived tables, valid or not by the view itself.
+//!
+//! - `view.rs` what is needed of an index; `types.rs` questions and answers; `limits.rs`, `error.rs`
+//! - `cursor.rs` places in lists as opaque strings
+//! - `target.rs` the forms in which a target is tried; `selection.rs` the rows that a filter selects
+//! - `backlinks.rs`, `distinct.rs`, `many_to_many.rs`, `all.rs` the answers
+//! - `cache.rs` the bounded cache; `actor_set.rs` sets of accounts
+
+#![forbid(unsafe_code)]
+
+mod cursor;
+mod error;
+pub mod limits;
+mod queries;
+mod types;
+mod view;
+
+pub use cursor::Cursor;
+pub use error::{CursorError, Error, Result};
+pub use queries::Queries;
+pub use types::{
+    Filter, ManyItem, ManyPage, ManyToMany, OtherCount, Page, Paging, RecordId, SourceTotals, Stats,
+};
+pub use view::{List, Part, View};

@@ -1,0 +1,16 @@
+//! The limits of answers. The published lexicons state the same numbers.
+
+/// The fewest items a page can be asked to hold.
+pub const PAGE_ITEMS_MIN: u32 = 1;
+/// The most items a page can be asked to hold.
+pub const PAGE_ITEMS_MAX: u32 = 1_000;
+/// The items of a page when nothing is asked.
+pub const PAGE_ITEMS_DEFAULT: u32 = 100;
+/// The most distinct subjects one table of many-to-many counts may hold. A table takes about 90 bytes
+/// a subject while it is made, so this bounds one query to some 400 MiB; beyond, the query is refused and
+/// has to be narrowed.
+pub const OTHER_SUBJECTS_MAX: usize = 4_000_000;
+/// The most (subject, DID) pairs held at once while a table of many-to-many counts is made, 8 bytes each.
+pub const OTHER_PAIRS_MAX: usize = 32_000_000;
+/// The bytes of the cache of distinct DIDs and many-to-many tables when nothing is configured.
+pub const CACHE_BYTES_DEFAULT: usize = 64 << 20;

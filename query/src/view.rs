@@ -1,0 +1,190 @@
+//! What queries need of an index: a *view*, immutable while a query runs, made of *parts* that cover
+//! contiguous, ascending ranges of seq, each with rows (record versions in seq order) and posting lists
+//! of rows. The algorithms of this crate are generic over these traits, so that they are compiled
+//! against the engine's snapshot without indirection, and tested against a view made of plain vectors.
+
+use crate::error::Result;
+use crate::types::{RecordId, Stats};
+
+/// An immutable view of an index.
+pub trait View {
+    /// The key of a target that the index can hold links to.
+    type Key;
+    /// A part of the view.
+    type Part<'a>: Part<Key = Self::Key>
+    where
+        Self: 'a;
+
+    /// The parts, oldest first, with ascending, disjoint ranges of seq.
+    fn parts(&self) -> impl DoubleEndedIterator<Item = Self::Part<'_>>;
+
+    /// A number that differs between two views of the same index whenever some row was masked in the
+    /// one and is not in the other later (an account that was hidden came back). Masks that only grew need
+    /// not change it. Any number that changes at least as often is right, and only costs cache hits.
+    fn unmask_epoch(&self) -> u64;
+
+    /// The key of a target by its string; `None` when no link to it can exist.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn target_key(&self, target: &str) -> Result<Option<Self::Key>>;
+
+    /// The id of an account; `None` when the index does not know it.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn actor(&self, did: &str) -> Result<Option<u32>>;
+
+    /// The DID of an account.
+    ///
+    /// # Errors
+    /// When the index cannot be read, or has no such account.
+    fn did(&self, actor: u32) -> Result<String>;
+
+    /// The name of the record of `row`.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn record(&self, part: &Self::Part<'_>, row: u32) -> Result<RecordId>;
+
+    /// The stored string of a target of `part`.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn target_string(
+        &self,
+        part: &Self::Part<'_>,
+        target: <Self::Part<'_> as Part>::TargetId,
+    ) -> Result<String>;
+
+    /// The counts of the front page.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn stats(&self) -> Result<Stats>;
+}
+
+/// One part of a view. All its rows stay, those of dead records and hidden accounts too; these are *masked*.
+pub trait Part: Copy {
+    /// The key of a target.
+    type Key;
+    /// A target within this part. One target has one id in one part.
+    type TargetId: Copy + Eq + std::hash::Hash;
+    /// A posting list.
+    type List: List;
+
+    /// A number that no other part of any view of the index has, other contents included; a part that only
+    /// gets new rows at its end (the memtable) keeps it.
+    fn id(&self) -> u64;
+    /// The last seq of the range that this part covers.
+    fn last_seq(&self) -> u64;
+    /// The number of rows.
+    fn rows(&self) -> u32;
+    /// The earliest and the latest event time of the rows, in microseconds; any wider range is right too.
+    fn time_range_us(&self) -> (u64, u64);
+
+    /// The links to `key` at `path` of the records of `collection`.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn list(&self, key: &Self::Key, collection: &str, path: &str) -> Result<Option<Self::List>>;
+
+    /// Calls `each` with the collection, the path and the list of every source that links to `key`.
+    ///
+    /// # Errors
+    /// When the index cannot be read, or as `each` does.
+    fn lists(
+        &self,
+        key: &Self::Key,
+        each: &mut dyn FnMut(&str, &str, Self::List) -> Result<()>,
+    ) -> Result<()>;
+
+    /// Whether the row is dead or hidden.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn is_masked(&self, row: u32) -> Result<bool>;
+    /// The seq of a row; rises strictly with the row.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn seq(&self, row: u32) -> Result<u64>;
+    /// The event time of a row, in microseconds, exact to the millisecond.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn time_us(&self, row: u32) -> Result<u64>;
+    /// The account whose record the row is.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn actor(&self, row: u32) -> Result<u32>;
+    /// The first row whose seq is not below `seq`; [`rows`](Self::rows) when there is none.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn lower_bound_seq(&self, seq: u64) -> Result<u32>;
+
+    /// Two rows `(a, b)` with: every row before `a` has an event time below `time_us`, every row from
+    /// `b` on has one not below it. Event times are nearly sorted, so a part with a time index can answer
+    /// narrowly; by default only a part wholly on one side says more than `(0, rows)`.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn time_split(&self, time_us: u64) -> Result<(u32, u32)> {
+        let (first, last) = self.time_range_us();
+        Ok(if last < time_us {
+            (self.rows(), self.rows())
+        } else if first >= time_us {
+            (0, 0)
+        } else {
+            (0, self.rows())
+        })
+    }
+
+    /// The rows of an account, ascending, masked ones included.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn actor_rows(&self, actor: u32) -> Result<impl Iterator<Item = Result<u32>>>;
+
+    /// Calls `each` with the targets of the links of `row` at `path`, in the order of the record.
+    ///
+    /// # Errors
+    /// When the index cannot be read, or as `each` does.
+    fn targets_at(
+        &self,
+        row: u32,
+        path: &str,
+        each: &mut dyn FnMut(Self::TargetId) -> Result<()>,
+    ) -> Result<()>;
+}
+
+/// A posting list: ascending rows of one part, each once.
+pub trait List {
+    /// The number of rows, masked ones included.
+    fn len(&self) -> u32;
+    /// Whether there are no rows at all.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// How many of the rows are masked.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn masked(&self) -> Result<u32>;
+    /// The `i`-th row.
+    ///
+    /// # Errors
+    /// When the index cannot be read, or has no such row.
+    fn get(&self, i: u32) -> Result<u32>;
+    /// The index of the first row not below `row`; the length when there is none.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn lower_bound(&self, row: u32) -> Result<u32>;
+    /// The rows from index `i` on, ascending.
+    fn iter_from(&self, i: u32) -> impl Iterator<Item = Result<u32>>;
+    /// The rows before index `i`, descending: those of index `i - 1`, `i - 2`, and so on.
+    fn iter_back_from(&self, i: u32) -> impl Iterator<Item = Result<u32>>;
+}
