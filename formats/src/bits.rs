@@ -1,1 +1,138 @@
-//! Under construction.
+//! Bit packing: integers of one to 64 bits back to back, without padding between them. Bit `n` of a
+//! packed run is bit `n % 8` (the least significant is 0) of byte `n / 8`; a value's least significant
+//! bit comes first. The last byte is filled up with zeros.
+
+use crate::Result;
+use crate::chunks::Region;
+
+/// How many bits hold every value up to `max`: 0 for 0, 64 for `u64::MAX`.
+#[inline]
+pub const fn width_for(max: u64) -> u32 {
+    u64::BITS - max.leading_zeros()
+}
+
+/// How many bytes `count` values of `width` bits take.
+#[inline]
+pub const fn packed_len(count: u64, width: u32) -> u64 {
+    count.saturating_mul(width as u64).div_ceil(8)
+}
+
+/// The `width` lowest bits set; all of them from 64 on.
+#[inline]
+const fn mask(width: u32) -> u64 {
+    match width {
+        0 => 0,
+        1..=63 => (1 << width) - 1,
+        _ => u64::MAX,
+    }
+}
+
+/// Packs values of any width into bytes.
+#[derive(Debug, Clone, Default)]
+pub struct BitWriter {
+    bytes: Vec<u8>,
+    /// Bits that do not fill a byte yet, the first of them lowest.
+    pending: u128,
+    /// How many of them there are, below 8 between calls.
+    pending_bits: u32,
+}
+
+impl BitWriter {
+    /// An empty run.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Appends the `width` lowest bits of `value`; higher bits are left out. `width` is at most 64.
+    #[inline]
+    pub fn write(&mut self, value: u64, width: u32) {
+        debug_assert!(width <= 64, "a width of {width} bits");
+        let width = width.min(64);
+        self.pending |= u128::from(value & mask(width)) << self.pending_bits;
+        self.pending_bits += width;
+        while self.pending_bits >= 8 {
+            self.bytes.push(self.pending as u8);
+            self.pending >>= 8;
+            self.pending_bits -= 8;
+        }
+    }
+
+    /// How many bits were appended.
+    pub fn len_bits(&self) -> u64 {
+        self.bytes.len() as u64 * 8 + u64::from(self.pending_bits)
+    }
+
+    /// The packed bytes, the last one filled up with zeros.
+    pub fn finish(mut self) -> Vec<u8> {
+        if self.pending_bits > 0 {
+            self.bytes.push(self.pending as u8);
+        }
+        self.bytes
+    }
+}
+
+/// Reads `width` bits (at most 64; a larger width reads 64) that begin at bit `bit_offset` of the
+/// region. O(1).
+///
+/// # Errors
+/// The bits lie outside the region, or the bytes there are damaged.
+#[inline]
+pub fn read_bits(region: Region<'_>, bit_offset: u64, width: u32) -> Result<u64> {
+    let width = width.min(64);
+    if width == 0 {
+        return Ok(0);
+    }
+    let shift = (bit_offset & 7) as u32;
+    let len = (shift + width).div_ceil(8) as usize;
+    let bytes = region.get(bit_offset >> 3, len)?;
+    // At most nine bytes: 64 bits that begin inside a byte.
+    let word = if len <= 8 {
+        u128::from(load_short(bytes))
+    } else {
+        let mut buffer = [0; 16];
+        for (to, from) in buffer.iter_mut().zip(bytes) {
+            *to = *from;
+        }
+        u128::from_le_bytes(buffer)
+    };
+    Ok((word >> shift) as u64 & mask(width))
+}
+
+/// At most eight bytes as an integer, with two loads that may overlap instead of a loop.
+#[inline]
+fn load_short(bytes: &[u8]) -> u64 {
+    let shift = |len: usize, part: usize| 8 * (len - part) as u32;
+    if let (Some(all), 8) = (bytes.first_chunk::<8>(), bytes.len()) {
+        u64::from_le_bytes(*all)
+    } else if let (Some(low), Some(high)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        u64::from(u32::from_le_bytes(*low))
+            | u64::from(u32::from_le_bytes(*high)) << shift(bytes.len().min(8), 4)
+    } else if let (Some(low), Some(high)) = (bytes.first_chunk::<2>(), bytes.last_chunk::<2>()) {
+        u64::from(u16::from_le_bytes(*low))
+            | u64::from(u16::from_le_bytes(*high)) << shift(bytes.len(), 2)
+    } else {
+        bytes.first().map_or(0, |byte| u64::from(*byte))
+    }
+}
+
+/// As [`read_bits`] over plain bytes already checked, for widths up to 32. `None` outside of `bytes`.
+#[inline]
+pub(crate) fn bits_of(bytes: &[u8], bit_offset: usize, width: u32) -> Option<u64> {
+    debug_assert!(width <= 32, "a width of {width} bits");
+    if width == 0 {
+        return Some(0);
+    }
+    let (start, shift) = (bit_offset >> 3, (bit_offset & 7) as u32);
+    let tail = bytes.get(start..)?;
+    let word = match tail.first_chunk::<8>() {
+        Some(word) => u64::from_le_bytes(*word),
+        None => {
+            let len = (shift + width).div_ceil(8) as usize;
+            load_short(tail.get(..len)?)
+        }
+    };
+    Some((word >> shift) & mask(width))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,449 @@
-//! Under construction.
+//! Reading inside a sealed file. [`SealedFile`] is an opened envelope over any owner of bytes (a memory
+//! map, a vector), [`Region`] a part of one of its sections. A region hands out bytes only from 64 KiB
+//! chunks whose checksum held: each chunk is hashed at its first touch and remembered, so opening a
+//! large file is cheap and damage is confined to the chunk where it is.
+
+use std::fmt;
+use std::ops::{Deref, Range, RangeInclusive};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::envelope::{CHUNK_BYTES, CHUNK_SHIFT, FileKind, Layout};
+use crate::{Error, Result};
+
+/// A sealed file whose header and footer are sound. The bytes' owner promises that they never change.
+pub struct SealedFile {
+    name: String,
+    version: u16,
+    data: Box<dyn Deref<Target = [u8]> + Send + Sync>,
+    body_len: usize,
+    /// Places of the sections by id.
+    sections: Vec<Option<Range<usize>>>,
+    checksums: Vec<u64>,
+    /// One bit for each chunk whose checksum held.
+    verified: Box<[AtomicU64]>,
+}
+
+impl fmt::Debug for SealedFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SealedFile")
+            .field("name", &self.name)
+            .field("version", &self.version)
+            .field("body_len", &self.body_len)
+            .finish_non_exhaustive()
+    }
+}
+
+impl SealedFile {
+    /// Opens `data` as a sealed file of `kind`, written by one of `versions`. Errors call it `name`.
+    /// Costs one pass over the footer (8 bytes for each 64 KiB of the file).
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] where the envelope is damaged, cut short or of another kind,
+    /// [`Error::Version`] where the envelope is sound and its version is not in `versions`.
+    pub fn open(
+        name: String,
+        data: impl Deref<Target = [u8]> + Send + Sync + 'static,
+        kind: FileKind,
+        versions: RangeInclusive<u16>,
+    ) -> Result<Self> {
+        let layout = Layout::read(&data).map_err(|error| error.in_file(&name))?;
+        if layout.kind != kind.id() {
+            return Err(Error::corrupt(
+                "header",
+                8,
+                format!("kind {} ({})", kind.id(), kind.name()),
+                format!("kind {}", layout.kind),
+            )
+            .in_file(&name));
+        }
+        if !versions.contains(&layout.version) {
+            return Err(Error::Version {
+                file: name,
+                kind: kind.name(),
+                found: layout.version,
+                oldest: *versions.start(),
+                newest: *versions.end(),
+            });
+        }
+        let mut sections = Vec::new();
+        for (id, range) in layout.sections {
+            let index = usize::from(id);
+            if sections.len() <= index {
+                sections.resize(index + 1, None);
+            }
+            if let Some(slot) = sections.get_mut(index) {
+                *slot = Some(range);
+            }
+        }
+        let words = layout.checksums.len().div_ceil(64);
+        Ok(Self {
+            name,
+            version: layout.version,
+            data: Box::new(data),
+            body_len: layout.body_len,
+            sections,
+            verified: (0..words).map(|_| AtomicU64::new(0)).collect(),
+            checksums: layout.checksums,
+        })
+    }
+
+    /// The name given at opening.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The version of the kind's layout that the file was written by.
+    pub const fn version(&self) -> u16 {
+        self.version
+    }
+
+    /// The file's length in bytes.
+    pub fn file_len(&self) -> u64 {
+        self.data.len() as u64
+    }
+
+    /// The section with that id. O(1); touches no chunk. Errors call it "section"; see
+    /// [`Region::named`].
+    ///
+    /// # Errors
+    /// The file has no such section.
+    #[inline]
+    pub fn section(&self, id: u16) -> Result<Region<'_>> {
+        let range = match self.sections.get(usize::from(id)) {
+            Some(Some(range)) => range.clone(),
+            _ => return Err(self.no_section(id)),
+        };
+        let base = range.start as u64;
+        let Some(bytes) = self.data.get(range) else {
+            return Err(self.no_section(id));
+        };
+        Ok(Region {
+            bytes,
+            base,
+            file: Some(self),
+            section: "section",
+        })
+    }
+
+    /// Whether the file has a section with that id.
+    pub fn has_section(&self, id: u16) -> bool {
+        matches!(self.sections.get(usize::from(id)), Some(Some(_)))
+    }
+
+    /// Ids and lengths in bytes of the sections, by id.
+    pub fn sections(&self) -> impl Iterator<Item = (u16, u64)> + '_ {
+        (0_u16..)
+            .zip(&self.sections)
+            .filter_map(|(id, range)| Some((id, range.as_ref()?.len() as u64)))
+    }
+
+    /// Hashes every chunk anew, whether or not it was touched before, and checks that the bytes between
+    /// the sections are zero.
+    ///
+    /// # Errors
+    /// The first damage found.
+    pub fn verify_all(&self) -> Result<()> {
+        for chunk in 0..self.checksums.len() {
+            self.hash_chunk(chunk)?;
+        }
+        for range in self.sections.iter().flatten() {
+            let padding = range.end..range.end.next_multiple_of(8).min(self.body_len);
+            let bytes = self.data.get(padding).unwrap_or_default();
+            if bytes.iter().any(|byte| *byte != 0) {
+                return Err(Error::corrupt(
+                    "padding",
+                    range.end as u64,
+                    "zeros behind a section",
+                    format!("{bytes:?}"),
+                )
+                .in_file(&self.name));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the chunk is known to be sound.
+    ///
+    /// Relaxed suffices: a set bit says only that these bytes once hashed to their checksum, and they
+    /// never change. Nothing that another thread wrote is read on the strength of the bit, so there is
+    /// nothing to order it with; the checksums and the bytes were published together with the file.
+    /// Two threads that miss the bit both hash the chunk and set the same bit.
+    #[inline]
+    fn is_verified(&self, chunk: u64) -> bool {
+        // On a 32-bit machine no chunk lies beyond usize: the bytes are in memory.
+        self.verified
+            .get((chunk >> 6) as usize)
+            .is_some_and(|word| word.load(Ordering::Relaxed) >> (chunk & 63) & 1 == 1)
+    }
+
+    /// Checks those chunks of the bytes `start .. start + len` of the file that were not checked yet.
+    #[inline(never)]
+    fn verify_range(&self, start: u64, len: usize) -> Result<()> {
+        if len == 0 {
+            return Ok(());
+        }
+        let (first, last) = (
+            start >> CHUNK_SHIFT,
+            (start + len as u64 - 1) >> CHUNK_SHIFT,
+        );
+        for chunk in first..=last {
+            if !self.is_verified(chunk) {
+                self.hash_chunk(chunk as usize)?;
+                if let Some(word) = self.verified.get((chunk >> 6) as usize) {
+                    // Relaxed for the reason given at `is_verified`; an atomic "or" keeps the other bits.
+                    word.fetch_or(1 << (chunk & 63), Ordering::Relaxed);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn hash_chunk(&self, chunk: usize) -> Result<()> {
+        let start = chunk.saturating_mul(CHUNK_BYTES);
+        let end = start.saturating_add(CHUNK_BYTES).min(self.body_len);
+        let (Some(bytes), Some(expected)) = (self.data.get(start..end), self.checksums.get(chunk))
+        else {
+            return Err(self.damage("chunks", start, "a chunk of the body", "none".to_owned()));
+        };
+        let found = xxh3_64(bytes);
+        if found != *expected {
+            return Err(self.damage(
+                "chunks",
+                start,
+                &format!("{} bytes with the checksum {expected:#018x}", bytes.len()),
+                format!("{found:#018x}"),
+            ));
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn no_section(&self, id: u16) -> Error {
+        self.damage(
+            "footer",
+            self.body_len,
+            &format!("a section {id}"),
+            "none".to_owned(),
+        )
+    }
+
+    fn damage(&self, section: &'static str, offset: usize, expected: &str, found: String) -> Error {
+        Error::corrupt(section, offset as u64, expected, found).in_file(&self.name)
+    }
+
+    /// Where the section that holds the file's byte `at` begins.
+    fn section_start(&self, at: u64) -> u64 {
+        let starts = self
+            .sections
+            .iter()
+            .flatten()
+            .map(|range| range.start as u64);
+        starts.filter(|start| *start <= at).max().unwrap_or(0)
+    }
+}
+
+/// A part of a section, whose bytes are checked at first touch. Copying it costs nothing.
+#[derive(Clone, Copy)]
+pub struct Region<'a> {
+    bytes: &'a [u8],
+    /// Where `bytes` begins in the file.
+    base: u64,
+    /// Whose chunks the bytes lie in; without it they are believed.
+    file: Option<&'a SealedFile>,
+    section: &'static str,
+}
+
+impl fmt::Debug for Region<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Region")
+            .field("section", &self.section)
+            .field("base", &self.base)
+            .field("len", &self.bytes.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> Region<'a> {
+    /// A region over bytes in memory, which have no checksums and are believed to be what was written.
+    pub const fn over(section: &'static str, bytes: &'a [u8]) -> Self {
+        Self {
+            bytes,
+            base: 0,
+            file: None,
+            section,
+        }
+    }
+
+    /// The same region, which errors call `section`.
+    #[must_use]
+    pub const fn named(mut self, section: &'static str) -> Self {
+        self.section = section;
+        self
+    }
+
+    /// The length in bytes.
+    #[inline]
+    pub const fn len(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    /// Whether the region holds no byte.
+    #[inline]
+    pub const fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// `len` bytes from `offset` on. A few nanoseconds when their chunk was touched before; otherwise
+    /// each chunk they lie in is hashed.
+    ///
+    /// # Errors
+    /// The bytes lie outside the region, or a chunk's checksum does not hold.
+    #[inline]
+    pub fn get(&self, offset: u64, len: usize) -> Result<&'a [u8]> {
+        let Some(bytes) = self.slice(offset, len) else {
+            return Err(self.outside(offset, len as u64));
+        };
+        if let Some(file) = self.file {
+            // The file holds these bytes, so the sums stay far below 2^64.
+            let start = self.base + offset;
+            let end = start + len as u64;
+            let chunk = start >> CHUNK_SHIFT;
+            let in_one_chunk = end <= (chunk + 1) << CHUNK_SHIFT;
+            if !(in_one_chunk && file.is_verified(chunk)) {
+                file.verify_range(start, len)?;
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// The whole region. Cost and errors as [`Region::get`].
+    ///
+    /// # Errors
+    /// A chunk's checksum does not hold.
+    pub fn all(&self) -> Result<&'a [u8]> {
+        self.get(0, self.bytes.len())
+    }
+
+    /// `N` bytes from `offset` on as an array; cost and errors as [`Region::get`].
+    ///
+    /// # Errors
+    /// As [`Region::get`].
+    #[inline]
+    pub fn array_at<const N: usize>(&self, offset: u64) -> Result<[u8; N]> {
+        match self.get(offset, N)?.first_chunk::<N>() {
+            Some(bytes) => Ok(*bytes),
+            None => Err(self.outside(offset, N as u64)),
+        }
+    }
+
+    /// The byte at `offset`.
+    ///
+    /// # Errors
+    /// As [`Region::get`].
+    #[inline]
+    pub fn u8_at(&self, offset: u64) -> Result<u8> {
+        Ok(u8::from_le_bytes(self.array_at(offset)?))
+    }
+
+    /// The 16-bit integer at the byte `offset`, which need not be aligned.
+    ///
+    /// # Errors
+    /// As [`Region::get`].
+    #[inline]
+    pub fn u16_at(&self, offset: u64) -> Result<u16> {
+        Ok(u16::from_le_bytes(self.array_at(offset)?))
+    }
+
+    /// The 32-bit integer at the byte `offset`, which need not be aligned.
+    ///
+    /// # Errors
+    /// As [`Region::get`].
+    #[inline]
+    pub fn u32_at(&self, offset: u64) -> Result<u32> {
+        Ok(u32::from_le_bytes(self.array_at(offset)?))
+    }
+
+    /// The 64-bit integer at the byte `offset`, which need not be aligned.
+    ///
+    /// # Errors
+    /// As [`Region::get`].
+    #[inline]
+    pub fn u64_at(&self, offset: u64) -> Result<u64> {
+        Ok(u64::from_le_bytes(self.array_at(offset)?))
+    }
+
+    /// The region of `len` bytes from `offset` on. Touches no byte.
+    ///
+    /// # Errors
+    /// It lies outside this region.
+    #[inline]
+    pub fn sub(&self, offset: u64, len: u64) -> Result<Region<'a>> {
+        let part = usize::try_from(len)
+            .ok()
+            .and_then(|len| self.slice(offset, len));
+        match part {
+            Some(bytes) => Ok(Region {
+                bytes,
+                base: self.base + offset,
+                ..*self
+            }),
+            None => Err(self.outside(offset, len)),
+        }
+    }
+
+    /// The region from `offset` to the end. Touches no byte.
+    ///
+    /// # Errors
+    /// `offset` lies behind the end.
+    #[inline]
+    pub fn from(&self, offset: u64) -> Result<Region<'a>> {
+        match self.len().checked_sub(offset) {
+            Some(len) => self.sub(offset, len),
+            None => Err(self.outside(offset, 0)),
+        }
+    }
+
+    /// Damage at `offset` of this region, with the names of section and file; the offset in the error is
+    /// that in the section.
+    #[cold]
+    pub fn corrupt(&self, offset: u64, expected: impl Into<String>, found: impl ToString) -> Error {
+        let in_file = self.base.saturating_add(offset);
+        match self.file {
+            Some(file) => {
+                let in_section = in_file.saturating_sub(file.section_start(self.base));
+                Error::corrupt(self.section, in_section, expected, found).in_file(&file.name)
+            }
+            None => Error::corrupt(self.section, in_file, expected, found),
+        }
+    }
+
+    /// Adds the file's name to an error that has none, as those of [`crate::bytes::Reader`].
+    #[cold]
+    pub fn in_file(&self, error: Error) -> Error {
+        match self.file {
+            Some(file) => error.in_file(&file.name),
+            None => error,
+        }
+    }
+
+    #[inline]
+    fn slice(&self, offset: u64, len: usize) -> Option<&'a [u8]> {
+        let start = usize::try_from(offset).ok()?;
+        self.bytes.get(start..start.checked_add(len)?)
+    }
+
+    #[cold]
+    fn outside(&self, offset: u64, len: u64) -> Error {
+        self.corrupt(
+            offset,
+            format!("{len} bytes inside a region of {}", self.bytes.len()),
+            "its end",
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests;
