@@ -17,5 +17,7 @@ pub mod manifest;
 pub mod mask;
 pub mod monotone;
 pub mod segment;
+#[cfg(test)]
+mod testing;
 
 pub use error::{Corruption, Error, Result};
