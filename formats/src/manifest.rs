@@ -1,1 +1,365 @@
-//! Under construction.
+//! The manifest (`SPEC.md`, section 6): a file of edits, each checksummed, that together say which files
+//! make up the data directory and how far they reach. [`State`] is what the edits add up to.
+//!
+//! The bodies of edits are bincode 1.3.3 in its fixed-width encoding, with a limit and without trailing
+//! bytes; this is the only module that uses it.
+
+use crate::bytes::{Reader, put_u16, put_u32, put_u64};
+use crate::frame::SourceCursor;
+use crate::{Error, Result};
+use bincode::Options;
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+/// The version of manifests that this code writes.
+pub const VERSION: u16 = 1;
+/// The oldest version that it reads.
+pub const OLDEST_SUPPORTED: u16 = 1;
+/// The first bytes of a manifest.
+pub const MAGIC: [u8; 8] = *b"\x89ORM\r\n\x1a\n";
+/// Bytes of the file's header.
+pub const FILE_HEADER_BYTES: usize = 32;
+/// Bytes before the body of an edit.
+pub const EDIT_HEADER_BYTES: usize = 16;
+/// Edits begin at multiples of this.
+pub const ALIGNMENT: usize = 8;
+/// The most bytes of an edit's body: room for 500,000 segments.
+pub const EDIT_BYTES_MAX: usize = 32 << 20;
+
+/// What makes a data directory itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Directory {
+    /// Random, different in every directory: files of another directory are recognised by it.
+    pub id: [u8; 16],
+    /// Random and secret: seeds the hashes that outsiders must not be able to predict.
+    pub secret: [u8; 32],
+}
+
+/// A sealed segment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SegmentEntry {
+    /// Names the file; never used twice.
+    pub id: u64,
+    /// The first seq of its range.
+    pub first_seq: u64,
+    /// The last seq of its range.
+    pub last_seq: u64,
+    /// The length of the file.
+    pub bytes: u64,
+    /// XXH3-64 of the file's footer section, as the engine defines it when it adds the segment.
+    pub checksum: u64,
+}
+
+/// Events that were in the log and are lost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GapEntry {
+    /// The first seq that is missing.
+    pub first_seq: u64,
+    /// The last seq that is missing, where something follows.
+    pub last_seq: Option<u64>,
+    /// The file in which they stood.
+    pub file: String,
+    /// The offset of the damage.
+    pub offset: u64,
+}
+
+/// One step from a state of the directory to the next. What is `None` or empty stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Edit {
+    /// Set by the first edit of each manifest, and by no other.
+    pub directory: Option<Directory>,
+    /// Segments that join.
+    pub add: Vec<SegmentEntry>,
+    /// Ids of segments that leave.
+    pub remove: Vec<u64>,
+    /// All events up to here are in segments.
+    pub sealed_through: Option<u64>,
+    /// The place in the source behind the event `sealed_through`.
+    pub source_cursor: Option<SourceCursor>,
+    /// Log files with only seqs below this are not needed any more.
+    pub log_floor: Option<u64>,
+    /// Whether the log still holds every event there ever was.
+    pub window_complete: Option<bool>,
+    /// The time of the newest sealed event, microseconds.
+    pub last_time_us: Option<u64>,
+    /// Losses that came to light.
+    pub gaps: Vec<GapEntry>,
+}
+
+/// What a manifest's edits add up to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    /// The directory's identity.
+    pub directory: Directory,
+    /// The segments, by range; ranges do not overlap.
+    pub segments: Vec<SegmentEntry>,
+    /// All events up to here are in segments; 0 before the first.
+    pub sealed_through: u64,
+    /// The place in the source behind the event `sealed_through`.
+    pub source_cursor: Option<SourceCursor>,
+    /// Log files with only seqs below this are not needed any more.
+    pub log_floor: u64,
+    /// Whether the log still holds every event there ever was.
+    pub window_complete: bool,
+    /// The time of the newest sealed event, microseconds; 0 before the first.
+    pub last_time_us: u64,
+    /// Every loss so far.
+    pub gaps: Vec<GapEntry>,
+}
+
+impl State {
+    /// The state of an empty directory.
+    #[must_use]
+    pub const fn new(directory: Directory) -> Self {
+        Self {
+            directory,
+            segments: Vec::new(),
+            sealed_through: 0,
+            source_cursor: None,
+            log_floor: 0,
+            window_complete: true,
+            last_time_us: 0,
+            gaps: Vec::new(),
+        }
+    }
+
+    /// The state that `first`, the first edit of a manifest, describes.
+    ///
+    /// # Errors
+    /// As [`State::apply`], or if it names no directory.
+    pub fn from_first(mut first: Edit) -> Result<Self> {
+        let Some(directory) = first.directory.take() else {
+            return Err(Error::corrupt(
+                SECTION,
+                0,
+                "a first edit that names the directory",
+                "none",
+            ));
+        };
+        let mut state = Self::new(directory);
+        state.apply(first)?;
+        Ok(state)
+    }
+
+    /// Applies an edit, wholly or, on an error, not at all.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if the edit contradicts the state: a segment that is not there leaves, one
+    /// that is there or overlaps joins, or a watermark falls.
+    pub fn apply(&mut self, edit: Edit) -> Result<()> {
+        let refuse =
+            |expected: &str, found: String| Err(Error::corrupt(SECTION, 0, expected, found));
+        if edit.directory.is_some() {
+            return refuse(
+                "a directory in the first edit only",
+                "a second one".to_owned(),
+            );
+        }
+        if let Some(through) = edit
+            .sealed_through
+            .filter(|through| *through < self.sealed_through)
+        {
+            return refuse(
+                &format!("sealed through {} or more", self.sealed_through),
+                through.to_string(),
+            );
+        }
+        if let Some(floor) = edit.log_floor.filter(|floor| *floor < self.log_floor) {
+            return refuse(
+                &format!("a log floor of {} or more", self.log_floor),
+                floor.to_string(),
+            );
+        }
+        let mut segments = self.segments.clone();
+        for id in &edit.remove {
+            let Some(index) = segments.iter().position(|segment| segment.id == *id) else {
+                return refuse("a known segment to remove", id.to_string());
+            };
+            segments.remove(index);
+        }
+        segments.extend(edit.add);
+        segments.sort_unstable_by_key(|segment| segment.first_seq);
+        let mut through = 0;
+        for segment in &segments {
+            if segment.first_seq <= through || segment.last_seq < segment.first_seq {
+                return refuse(
+                    "segments of separate ranges",
+                    format!(
+                        "{}: {} to {}",
+                        segment.id, segment.first_seq, segment.last_seq
+                    ),
+                );
+            }
+            through = segment.last_seq;
+        }
+        let mut ids: Vec<u64> = segments.iter().map(|segment| segment.id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        if ids.len() != segments.len() {
+            return refuse("each segment once", "an id twice".to_owned());
+        }
+        let sealed_through = edit.sealed_through.unwrap_or(self.sealed_through);
+        if through > sealed_through {
+            return refuse(
+                &format!("segments up to {sealed_through}"),
+                format!("one up to {through}"),
+            );
+        }
+        self.segments = segments;
+        self.sealed_through = sealed_through;
+        self.source_cursor = edit.source_cursor.or(self.source_cursor.take());
+        self.log_floor = edit.log_floor.unwrap_or(self.log_floor);
+        self.window_complete = edit.window_complete.unwrap_or(self.window_complete);
+        self.last_time_us = edit.last_time_us.unwrap_or(self.last_time_us);
+        self.gaps.extend(edit.gaps);
+        Ok(())
+    }
+
+    /// The edit that describes this state by itself, as the first of a new manifest.
+    #[must_use]
+    pub fn as_first(&self) -> Edit {
+        Edit {
+            directory: Some(self.directory.clone()),
+            add: self.segments.clone(),
+            remove: Vec::new(),
+            sealed_through: Some(self.sealed_through),
+            source_cursor: self.source_cursor.clone(),
+            log_floor: Some(self.log_floor),
+            window_complete: Some(self.window_complete),
+            last_time_us: Some(self.last_time_us),
+            gaps: self.gaps.clone(),
+        }
+    }
+}
+
+const SECTION: &str = "manifest edit";
+
+fn options() -> impl Options {
+    bincode::DefaultOptions::new()
+        .with_fixint_encoding()
+        .with_limit(EDIT_BYTES_MAX as u64)
+        .reject_trailing_bytes()
+}
+
+/// The header of the manifest with that number.
+#[must_use]
+pub fn encode_header(number: u64) -> Vec<u8> {
+    let mut out = Vec::with_capacity(FILE_HEADER_BYTES);
+    out.extend_from_slice(&MAGIC);
+    put_u16(&mut out, VERSION);
+    out.extend_from_slice(&[0; 6]);
+    put_u64(&mut out, number);
+    let checksum = xxh3_64(&out);
+    put_u64(&mut out, checksum);
+    out
+}
+
+/// Checks the header of the manifest with that number.
+///
+/// # Errors
+/// [`Error::Corrupt`], or [`Error::Version`] for a sound header of a version not read here.
+pub fn decode_header(bytes: &[u8], number: u64) -> Result<()> {
+    const SECTION: &str = "manifest header";
+    let mut reader = Reader::new(SECTION, bytes);
+    let magic: [u8; 8] = reader.array()?;
+    if magic != MAGIC {
+        return Err(Error::corrupt(
+            SECTION,
+            0,
+            "the magic of a manifest",
+            format!("{magic:02x?}"),
+        ));
+    }
+    let version = reader.u16()?;
+    let reserved: [u8; 6] = reader.array()?;
+    let found_number = reader.u64()?;
+    let at = reader.position();
+    let found = reader.u64()?;
+    let expected = bytes.get(..at as usize).map_or(0, xxh3_64);
+    if found != expected {
+        return Err(Error::corrupt(
+            SECTION,
+            at,
+            format!("checksum {expected:#x}"),
+            format!("{found:#x}"),
+        ));
+    }
+    if !(OLDEST_SUPPORTED..=VERSION).contains(&version) {
+        return Err(Error::Version {
+            file: String::new(),
+            kind: "manifest",
+            found: version,
+            oldest: OLDEST_SUPPORTED,
+            newest: VERSION,
+        });
+    }
+    if reserved != [0; 6] || found_number != number {
+        return Err(Error::corrupt(
+            SECTION,
+            16,
+            format!("number {number}"),
+            found_number,
+        ));
+    }
+    Ok(())
+}
+
+/// Appends an edit as it stands at `offset` of the manifest with that number.
+///
+/// # Errors
+/// [`Error::TooLarge`] over [`EDIT_BYTES_MAX`].
+pub fn encode_edit(edit: &Edit, number: u64, offset: u64, out: &mut Vec<u8>) -> Result<()> {
+    let body = options().serialize(edit).map_err(|_| Error::TooLarge {
+        what: "the size of a manifest edit",
+        found: bincode::serialized_size(edit).unwrap_or(u64::MAX),
+        limit: EDIT_BYTES_MAX as u64,
+    })?;
+    let start = out.len();
+    put_u32(out, body.len() as u32);
+    put_u32(out, 0);
+    put_u64(out, checksum(&body, number, offset));
+    out.extend_from_slice(&body);
+    out.resize(start + (out.len() - start).next_multiple_of(ALIGNMENT), 0);
+    Ok(())
+}
+
+/// Reads the edit at `offset` of `file`, the bytes of the manifest with that number, and tells where the
+/// next one begins.
+///
+/// # Errors
+/// [`Error::Corrupt`].
+pub fn decode_edit(file: &[u8], number: u64, offset: u64) -> Result<(Edit, u64)> {
+    let at = usize::try_from(offset).unwrap_or(usize::MAX);
+    let mut reader = Reader::at(SECTION, file.get(at..).unwrap_or(&[]), offset);
+    let length = reader.u32()? as usize;
+    reader.zeros(4)?;
+    let found = reader.u64()?;
+    if length > EDIT_BYTES_MAX {
+        return Err(Error::corrupt(
+            SECTION,
+            offset,
+            format!("at most {EDIT_BYTES_MAX} bytes"),
+            length,
+        ));
+    }
+    let body = reader.bytes(length)?;
+    let expected = checksum(body, number, offset);
+    if found != expected {
+        let (expected, found) = (format!("checksum {expected:#x}"), format!("{found:#x}"));
+        return Err(Error::corrupt(SECTION, offset + 8, expected, found));
+    }
+    let padding = length.next_multiple_of(ALIGNMENT) - length;
+    reader.zeros(padding)?;
+    let edit = options()
+        .deserialize(body)
+        .map_err(|error| Error::corrupt(SECTION, offset + 16, "an edit", error))?;
+    Ok((edit, reader.position()))
+}
+
+/// Covers the body; the seed ties it to its file and place, and to its length.
+fn checksum(body: &[u8], number: u64, offset: u64) -> u64 {
+    xxh3_64_with_seed(body, number.rotate_left(32) ^ offset)
+}
+
+#[cfg(test)]
+mod tests;
