@@ -12,10 +12,18 @@
 
 #![forbid(unsafe_code)]
 
+mod actor_set;
+mod all;
+mod backlinks;
+mod cache;
 mod cursor;
+mod distinct;
 mod error;
 pub mod limits;
+mod many_to_many;
 mod queries;
+mod selection;
+mod target;
 mod types;
 mod view;
 
@@ -25,4 +33,4 @@ pub use queries::Queries;
 pub use types::{
     Filter, ManyItem, ManyPage, ManyToMany, OtherCount, Page, Paging, RecordId, SourceTotals, Stats,
 };
-pub use view::{List, Part, View};
+pub use view::{EachList, List, Part, View};

@@ -41,28 +41,15 @@ pub trait View {
     /// When the index cannot be read, or has no such account.
     fn did(&self, actor: u32) -> Result<String>;
 
-    /// The name of the record of `row`.
-    ///
-    /// # Errors
-    /// When the index cannot be read.
-    fn record(&self, part: &Self::Part<'_>, row: u32) -> Result<RecordId>;
-
-    /// The stored string of a target of `part`.
-    ///
-    /// # Errors
-    /// When the index cannot be read.
-    fn target_string(
-        &self,
-        part: &Self::Part<'_>,
-        target: <Self::Part<'_> as Part>::TargetId,
-    ) -> Result<String>;
-
     /// The counts of the front page.
     ///
     /// # Errors
     /// When the index cannot be read.
     fn stats(&self) -> Result<Stats>;
 }
+
+/// What is called with the collection, the path and the list of a source.
+pub type EachList<'e, L> = &'e mut dyn FnMut(&str, &str, L) -> Result<()>;
 
 /// One part of a view. All its rows stay, those of dead records and hidden accounts too; these are *masked*.
 pub trait Part: Copy {
@@ -93,11 +80,7 @@ pub trait Part: Copy {
     ///
     /// # Errors
     /// When the index cannot be read, or as `each` does.
-    fn lists(
-        &self,
-        key: &Self::Key,
-        each: &mut dyn FnMut(&str, &str, Self::List) -> Result<()>,
-    ) -> Result<()>;
+    fn lists(&self, key: &Self::Key, each: EachList<'_, Self::List>) -> Result<()>;
 
     /// Whether the row is dead or hidden.
     ///
@@ -148,7 +131,26 @@ pub trait Part: Copy {
     /// When the index cannot be read.
     fn actor_rows(&self, actor: u32) -> Result<impl Iterator<Item = Result<u32>>>;
 
-    /// Calls `each` with the targets of the links of `row` at `path`, in the order of the record.
+    /// The name of the record of `row`.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn record(&self, row: u32) -> Result<RecordId>;
+
+    /// The id of a target in this part; `None` when nothing in it links there.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn target_id(&self, key: &Self::Key) -> Result<Option<Self::TargetId>>;
+
+    /// The stored string of a target.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn target_string(&self, target: Self::TargetId) -> Result<String>;
+
+    /// Calls `each` with the targets of the links of `row` at `path`, each target once, in an order
+    /// that the row keeps for ever.
     ///
     /// # Errors
     /// When the index cannot be read, or as `each` does.

@@ -45,6 +45,14 @@ impl<T: Clone> Listing<T> {
         }
     }
 
+    /// The same for a list whose total no page tells.
+    pub fn untold(items: &[T], limit: u32) -> Self {
+        Self {
+            totals: Vec::new(),
+            ..Self::of(0, items, limit)
+        }
+    }
+
     pub fn items(&self) -> Vec<T> {
         self.pages.concat()
     }

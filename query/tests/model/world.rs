@@ -89,15 +89,21 @@ impl World {
         rows
     }
 
-    fn has_links(&self, target: &str) -> bool {
-        self.visible().iter().any(|(_, row)| row.links.iter().any(|link| link.1 == target))
+    fn has_links(&self, target: &str, source: Option<(&str, &str)>) -> bool {
+        self.visible().iter().any(|(key, row)| {
+            row.links.iter().any(|(path, linked)| {
+                linked == target && source.is_none_or(|(collection, at)| key.1 == collection && path == at)
+            })
+        })
     }
 
-    /// The stored target that a question's string stands for.
-    pub fn resolve(&self, asked: &str) -> String {
+    /// The stored target that a question's string stands for: its normalised form; for the at-uri of an account
+    /// without links of its own (from the source, where one is asked about), the account's DID.
+    pub fn resolve(&self, asked: &str, source: Option<(&str, &str)>) -> String {
         let stored = extract::normalise(asked).unwrap_or_else(|| asked.to_owned());
         if let Some(did) = stored.strip_prefix("at://") {
-            if did.starts_with("did:") && !did.contains(['/', '?', '#']) && !self.has_links(&stored) {
+            let is_account = did.starts_with("did:") && !did.contains(['/', '?', '#']);
+            if is_account && !self.has_links(&stored, source) {
                 return did.to_owned();
             }
         }
@@ -106,7 +112,7 @@ impl World {
 
     /// Rows that match a question, oldest first.
     pub fn matching(&self, question: &Question) -> Vec<(Key, Row)> {
-        let target = self.resolve(&question.target);
+        let target = self.resolve(&question.target, Some((&question.collection, &question.path)));
         let link = (question.path.clone(), target);
         let dids: Option<BTreeSet<&str>> = question.dids.as_ref().map(|dids| dids.iter().map(String::as_str).collect());
         self.visible()
@@ -136,7 +142,7 @@ impl World {
     /// Every (record, other subject) pair, oldest record first, then in the record's order.
     pub fn pairs(&self, question: &Question, other: &Other) -> Vec<(Key, u64, String)> {
         let wanted: Option<BTreeSet<String>> =
-            other.subjects.as_ref().map(|subjects| subjects.iter().map(|subject| self.resolve(subject)).collect());
+            other.subjects.as_ref().map(|subjects| subjects.iter().filter_map(|subject| extract::normalise(subject)).collect());
         let mut pairs = Vec::new();
         for (key, row) in self.matching(question) {
             for (path, target) in &row.links {
@@ -148,23 +154,26 @@ impl World {
         pairs
     }
 
-    /// Records and distinct authors for each other subject, by subject.
-    pub fn pair_counts(&self, question: &Question, other: &Other) -> BTreeMap<String, (u64, u64)> {
-        let mut groups: BTreeMap<String, (BTreeSet<Key>, BTreeSet<String>)> = BTreeMap::new();
+    /// Records and distinct authors for each other subject, in the order of the oldest pair of each.
+    pub fn pair_counts(&self, question: &Question, other: &Other) -> Vec<(String, u64, u64)> {
+        let mut groups: Vec<(String, BTreeSet<Key>, BTreeSet<String>)> = Vec::new();
         for (key, _, subject) in self.pairs(question, other) {
-            let group = groups.entry(subject).or_default();
-            group.1.insert(key.0.clone());
-            group.0.insert(key);
+            let at = groups.iter().position(|group| group.0 == subject).unwrap_or_else(|| {
+                groups.push((subject, BTreeSet::new(), BTreeSet::new()));
+                groups.len() - 1
+            });
+            groups[at].2.insert(key.0.clone());
+            groups[at].1.insert(key);
         }
         groups
             .into_iter()
-            .map(|(subject, (records, dids))| (subject, (records.len() as u64, dids.len() as u64)))
+            .map(|(subject, records, dids)| (subject, records.len() as u64, dids.len() as u64))
             .collect()
     }
 
     /// Records and distinct authors for each source of a target, by source.
     pub fn sources(&self, target: &str) -> BTreeMap<(String, String), (u64, u64)> {
-        let target = self.resolve(target);
+        let target = self.resolve(target, None);
         let mut sources: BTreeMap<(String, String), (u64, BTreeSet<String>)> = BTreeMap::new();
         for (key, row) in self.visible() {
             for (path, linked) in &row.links {
@@ -225,16 +234,12 @@ impl View for World {
     fn many(&self, question: &Question, other: &Other, reverse: bool, limit: u32) -> Listing<(Key, String)> {
         let pairs: Vec<_> =
             self.pairs(question, other).into_iter().map(|(key, _, subject)| (key, subject)).collect();
-        Listing::of(pairs.len() as u64, &reversed(pairs, reverse), limit)
+        Listing::untold(&reversed(pairs, reverse), limit)
     }
 
     fn many_counts(&self, question: &Question, other: &Other, reverse: bool, limit: u32) -> Listing<(String, u64, u64)> {
-        let counts: Vec<_> = self
-            .pair_counts(question, other)
-            .into_iter()
-            .map(|(subject, (records, dids))| (subject, records, dids))
-            .collect();
-        Listing::of(counts.len() as u64, &reversed(counts, reverse), limit)
+        let counts = self.pair_counts(question, other);
+        Listing::untold(&reversed(counts, reverse), limit)
     }
 
     fn totals(&self) -> (u64, u64) {

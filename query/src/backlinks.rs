@@ -1,0 +1,117 @@
+//! Linking records: how many there are, and which.
+
+use crate::cursor::{Cursor, Kind, Place};
+use crate::error::Result;
+use crate::selection::{Narrow, Selection, rows_beyond};
+use crate::target::{Subject, resolve};
+use crate::types::{Filter, Page, Paging, RecordId};
+use crate::view::{Part, View};
+
+/// The form of the filter's target that the walk is about.
+pub(crate) fn subject_of<V: View>(
+    view: &V,
+    filter: &Filter,
+    cursor: Option<&Cursor>,
+) -> Result<Option<Subject<V::Key>>> {
+    resolve(
+        view,
+        &filter.target,
+        &filter.collection,
+        &filter.path,
+        cursor.map(Cursor::candidate),
+    )
+}
+
+/// What the filter selects, part by part, oldest first.
+pub(crate) fn selections<'v, 'n, V: View>(
+    view: &'v V,
+    key: &V::Key,
+    filter: &Filter,
+    narrow: &'n Narrow,
+) -> Result<Vec<Selection<'n, V::Part<'v>>>> {
+    let mut selections = Vec::new();
+    for part in view.parts() {
+        selections.extend(Selection::open(
+            part,
+            key,
+            &filter.collection,
+            &filter.path,
+            narrow,
+        )?);
+    }
+    Ok(selections)
+}
+
+/// How many records the filter selects.
+pub(crate) fn count<V: View>(view: &V, filter: &Filter) -> Result<u64> {
+    let Some(subject) = subject_of(view, filter, None)? else {
+        return Ok(0);
+    };
+    let narrow = Narrow::new(view, filter)?;
+    let mut total = 0;
+    for part in view.parts() {
+        if let Some(selection) = Selection::open(
+            part,
+            &subject.key,
+            &filter.collection,
+            &filter.path,
+            &narrow,
+        )? {
+            total += selection.count()?;
+        }
+    }
+    Ok(total)
+}
+
+/// A page of the records that the filter selects.
+pub(crate) fn records<V: View>(
+    view: &V,
+    filter: &Filter,
+    paging: &Paging,
+) -> Result<Page<RecordId>> {
+    let limit = paging.items_max()?;
+    if let Some(cursor) = &paging.cursor {
+        cursor.check(Kind::Records, paging.reverse)?;
+    }
+    let mut page = Page {
+        total: 0,
+        items: Vec::new(),
+        cursor: None,
+    };
+    let Some(subject) = subject_of(view, filter, paging.cursor.as_ref())? else {
+        return Ok(page);
+    };
+    let narrow = Narrow::new(view, filter)?;
+    let mut selections = selections(view, &subject.key, filter, &narrow)?;
+    for selection in &selections {
+        page.total += selection.count()?;
+    }
+    let descending = !paging.reverse;
+    if descending {
+        selections.reverse();
+    }
+    let after_seq = paging.cursor.map(|cursor| cursor.place().seq);
+    let mut last = None;
+    for selection in &selections {
+        let part = selection.part;
+        let within = rows_beyond(&part, after_seq, descending)?;
+        // One more than fits tells whether the page is the last.
+        let want = limit + 1 - page.items.len();
+        for row in selection.rows(within, descending, want)? {
+            if page.items.len() == limit {
+                page.cursor = last.map(|last| {
+                    Cursor::new(Kind::Records, paging.reverse, subject.candidate, last)
+                });
+                return Ok(page);
+            }
+            page.items.push(part.record(row)?);
+            if page.items.len() == limit {
+                last = Some(Place {
+                    seq: part.seq(row)?,
+                    link: 0,
+                });
+            }
+        }
+    }
+    Ok(page)
+}

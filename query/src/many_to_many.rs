@@ -1,0 +1,472 @@
+//! Many-to-many: what else the records that link to a subject link to.
+//!
+//! Items are read off the linking records as they are walked. Counts need all of them first: they come
+//! from a table that holds, for each other subject, the place of its first link instead of its string,
+//! so that it takes 24 bytes a subject; the strings of a page are read from the index by their places.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+
+use xxhash_rust::xxh3::xxh3_128_with_seed;
+
+use crate::actor_set::IdHash;
+use crate::backlinks::{selections, subject_of};
+use crate::cache::Cache;
+use crate::cursor::{Cursor, Kind, Place};
+use crate::distinct::ListState;
+use crate::error::{Error, Result};
+use crate::limits::{OTHER_PAIRS_MAX, OTHER_SUBJECTS_MAX};
+use crate::selection::{Narrow, Selection, rows_beyond};
+use crate::types::{Filter, ManyItem, ManyPage, ManyToMany, OtherCount, Paging};
+use crate::view::{Part, View};
+
+/// Linking records that are looked at in one go, at least, when items are walked.
+const ROWS_STEP_MIN: usize = 128;
+
+/// The other subjects that are wanted.
+enum Others<K> {
+    All,
+    Some(Vec<K>),
+}
+
+impl<K> Others<K> {
+    fn new<V: View<Key = K>>(view: &V, many: &ManyToMany) -> Result<Self> {
+        let Some(subjects) = &many.other_subjects else {
+            return Ok(Self::All);
+        };
+        let mut keys = Vec::new();
+        for subject in subjects {
+            let normalised = orrery_links::normalise_target(subject);
+            keys.extend(view.target_key(subject)?);
+            if let Some(normalised) = normalised
+                && normalised != subject.as_str()
+            {
+                keys.extend(view.target_key(&normalised)?);
+            }
+        }
+        Ok(Self::Some(keys))
+    }
+
+    /// Their ids in one part.
+    fn ids<P: Part<Key = K>>(&self, part: &P) -> Result<Ids<P::TargetId>> {
+        match self {
+            Self::All => Ok(Ids::All),
+            Self::Some(keys) => {
+                let mut ids = Vec::new();
+                for key in keys {
+                    if let Some(id) = part.target_id(key)?
+                        && !ids.contains(&id)
+                    {
+                        ids.push(id);
+                    }
+                }
+                Ok(Ids::Some(ids))
+            }
+        }
+    }
+
+    /// Lets the selection walk their lists, where these are shorter than its own.
+    fn drive<P: Part<Key = K>>(
+        &self,
+        selection: &mut Selection<'_, P>,
+        filter: &Filter,
+        many: &ManyToMany,
+    ) -> Result<()> {
+        if let Self::Some(keys) = self {
+            let mut lists = Vec::new();
+            for key in keys {
+                lists.extend(
+                    selection
+                        .part
+                        .list(key, &filter.collection, &many.path_to_other)?,
+                );
+            }
+            selection.within_others(lists)?;
+        }
+        Ok(())
+    }
+}
+
+/// The other subjects that are wanted, as ids in one part.
+enum Ids<T> {
+    All,
+    Some(Vec<T>),
+}
+
+impl<T: Copy + Eq> Ids<T> {
+    fn none(&self) -> bool {
+        matches!(self, Self::Some(ids) if ids.is_empty())
+    }
+
+    fn want(&self, id: T) -> bool {
+        match self {
+            Self::All => true,
+            Self::Some(ids) => ids.contains(&id),
+        }
+    }
+}
+
+/// A page of pairs of a linking record and an other subject.
+pub(crate) fn items<V: View>(
+    view: &V,
+    filter: &Filter,
+    many: &ManyToMany,
+    paging: &Paging,
+) -> Result<ManyPage<ManyItem>> {
+    let limit = paging.items_max()?;
+    if let Some(cursor) = &paging.cursor {
+        cursor.check(Kind::ManyItems, paging.reverse)?;
+    }
+    let mut page = ManyPage {
+        items: Vec::new(),
+        cursor: None,
+    };
+    let Some(subject) = subject_of(view, filter, paging.cursor.as_ref())? else {
+        return Ok(page);
+    };
+    let narrow = Narrow::new(view, filter)?;
+    let others = Others::new(view, many)?;
+    let mut selections = selections(view, &subject.key, filter, &narrow)?;
+    let descending = paging.reverse;
+    if descending {
+        selections.reverse();
+    }
+    let after = paging.cursor.map(|cursor| cursor.place());
+    // The record in which the page before ended may have more pairs.
+    let after_seq = after.and_then(|place| {
+        if descending {
+            place.seq.checked_add(1)
+        } else {
+            place.seq.checked_sub(1)
+        }
+    });
+    let mut last = None;
+    let mut targets = Vec::new();
+    for mut selection in selections {
+        let part = selection.part;
+        let mut within = rows_beyond(&part, after_seq, descending)?;
+        let ids = others.ids(&part)?;
+        if within.is_empty() || ids.none() {
+            continue;
+        }
+        others.drive(&mut selection, filter, many)?;
+        loop {
+            let want = (limit + 1 - page.items.len()).max(ROWS_STEP_MIN);
+            let rows = selection.rows(within.clone(), descending, want)?;
+            for &row in &rows {
+                let seq = part.seq(row)?;
+                targets.clear();
+                part.targets_at(row, &many.path_to_other, &mut |id| {
+                    targets.push(id);
+                    Ok(())
+                })?;
+                let mut places: Vec<_> = (0u32..).zip(&targets).collect();
+                if descending {
+                    places.reverse();
+                }
+                for (link, &id) in places {
+                    let place = Place { seq, link };
+                    let given = after.is_some_and(|after| {
+                        if descending {
+                            place >= after
+                        } else {
+                            place <= after
+                        }
+                    });
+                    if given || !ids.want(id) {
+                        continue;
+                    }
+                    if page.items.len() == limit {
+                        page.cursor = last.map(|last| {
+                            Cursor::new(Kind::ManyItems, paging.reverse, subject.candidate, last)
+                        });
+                        return Ok(page);
+                    }
+                    page.items.push(ManyItem {
+                        record: part.record(row)?,
+                        other_subject: part.target_string(id)?,
+                    });
+                    last = Some(place);
+                }
+            }
+            match rows.last() {
+                Some(&row) if rows.len() == want => {
+                    if descending {
+                        within.end = row;
+                    } else {
+                        within.start = row + 1;
+                    }
+                }
+                _ => break,
+            }
+        }
+    }
+    Ok(page)
+}
+
+/// What is counted of one other subject.
+#[derive(Debug, Clone, Copy)]
+struct Count {
+    /// Its first link, in the order of indexing.
+    first: Place,
+    total: u32,
+    distinct: u32,
+}
+
+/// The counts of all other subjects, ordered by their first links.
+#[derive(Debug)]
+pub(crate) struct OtherCounts {
+    epoch: u64,
+    lists: Vec<ListState>,
+    counts: Vec<Count>,
+}
+
+impl OtherCounts {
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.lists.capacity() * size_of::<ListState>() + self.counts.capacity() * size_of::<Count>()
+    }
+}
+
+/// Makes the table of counts.
+struct Counting {
+    counts: Vec<Count>,
+    /// (ordinal of the other subject, account), duplicates among them.
+    pairs: Vec<u64>,
+    /// Length of `pairs` at which duplicates are looked for.
+    pairs_full: usize,
+    /// Hash of the string of an other subject → its ordinal.
+    ordinals: HashMap<u128, u32>,
+    /// Keeps writers of records from choosing strings whose hashes meet.
+    seed: u64,
+}
+
+impl Counting {
+    fn new() -> Self {
+        Self {
+            counts: Vec::new(),
+            pairs: Vec::new(),
+            pairs_full: 1 << 20,
+            ordinals: HashMap::new(),
+            seed: RandomState::new().hash_one(0u8),
+        }
+    }
+
+    fn ordinal(&mut self, subject: &str, first: Place) -> Result<u32> {
+        let hash = xxh3_128_with_seed(subject.as_bytes(), self.seed);
+        if let Some(&ordinal) = self.ordinals.get(&hash) {
+            return Ok(ordinal);
+        }
+        if self.counts.len() >= OTHER_SUBJECTS_MAX {
+            return Err(Error::TooLarge {
+                what: "other subjects",
+                limit: OTHER_SUBJECTS_MAX,
+            });
+        }
+        let ordinal = self.counts.len() as u32;
+        self.ordinals.insert(hash, ordinal);
+        self.counts.push(Count {
+            first,
+            total: 0,
+            distinct: 0,
+        });
+        Ok(ordinal)
+    }
+
+    fn add(&mut self, ordinal: u32, actor: u32) -> Result<()> {
+        if let Some(count) = self.counts.get_mut(ordinal as usize) {
+            count.total = count.total.saturating_add(1);
+        }
+        if self.pairs.len() >= self.pairs_full {
+            self.pairs.sort_unstable();
+            self.pairs.dedup();
+            if self.pairs.len() >= OTHER_PAIRS_MAX {
+                return Err(Error::TooLarge {
+                    what: "pairs of an account and an other subject",
+                    limit: OTHER_PAIRS_MAX,
+                });
+            }
+            self.pairs_full = (2 * self.pairs.len()).clamp(1 << 20, OTHER_PAIRS_MAX);
+        }
+        self.pairs.push(u64::from(ordinal) << 32 | u64::from(actor));
+        Ok(())
+    }
+
+    fn part<P: Part>(
+        &mut self,
+        selection: &Selection<'_, P>,
+        ids: &Ids<P::TargetId>,
+        path: &str,
+    ) -> Result<()> {
+        let part = selection.part;
+        let mut ordinals: HashMap<P::TargetId, u32, IdHash> = HashMap::default();
+        selection.each(&mut |row| {
+            let actor = part.actor(row)?;
+            let mut link = 0;
+            part.targets_at(row, path, &mut |id| {
+                let ordinal = match ordinals.get(&id) {
+                    _ if !ids.want(id) => None,
+                    Some(&ordinal) => Some(ordinal),
+                    None => {
+                        let seq = part.seq(row)?;
+                        let ordinal =
+                            self.ordinal(&part.target_string(id)?, Place { seq, link })?;
+                        ordinals.insert(id, ordinal);
+                        Some(ordinal)
+                    }
+                };
+                link += 1;
+                ordinal.map_or(Ok(()), |ordinal| self.add(ordinal, actor))
+            })
+        })
+    }
+
+    fn finish(mut self) -> Vec<Count> {
+        self.pairs.sort_unstable();
+        self.pairs.dedup();
+        for pair in self.pairs {
+            if let Some(count) = self.counts.get_mut((pair >> 32) as usize) {
+                count.distinct += 1;
+            }
+        }
+        self.counts.shrink_to_fit();
+        self.counts
+    }
+}
+
+fn table<V: View>(
+    cache: &Cache<OtherCounts>,
+    view: &V,
+    name: Option<String>,
+    others: &Others<V::Key>,
+    path: &str,
+    selections: &[Selection<'_, V::Part<'_>>],
+) -> Result<Arc<OtherCounts>> {
+    let epoch = view.unmask_epoch();
+    let lists: Vec<_> = selections.iter().map(ListState::of).collect();
+    if let Some(name) = &name
+        && let Some(table) = cache.get(name)
+        && table.epoch == epoch
+        && table.lists == lists
+    {
+        return Ok(table);
+    }
+    let mut counting = Counting::new();
+    for selection in selections {
+        let ids = others.ids(&selection.part)?;
+        if !ids.none() {
+            counting.part(selection, &ids, path)?;
+        }
+    }
+    let links = lists.iter().map(ListState::links).sum::<u64>();
+    let table = Arc::new(OtherCounts {
+        epoch,
+        lists,
+        counts: counting.finish(),
+    });
+    if let Some(name) = name
+        && links >= cache.links_min()
+    {
+        cache.put(&name, Arc::clone(&table), table.heap_bytes());
+    }
+    Ok(table)
+}
+
+/// A page of other subjects with their counts.
+pub(crate) fn counts<V: View>(
+    cache: &Cache<OtherCounts>,
+    view: &V,
+    filter: &Filter,
+    many: &ManyToMany,
+    paging: &Paging,
+) -> Result<ManyPage<OtherCount>> {
+    let limit = paging.items_max()?;
+    if let Some(cursor) = &paging.cursor {
+        cursor.check(Kind::ManyCounts, paging.reverse)?;
+    }
+    let mut page = ManyPage {
+        items: Vec::new(),
+        cursor: None,
+    };
+    let Some(subject) = subject_of(view, filter, paging.cursor.as_ref())? else {
+        return Ok(page);
+    };
+    let narrow = Narrow::new(view, filter)?;
+    let others = Others::new(view, many)?;
+    let mut selections = selections(view, &subject.key, filter, &narrow)?;
+    for selection in &mut selections {
+        others.drive(selection, filter, many)?;
+    }
+    let name = (narrow.is_open() && matches!(others, Others::All)).then(|| {
+        format!(
+            "{}\0{}\0{}\0{}",
+            subject.text, filter.collection, filter.path, many.path_to_other
+        )
+    });
+    let path = &many.path_to_other;
+    let table = table(cache, view, name, &others, path, &selections)?;
+    let after = paging.cursor.map(|cursor| cursor.place());
+    let rest = match after {
+        None => table.counts.as_slice(),
+        Some(after) if paging.reverse => {
+            let end = table.counts.partition_point(|count| count.first < after);
+            table.counts.get(..end).unwrap_or_default()
+        }
+        Some(after) => {
+            let start = table.counts.partition_point(|count| count.first <= after);
+            table.counts.get(start..).unwrap_or_default()
+        }
+    };
+    let some: Vec<&Count> = if paging.reverse {
+        rest.iter().rev().take(limit).collect()
+    } else {
+        rest.iter().take(limit).collect()
+    };
+    for count in &some {
+        page.items.push(OtherCount {
+            subject: string_at(&selections, count.first, path)?,
+            total: u64::from(count.total),
+            distinct: u64::from(count.distinct),
+        });
+    }
+    if rest.len() > limit {
+        page.cursor = some.last().map(|count| {
+            Cursor::new(
+                Kind::ManyCounts,
+                paging.reverse,
+                subject.candidate,
+                count.first,
+            )
+        });
+    }
+    Ok(page)
+}
+
+/// The string of the target of the link at a place.
+fn string_at<P: Part>(selections: &[Selection<'_, P>], place: Place, path: &str) -> Result<String> {
+    let i = selections.partition_point(|selection| selection.part.last_seq() < place.seq);
+    let found = selections.get(i).map(|selection| {
+        let part = selection.part;
+        let row = part.lower_bound_seq(place.seq)?;
+        let mut found = None;
+        if row < part.rows() {
+            let mut link = 0;
+            part.targets_at(row, path, &mut |id| {
+                if link == place.link {
+                    found = Some(id);
+                }
+                link += 1;
+                Ok(())
+            })?;
+        }
+        found.map(|id| part.target_string(id)).transpose()
+    });
+    // The table was made from this very view, so a link that is gone means that the index
+    // contradicts itself.
+    found.transpose()?.flatten().ok_or_else(|| {
+        Error::index(std::io::Error::other(format!(
+            "no link {} at {path} in the record of seq {}",
+            place.link, place.seq
+        )))
+    })
+}
