@@ -1,1 +1,119 @@
+use std::sync::Arc;
 
+use super::*;
+use crate::envelope::{FileBuilder, HEADER_BYTES};
+
+const CHUNK: u64 = CHUNK_BYTES as u64;
+
+fn contents(len: usize) -> Vec<u8> {
+    (0..len as u32)
+        .map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8)
+        .collect()
+}
+
+fn sealed(len: usize) -> Vec<u8> {
+    let mut builder = FileBuilder::new(FileKind::Mask, 1);
+    builder.section(1, b"small").section(2, &contents(len));
+    builder.finish()
+}
+
+fn open(bytes: Vec<u8>) -> SealedFile {
+    SealedFile::open("m-1".to_owned(), bytes, FileKind::Mask, 1..=1).unwrap()
+}
+
+#[test]
+fn every_range_is_read_as_it_was_written() {
+    let len = 200 * CHUNK_BYTES + 17;
+    let expected = contents(len);
+    let file = open(sealed(len));
+    let region = file.section(2).unwrap();
+    assert_eq!(region.len(), len as u64);
+    let near = |edge: u64| [edge.saturating_sub(45), edge.saturating_sub(8), edge];
+    for start in [0, CHUNK, 2 * CHUNK, 64 * CHUNK, 199 * CHUNK]
+        .into_iter()
+        .flat_map(near)
+    {
+        for length in [0, 1, 7, 8, 100, CHUNK_BYTES, 3 * CHUNK_BYTES] {
+            let end = start as usize + length;
+            let found = region.get(start, length);
+            match expected.get(start as usize..end) {
+                Some(bytes) => assert_eq!(found.unwrap(), bytes),
+                None => assert!(found.is_err()),
+            }
+        }
+    }
+    let sub = region.sub(1000, 50).unwrap().sub(10, 20).unwrap();
+    assert_eq!(sub.all().unwrap(), &expected[1010..1030]);
+    assert_eq!(sub.u32_at(3).unwrap().to_le_bytes(), expected[1013..1017]);
+    assert_eq!(sub.u16_at(18).unwrap().to_le_bytes(), expected[1028..1030]);
+    assert!(sub.u32_at(17).is_err());
+    assert!(sub.sub(0, 21).is_err() && sub.sub(21, 0).is_err() && sub.from(21).is_err());
+    assert_eq!(sub.from(20).unwrap().len(), 0);
+    assert!(sub.get(u64::MAX, 1).is_err() && sub.get(1, usize::MAX).is_err());
+    assert_eq!(region.get(region.len(), 0).unwrap(), b"");
+}
+
+#[test]
+fn damage_is_confined_to_its_chunk_and_named() {
+    let mut bytes = sealed(5 * CHUNK_BYTES);
+    // In the third chunk of the file, in a section that begins 40 bytes into it.
+    bytes[2 * CHUNK_BYTES + 1000] ^= 4;
+    let file = open(bytes);
+    let region = file.section(2).unwrap();
+    let start = (HEADER_BYTES + 8) as u64;
+    let third = 2 * CHUNK - start;
+    assert!(region.get(0, 100).is_ok());
+    assert!(region.get(third - 1, 1).is_ok());
+    for _ in 0..2 {
+        let error = region.get(third + 5, 1).unwrap_err().to_string();
+        assert!(
+            error.starts_with("m-1: section chunks, offset 131072: expected"),
+            "{error}"
+        );
+    }
+    assert!(region.get(third - 1, 2).is_err());
+    assert!(region.get(0, 4 * CHUNK_BYTES).is_err());
+    assert!(region.get(third + CHUNK, 1).is_ok());
+    assert!(file.verify_all().is_err());
+}
+
+#[test]
+fn errors_count_from_the_start_of_the_section() {
+    let file = open(sealed(100));
+    let region = file.section(2).unwrap().named("rows").sub(10, 20).unwrap();
+    assert_eq!(
+        region.corrupt(3, "a", "b").to_string(),
+        "m-1: section rows, offset 13: expected a, found b"
+    );
+    assert_eq!(
+        region.u64_at(15).unwrap_err().to_string(),
+        "m-1: section rows, offset 25: expected 8 bytes inside a region of 20, found its end"
+    );
+    assert!(
+        file.section(3)
+            .unwrap_err()
+            .to_string()
+            .contains("a section 3")
+    );
+    assert!(file.has_section(1) && !file.has_section(3) && !file.has_section(999));
+}
+
+#[test]
+fn threads_that_touch_the_same_chunks_all_see_the_bytes() {
+    let len = 70 * CHUNK_BYTES;
+    let expected = contents(len);
+    let file = Arc::new(open(sealed(len)));
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let (file, expected) = (Arc::clone(&file), &expected);
+            scope.spawn(move || {
+                let region = file.section(2).unwrap();
+                for step in 0..70 {
+                    let at = (step + thread * 17) % 70 * CHUNK_BYTES;
+                    assert_eq!(region.get(at as u64, 500).unwrap(), &expected[at..at + 500]);
+                }
+            });
+        }
+    });
+    file.verify_all().unwrap();
+}
