@@ -34,7 +34,7 @@ pub struct SegmentInput<'a> {
     pub rows: Vec<RowInput<'a>>,
     /// The shapes that rows refer to, each once.
     pub shapes: Vec<ShapeInput<'a>>,
-    /// The targets, each once, in any order.
+    /// The targets, each once, in any order. One without a link is kept, and has no lists.
     pub targets: Vec<TargetKey<'a>>,
     /// Indexes into `targets`: the links of the first row in the order of its shape, then those of the
     /// second, and so on.

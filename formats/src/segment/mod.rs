@@ -25,8 +25,31 @@
 //! Every accessor of `Segment` but `open`, `info` and `section_sizes` returns its value in a `Result`,
 //! reads in place, and allocates nothing.
 
+mod actors;
+mod build;
+mod ef;
+mod hash;
 mod input;
+mod keyblock;
+mod layout;
+mod list;
+mod lists;
+mod reader;
+mod rows;
+mod strings;
+mod targets;
 mod value;
+mod verify;
 
+pub use actors::States;
+pub use build::build;
 pub use input::{ActorState, ActorsInput, RowInput, SegmentInput, ShapeInput, TargetKey};
+pub use layout::{KIND, ROWS_MAX, SegmentInfo, VERSION};
+pub use list::{List, ListIter};
+pub use reader::{ActorRows, Kills, LinkRef, ListInfo, Lists, RowLinks, Segment};
 pub use value::{DidRef, RecordKey, TargetRef, Text};
+
+use layout::Section;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,320 @@
+//! Record keys of one block of rows or targets (at most 128), random access.
+//!
+//! Most keys are TIDs, and most TIDs come from clocks of milliseconds with a clock id below 32. So a
+//! key has one of three classes: *compact*, such a TID as milliseconds above a base and 5 bits of clock
+//! id; *wide*, any TID near a second base, as a number; and *rest*, which takes the TIDs that lie far
+//! from both bases and the keys that are strings (by their id in the table of keys).
+//!
+//! ```text
+//! u8        flags: 1 compact, 2 wide, 4 rest present; 8 the rest has TIDs
+//! u48 u8    base in ms, width            if compact
+//! u64 u8    base, width                  if wide
+//! u8        width                        if rest
+//! bits      one for each key that is not compact      if compact and (wide or rest)
+//! bits      one for each key of the rest              if wide and rest
+//! bits      compact entries (width + 5), wide entries, rest entries
+//! ```
+//!
+//! An entry of the rest is the id of a string; where the rest has TIDs, it has 64 bits and the highest
+//! tells strings (1) from TIDs (0).
+
+use crate::Result;
+use crate::bits::{BitWriter, read_bits, width_for};
+use crate::chunks::Region;
+
+/// A key as the segment holds it. The order is that of targets: TIDs, then strings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum PackedKey {
+    /// A TID.
+    Tid(u64),
+    /// Id of a string in the segment's table of keys.
+    Str(u32),
+}
+
+const STRING: u64 = 1 << 63;
+
+impl PackedKey {
+    /// The key as one number, in the same order.
+    pub(super) fn to_u64(self) -> u64 {
+        match self {
+            Self::Tid(tid) => tid & !STRING,
+            Self::Str(id) => STRING | u64::from(id),
+        }
+    }
+
+    /// The reverse of [`to_u64`](Self::to_u64).
+    pub(super) fn from_u64(value: u64) -> Self {
+        if value & STRING == 0 {
+            Self::Tid(value)
+        } else {
+            Self::Str(value as u32)
+        }
+    }
+}
+
+const COMPACT: u8 = 1;
+const WIDE: u8 = 2;
+const REST: u8 = 4;
+const REST_HAS_TIDS: u8 = 8;
+
+/// Milliseconds and clock id of a TID that can be compact.
+fn split(tid: u64) -> Option<(u64, u64)> {
+    let (time_us, clock) = (tid >> 10, tid & 0x3ff);
+    (clock < 32 && time_us.is_multiple_of(1000)).then_some((time_us / 1000, clock))
+}
+
+/// The window of numbers, as a base and a width in bits, that makes the entries inside it and
+/// `outside_bits` for each number outside shortest in all. `sorted` is not empty.
+fn best_window(sorted: &[u64], extra_bits: u64, outside_bits: u64) -> (u64, u32) {
+    let mut best = (u64::MAX, 0, 0);
+    for width in 0..=63u32 {
+        let span = (1u64 << width) - 1;
+        let (mut most, mut base) = (0u64, 0u64);
+        let (mut ends, mut count) = (sorted.iter().peekable(), 0u64);
+        for &start in sorted {
+            while ends.next_if(|&&end| end - start <= span).is_some() {
+                count += 1;
+            }
+            if count > most {
+                (most, base) = (count, start);
+            }
+            if ends.peek().is_none() {
+                break;
+            }
+            count -= 1;
+        }
+        let outside = sorted.len() as u64 - most;
+        let bits = most * (u64::from(width) + extra_bits) + outside * outside_bits;
+        if bits < best.0 {
+            best = (bits, base, width);
+        }
+        if outside == 0 {
+            break;
+        }
+    }
+    (best.1, best.2)
+}
+
+fn inside(value: u64, base: u64, width: u32) -> bool {
+    value >= base && value - base < 1u64 << width
+}
+
+/// Appends the block of at most 128 keys.
+pub(super) fn encode(keys: &[PackedKey], scratch: &mut Vec<u64>, out: &mut Vec<u8>) {
+    scratch.clear();
+    scratch.extend(keys.iter().filter_map(|key| match key {
+        PackedKey::Tid(tid) => split(*tid).map(|(ms, _)| ms),
+        PackedKey::Str(_) => None,
+    }));
+    scratch.sort_unstable();
+    let compact = (!scratch.is_empty()).then(|| best_window(scratch, 5, 64));
+    let as_compact = |tid: u64| {
+        let ((base, width), (ms, clock)) = (compact?, split(tid)?);
+        inside(ms, base, width).then(|| (ms - base) << 5 | clock)
+    };
+    scratch.clear();
+    scratch.extend(keys.iter().filter_map(|key| match key {
+        PackedKey::Tid(tid) if as_compact(*tid).is_none() => Some(*tid),
+        _ => None,
+    }));
+    scratch.sort_unstable();
+    let wide = (!scratch.is_empty())
+        .then(|| best_window(scratch, 0, 64))
+        // One entry is shorter in the rest than with a base of its own.
+        .filter(|&(base, width)| {
+            scratch
+                .iter()
+                .filter(|&&tid| inside(tid, base, width))
+                .count()
+                > 1
+        });
+    let as_wide = |tid: u64| {
+        let (base, width) = wide?;
+        inside(tid, base, width).then(|| tid - base)
+    };
+    let class = |key: PackedKey| match key {
+        PackedKey::Tid(tid) if as_compact(tid).is_some() => COMPACT,
+        PackedKey::Tid(tid) if as_wide(tid).is_some() => WIDE,
+        PackedKey::Tid(_) => REST | REST_HAS_TIDS,
+        PackedKey::Str(_) => REST,
+    };
+    let mut classes = [0u8; 128];
+    let mut flags = 0;
+    let mut string_max = 0;
+    for (class_of, &key) in classes.iter_mut().zip(keys) {
+        *class_of = class(key);
+        flags |= *class_of;
+        if let PackedKey::Str(id) = key {
+            string_max = string_max.max(id);
+        }
+    }
+    let classes = classes.get(..keys.len()).unwrap_or_default();
+    let rest_width = if flags & REST_HAS_TIDS != 0 {
+        64
+    } else {
+        width_for(u64::from(string_max))
+    };
+
+    out.push(flags);
+    if let Some((base, width)) = compact.filter(|_| flags & COMPACT != 0) {
+        out.extend(base.to_le_bytes().iter().take(6));
+        out.push(width as u8);
+    }
+    if let Some((base, width)) = wide.filter(|_| flags & WIDE != 0) {
+        out.extend_from_slice(&base.to_le_bytes());
+        out.push(width as u8);
+    }
+    if flags & REST != 0 {
+        out.push(rest_width as u8);
+    }
+    let mut bits = BitWriter::new();
+    if flags & COMPACT != 0 && flags & (WIDE | REST) != 0 {
+        for &class in classes {
+            bits.write(u64::from(class != COMPACT), 1);
+        }
+    }
+    if flags & WIDE != 0 && flags & REST != 0 {
+        for &class in classes {
+            bits.write(u64::from(class & REST != 0), 1);
+        }
+    }
+    if let Some((_, width)) = compact {
+        for &key in keys {
+            if let PackedKey::Tid(tid) = key
+                && let Some(entry) = as_compact(tid)
+            {
+                bits.write(entry, width + 5);
+            }
+        }
+    }
+    if let Some((_, width)) = wide {
+        for (&key, &class) in keys.iter().zip(classes) {
+            if let PackedKey::Tid(tid) = key
+                && class == WIDE
+            {
+                bits.write(as_wide(tid).unwrap_or(0), width);
+            }
+        }
+    }
+    for (&key, &class) in keys.iter().zip(classes) {
+        if class & REST != 0 {
+            let entry = match key {
+                PackedKey::Str(id) if rest_width < 64 => u64::from(id),
+                key => key.to_u64(),
+            };
+            bits.write(entry, rest_width);
+        }
+    }
+    out.extend_from_slice(&bits.finish());
+}
+
+/// The key at `index` of the block of `count` keys that starts at byte `offset`.
+pub(super) fn read(region: Region<'_>, offset: u64, count: u64, index: u64) -> Result<PackedKey> {
+    let damaged = |expected: &str, found: u64| region.corrupt(offset, expected, found);
+    let flags = region.u8_at(offset)?;
+    if index >= count || flags & (COMPACT | WIDE | REST) == 0 || flags > 15 {
+        return Err(damaged("flags of a block of keys", u64::from(flags)));
+    }
+    let mut at = offset + 1;
+    let (mut compact, mut wide, mut rest_width) = ((0, 0), (0, 0), 0);
+    if flags & COMPACT != 0 {
+        let base = u64::from(region.u32_at(at)?) | u64::from(region.u16_at(at + 4)?) << 32;
+        compact = (base, u32::from(region.u8_at(at + 6)?));
+        at += 7;
+    }
+    if flags & WIDE != 0 {
+        wide = (region.u64_at(at)?, u32::from(region.u8_at(at + 8)?));
+        at += 9;
+    }
+    if flags & REST != 0 {
+        rest_width = u32::from(region.u8_at(at)?);
+        at += 1;
+    }
+    if compact.1 > 44 || wide.1 > 63 || rest_width > 64 {
+        return Err(damaged(
+            "widths of keys",
+            u64::from(compact.1.max(wide.1).max(rest_width)),
+        ));
+    }
+    let mut bit = at * 8;
+    let others = if flags & COMPACT == 0 {
+        Ranked {
+            set: true,
+            below: index,
+            total: count,
+        }
+    } else if flags & (WIDE | REST) != 0 {
+        let ranked = rank(region, bit, count, index)?;
+        bit += count;
+        ranked
+    } else {
+        Ranked::default()
+    };
+    let rest = if flags & REST == 0 {
+        Ranked::default()
+    } else if flags & WIDE == 0 {
+        others
+    } else {
+        let ranked = rank(region, bit, count, index)?;
+        bit += count;
+        ranked
+    };
+    if rest.below > others.below || rest.total > others.total || (rest.set && !others.set) {
+        return Err(damaged("classes of keys that agree", rest.total));
+    }
+    let compact_width = compact.1 + 5;
+    if !others.set {
+        let entry = read_bits(
+            region,
+            bit + (index - others.below) * u64::from(compact_width),
+            compact_width,
+        )?;
+        let time_us = (compact.0 + (entry >> 5)) * 1000;
+        if time_us >= 1 << 53 {
+            return Err(damaged("a time below 2^53", time_us));
+        }
+        return Ok(PackedKey::Tid(time_us << 10 | (entry & 31)));
+    }
+    bit += (count - others.total) * u64::from(compact_width) * u64::from(flags & COMPACT);
+    if !rest.set {
+        let index = others.below - rest.below;
+        let entry = read_bits(region, bit + index * u64::from(wide.1), wide.1)?;
+        return match wide.0.checked_add(entry) {
+            Some(tid) if tid < STRING => Ok(PackedKey::Tid(tid)),
+            _ => Err(damaged("a TID", entry)),
+        };
+    }
+    bit += (others.total - rest.total) * u64::from(wide.1);
+    let entry = read_bits(region, bit + rest.below * u64::from(rest_width), rest_width)?;
+    if flags & REST_HAS_TIDS != 0 {
+        return Ok(PackedKey::from_u64(entry));
+    }
+    match u32::try_from(entry) {
+        Ok(id) => Ok(PackedKey::Str(id)),
+        Err(_) => Err(damaged("the id of a key", entry)),
+    }
+}
+
+/// A bit of a bitmap, and how many are set below it and in all.
+#[derive(Clone, Copy, Default)]
+struct Ranked {
+    set: bool,
+    below: u64,
+    total: u64,
+}
+
+/// Looks at bit `index` of the `count` (at most 128) bits from `start`.
+fn rank(region: Region<'_>, start: u64, count: u64, index: u64) -> Result<Ranked> {
+    let low = read_bits(region, start, count.min(64) as u32)?;
+    let high = match count {
+        0..=64 => 0,
+        _ => read_bits(region, start + 64, (count - 64).min(64) as u32)?,
+    };
+    let map = u128::from(high) << 64 | u128::from(low);
+    let below = map & ((1u128 << (index & 127)) - 1);
+    Ok(Ranked {
+        set: map >> (index & 127) & 1 == 1,
+        below: u64::from(below.count_ones()),
+        total: u64::from(map.count_ones()),
+    })
+}

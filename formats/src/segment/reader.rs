@@ -1,0 +1,734 @@
+//! An opened segment: every question is answered in place, from the pages it needs.
+
+use std::fmt;
+
+use super::actors::{ACTOR_BLOCK, Dids, States, block_width};
+use super::hash;
+use super::keyblock::PackedKey;
+use super::layout::{Section, SegmentInfo};
+use super::list::List;
+use super::lists::{Postings, width_below};
+use super::rows::{BLOCK, Rows};
+use super::strings::Strings;
+use super::targets::{PackedRecord, Records};
+use super::value::tid;
+use super::{DidRef, RecordKey, TargetKey, TargetRef};
+use crate::Result;
+use crate::bits::read_bits;
+use crate::bytes::Reader;
+use crate::chunks::{Region, SealedFile};
+use crate::filter::Filter;
+use crate::monotone::Monotone;
+
+/// A segment. Holds the file and a few counts; nothing in memory grows with the file.
+///
+/// Every method that returns a `Result` fails with [`Error::Corrupt`](crate::Error::Corrupt) where the
+/// bytes it reads are damaged, or where a row, list, target or path is not one of this segment's.
+pub struct Segment {
+    file: SealedFile,
+    info: SegmentInfo,
+}
+
+impl fmt::Debug for Segment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Segment")
+            .field("file", &self.file)
+            .field("info", &self.info)
+            .finish()
+    }
+}
+
+impl Segment {
+    /// Opens a file of kind [`KIND`](super::KIND). Reads the section of counts and no other.
+    ///
+    /// # Errors
+    /// A section is missing, or the counts are damaged.
+    pub fn open(file: SealedFile) -> Result<Self> {
+        for &section in Section::ALL {
+            section.of(&file)?;
+        }
+        let info = SegmentInfo::read(Section::Meta.of(&file)?)?;
+        Ok(Self { file, info })
+    }
+
+    /// What the segment covers and holds.
+    #[must_use]
+    pub const fn info(&self) -> &SegmentInfo {
+        &self.info
+    }
+
+    /// The file.
+    #[must_use]
+    pub const fn file(&self) -> &SealedFile {
+        &self.file
+    }
+
+    #[inline]
+    fn section(&self, section: Section) -> Result<Region<'_>> {
+        section.of(&self.file)
+    }
+
+    fn rows(&self) -> Result<Rows<'_>> {
+        Ok(Rows {
+            directory: self.section(Section::RowDirectory)?,
+            data: self.section(Section::Rows)?,
+            count: self.info.rows,
+            links: self.info.links,
+            shape_width: width_below(self.info.shapes),
+        })
+    }
+
+    fn strings(&self, section: Section) -> Result<Strings<'_>> {
+        Strings::open(self.section(section)?)
+    }
+
+    /// The seq of the event that wrote the row. O(1).
+    ///
+    /// # Errors
+    /// See [`Segment`].
+    pub fn seq(&self, row: u32) -> Result<u64> {
+        self.rows()?.seq(row)
+    }
+
+    /// The event's time in microseconds since 1970, rounded down to the millisecond. O(1).
+    ///
+    /// # Errors
+    /// See [`Segment`].
+    pub fn time_us(&self, row: u32) -> Result<u64> {
+        Ok(self.rows()?.time_ms(row)?.saturating_mul(1000))
+    }
+
+    /// The author. O(1).
+    ///
+    /// # Errors
+    /// See [`Segment`].
+    pub fn actor(&self, row: u32) -> Result<u32> {
+        self.rows()?.actor(row)
+    }
+
+    /// The record's collection. O(1).
+    ///
+    /// # Errors
+    /// See [`Segment`].
+    pub fn collection(&self, row: u32) -> Result<&str> {
+        let id = self.collection_id(row)?;
+        self.strings(Section::Collections)?.get(id)
+    }
+
+    /// The record's key. O(1).
+    ///
+    /// # Errors
+    /// See [`Segment`].
+    pub fn rkey(&self, row: u32) -> Result<RecordKey<'_>> {
+        let key = self.rows()?.key(row)?;
+        self.record_key(key)
+    }
+
+    fn record_key(&self, key: PackedKey) -> Result<RecordKey<'_>> {
+        Ok(match key {
+            PackedKey::Tid(tid) => RecordKey::Tid(tid),
+            PackedKey::Str(id) => RecordKey::Str(self.strings(Section::Keys)?.get(id)?),
+        })
+    }
+
+    /// The first row with a seq of at least `seq`; the count of rows when there is none. O(log rows).
+    ///
+    /// # Errors
+    /// See [`Segment`].
+    pub fn lower_bound_seq(&self, seq: u64) -> Result<u32> {
+        self.rows()?.lower_bound_seq(seq)
+    }
+
+    /// What is known of a shape: its collection, and a reader that stands at its paths.
+    fn shape(&self, shape: u32) -> Result<(u32, u64, Reader<'_>)> {
+        let region = self.section(Section::Shapes)?;
+        if shape >= self.info.shapes {
+            let expected = format!("a shape below {}", self.info.shapes);
+            return Err(region.corrupt(0, expected, shape));
+        }
+        let at = u64::from(shape) * 4;
+        let (start, end) = (region.u32_at(at)?, region.u32_at(at + 4)?);
+        let Some(len) = end.checked_sub(start) else {
+            return Err(region.corrupt(at, "rising offsets", end));
+        };
+        let bytes = region.get(start.into(), len as usize)?;
+        let mut reader = Reader::at(Section::Shapes.name(), bytes, start.into());
+        let head = reader
+            .varint_u32()
+            .and_then(|collection| Ok((collection, reader.varint()?)));
+        let (collection, runs) = head.map_err(|error| region.in_file(error))?;
+        Ok((collection, runs, reader))
+    }
+
+    fn collection_id(&self, row: u32) -> Result<u32> {
+        Ok(self.shape(self.rows()?.shape(row)?)?.0)
+    }
+
+    /// The key as the segment holds it, unless it is a string that no row and no target has.
+    fn packed_key(&self, rkey: &str) -> Result<Option<PackedKey>> {
+        if let Some(tid) = tid(rkey) {
+            return Ok(Some(PackedKey::Tid(tid)));
+        }
+        let id = self.strings(Section::Keys)?.find(rkey)?;
+        Ok(id.map(PackedKey::Str))
+    }
+
+    /// Whether a row may have that key: whether the key is a TID inside the segment's window of keys, or
+    /// the filter of stray keys holds it. `false` is certain. O(1).
+    ///
+    /// # Errors
+    /// See [`Segment`].
+    pub fn may_hold_key(&self, actor: u32, collection: &str, rkey: &str) -> Result<bool> {
+        if tid(rkey).is_some_and(|tid| self.info.window_holds(tid)) {
+            return Ok(true);
+        }
+        let filter = Filter::open(self.section(Section::StrayFilter)?)?;
+        filter.contains(hash::stray(actor, collection, rkey))
+    }
+
+    /// Calls `found` with each row of that key, rising. Cost: the blocks of 1,024 rows in which the actor
+    /// has any.
+    ///
+    /// # Errors
+    /// See [`Segment`].
+    pub fn find_rows(
+        &self,
+        actor: u32,
+        collection: &str,
+        rkey: &str,
+        found: &mut dyn FnMut(u32),
+    ) -> Result<()> {
+        let Some(collection) = self.strings(Section::Collections)?.find(collection)? else {
+            return Ok(());
+        };
+        let Some(key) = self.packed_key(rkey)? else {
+            return Ok(());
+        };
+        let rows = self.rows()?;
+        for row in self.actor_rows(actor)? {
+            let row = row?;
+            if rows.key(row)? == key && self.collection_id(row)? == collection {
+                found(row);
+            }
+        }
+        Ok(())
+    }
+
+    /// The rows by `actor`, rising.
+    ///
+    /// # Errors
+    /// See [`Segment`].
+    pub fn actor_rows(&self, actor: u32) -> Result<ActorRows<'_>> {
+        let actors = Monotone::open(self.section(Section::RowActors)?)?;
+        let index = actors.lower_bound(actor)?;
+        let present = index < actors.len() && actors.get(index)? == actor;
+        let (mut next, mut end) = (0, 0);
+        if present {
+            let starts = Monotone::open(self.section(Section::RowActorStarts)?)?;
+            (next, end) = (starts.get(index)?, starts.get(index + 1)?);
+        }
+        Ok(ActorRows {
+            rows: self.rows()?,
+            blocks: self.section(Section::RowActorBlocks)?,
+            block_width: block_width(self.info.rows),
+            actor,
+            next,
+            end,
+            small: 0,
+            small_end: 0,
+            found: 0,
+            first: 0,
+        })
+    }
+
+    /// The links of a row, in the order of its shape: by path, then as the builder was given them.
+    ///
+    /// # Errors
+    /// See [`Segment`].
+    pub fn links(&self, row: u32) -> Result<RowLinks<'_>> {
+        let rows = self.rows()?;
+        let next = rows.first_link(row)?;
+        let (_, runs, shape) = self.shape(rows.shape(row)?)?;
+        Ok(RowLinks {
+            targets: self.section(Section::Links)?,
+            shapes: self.section(Section::Shapes)?,
+            width: width_below(self.info.targets),
+            links: self.info.links,
+            next,
+            shape,
+            runs,
+            path: 0,
+            left: 0,
+        })
+    }
+
+    /// The path with that id.
+    ///
+    /// # Errors
+    /// See [`Segment`].
+    pub fn path(&self, path: u32) -> Result<&str> {
+        self.strings(Section::Paths)?.get(path)
+    }
+
+    fn records(&self) -> Result<Records<'_>> {
+        Ok(Records {
+            directory: self.section(Section::RecordDirectory)?,
+            data: self.section(Section::RecordTargets)?,
+            count: self.info.record_targets,
+            collection_width: width_below(self.info.collections),
+        })
+    }
+
+    /// The target with that ordinal. O(1).
+    ///
+    /// # Errors
+    /// See [`Segment`].
+    pub fn target(&self, target: u32) -> Result<TargetRef<'_>> {
+        let Some(index) = target.checked_sub(self.info.did_targets) else {
+            let dids = Monotone::open(self.section(Section::DidTargets)?)?;
+            return Ok(TargetRef::Did(dids.get(target)?));
+        };
+        let Some(index) = index.checked_sub(self.info.record_targets) else {
+            let record = self.records()?.get(index)?;
+            return Ok(TargetRef::Record {
+                actor: record.actor,
+                collection: self.strings(Section::Collections)?.get(record.collection)?,
+                rkey: self.record_key(record.key)?,
+            });
+        };
+        Ok(TargetRef::Other(
+            self.strings(Section::OtherTargets)?.get(index)?,
+        ))
+    }
+
+    /// The ordinal of a target. O(1) for most targets that the segment does not have, O(log targets)
+    /// otherwise.
+    ///
+    /// # Errors
+    /// See [`Segment`].
+    pub fn find_target(&self, key: &TargetKey<'_>) -> Result<Option<u32>> {
+        let filter = Filter::open(self.section(Section::TargetFilter)?)?;
+        if !filter.contains(hash::target(key))? {
+            return Ok(None);
+        }
+        match *key {
+            TargetKey::Did(actor) => {
+                let dids = Monotone::open(self.section(Section::DidTargets)?)?;
+                let index = dids.lower_bound(actor)?;
+                Ok((index < dids.len() && dids.get(index)? == actor).then_some(index))
+            }
+            TargetKey::Record {
+                actor,
+                collection,
+                rkey,
+            } => {
+                let Some(collection) = self.strings(Section::Collections)?.find(collection)? else {
+                    return Ok(None);
+                };
+                let Some(key) = self.packed_key(rkey)? else {
+                    return Ok(None);
+                };
+                let record = PackedRecord {
+                    actor,
+                    collection,
+                    key,
+                };
+                let index = self.records()?.find(record)?;
+                Ok(index.map(|index| self.info.did_targets + index))
+            }
+            TargetKey::Other(other) => {
+                let index = self.strings(Section::OtherTargets)?.find(other)?;
+                let before = self.info.did_targets + self.info.record_targets;
+                Ok(index.map(|index| before.saturating_add(index)))
+            }
+        }
+    }
+
+    /// The segment's id of a source. O(log).
+    ///
+    /// # Errors
+    /// See [`Segment`].
+    pub fn find_source(&self, collection: &str, path: &str) -> Result<Option<u32>> {
+        let Some(collection) = self.strings(Section::Collections)?.find(collection)? else {
+            return Ok(None);
+        };
+        match self.strings(Section::Paths)?.find(path)? {
+            Some(path) => self.find_source_ids(collection, path),
+            None => Ok(None),
+        }
+    }
+
+    /// Collection and path of a source.
+    fn source(&self, source: u32) -> Result<(u32, u32)> {
+        let sources = self.section(Section::Sources)?;
+        let at = u64::from(source) * 8;
+        Ok((sources.u32_at(at)?, sources.u32_at(at + 4)?))
+    }
+
+    fn find_source_ids(&self, collection: u32, path: u32) -> Result<Option<u32>> {
+        let (mut low, mut high) = (0, self.info.sources);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.source(middle)?.cmp(&(collection, path)) {
+                std::cmp::Ordering::Less => low = middle + 1,
+                std::cmp::Ordering::Greater => high = middle,
+                std::cmp::Ordering::Equal => return Ok(Some(middle)),
+            }
+        }
+        Ok(None)
+    }
+
+    fn postings(&self) -> Result<Postings<'_>> {
+        Ok(Postings {
+            directory: self.section(Section::ListDirectory)?,
+            blocks: self.section(Section::Lists)?,
+            long_directory: self.section(Section::LongDirectory)?,
+            long: self.section(Section::LongLists)?,
+            count: self.info.lists,
+            rows: self.info.rows,
+            sources: self.info.sources,
+            long_count: self.info.long_lists,
+        })
+    }
+
+    /// Ids of the first list of a target, and of the first after its lists.
+    fn lists_range(&self, target: u32) -> Result<(u32, u32)> {
+        let starts = Monotone::open(self.section(Section::ListStarts)?)?;
+        let end = starts.get(target.saturating_add(1))?;
+        Ok((starts.get(target)?, end.min(self.info.lists)))
+    }
+
+    /// The lists of a target, by (collection, path).
+    ///
+    /// # Errors
+    /// See [`Segment`].
+    pub fn lists_of(&self, target: u32) -> Result<Lists<'_>> {
+        let (next, end) = self.lists_range(target)?;
+        Ok(Lists {
+            segment: self,
+            postings: self.postings()?,
+            next,
+            end,
+        })
+    }
+
+    fn find_list_id(&self, target: u32, source: u32) -> Result<Option<u32>> {
+        let postings = self.postings()?;
+        let (mut low, end) = self.lists_range(target)?;
+        let mut high = end;
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match postings.source(middle)?.cmp(&source) {
+                std::cmp::Ordering::Less => low = middle + 1,
+                std::cmp::Ordering::Greater => high = middle,
+                std::cmp::Ordering::Equal => return Ok(Some(middle)),
+            }
+        }
+        Ok(None)
+    }
+
+    /// The list of (target, source), if there is one.
+    ///
+    /// # Errors
+    /// See [`Segment`].
+    pub fn find_list(&self, target: u32, source: u32) -> Result<Option<List<'_>>> {
+        match self.find_list_id(target, source)? {
+            Some(id) => self.list(id).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The list with that id.
+    ///
+    /// # Errors
+    /// See [`Segment`].
+    pub fn list(&self, id: u32) -> Result<List<'_>> {
+        self.postings()?.get(id)
+    }
+
+    /// The id of the list that a link belongs to: `row` links to `target` at `path`.
+    ///
+    /// # Errors
+    /// There is no such list; see [`Segment`].
+    pub fn list_id(&self, row: u32, path: u32, target: u32) -> Result<u32> {
+        let source = self.find_source_ids(self.collection_id(row)?, path)?;
+        let id = match source {
+            Some(source) => self.find_list_id(target, source)?,
+            None => None,
+        };
+        match id {
+            Some(id) => Ok(id),
+            None => Err(self.section(Section::Lists)?.corrupt(
+                0,
+                format!("a list for row {row}, path {path} and target {target}"),
+                "none",
+            )),
+        }
+    }
+
+    /// The DID of an actor first seen in this segment's range; `None` for other actors.
+    ///
+    /// # Errors
+    /// See [`Segment`].
+    pub fn did(&self, actor: u32) -> Result<Option<DidRef<'_>>> {
+        let index = actor.checked_sub(self.info.actors_first_id);
+        let Some(index) = index.filter(|&index| index < self.info.actors_count) else {
+            return Ok(None);
+        };
+        let dids = Dids {
+            plc: self.section(Section::PlcDids)?,
+            other_indexes: Monotone::open(self.section(Section::OtherDidIndexes)?)?,
+            others: self.strings(Section::OtherDids)?,
+        };
+        dids.get(index).map(Some)
+    }
+
+    /// The states of actors, by rising id.
+    ///
+    /// # Errors
+    /// See [`Segment`].
+    pub fn states(&self) -> Result<States<'_>> {
+        let ids = Monotone::open(self.section(Section::StateIds)?)?;
+        Ok(States::new(ids, self.section(Section::States)?))
+    }
+
+    /// The seqs of the rows that events of the range made dead, rising.
+    ///
+    /// # Errors
+    /// See [`Segment`].
+    pub fn kills(&self) -> Result<Kills<'_>> {
+        let region = self.section(Section::Kills)?;
+        Ok(Kills {
+            region,
+            reader: Reader::new(Section::Kills.name(), region.all()?),
+            left: self.info.kills,
+            before: 0,
+        })
+    }
+
+    /// The bytes of each section, by name.
+    #[must_use]
+    pub fn section_sizes(&self) -> Vec<(&'static str, u64)> {
+        let sections = Section::ALL.iter();
+        sections
+            .map(|section| {
+                let len = section.of(&self.file).map_or(0, |region| region.len());
+                (section.name(), len)
+            })
+            .collect()
+    }
+
+    /// Reads everything: all checksums, then every row, link, target, list, DID, state and kill, and that
+    /// what must rise does.
+    ///
+    /// # Errors
+    /// The first damage found.
+    pub fn verify(&self) -> Result<()> {
+        self.file.verify_all()?;
+        super::verify::verify(self)
+    }
+}
+
+/// The rows by one actor, rising.
+pub struct ActorRows<'s> {
+    rows: Rows<'s>,
+    blocks: Region<'s>,
+    block_width: u32,
+    actor: u32,
+    /// Blocks of 1,024 rows still to look at, as places in `blocks`.
+    next: u32,
+    end: u32,
+    /// Blocks of 128 rows still to look at.
+    small: u32,
+    small_end: u32,
+    /// Rows found that were not given out, less `first`.
+    found: u128,
+    first: u32,
+}
+
+impl ActorRows<'_> {
+    fn step(&mut self) -> Result<Option<u32>> {
+        loop {
+            if self.found != 0 {
+                let row = self.first + self.found.trailing_zeros();
+                self.found &= self.found - 1;
+                return Ok(Some(row));
+            }
+            if self.small < self.small_end {
+                self.found = self.rows.rows_by(self.small, self.actor)?;
+                self.first = self.small * BLOCK;
+                self.small += 1;
+            } else if self.next < self.end {
+                let at = u64::from(self.next) * u64::from(self.block_width);
+                let block = read_bits(self.blocks, at, self.block_width)?;
+                let small = block * u64::from(ACTOR_BLOCK / BLOCK);
+                if small >= u64::from(self.rows.blocks()) {
+                    return Err(self.blocks.corrupt(at / 8, "the number of a block", block));
+                }
+                self.next += 1;
+                self.small = small as u32;
+                self.small_end = (self.small + ACTOR_BLOCK / BLOCK).min(self.rows.blocks());
+            } else {
+                return Ok(None);
+            }
+        }
+    }
+}
+
+impl Iterator for ActorRows<'_> {
+    type Item = Result<u32>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let step = self.step();
+        if step.is_err() {
+            (self.next, self.small, self.found) = (self.end, self.small_end, 0);
+        }
+        step.transpose()
+    }
+}
+
+/// One link of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LinkRef {
+    /// The path, by its id in the segment.
+    pub path: u32,
+    /// The target's ordinal in the segment.
+    pub target: u32,
+}
+
+/// The links of a row.
+pub struct RowLinks<'s> {
+    targets: Region<'s>,
+    shapes: Region<'s>,
+    width: u32,
+    /// Links of the segment.
+    links: u32,
+    next: u32,
+    shape: Reader<'s>,
+    runs: u64,
+    path: u32,
+    left: u64,
+}
+
+impl RowLinks<'_> {
+    fn step(&mut self) -> Result<Option<LinkRef>> {
+        while self.left == 0 {
+            if self.runs == 0 {
+                return Ok(None);
+            }
+            self.runs -= 1;
+            let run = self
+                .shape
+                .varint_u32()
+                .and_then(|path| Ok((path, self.shape.varint()?)));
+            (self.path, self.left) = run.map_err(|error| self.shapes.in_file(error))?;
+        }
+        if self.next >= self.links {
+            let expected = format!("a link below {}", self.links);
+            return Err(self.shapes.corrupt(0, expected, self.next));
+        }
+        let at = u64::from(self.next) * u64::from(self.width);
+        let target = read_bits(self.targets, at, self.width)? as u32;
+        self.next += 1;
+        self.left -= 1;
+        Ok(Some(LinkRef {
+            path: self.path,
+            target,
+        }))
+    }
+}
+
+impl Iterator for RowLinks<'_> {
+    type Item = Result<LinkRef>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let step = self.step();
+        if step.is_err() {
+            (self.left, self.runs) = (0, 0);
+        }
+        step.transpose()
+    }
+}
+
+/// What a target's list is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ListInfo<'s> {
+    /// The list.
+    pub id: u32,
+    /// The source, by its id in the segment.
+    pub source: u32,
+    /// The collection that links.
+    pub collection: &'s str,
+    /// The path it links at.
+    pub path: &'s str,
+    /// Rows in the list.
+    pub len: u32,
+}
+
+/// The lists of a target.
+pub struct Lists<'s> {
+    segment: &'s Segment,
+    postings: Postings<'s>,
+    next: u32,
+    end: u32,
+}
+
+impl<'s> Lists<'s> {
+    fn read(&self, id: u32) -> Result<ListInfo<'s>> {
+        let source = self.postings.source(id)?;
+        let (collection, path) = self.segment.source(source)?;
+        Ok(ListInfo {
+            id,
+            source,
+            collection: self
+                .segment
+                .strings(Section::Collections)?
+                .get(collection)?,
+            path: self.segment.path(path)?,
+            len: self.postings.len(id)?,
+        })
+    }
+}
+
+impl<'s> Iterator for Lists<'s> {
+    type Item = Result<ListInfo<'s>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.next >= self.end {
+            return None;
+        }
+        let info = self.read(self.next);
+        self.next = if info.is_ok() {
+            self.next + 1
+        } else {
+            self.end
+        };
+        Some(info)
+    }
+}
+
+/// The seqs that a segment kills, rising.
+pub struct Kills<'s> {
+    region: Region<'s>,
+    reader: Reader<'s>,
+    left: u32,
+    before: u64,
+}
+
+impl Iterator for Kills<'_> {
+    type Item = Result<u64>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        let delta = self.reader.varint();
+        let seq = delta.and_then(|delta| match self.before.checked_add(delta) {
+            Some(seq) => Ok(seq),
+            None => Err(self.reader.corrupt("a seq below 2^64", delta)),
+        });
+        match &seq {
+            Ok(seq) => self.before = *seq,
+            Err(_) => self.left = 0,
+        }
+        Some(seq.map_err(|error| self.region.in_file(error)))
+    }
+}

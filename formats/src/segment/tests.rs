@@ -1,0 +1,312 @@
+//! Segments against a model: the input itself, asked by search.
+
+mod damage;
+mod golden;
+mod model;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::ef::EfHead;
+use super::keyblock::{self, PackedKey};
+use super::*;
+use crate::bits::BitWriter;
+use crate::chunks::{Region, SealedFile};
+use model::{Owned, check};
+
+fn open(bytes: Vec<u8>) -> crate::Result<Segment> {
+    Segment::open(SealedFile::open(
+        "test.segment".to_owned(),
+        bytes,
+        KIND,
+        VERSION..=VERSION,
+    )?)
+}
+
+/// What happened: rows are given as (gap of seqs, gap of times in ms, actor, shape, key), and links as
+/// indexes into the pool of targets.
+fn owned() -> impl Strategy<Value = Owned> {
+    let keys = prop_oneof![
+        3 => (0u64..40_000, 0u64..32).prop_map(|(ms, clock)| {
+            tid_text(((1_700_000_000_000 + ms) * 1000) << 10 | clock)
+        }),
+        2 => (0u64..40_000_000, 0u64..1024).prop_map(|(us, clock)| {
+            tid_text((1_700_000_000_000_000 + us) << 10 | clock)
+        }),
+        1 => (0u64..1 << 63).prop_map(tid_text),
+        2 => prop_oneof![Just("self".to_owned()), "[a-c]{1,3}", Just("ü".to_owned())],
+    ];
+    let collections = prop::sample::select(vec!["app.like", "app.post", "app.follow", "x"]);
+    let target = prop_oneof![
+        (0u32..40).prop_map(model::Target::Did),
+        (0u32..40, collections.clone(), keys.clone()).prop_map(|(actor, collection, rkey)| {
+            model::Target::Record(actor, collection.into(), rkey)
+        }),
+        "(https://[a-d]{1,3}|)".prop_map(model::Target::Other),
+    ];
+    let path = prop::sample::select(vec![
+        ".a",
+        ".b",
+        ".subject.uri",
+        ".subject",
+        ".facets[].uri",
+    ]);
+    let shape = (
+        collections,
+        prop::collection::btree_map(path, prop_oneof![8 => 1u32..3, 1 => 3u32..9], 1..4),
+    );
+    let row = (
+        prop_oneof![4 => Just(1u64), 1 => 1u64..1000, 1 => Just(1u64 << 40)],
+        prop_oneof![6 => 0i64..5, 1 => -5i64..3000],
+        prop_oneof![4 => 0u32..5, 1 => any::<u32>()],
+        any::<prop::sample::Index>(),
+        keys,
+    );
+    let state = (
+        any::<u32>(),
+        0u64..1 << 63,
+        prop_oneof![2 => Just(0u64), 1 => any::<u64>()],
+        0u8..2,
+    );
+    (
+        prop::collection::vec(shape, 1..6),
+        prop::collection::btree_set(target, 1..60),
+        prop::collection::vec(row, 0..700),
+        any::<u64>(),
+        prop::collection::vec(
+            prop_oneof![
+                "did:plc:[a-z2-7]{24}",
+                "did:plc:[a-z1-9]{24}",
+                "did:web:[a-z.]{1,9}"
+            ],
+            0..30,
+        ),
+        prop::collection::vec(state, 0..300),
+        prop::collection::vec(any::<u64>(), 0..20),
+    )
+        .prop_map(|(shapes, targets, rows, seed, dids, states, kills)| {
+            Owned::new(shapes, targets, rows, seed, dids, states, kills)
+        })
+}
+
+fn tid_text(value: u64) -> String {
+    RecordKey::Tid(value).to_string()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn every_answer_is_that_of_the_input(owned in owned()) {
+        let input = owned.input();
+        let bytes = build(&input).unwrap();
+        prop_assert_eq!(&bytes, &build(&input).unwrap(), "the same bytes each time");
+        let segment = open(bytes).unwrap();
+        segment.verify().unwrap();
+        check(&input, &segment);
+    }
+
+    #[test]
+    fn a_block_code_gives_each_number_back(
+        mut values in prop::collection::vec(
+            prop_oneof![0u64..10, 0u64..100_000, any::<u64>()], 1..129),
+        offset in 0u32..8,
+    ) {
+        values.sort_unstable();
+        let head = EfHead::choose(values.len() as u64, *values.last().unwrap());
+        let mut bits = BitWriter::new();
+        bits.write(0x55, offset);
+        head.write(&values, &mut bits);
+        let count = values.len() as u64;
+        prop_assert_eq!(bits.len_bits(), u64::from(offset) + head.bit_len(count));
+        let bytes = bits.finish();
+        for (i, value) in values.iter().enumerate() {
+            let found = head.read(Region::over("t", &bytes), offset.into(), count, i as u64);
+            prop_assert_eq!(found.unwrap(), *value);
+        }
+    }
+
+    #[test]
+    fn a_block_of_keys_gives_each_key_back(keys in prop::collection::vec(prop_oneof![
+        (0u64..1 << 20).prop_map(|ms| PackedKey::Tid((1_700_000_000_000 + ms) * 1000 << 10 | ms & 31)),
+        (0u64..1 << 20).prop_map(|low| PackedKey::Tid(1_700_000_000_000_000 << 10 | low)),
+        (0u64..1 << 63).prop_map(PackedKey::Tid),
+        any::<u32>().prop_map(PackedKey::Str),
+        Just(PackedKey::Tid(0)), Just(PackedKey::Tid((1 << 63) - 1)), Just(PackedKey::Str(0)),
+    ], 1..129)) {
+        let mut bytes = vec![7; 3];
+        keyblock::encode(&keys, &mut Vec::new(), &mut bytes);
+        let region = Region::over("t", &bytes);
+        for (i, key) in keys.iter().enumerate() {
+            let found = keyblock::read(region, 3, keys.len() as u64, i as u64);
+            prop_assert_eq!(found.unwrap(), *key);
+        }
+    }
+
+    #[test]
+    fn only_a_did_that_prints_back_is_packed(did in prop_oneof![
+        "did:plc:[a-z2-7]{24}", "did:plc:[a-zA-Z0-9]{23,25}", "did:PLC:[a-z2-7]{24}",
+    ]) {
+        match value::plc_bytes(&did) {
+            Some(bytes) => prop_assert_eq!(DidRef::Plc(bytes).to_string(), did),
+            None => prop_assert!(!did.strip_prefix("did:plc:").is_some_and(|digits| {
+                digits.len() == 24 && digits.bytes().all(|b| matches!(b, b'a'..=b'z' | b'2'..=b'7'))
+            })),
+        }
+    }
+}
+
+#[test]
+fn an_empty_segment_opens_and_has_nothing() {
+    let input = SegmentInput {
+        first_seq: 5,
+        last_seq: 9,
+        ..SegmentInput::default()
+    };
+    let segment = open(build(&input).unwrap()).unwrap();
+    segment.verify().unwrap();
+    check(&input, &segment);
+    assert_eq!(segment.lower_bound_seq(0).unwrap(), 0);
+    assert!(!segment.may_hold_key(1, "a", "b").unwrap());
+    assert!(segment.seq(0).is_err());
+}
+
+#[test]
+fn long_lists_of_both_kinds_answer_by_index_and_by_row() {
+    // Every row links to the first target, every third to the second, few to the third, so that one
+    // list is dense enough for a bitmap and one is not.
+    let shape = |count| ShapeInput {
+        collection: "c",
+        runs: vec![(".p", count)],
+    };
+    let rows: Vec<RowInput<'_>> = (0u32..150_000)
+        .map(|i| RowInput {
+            seq: u64::from(i) + 1,
+            time_us: u64::from(i) * 1000,
+            actor: i % 1000,
+            shape: u32::from(i % 1000 == 0),
+            rkey: "self",
+        })
+        .collect();
+    let link_targets = rows
+        .iter()
+        .flat_map(|row| if row.shape == 1 { vec![0, 1] } else { vec![0] })
+        .collect();
+    let input = SegmentInput {
+        first_seq: 1,
+        last_seq: 150_000,
+        first_time_us: 0,
+        last_time_us: 149_999_000,
+        rows,
+        shapes: vec![shape(1), shape(2)],
+        targets: vec![TargetKey::Did(1), TargetKey::Did(2)],
+        link_targets,
+        ..SegmentInput::default()
+    };
+    let segment = open(build(&input).unwrap()).unwrap();
+    segment.verify().unwrap();
+    for (target, step) in [(0u32, 1usize), (1, 1000)] {
+        let expected: Vec<u32> = (0..150_000).step_by(step).collect();
+        let list = segment.find_list(target, 0).unwrap().unwrap();
+        assert!(list.is_long());
+        assert_eq!(list.len() as usize, expected.len());
+        for i in [0, 1, 64, 149, expected.len() - 1] {
+            if let Some(row) = expected.get(i) {
+                assert_eq!(list.get(i as u32).unwrap(), *row);
+            }
+        }
+        for row in [
+            0,
+            1,
+            999,
+            1000,
+            1001,
+            65_536,
+            149_000,
+            149_999,
+            150_000,
+            u32::MAX,
+        ] {
+            let place = expected.partition_point(|&other| other < row);
+            assert_eq!(list.lower_bound(row).unwrap() as usize, place, "{row}");
+        }
+        for i in [0, 1, 70, expected.len() as u32] {
+            let up: Vec<u32> = list.iter_from(i).map(Result::unwrap).collect();
+            assert_eq!(up, &expected[i as usize..]);
+            let mut down: Vec<u32> = list.iter_back_from(i).map(Result::unwrap).collect();
+            down.reverse();
+            assert_eq!(down, &expected[..i as usize]);
+        }
+        assert!(list.get(list.len()).is_err());
+    }
+}
+
+#[test]
+fn a_tid_outside_the_window_is_found_through_the_stray_filter() {
+    let inside = tid_text(1_700_000_000_000_000 << 10);
+    let outside = tid_text(1_600_000_000_000_000 << 10);
+    let row = |seq, rkey| RowInput {
+        seq,
+        time_us: 1_700_000_000_000_000,
+        actor: 3,
+        shape: 0,
+        rkey,
+    };
+    let input = SegmentInput {
+        first_seq: 1,
+        last_seq: 3,
+        first_time_us: 1_700_000_000_000_000,
+        last_time_us: 1_700_000_000_000_000,
+        rows: vec![row(1, &inside), row(2, &outside), row(3, "self")],
+        shapes: vec![ShapeInput {
+            collection: "c",
+            runs: vec![(".p", 1)],
+        }],
+        targets: vec![TargetKey::Did(0)],
+        link_targets: vec![0, 0, 0],
+        ..SegmentInput::default()
+    };
+    let segment = open(build(&input).unwrap()).unwrap();
+    for rkey in [inside.as_str(), outside.as_str(), "self"] {
+        assert!(segment.may_hold_key(3, "c", rkey).unwrap(), "{rkey}");
+    }
+    // Eight bits of fingerprint: of 200 strangers about one is held.
+    let strangers = (0..200u64).map(|i| tid_text((1_500_000_000_000_000 + i) << 10));
+    let held = strangers.filter(|rkey| segment.may_hold_key(3, "c", rkey).unwrap());
+    assert!(held.count() < 20);
+}
+
+#[test]
+fn inputs_that_break_the_rules_are_refused_by_name() {
+    let good = golden::sample();
+    let input = good.input();
+    let broken: [(&str, &dyn Fn(&mut SegmentInput<'_>)); 8] = [
+        ("rising seqs", &|input| {
+            input.rows[1].seq = input.rows[0].seq
+        }),
+        ("rising seqs", &|input| input.last_seq = 1),
+        ("index of a shape", &|input| input.rows[2].shape = 9999),
+        ("index of a target", &|input| input.link_targets[0] = 9999),
+        ("a target for each link", &|input| {
+            drop(input.link_targets.pop())
+        }),
+        ("as many targets", &|input| input.link_targets.push(0)),
+        ("rising paths", &|input| {
+            input.shapes[0].runs.push((".a", 1))
+        }),
+        ("rising ids", &|input| {
+            let first = input.actors.states[0];
+            input.actors.states.push(first);
+        }),
+    ];
+    for (expected, breaking) in broken {
+        let mut input = input.clone();
+        breaking(&mut input);
+        let error = build(&input).unwrap_err().to_string();
+        assert!(
+            error.contains("segment input") && error.contains(expected),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,130 @@
+//! Damaged segments: an error that names the file, or the same answers; never a panic.
+
+use super::*;
+
+/// Everything that a segment answers, in one string.
+fn answers(segment: &Segment) -> crate::Result<String> {
+    use std::fmt::Write as _;
+
+    let mut out = String::new();
+    let info = *segment.info();
+    // The text is only compared; writing to a string does not fail.
+    let mut put = |value: &dyn std::fmt::Debug| drop(write!(out, "{value:?};"));
+    put(&info);
+    for row in 0..info.rows {
+        put(&(
+            segment.seq(row)?,
+            segment.time_us(row)?,
+            segment.actor(row)?,
+        ));
+        put(&(segment.collection(row)?, segment.rkey(row)?));
+        for link in segment.links(row)? {
+            let link = link?;
+            put(&(segment.path(link.path)?, segment.target(link.target)?));
+            put(&segment.list_id(row, link.path, link.target)?);
+        }
+    }
+    for target in 0..info.targets {
+        let mut text = Text::default();
+        let read = segment.target(target)?;
+        put(&segment.find_target(&read.key(&mut text))?);
+        for list in segment.lists_of(target)? {
+            let list = list?;
+            put(&list);
+            let list = segment.list(list.id)?;
+            put(&list.iter_from(0).collect::<crate::Result<Vec<_>>>()?);
+            put(&list
+                .iter_back_from(u32::MAX)
+                .collect::<crate::Result<Vec<_>>>()?);
+            put(&(list.lower_bound(20)?, list.get(0)?));
+        }
+    }
+    for actor in 0..12 {
+        put(&segment
+            .actor_rows(actor)?
+            .collect::<crate::Result<Vec<_>>>()?);
+        put(&segment.may_hold_key(actor, "app.bsky.feed.like", "self")?);
+        segment.find_rows(actor, "app.bsky.feed.like", "self", &mut |row| put(&row))?;
+    }
+    for actor in info.actors_first_id..info.actors_first_id.saturating_add(info.actors_count) {
+        put(&segment.did(actor)?);
+    }
+    put(&segment.states()?.collect::<crate::Result<Vec<_>>>()?);
+    put(&segment.kills()?.collect::<crate::Result<Vec<_>>>()?);
+    put(&segment.lower_bound_seq(150)?);
+    Ok(out)
+}
+
+#[test]
+fn a_flipped_byte_is_named_or_harmless() {
+    let sample = golden::sample();
+    let bytes = build(&sample.input()).unwrap();
+    let expected = answers(&open(bytes.clone()).unwrap()).unwrap();
+    for at in 0..bytes.len() {
+        let mut bytes = bytes.clone();
+        bytes[at] ^= 1 << (at % 8);
+        match open(bytes).and_then(|segment| answers(&segment)) {
+            Ok(found) => assert_eq!(found, expected, "byte {at}"),
+            Err(error) => assert!(error.to_string().contains("test.segment"), "{at}: {error}"),
+        }
+    }
+}
+
+#[test]
+fn a_segment_cut_short_is_refused() {
+    let sample = golden::sample();
+    let bytes = build(&sample.input()).unwrap();
+    for len in 0..bytes.len() {
+        let error = open(bytes[..len].to_vec()).unwrap_err();
+        assert!(error.to_string().contains("test.segment"), "{len}: {error}");
+    }
+}
+
+/// Rebuilds the file with `damage` done to its sections, and checksums that hold.
+fn resealed(bytes: &[u8], damage: impl Fn(u16, &mut Vec<u8>)) -> Vec<u8> {
+    let file = SealedFile::open("t".to_owned(), bytes.to_vec(), KIND, VERSION..=VERSION).unwrap();
+    let mut builder = crate::envelope::FileBuilder::new(KIND, VERSION);
+    for (id, _) in file.sections() {
+        let mut contents = file.section(id).unwrap().all().unwrap().to_vec();
+        damage(id, &mut contents);
+        builder.section(id, &contents);
+    }
+    builder.finish()
+}
+
+/// Damage under sound checksums (a hostile or buggy writer): decoders may answer wrongly, but end and
+/// do not panic.
+#[test]
+fn damage_under_sound_checksums_ends_without_a_panic() {
+    let sample = golden::sample();
+    let bytes = build(&sample.input()).unwrap();
+    let file = SealedFile::open("t".to_owned(), bytes.clone(), KIND, VERSION..=VERSION).unwrap();
+    for (id, len) in file.sections() {
+        // All of the small sections, a spread of the others.
+        let step = (len / 150).max(1) as usize;
+        for at in (0..len as usize).step_by(step) {
+            for change in [0xff, 1 << (at % 8)] {
+                let bytes = resealed(&bytes, |other, contents| {
+                    if other == id {
+                        contents[at] ^= change;
+                    }
+                });
+                if let Ok(segment) = open(bytes) {
+                    let _ = segment.verify();
+                    // Counts in the meta section bound what is walked.
+                    if id != 1 {
+                        let _ = answers(&segment);
+                    }
+                }
+            }
+        }
+        let cut = resealed(&bytes, |other, contents| {
+            if other == id {
+                contents.truncate(contents.len() / 2);
+            }
+        });
+        if let Ok(segment) = open(cut) {
+            let _ = segment.verify();
+        }
+    }
+}

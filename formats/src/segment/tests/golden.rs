@@ -1,0 +1,83 @@
+//! A segment whose bytes are kept in `testdata`, so that the format does not change unseen.
+
+use std::path::Path;
+
+use super::*;
+
+/// A small input that uses every section.
+pub(super) fn sample() -> Owned {
+    let keys = [
+        "3jzfcijpj2z2a",
+        "self",
+        "3kabcdefghijk",
+        "2222222222222",
+        "7zzzzzzzzzzzz",
+    ];
+    let collections = ["app.bsky.feed.like", "app.bsky.feed.post"];
+    let shapes = vec![
+        (collections[0], BTreeMap::from([(".subject.uri", 1)])),
+        (
+            collections[1],
+            BTreeMap::from([(".embed.record.uri", 1), (".facets[].did", 2)]),
+        ),
+    ];
+    let mut targets = BTreeSet::new();
+    for (actor, key) in (0u32..).zip(keys) {
+        targets.insert(model::Target::Did(actor * 3));
+        targets.insert(model::Target::Record(
+            actor,
+            collections[1].to_owned(),
+            key.to_owned(),
+        ));
+        targets.insert(model::Target::Other(format!("https://example.com/{key}")));
+    }
+    let mut rows = Vec::new();
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    for i in 0..300u64 {
+        let index = any::<prop::sample::Index>();
+        let index = proptest::strategy::ValueTree::current(&index.new_tree(&mut runner).unwrap());
+        let key = keys[i as usize % 5].to_owned();
+        rows.push((
+            1 + i % 3,
+            1 + (i % 7) as i64 - (i % 2) as i64,
+            (i % 11) as u32,
+            index,
+            key,
+        ));
+    }
+    let dids = vec![
+        "did:plc:ewvi7nxzyoun6zhxrhs64oiz".to_owned(),
+        "did:web:example.com".to_owned(),
+    ];
+    let states = (0..200u32)
+        .map(|id| {
+            (
+                id * 2,
+                u64::from(id) << 40,
+                u64::from(id % 3),
+                u8::from(id % 5 == 0),
+            )
+        })
+        .collect();
+    Owned::new(shapes, targets, rows, 9, dids, states, vec![3, 1, 70_000])
+}
+
+#[test]
+fn the_golden_segment_is_built_and_read() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/sample.segment");
+    let sample = sample();
+    let input = sample.input();
+    let bytes = build(&input).unwrap();
+    if std::env::var_os("ORRERY_BLESS").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, &bytes).unwrap();
+    }
+    let golden = std::fs::read(&path).unwrap();
+    assert!(
+        bytes == golden,
+        "the bytes differ; ORRERY_BLESS=1 writes them anew"
+    );
+    let segment = open(golden).unwrap();
+    segment.verify().unwrap();
+    check(&input, &segment);
+}

@@ -1,0 +1,355 @@
+//! The model: the input, from which every answer is computed by looking at all of it.
+
+use super::*;
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Target {
+    Did(u32),
+    Record(u32, String, String),
+    Other(String),
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Owned {
+    shapes: Vec<(&'static str, BTreeMap<&'static str, u32>)>,
+    targets: Vec<Target>,
+    rows: Vec<(u64, u64, u32, u32, String)>,
+    link_targets: Vec<u32>,
+    dids: Vec<String>,
+    states: Vec<ActorState>,
+    kills: Vec<u64>,
+}
+
+type RowParts = (u64, i64, u32, prop::sample::Index, String);
+
+impl Owned {
+    pub(super) fn new(
+        shapes: Vec<(&'static str, BTreeMap<&'static str, u32>)>,
+        targets: BTreeSet<Target>,
+        rows: Vec<RowParts>,
+        seed: u64,
+        dids: Vec<String>,
+        states: Vec<(u32, u64, u64, u8)>,
+        kills: Vec<u64>,
+    ) -> Self {
+        let mut targets: Vec<Target> = targets.into_iter().collect();
+        let mut random = seed;
+        let mut next = |below: usize| {
+            // Any spread will do here: a linear congruential step (Knuth's MMIX constants).
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            ((random >> 33) as usize % below) as u32
+        };
+        for i in 1..targets.len() {
+            let other = next(i + 1) as usize;
+            targets.swap(i, other);
+        }
+        let (mut seq, mut time_ms) = (100u64, 1_700_000_000_000i64);
+        let mut link_targets = Vec::new();
+        let rows = rows
+            .into_iter()
+            .map(|(seq_gap, time_gap, actor, shape, rkey)| {
+                seq += seq_gap;
+                time_ms += time_gap;
+                let shape = shape.index(shapes.len());
+                for _ in 0..shapes[shape].1.values().sum::<u32>() {
+                    // Half of the links go to the first few targets, so that lists are long too.
+                    let among = if next(2) == 0 {
+                        targets.len().min(3)
+                    } else {
+                        targets.len()
+                    };
+                    link_targets.push(next(among));
+                }
+                (seq, time_ms as u64 * 1000 + 7, actor, shape as u32, rkey)
+            })
+            .collect();
+        let states: BTreeMap<u32, ActorState> = states
+            .into_iter()
+            .map(|(id, last_rev, account_seq, status)| {
+                let state = ActorState {
+                    id,
+                    last_rev,
+                    account_seq,
+                    status,
+                };
+                (id, state)
+            })
+            .collect();
+        Self {
+            shapes,
+            targets,
+            rows,
+            link_targets,
+            dids,
+            states: states.into_values().collect(),
+            kills,
+        }
+    }
+
+    pub(super) fn input(&self) -> SegmentInput<'_> {
+        SegmentInput {
+            first_seq: 100,
+            last_seq: u64::MAX,
+            first_time_us: self.rows.iter().map(|row| row.1).min().unwrap_or(0),
+            last_time_us: self.rows.iter().map(|row| row.1).max().unwrap_or(0),
+            rows: self
+                .rows
+                .iter()
+                .map(|(seq, time_us, actor, shape, rkey)| RowInput {
+                    seq: *seq,
+                    time_us: *time_us,
+                    actor: *actor,
+                    shape: *shape,
+                    rkey,
+                })
+                .collect(),
+            shapes: self
+                .shapes
+                .iter()
+                .map(|(collection, runs)| ShapeInput {
+                    collection,
+                    runs: runs.iter().map(|(path, count)| (*path, *count)).collect(),
+                })
+                .collect(),
+            targets: self
+                .targets
+                .iter()
+                .map(|target| match target {
+                    Target::Did(actor) => TargetKey::Did(*actor),
+                    Target::Record(actor, collection, rkey) => TargetKey::Record {
+                        actor: *actor,
+                        collection,
+                        rkey,
+                    },
+                    Target::Other(other) => TargetKey::Other(other),
+                })
+                .collect(),
+            link_targets: self.link_targets.clone(),
+            actors: ActorsInput {
+                first_id: 17,
+                dids: self.dids.iter().map(String::as_str).collect(),
+                states: self.states.clone(),
+            },
+            kills: self.kills.clone(),
+        }
+    }
+}
+
+fn unwrap_all<T>(items: impl Iterator<Item = crate::Result<T>>) -> Vec<T> {
+    items.map(Result::unwrap).collect()
+}
+
+/// Compares every answer of `segment` with the input's.
+pub(super) fn check(input: &SegmentInput<'_>, segment: &Segment) {
+    let info = segment.info();
+    assert_eq!(
+        (
+            info.first_seq,
+            info.last_seq,
+            info.first_time_us,
+            info.last_time_us
+        ),
+        (
+            input.first_seq,
+            input.last_seq,
+            input.first_time_us,
+            input.last_time_us
+        ),
+    );
+    assert_eq!(info.rows as usize, input.rows.len());
+    assert_eq!(info.links as usize, input.link_targets.len());
+    assert_eq!(info.targets as usize, input.targets.len());
+    let lists = check_rows(input, segment);
+    check_lists(input, segment, &lists);
+    check_keys(input, segment);
+    check_actors(input, segment);
+    for section in segment.section_sizes() {
+        assert!(!section.0.is_empty());
+    }
+}
+
+/// Rows by (target, collection, path).
+type ListModel<'a> = BTreeMap<(TargetKey<'a>, &'a str, &'a str), BTreeSet<u32>>;
+
+fn check_rows<'a>(input: &SegmentInput<'a>, segment: &Segment) -> ListModel<'a> {
+    let mut lists = ListModel::new();
+    let mut links = input.link_targets.iter();
+    for (number, row) in (0u32..).zip(&input.rows) {
+        assert_eq!(segment.seq(number).unwrap(), row.seq);
+        assert_eq!(segment.time_us(number).unwrap(), row.time_us / 1000 * 1000);
+        assert_eq!(segment.actor(number).unwrap(), row.actor);
+        let shape = &input.shapes[row.shape as usize];
+        assert_eq!(segment.collection(number).unwrap(), shape.collection);
+        let rkey = segment.rkey(number).unwrap();
+        assert_eq!(rkey.to_string(), row.rkey);
+        assert_eq!(&*rkey.text(), row.rkey);
+        assert!(rkey == *row.rkey);
+        let mut found = segment.links(number).unwrap();
+        for (path, count) in &shape.runs {
+            for _ in 0..*count {
+                let link = found.next().unwrap().unwrap();
+                let expected = input.targets[*links.next().unwrap() as usize];
+                assert_eq!(segment.path(link.path).unwrap(), *path);
+                let mut text = Text::default();
+                let target = segment.target(link.target).unwrap();
+                assert_eq!(target.key(&mut text), expected);
+                assert_eq!(segment.find_target(&expected).unwrap(), Some(link.target));
+                let source = segment
+                    .find_source(shape.collection, path)
+                    .unwrap()
+                    .unwrap();
+                let list = segment.find_list(link.target, source).unwrap().unwrap();
+                assert_eq!(
+                    segment.list_id(number, link.path, link.target).unwrap(),
+                    list.id()
+                );
+                lists
+                    .entry((expected, shape.collection, path))
+                    .or_default()
+                    .insert(number);
+            }
+        }
+        assert!(found.next().is_none());
+    }
+    for seq in input
+        .rows
+        .iter()
+        .flat_map(|row| [row.seq - 1, row.seq, row.seq + 1])
+    {
+        let expected = input.rows.partition_point(|row| row.seq < seq);
+        assert_eq!(segment.lower_bound_seq(seq).unwrap() as usize, expected);
+    }
+    assert_eq!(
+        segment.lower_bound_seq(u64::MAX).unwrap(),
+        segment.info().rows
+    );
+    assert!(segment.links(segment.info().rows).is_err());
+    lists
+}
+
+fn check_lists(input: &SegmentInput<'_>, segment: &Segment, lists: &ListModel<'_>) {
+    assert_eq!(segment.info().lists as usize, lists.len());
+    let mut ids = BTreeSet::new();
+    for target in &input.targets {
+        let ordinal = segment.find_target(target).unwrap().unwrap();
+        let found = unwrap_all(segment.lists_of(ordinal).unwrap());
+        let expected: Vec<_> = lists.iter().filter(|(key, _)| key.0 == *target).collect();
+        assert_eq!(found.len(), expected.len());
+        for (info, ((_, collection, path), rows)) in found.iter().zip(expected) {
+            assert!(ids.insert(info.id));
+            assert_eq!((info.collection, info.path), (*collection, *path));
+            let list = segment.list(info.id).unwrap();
+            let rows: Vec<u32> = rows.iter().copied().collect();
+            assert_eq!(
+                (list.id(), list.len(), info.len),
+                (info.id, info.len, rows.len() as u32)
+            );
+            assert_eq!(list.is_long(), rows.len() > 64);
+            for i in [0, rows.len() / 2, rows.len()] {
+                assert_eq!(unwrap_all(list.iter_from(i as u32)), &rows[i..]);
+                let mut back = unwrap_all(list.iter_back_from(i as u32));
+                back.reverse();
+                assert_eq!(back, &rows[..i]);
+            }
+            for (i, row) in (0u32..).zip(&rows) {
+                assert_eq!(list.get(i).unwrap(), *row);
+                assert_eq!(list.lower_bound(*row).unwrap(), i);
+                let after = rows.partition_point(|other| *other < row + 1);
+                assert_eq!(list.lower_bound(row + 1).unwrap() as usize, after);
+            }
+            assert!(list.get(list.len()).is_err());
+        }
+        for source in 0..segment.info().sources {
+            let present = found.iter().any(|info| info.source == source);
+            assert_eq!(
+                segment.find_list(ordinal, source).unwrap().is_some(),
+                present
+            );
+        }
+    }
+    assert!(ids.iter().copied().eq(0..segment.info().lists));
+    for absent in [
+        TargetKey::Did(77),
+        TargetKey::Other("nowhere"),
+        TargetKey::Record {
+            actor: 3,
+            collection: "app.post",
+            rkey: "absent",
+        },
+        TargetKey::Record {
+            actor: 41,
+            collection: "app.post",
+            rkey: "3jzfcijpj2z2a",
+        },
+        TargetKey::Record {
+            actor: 3,
+            collection: "absent",
+            rkey: "self",
+        },
+    ] {
+        assert_eq!(segment.find_target(&absent).unwrap(), None);
+    }
+    assert_eq!(segment.find_source("app.like", ".absent").unwrap(), None);
+    assert!(segment.list(segment.info().lists).is_err());
+    assert!(segment.target(segment.info().targets).is_err());
+}
+
+fn check_keys(input: &SegmentInput<'_>, segment: &Segment) {
+    let mut by_key: BTreeMap<(u32, &str, &str), Vec<u32>> = BTreeMap::new();
+    let mut by_actor: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    for (number, row) in (0u32..).zip(&input.rows) {
+        let collection = input.shapes[row.shape as usize].collection;
+        by_key
+            .entry((row.actor, collection, row.rkey))
+            .or_default()
+            .push(number);
+        by_actor.entry(row.actor).or_default().push(number);
+    }
+    let find = |actor, collection: &str, rkey: &str| {
+        let mut found = Vec::new();
+        segment
+            .find_rows(actor, collection, rkey, &mut |row| found.push(row))
+            .unwrap();
+        found
+    };
+    for ((actor, collection, rkey), rows) in &by_key {
+        assert!(segment.may_hold_key(*actor, collection, rkey).unwrap());
+        assert_eq!(find(*actor, collection, rkey), *rows);
+        for other in ["app.like", "x", "absent"] {
+            let expected = by_key
+                .get(&(*actor, other, *rkey))
+                .cloned()
+                .unwrap_or_default();
+            assert_eq!(find(*actor, other, rkey), expected);
+        }
+    }
+    assert_eq!(find(0, "app.like", "absent key"), []);
+    for (actor, rows) in &by_actor {
+        assert_eq!(unwrap_all(segment.actor_rows(*actor).unwrap()), *rows);
+    }
+    for actor in [0, 6, 1000, u32::MAX] {
+        let expected = by_actor.get(&actor).cloned().unwrap_or_default();
+        assert_eq!(unwrap_all(segment.actor_rows(actor).unwrap()), expected);
+    }
+}
+
+fn check_actors(input: &SegmentInput<'_>, segment: &Segment) {
+    let first = input.actors.first_id;
+    for (id, did) in (first..).zip(&input.actors.dids) {
+        assert_eq!(segment.did(id).unwrap().unwrap().to_string(), *did);
+    }
+    for absent in [
+        0,
+        first.saturating_sub(1),
+        first + input.actors.dids.len() as u32,
+    ] {
+        if absent != first {
+            assert_eq!(segment.did(absent).unwrap(), None);
+        }
+    }
+    assert_eq!(unwrap_all(segment.states().unwrap()), input.actors.states);
+    let kills: BTreeSet<u64> = input.kills.iter().copied().collect();
+    assert!(unwrap_all(segment.kills().unwrap()).into_iter().eq(kills));
+}
