@@ -1,0 +1,160 @@
+//! A pipeline on a thread of its own, which is the only one that writes. The network side of the source
+//! stays on the async runtime, and a bounded queue lies between the two.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use orrery_jetstream::{Config, Handle};
+use tokio::sync::watch;
+
+use crate::counters::{Counters, CountersView};
+use crate::error::{Error, Result};
+use crate::live::JetstreamSource;
+use crate::pipeline::{Pipeline, pump};
+use crate::report::Tally;
+use crate::resume::resume_point;
+use crate::select::Selection;
+use crate::sink::Sink;
+use crate::source::Cursor;
+
+/// What to follow.
+#[derive(Debug, Clone)]
+pub struct FollowConfig {
+    /// Settings of the subscription. Its cursor is set by [`follow`].
+    pub jetstream: Config,
+    /// The name under which positions are stored; by default the first endpoint of `jetstream`.
+    pub name: Option<String>,
+    /// Whether to go on from another source's position.
+    pub force: bool,
+    /// Which collections to index.
+    pub selection: Selection,
+}
+
+impl FollowConfig {
+    /// Follows one server, everything it sends.
+    pub fn new(endpoint: impl Into<String>) -> Self {
+        Self {
+            jetstream: Config::new(endpoint),
+            name: None,
+            force: false,
+            selection: Selection::default(),
+        }
+    }
+}
+
+/// A running pipeline. Dropping it stops the pipeline without waiting for it.
+#[derive(Debug)]
+pub struct Follower {
+    stop: Arc<AtomicBool>,
+    counters: Arc<Counters>,
+    handle: Handle,
+    ended: watch::Receiver<bool>,
+    thread: Option<JoinHandle<Result<Tally>>>,
+}
+
+/// Sets its channel when it goes, however the thread ends.
+struct EndGuard(watch::Sender<bool>);
+
+impl Drop for EndGuard {
+    fn drop(&mut self) {
+        self.0.send_replace(true);
+    }
+}
+
+/// Follows a server from `stored` on, or live where nothing is stored, into `sink`. The network side runs
+/// on `runtime`; the pipeline gets a thread.
+///
+/// `newest_time_us` is the time of the newest event in the index, used when the stored position does not
+/// carry over.
+///
+/// # Errors
+///
+/// [`Error::OtherSource`], [`Error::Jetstream`] for settings that cannot be used, [`Error::Thread`].
+pub fn follow<K: Sink + Send + 'static>(
+    mut sink: K,
+    stored: Option<&Cursor>,
+    newest_time_us: Option<u64>,
+    mut config: FollowConfig,
+    runtime: &tokio::runtime::Handle,
+) -> Result<Follower> {
+    let name = config
+        .name
+        .or_else(|| config.jetstream.endpoints.first().cloned())
+        .unwrap_or_default();
+    config.jetstream.cursor = resume_point(stored, newest_time_us, &name, config.force)?;
+    let mut source = JetstreamSource::start(config.jetstream, name.into(), runtime.clone())?;
+    let handle = source.handle();
+    let stop = Arc::new(AtomicBool::new(false));
+    let counters = Arc::new(Counters::default());
+    let (sender, ended) = watch::channel(false);
+    let thread = std::thread::Builder::new()
+        .name("ingest".to_owned())
+        .spawn({
+            let (stop, counters) = (Arc::clone(&stop), Arc::clone(&counters));
+            move || {
+                let _guard = EndGuard(sender);
+                let pipeline = Pipeline {
+                    selection: config.selection,
+                    counters: Some(&counters),
+                    stop: Some(&stop),
+                    link_counts: None,
+                };
+                pump(&mut source, &mut sink, pipeline)
+            }
+        });
+    Ok(Follower {
+        stop,
+        counters,
+        handle,
+        ended,
+        thread: Some(thread.map_err(|source| Error::Thread { source })?),
+    })
+}
+
+impl Follower {
+    /// What was done so far.
+    pub fn view(&self) -> CountersView {
+        self.counters.view()
+    }
+
+    /// The counters, to be read from elsewhere.
+    pub fn counters(&self) -> Arc<Counters> {
+        Arc::clone(&self.counters)
+    }
+
+    /// Counters and control of the subscription: whether it is connected, its lag and its rate.
+    pub fn subscription(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Waits until the pipeline has ended by itself, which is always an error's doing. Cancel safe.
+    pub async fn ended(&mut self) {
+        // The sender sets the value before it goes, so that either way it has ended.
+        let _ = self.ended.wait_for(|&ended| ended).await;
+    }
+
+    /// Ends the pipeline after its present batch, waits for its last commit, and gives what it did. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// What ended the pipeline, if it was not this call.
+    pub fn stop(mut self) -> Result<Tally> {
+        self.request_stop();
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(result)) => result,
+            Some(Err(_)) | None => Err(Error::Panicked),
+        }
+    }
+
+    fn request_stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.handle.close();
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.request_stop();
+    }
+}
