@@ -39,6 +39,9 @@ pub enum Error {
     /// A setting or a call that cannot be honoured.
     #[error("{0}")]
     Config(String),
+    /// A fact that the engine itself guarantees does not hold: a bug worth a report.
+    #[error("internal error: {0}; please report this")]
+    Internal(String),
     /// The data directory contradicts itself in a way that no crash can cause.
     #[error("{path}: {what}", path = path.display())]
     Inconsistent {

@@ -1,10 +1,33 @@
 //! The storage engine of orrery: the only crate that opens files of a data directory.
+//!
+//! A [`Store`] is one open directory. Its [`Writer`] takes events in order: they go into a log, into a
+//! memtable, and at a seal into an immutable, memory-mapped segment. Its [`Snapshot`]s are immutable views
+//! that never wait for the writer.
 #![deny(unsafe_code)]
 
+mod actors;
+mod concurrent;
 mod error;
 pub mod io;
+mod journal;
 pub mod lock;
 pub mod log;
 pub mod manifest;
+mod mask;
+mod memtable;
+mod options;
+mod part;
+mod seal;
+mod snapshot;
+mod store;
+mod writer;
 
+pub use actors::ActorId;
 pub use error::{Error, Result};
+pub use options::Options;
+pub use orrery_formats::frame::SourceCursor;
+pub use orrery_formats::{event, manifest::GapEntry};
+pub use part::{List, Part, TargetId};
+pub use snapshot::{OwnedTargetKey, Snapshot, SnapshotId, Totals};
+pub use store::{Status, Store};
+pub use writer::{Applied, Writer};

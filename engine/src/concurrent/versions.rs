@@ -60,11 +60,6 @@ impl Versions {
         None
     }
 
-    /// Versions made so far.
-    pub(crate) fn len(&self) -> u32 {
-        self.len.load(Ordering::Relaxed)
-    }
-
     /// Heap bytes.
     pub(crate) fn heap_bytes(&self) -> usize {
         self.cells.heap_bytes()

@@ -1,0 +1,81 @@
+//! The mask of a segment: which of its rows are dead, which are hidden, and how many links of each long
+//! list that takes out. Derived: kills and account states in the segments say all of it.
+
+use std::collections::HashMap;
+
+use orrery_formats::segment::Segment;
+use roaring::RoaringBitmap;
+
+use crate::Result;
+use crate::memtable::{DEAD, HIDDEN};
+
+/// Lists longer than this have their masked links counted; shorter ones are looked through.
+pub(crate) const LONG_LIST: u32 = 64;
+
+/// The masked rows of one segment, as of a seal.
+#[derive(Clone, Default)]
+pub(crate) struct Mask {
+    dead: RoaringBitmap,
+    hidden: RoaringBitmap,
+    /// Masked links by list, for lists longer than [`LONG_LIST`].
+    lists: HashMap<u32, u32>,
+}
+
+impl Mask {
+    /// [`DEAD`] and [`HIDDEN`] of a row.
+    pub(crate) fn state(&self, row: u32) -> u64 {
+        let dead = if self.dead.contains(row) { DEAD } else { 0 };
+        let hidden = if self.hidden.contains(row) { HIDDEN } else { 0 };
+        dead | hidden
+    }
+
+    /// Masked links of a long list.
+    pub(crate) fn list(&self, list: u32) -> u32 {
+        self.lists.get(&list).copied().unwrap_or(0)
+    }
+
+    /// Rows that are dead or hidden.
+    pub(crate) fn masked_rows(&self) -> u64 {
+        self.dead.union_len(&self.hidden)
+    }
+
+    /// Sets the state of a row without touching the counts of lists.
+    pub(crate) fn set_state(&mut self, row: u32, state: u64) {
+        if state & DEAD != 0 {
+            self.dead.insert(row);
+        } else {
+            self.dead.remove(row);
+        }
+        if state & HIDDEN != 0 {
+            self.hidden.insert(row);
+        } else {
+            self.hidden.remove(row);
+        }
+    }
+
+    /// Changes the masked links of a long list.
+    pub(crate) fn add_to_list(&mut self, list: u32, change: i64) {
+        let count = self.lists.entry(list).or_default();
+        *count = u32::try_from(i64::from(*count).saturating_add(change)).unwrap_or(0);
+    }
+
+    /// Sets the state of a row and, where that masks or unmasks it, moves the counts of its long lists.
+    /// Gives the change of the number of masked links.
+    pub(crate) fn move_row(&mut self, segment: &Segment, row: u32, state: u64) -> Result<i64> {
+        let before = self.state(row);
+        self.set_state(row, state);
+        let change = i64::from(state != 0) - i64::from(before != 0);
+        let mut links = 0;
+        if change != 0 {
+            for link in segment.links(row)? {
+                let link = link?;
+                let list = segment.list_id(row, link.path, link.target)?;
+                if segment.list(list)?.len() > LONG_LIST {
+                    self.add_to_list(list, change);
+                }
+                links += change;
+            }
+        }
+        Ok(links)
+    }
+}

@@ -1,0 +1,69 @@
+//! Strings of a memtable by small ids: each kept once, found by readers and the writer alike.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::concurrent::{Chunked, HashIndex};
+
+/// Distinct strings in order of arrival.
+pub(crate) struct Names {
+    strings: Chunked<OnceLock<Box<str>>>,
+    len: AtomicU32,
+    bytes: AtomicU32,
+    index: HashIndex,
+}
+
+impl Names {
+    pub(crate) fn with_expected(expected: u32) -> Self {
+        Self {
+            strings: Chunked::default(),
+            len: AtomicU32::new(0),
+            bytes: AtomicU32::new(0),
+            index: HashIndex::with_expected(expected),
+        }
+    }
+
+    /// The id of `name`, if it has one.
+    pub(crate) fn find(&self, name: &str) -> Option<u32> {
+        self.index
+            .find(xxh3_64(name.as_bytes()), |id| self.get(id) == name)
+    }
+
+    /// The id of `name`, given now if it has none. Writer only.
+    pub(crate) fn intern(&self, name: &str) -> u32 {
+        let hash = xxh3_64(name.as_bytes());
+        if let Some(id) = self.index.find(hash, |id| self.get(id) == name) {
+            return id;
+        }
+        let id = self.push(name);
+        self.index.insert(hash, id);
+        id
+    }
+
+    /// Adds `name` without looking whether it is there, for strings that need not be found by name.
+    pub(crate) fn push(&self, name: &str) -> u32 {
+        let id = self.len.load(Ordering::Relaxed);
+        self.strings.at(id).get_or_init(|| name.into());
+        self.bytes
+            .fetch_add(u32::try_from(name.len()).unwrap_or(u32::MAX), Ordering::Relaxed);
+        self.len.store(id + 1, Ordering::Release);
+        id
+    }
+
+    /// The string of `id`, empty if no string has it.
+    pub(crate) fn get(&self, id: u32) -> &str {
+        self.strings.at(id).get().map_or("", |name| name)
+    }
+
+    pub(crate) fn len(&self) -> u32 {
+        self.len.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.strings.heap_bytes()
+            + self.index.heap_bytes()
+            + self.bytes.load(Ordering::Relaxed) as usize
+    }
+}

@@ -1,0 +1,34 @@
+//! Settings of a store. The defaults suit a Raspberry Pi 4 that follows the whole network.
+
+use std::time::Duration;
+
+/// How a store behaves. All fields have defaults that need no thought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Options {
+    /// Events in the memtable at which it is sealed into a segment.
+    pub seal_events: u32,
+    /// Heap bytes of the memtable at which it is sealed early.
+    pub seal_heap_bytes: usize,
+    /// Longest time that accepted events stay unsynced.
+    pub commit_interval: Duration,
+    /// Bytes of accepted events, uncompressed, at which they are synced early.
+    pub commit_bytes: usize,
+    /// Largest size of the sealed part of the log.
+    pub log_bytes_max: u64,
+    /// Largest age of the sealed part of the log, by event time.
+    pub log_age_max: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            seal_events: 262_144,
+            seal_heap_bytes: 192 << 20,
+            commit_interval: Duration::from_secs(5),
+            commit_bytes: 4 << 20,
+            log_bytes_max: 2 << 30,
+            log_age_max: Duration::from_hours(48),
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! Sealing: the memtable becomes a segment, in steps that a crash can part anywhere.
+//!
+//! 1. The log is synced, up to the seq S that the segment will end with.
+//! 2. The segment is written under a temporary name and synced.
+//! 3. It is renamed, and the directory synced. A crash up to here leaves a file that the manifest does
+//!    not name: the next start removes it, and replays the log.
+//! 4. The manifest gets {segment, sealed through S, cursor} and is synced. From here on the segment is
+//!    the truth, and the log up to S is only a window.
+//! 5. The new generation is published: the segment in place of the memtable's rows, a new memtable.
+//! 6. The log goes on in a new file, and files older than the window are removed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use orrery_formats::manifest::SegmentEntry;
+use orrery_formats::segment::{
+    self, ActorsInput, RowInput, Segment, SegmentInput, ShapeInput, TargetKey,
+};
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::mask::{LONG_LIST, Mask};
+use crate::memtable::Memtable;
+use crate::snapshot::{Generation, Sealed};
+use crate::store::segment_name;
+use crate::writer::Writer;
+use crate::{Error, Result};
+
+impl Writer {
+    /// Seals the memtable into a segment now. Does nothing when nothing came since the last seal.
+    ///
+    /// # Errors
+    /// When a file cannot be written or synced. The writer then refuses everything
+    /// ([`Error::Poisoned`]) until the directory is opened anew; nothing durable is lost, and snapshots
+    /// go on.
+    pub fn seal(&mut self) -> Result<()> {
+        if self.events == 0 {
+            return Ok(());
+        }
+        self.commit()?;
+        let result = self.seal_committed();
+        self.poison_on_error(result)
+    }
+
+    fn seal_committed(&mut self) -> Result<()> {
+        let shared = Arc::clone(&self.shared);
+        let old = Arc::clone(&self.generation);
+        let last_seq = old.memtable.visible_seq();
+        self.touched.sort_unstable();
+        let states = self.touched.iter().map(|id| old.actors.state(*id)).collect();
+        let bytes = build(&old.memtable, last_seq, states, &self.kills)?;
+        let id = self.journal.next_segment_id();
+        let name = segment_name(old.memtable.first_seq, last_seq, id);
+        let checksum = xxh3_64(&bytes);
+        let sealed = shared.write_segment(&name, &bytes)?;
+        drop(bytes);
+        self.journal.record_seal(SegmentEntry {
+            id,
+            first_seq: old.memtable.first_seq,
+            last_seq,
+            bytes: sealed.bytes,
+            checksum,
+        })?;
+
+        let mut segments = fold(&old)?;
+        let mask = mask_of_memtable(&old.memtable, &sealed.segment)?;
+        segments.push(Sealed {
+            mask: Arc::new(mask),
+            ..sealed
+        });
+        let generation = Arc::new(Generation {
+            number: old.number + 1,
+            segments,
+            memtable: Arc::new(Memtable::new(
+                last_seq + 1,
+                old.actors.len(),
+                shared.options.seal_events,
+            )),
+            actors: Arc::clone(&old.actors),
+            counters: Arc::clone(&old.counters),
+        });
+        shared.publish(Arc::clone(&generation));
+        self.renew(generation);
+        self.journal.rotate(&shared.options)?;
+        self.note_durable();
+        Ok(())
+    }
+}
+
+/// The older segments with what this memtable changed in them folded into their masks.
+fn fold(old: &Generation) -> Result<Vec<Sealed>> {
+    let mut masks: HashMap<u32, Mask> = HashMap::new();
+    let base = |part: u32| {
+        old.segments
+            .get(part as usize)
+            .map(|sealed| Mask::clone(&sealed.mask))
+            .ok_or_else(|| Error::Internal(format!("a change names segment {part}")))
+    };
+    let (rows, lists) = old.memtable.segment_changes();
+    for (part, row, state) in rows {
+        if !masks.contains_key(&part) {
+            masks.insert(part, base(part)?);
+        }
+        if let Some(mask) = masks.get_mut(&part) {
+            mask.set_state(row, state);
+        }
+    }
+    for (part, list, change) in lists {
+        if !masks.contains_key(&part) {
+            masks.insert(part, base(part)?);
+        }
+        if let Some(mask) = masks.get_mut(&part) {
+            mask.add_to_list(list, change);
+        }
+    }
+    Ok(old
+        .segments
+        .iter()
+        .zip(0_u32..)
+        .map(|(sealed, part)| Sealed {
+            segment: Arc::clone(&sealed.segment),
+            mask: masks
+                .remove(&part)
+                .map_or_else(|| Arc::clone(&sealed.mask), Arc::new),
+            name: Arc::clone(&sealed.name),
+            bytes: sealed.bytes,
+        })
+        .collect())
+}
+
+/// The mask of the segment that the memtable became: rows keep their ordinals.
+fn mask_of_memtable(memtable: &Memtable, segment: &Segment) -> Result<Mask> {
+    let mut mask = Mask::default();
+    for row in 0..memtable.row_count() {
+        let state = memtable.state(row, u64::MAX);
+        if state == 0 {
+            continue;
+        }
+        mask.set_state(row, state);
+        for link in segment.links(row)? {
+            let link = link?;
+            let list = segment.list_id(row, link.path, link.target)?;
+            if segment.list(list)?.len() > LONG_LIST {
+                mask.add_to_list(list, 1);
+            }
+        }
+    }
+    Ok(mask)
+}
+
+/// The bytes of the segment for the events of `memtable`.
+fn build(
+    memtable: &Memtable,
+    last_seq: u64,
+    states: Vec<segment::ActorState>,
+    kills: &[u64],
+) -> Result<Vec<u8>> {
+    let rows = memtable.row_count();
+    // TIDs are numbers in the memtable; their texts stand here, 13 bytes each, in the order asked for.
+    let mut texts = String::new();
+    let mut spans: Vec<(u32, u32)> = Vec::new();
+    let mut add = |text: &str| {
+        let start = texts.len() as u32;
+        texts.push_str(text);
+        spans.push((start, texts.len() as u32));
+    };
+    for row in 0..rows {
+        add(&memtable.rkey(row).text());
+    }
+    let targets = memtable.target_count();
+    // Targets that no row of this memtable links to were only looked up; they stay out.
+    let mut places = vec![u32::MAX; targets as usize];
+    let mut used = 0_u32;
+    for (target, place) in (0..targets).zip(places.iter_mut()) {
+        if memtable.is_linked(target) {
+            *place = used;
+            used += 1;
+            memtable.with_target(target, |key| match key {
+                TargetKey::Record { rkey, .. } => add(rkey),
+                TargetKey::Did(_) | TargetKey::Other(_) => add(""),
+            });
+        }
+    }
+    let text = |index: u32| {
+        let (start, end) = spans.get(index as usize).copied().unwrap_or_default();
+        texts.get(start as usize..end as usize).unwrap_or_default()
+    };
+
+    let mut input = SegmentInput {
+        first_seq: memtable.first_seq,
+        last_seq,
+        kills: kills.to_vec(),
+        ..SegmentInput::default()
+    };
+    (input.first_time_us, input.last_time_us) = memtable.times_us().unwrap_or((0, 0));
+    let linked = (0..targets).filter(|target| memtable.is_linked(*target));
+    input.targets = linked
+        .zip(rows..)
+        .map(|(target, index)| memtable.linked_target(target, text(index)))
+        .collect();
+
+    let mut shapes: HashMap<Box<[u32]>, u32> = HashMap::new();
+    let mut shape = Vec::new();
+    for row in 0..rows {
+        shape.clear();
+        shape.push(memtable.collection_id(row));
+        for (source, target, _) in memtable.row_links(row) {
+            let (_, path) = memtable.source_ids(source);
+            match shape.as_mut_slice() {
+                [_, .., last_path, count] if *last_path == path => *count += 1,
+                _ => shape.extend([path, 1]),
+            }
+            let place = places.get(target as usize).copied().unwrap_or(u32::MAX);
+            input.link_targets.push(place);
+        }
+        let id = match shapes.get(shape.as_slice()) {
+            Some(id) => *id,
+            None => {
+                let id = input.shapes.len() as u32;
+                shapes.insert(shape.as_slice().into(), id);
+                input.shapes.push(shape_input(memtable, &shape));
+                id
+            }
+        };
+        input.rows.push(RowInput {
+            seq: memtable.seq(row),
+            time_us: memtable.time_us(row),
+            actor: memtable.actor(row),
+            shape: id,
+            rkey: text(row),
+        });
+    }
+    input.actors = ActorsInput {
+        first_id: memtable.first_actor,
+        dids: (0..memtable.dids.len())
+            .map(|index| memtable.dids.get(index))
+            .collect(),
+        states,
+    };
+    Ok(segment::build(&input)?)
+}
+
+/// `shape`: the collection, then path and count by turns, as ids of `memtable`.
+fn shape_input<'a>(memtable: &'a Memtable, shape: &[u32]) -> ShapeInput<'a> {
+    let (collection, runs) = shape.split_first().unwrap_or((&0, &[]));
+    ShapeInput {
+        collection: memtable.collections.get(*collection),
+        runs: runs
+            .chunks_exact(2)
+            .filter_map(|run| match run {
+                [path, count] => Some((memtable.paths().get(*path), *count)),
+                _ => None,
+            })
+            .collect(),
+    }
+}

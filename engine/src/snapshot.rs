@@ -1,0 +1,302 @@
+//! Snapshots: immutable views of the index, one per query. A snapshot is a generation (the segments
+//! with their masks, and the memtable) and the newest event it may see. Taking one costs a pointer and
+//! two atomic loads; holding one keeps its segments mapped and blocks nobody.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use orrery_formats::segment::{Segment, TargetKey};
+
+use crate::actors::{ActorId, Actors, TargetForm, target_form};
+use crate::mask::Mask;
+use crate::memtable::Memtable;
+use crate::part::Part;
+use crate::{Error, Result};
+
+/// A sealed segment with its mask as of the last seal.
+pub(crate) struct Sealed {
+    pub(crate) segment: Arc<Segment>,
+    pub(crate) mask: Arc<Mask>,
+    /// The name of its file.
+    pub(crate) name: Arc<str>,
+    /// The size of its file in bytes.
+    pub(crate) bytes: u64,
+}
+
+/// What snapshots between two seals stand on.
+pub(crate) struct Generation {
+    pub(crate) number: u64,
+    /// In order of seq.
+    pub(crate) segments: Vec<Sealed>,
+    pub(crate) memtable: Arc<Memtable>,
+    pub(crate) actors: Arc<Actors>,
+    pub(crate) counters: Arc<Counters>,
+}
+
+/// Counts kept by the writer as it goes; read without a snapshot's exactness.
+#[derive(Default)]
+pub(crate) struct Counters {
+    pub(crate) live_rows: AtomicU64,
+    pub(crate) live_links: AtomicU64,
+    /// Rises before and after each event that brings hidden rows back.
+    pub(crate) unmask_epoch: AtomicU64,
+}
+
+impl Generation {
+    /// The segments by their place, oldest first.
+    pub(crate) fn numbered(&self) -> impl DoubleEndedIterator<Item = (u32, &Sealed)> {
+        let segments = self.segments.iter().enumerate();
+        segments.map(|(place, sealed)| (place as u32, sealed))
+    }
+
+    /// The segment in which `actor` was first seen, `None` for the memtable's.
+    fn home(&self, actor: ActorId) -> Option<&Sealed> {
+        let after = self
+            .segments
+            .partition_point(|sealed| sealed.segment.info().actors_first_id <= actor);
+        // Segments without new actors share their first id with the next one, and come before it.
+        self.segments.get(after.checked_sub(1)?)
+    }
+
+    /// Calls `f` with the DID of `actor`.
+    pub(crate) fn with_did<R>(&self, actor: ActorId, f: impl FnOnce(&str) -> R) -> Result<R> {
+        let unknown = || {
+            Error::Internal(format!("actor {actor} has no DID"))
+        };
+        if let Some(index) = actor.checked_sub(self.memtable.first_actor) {
+            if index >= self.memtable.dids.len() {
+                return Err(unknown());
+            }
+            return Ok(f(self.memtable.dids.get(index)));
+        }
+        let sealed = self.home(actor).ok_or_else(unknown)?;
+        let did = sealed.segment.did(actor)?.ok_or_else(unknown)?;
+        Ok(f(&did.text()))
+    }
+
+    /// The id of `did`, if it has one.
+    pub(crate) fn find_actor(&self, did: &str) -> Result<Option<ActorId>> {
+        let mut failure = None;
+        let found = self.actors.find(did, |id| {
+            match self.with_did(id, |known| known == did) {
+                Ok(same) => same,
+                // Added after this generation's memtable was sealed.
+                Err(Error::Internal(_)) => false,
+                Err(error) => {
+                    failure = Some(error);
+                    false
+                }
+            }
+        });
+        match (found, failure) {
+            (None, Some(error)) => Err(error),
+            (found, _) => Ok(found),
+        }
+    }
+}
+
+/// An immutable view of the index. Cheap to make and to clone.
+#[derive(Clone)]
+pub struct Snapshot {
+    pub(crate) generation: Arc<Generation>,
+    pub(crate) visible_seq: u64,
+    pub(crate) rows: u32,
+    unmask_epoch: u64,
+}
+
+/// The key under which links to a target are stored.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum OwnedTargetKey {
+    /// A DID.
+    Did(ActorId),
+    /// A record.
+    Record {
+        /// The authority.
+        actor: ActorId,
+        /// The collection.
+        collection: String,
+        /// The record key.
+        rkey: String,
+    },
+    /// Any other string.
+    Other(String),
+}
+
+impl OwnedTargetKey {
+    pub(crate) fn borrowed(&self) -> TargetKey<'_> {
+        match self {
+            Self::Did(actor) => TargetKey::Did(*actor),
+            Self::Record {
+                actor,
+                collection,
+                rkey,
+            } => TargetKey::Record {
+                actor: *actor,
+                collection,
+                rkey,
+            },
+            Self::Other(text) => TargetKey::Other(text),
+        }
+    }
+}
+
+/// Which state of the index a snapshot shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SnapshotId {
+    /// Rises with every seal.
+    pub generation: u64,
+    /// The newest event in view.
+    pub seq: u64,
+}
+
+/// Sizes of the index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Totals {
+    /// Records with links that are neither deleted nor hidden.
+    pub live_rows: u64,
+    /// Links of those records.
+    pub live_links: u64,
+    /// Accounts seen, as authors or as targets.
+    pub actors: u64,
+    /// Targets, summed over the parts: one that is linked to in several parts counts in each.
+    pub targets: u64,
+    /// Posting lists (target, collection, path), summed over the parts likewise.
+    pub lists: u64,
+    /// Rows, dead and hidden ones included.
+    pub rows: u64,
+    /// Links, dead and hidden ones included.
+    pub links: u64,
+}
+
+impl Snapshot {
+    pub(crate) fn new(generation: Arc<Generation>) -> Self {
+        let unmask_epoch = generation.counters.unmask_epoch.load(Ordering::Acquire);
+        let visible_seq = generation.memtable.visible_seq();
+        let rows = generation.memtable.rows_as_of(visible_seq);
+        Self {
+            generation,
+            visible_seq,
+            rows,
+            unmask_epoch,
+        }
+    }
+
+    /// Which state this is.
+    #[must_use]
+    pub fn id(&self) -> SnapshotId {
+        SnapshotId {
+            generation: self.generation.number,
+            seq: self.visible_seq,
+        }
+    }
+
+    /// The newest event in view; 0 before the first.
+    #[must_use]
+    pub fn last_seq(&self) -> u64 {
+        self.visible_seq
+    }
+
+    /// Changes whenever hidden rows came back.
+    #[must_use]
+    pub fn unmask_epoch(&self) -> u64 {
+        self.unmask_epoch
+    }
+
+    /// The latest event time of the index, in microseconds.
+    #[must_use]
+    pub fn indexed_through_us(&self) -> Option<u64> {
+        let sealed = self.segment_times().map(|(_, last)| last).max();
+        let memtable = self.generation.memtable.times_us().map(|(_, last)| last);
+        sealed.max(memtable)
+    }
+
+    /// The earliest event time of the index, in microseconds.
+    #[must_use]
+    pub fn coverage_from_us(&self) -> Option<u64> {
+        let memtable = self.generation.memtable.times_us().map(|(first, _)| first);
+        self.segment_times()
+            .map(|(first, _)| first)
+            .chain(memtable)
+            .min()
+    }
+
+    fn segment_times(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.generation
+            .segments
+            .iter()
+            .map(|sealed| {
+                let info = sealed.segment.info();
+                (info.first_time_us, info.last_time_us)
+            })
+            .filter(|(_, last)| *last != 0)
+    }
+
+    /// The parts, oldest first: the segments, then the memtable. Their ranges of seq ascend without overlap.
+    pub fn parts(&self) -> impl DoubleEndedIterator<Item = Part<'_>> {
+        self.generation
+            .numbered()
+            .map(|(index, sealed)| Part::sealed(self, sealed, index))
+            .chain(std::iter::once(Part::memtable(self)))
+    }
+
+    /// The key of a normalised target string; `None` where nothing can link to it, since its DID was
+    /// never seen.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    pub fn target_key(&self, target: &str) -> Result<Option<OwnedTargetKey>> {
+        Ok(match target_form(target) {
+            TargetForm::Did(did) => self.actor(did)?.map(OwnedTargetKey::Did),
+            TargetForm::Record {
+                did,
+                collection,
+                rkey,
+            } => self.actor(did)?.map(|actor| OwnedTargetKey::Record {
+                actor,
+                collection: collection.to_owned(),
+                rkey: rkey.to_owned(),
+            }),
+            TargetForm::Other(text) => Some(OwnedTargetKey::Other(text.to_owned())),
+        })
+    }
+
+    /// The id of an account; `None` where it was never seen.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    pub fn actor(&self, did: &str) -> Result<Option<ActorId>> {
+        self.generation.find_actor(did)
+    }
+
+    /// The DID of an account.
+    ///
+    /// # Errors
+    /// When the index cannot be read, or has no such account.
+    pub fn did(&self, actor: ActorId) -> Result<String> {
+        self.generation.with_did(actor, str::to_owned)
+    }
+
+    /// Sizes of the index. The live counts may be some events ahead of this snapshot.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        let memtable = &self.generation.memtable;
+        let counters = &self.generation.counters;
+        let mut totals = Totals {
+            live_rows: counters.live_rows.load(Ordering::Relaxed),
+            live_links: counters.live_links.load(Ordering::Relaxed),
+            actors: u64::from(self.generation.actors.len()),
+            targets: u64::from(memtable.target_count()),
+            lists: u64::from(memtable.list_count()),
+            rows: u64::from(self.rows),
+            links: u64::from(memtable.link_count()),
+        };
+        for sealed in &self.generation.segments {
+            let info = sealed.segment.info();
+            totals.targets += u64::from(info.targets);
+            totals.lists += u64::from(info.lists);
+            totals.rows += u64::from(info.rows);
+            totals.links += u64::from(info.links);
+        }
+        totals
+    }
+}

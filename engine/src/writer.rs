@@ -1,0 +1,695 @@
+//! The one writer: takes events in order, tells new ones from repeats, keeps the log, and changes the
+//! memtable so that snapshots see each event whole.
+//!
+//! An event is accepted in this order: it is told from a repeat and its record is read (no effect so
+//! far), it goes into the log's open batch and gets its seq, the memtable changes, and last the seq is
+//! published. A crash loses what the log has not synced, and with it the source's cursor: the source
+//! sends those events again.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use orrery_formats::event::{Body, Encoding, Event, Operation, Record};
+use orrery_formats::frame::SourceCursor;
+use orrery_formats::segment::{Segment, TargetKey, Text};
+use orrery_links::{Extractor, Limits};
+use xxhash_rust::xxh3::Xxh3Builder;
+
+use crate::actors::{ACTIVE, ActorId, INACTIVE, TargetForm, target_form};
+use crate::journal::Journal;
+use crate::mask::{LONG_LIST, Mask};
+use crate::memtable::{DEAD, HIDDEN, Memtable, NewRow};
+use crate::snapshot::Generation;
+use crate::store::Shared;
+use crate::{Error, Result};
+
+/// A revision this far ahead of its event's time is taken for a wrong clock: it is accepted, but does
+/// not raise the actor's newest revision, which would make every later event look like a repeat.
+const REV_AHEAD_MAX_US: u64 = 10 * 60 * 1_000_000;
+
+/// What became of an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Applied {
+    /// It was new.
+    New {
+        /// Its number.
+        seq: u64,
+        /// Distinct (path, target) pairs of the record; 0 for events without a record.
+        links: u32,
+        /// Whether the record went beyond a limit of extraction and is indexed up to there.
+        truncated: bool,
+    },
+    /// It was new, but its record links to just what the indexed one does, which keeps its place.
+    Unchanged {
+        /// Its number.
+        seq: u64,
+        /// As in [`Applied::New`].
+        links: u32,
+    },
+    /// It was applied before; nothing changed.
+    Repeat,
+    /// Its record cannot be read; nothing changed.
+    BadRecord(String),
+}
+
+/// A row anywhere in the current generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Memtable(u32),
+    Sealed { part: u32, row: u32 },
+}
+
+/// The only way to change a store. See [`crate::Store::writer`].
+pub struct Writer {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) generation: Arc<Generation>,
+    pub(crate) journal: Journal,
+    /// The newest row of each key in the memtable, by the key's hash.
+    keys: HashMap<(ActorId, u64), u32, Xxh3Builder>,
+    /// Actors whose state changed since the last seal.
+    pub(crate) touched: Vec<ActorId>,
+    /// Seqs of rows that died since the last seal.
+    pub(crate) kills: Vec<u64>,
+    /// Events since the last seal.
+    pub(crate) events: u32,
+    extractor: Extractor,
+    links: Vec<(u32, u32)>,
+    text: String,
+    /// Ends of path and target in `text`, per link.
+    spans: Vec<(usize, usize)>,
+    /// Why nothing more is accepted.
+    poisoned: Option<String>,
+}
+
+impl Writer {
+    pub(crate) fn new(shared: Arc<Shared>, generation: Arc<Generation>, journal: Journal) -> Self {
+        Self {
+            shared,
+            generation,
+            journal,
+            keys: HashMap::default(),
+            touched: Vec::new(),
+            kills: Vec::new(),
+            events: 0,
+            extractor: Extractor::new(Limits::default()),
+            links: Vec::new(),
+            text: String::new(),
+            spans: Vec::new(),
+            poisoned: None,
+        }
+    }
+
+    /// Takes over a new generation after a seal.
+    pub(crate) fn renew(&mut self, generation: Arc<Generation>) {
+        self.generation = generation;
+        self.keys.clear();
+        self.touched.clear();
+        self.kills.clear();
+        self.events = 0;
+    }
+
+    /// Applies one event. When this returns, new snapshots see all of it. It is durable after the next
+    /// commit ([`tick`](Self::tick), [`commit`](Self::commit)).
+    ///
+    /// # Errors
+    /// When the index cannot be read or the log cannot be written; the event is then not applied. After
+    /// a failed write the writer refuses everything ([`Error::Poisoned`]).
+    pub fn apply(&mut self, event: &Event<'_>) -> Result<Applied> {
+        self.check()?;
+        let applied = self.apply_as(event, None);
+        // An event that failed half way may be in the log and not in the memtable; what is published
+        // stays right, and the next start applies the log.
+        let applied = self.poison_on_error(applied)?;
+        let memtable = &self.generation.memtable;
+        let options = &self.shared.options;
+        if self.events >= options.seal_events
+            || (self.events.is_multiple_of(1_024)
+                && memtable.heap_bytes() >= options.seal_heap_bytes)
+        {
+            self.seal()?;
+        }
+        Ok(applied)
+    }
+
+    fn check(&self) -> Result<()> {
+        match &self.poisoned {
+            Some(why) => Err(Error::Poisoned { why: why.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// After a failure nothing more is accepted.
+    pub(crate) fn poison_on_error<T>(&mut self, result: Result<T>) -> Result<T> {
+        if let Err(error) = &result
+            && self.poisoned.is_none()
+        {
+            let why = error.to_string();
+            self.shared.durable.lock().poisoned = Some(why.clone());
+            self.poisoned = Some(why);
+        }
+        result
+    }
+
+    /// Tells the store what is durable, and seals what recovery found if that is much.
+    pub(crate) fn start(&mut self) -> Result<()> {
+        self.note_durable();
+        if self.events >= self.shared.options.seal_events {
+            self.seal()?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn note_durable(&self) {
+        let mut durable = self.shared.durable.lock();
+        self.journal.tell(&mut durable);
+    }
+
+    /// Applies an event of the log again, under the seq it has there.
+    pub(crate) fn replay(&mut self, event: &Event<'_>, seq: u64) -> Result<()> {
+        self.apply_as(event, Some(seq)).map(drop)
+    }
+
+    fn apply_as(&mut self, event: &Event<'_>, replayed: Option<u64>) -> Result<Applied> {
+        match event.body {
+            Body::Commit {
+                rev,
+                collection,
+                rkey,
+                operation,
+            } => self.apply_commit(event, replayed, rev, collection, rkey, &operation),
+            Body::Identity { .. } => {
+                let seq = self.accept(event, replayed)?;
+                self.publish(seq, event.time_us);
+                Ok(Applied::New {
+                    seq,
+                    links: 0,
+                    truncated: false,
+                })
+            }
+            Body::Account {
+                seq: account_seq,
+                active,
+                status,
+            } => self.apply_account(event, replayed, account_seq, active, status),
+        }
+    }
+
+    /// Gives the event its seq, in the log unless it comes from there.
+    fn accept(&mut self, event: &Event<'_>, replayed: Option<u64>) -> Result<u64> {
+        let seq = match replayed {
+            Some(seq) => seq,
+            None => self.journal.append(event)?,
+        };
+        self.events = self.events.saturating_add(1);
+        Ok(seq)
+    }
+
+    fn publish(&self, seq: u64, time_us: u64) {
+        self.generation.memtable.publish(seq, time_us);
+    }
+
+    fn memtable(&self) -> &Memtable {
+        &self.generation.memtable
+    }
+
+    /// The id of `did`, given now if it has none.
+    fn intern_actor(&self, did: &str) -> Result<ActorId> {
+        if let Some(id) = self.generation.find_actor(did)? {
+            return Ok(id);
+        }
+        // First the DID, then the id, so that whoever finds the id can read the DID.
+        self.memtable().dids.push(did);
+        Ok(self.generation.actors.add(did))
+    }
+
+    fn touch(&mut self, actor: ActorId) {
+        let number = self.generation.number as u32;
+        if self.generation.actors.touch(actor, number) {
+            self.touched.push(actor);
+        }
+    }
+
+    // --- Commits -------------------------------------------------------------------------------
+
+    fn apply_commit(
+        &mut self,
+        event: &Event<'_>,
+        replayed: Option<u64>,
+        rev: u64,
+        collection: &str,
+        rkey: &str,
+        operation: &Operation<'_>,
+    ) -> Result<Applied> {
+        let key_hash = self.journal.key_hash(collection, rkey);
+        let known = self.generation.find_actor(event.did)?;
+        let ahead = rev >> 10 > event.time_us.saturating_add(REV_AHEAD_MAX_US);
+        let mut old = None;
+        if let (Some(actor), None) = (known, replayed) {
+            // A revision above the actor's newest proves the event new without any look-up.
+            if ahead || rev <= self.generation.actors.last_rev(actor) {
+                match self.journal.last_rev(actor, key_hash)? {
+                    Some(last) if rev <= last => return Ok(Applied::Repeat),
+                    Some(_) => {}
+                    None if self.journal.covers(rev >> 10) => {}
+                    None => {
+                        // From before the log's window: the index decides.
+                        old = self.find_live(actor, collection, rkey, key_hash)?;
+                        if self.index_is_newer(old, event, operation)? {
+                            return Ok(Applied::Repeat);
+                        }
+                    }
+                }
+            }
+        }
+        let truncated = match self.read_links(operation) {
+            Ok(truncated) => truncated,
+            Err(reason) => return Ok(Applied::BadRecord(reason)),
+        };
+        let seq = self.accept(event, replayed)?;
+        let actor = match known {
+            Some(actor) => actor,
+            None => self.intern_actor(event.did)?,
+        };
+        self.journal.note_key(actor, key_hash, rev);
+        if rev > self.generation.actors.last_rev(actor) && !ahead {
+            self.generation.actors.set_last_rev(actor, rev);
+            self.touch(actor);
+        }
+        if old.is_none() && known.is_some() {
+            old = self.find_live(actor, collection, rkey, key_hash)?;
+        }
+        let collection_id = self.resolve_links(collection)?;
+        let links = u32::try_from(self.links.len()).unwrap_or(u32::MAX);
+        let mut unchanged = false;
+        if let Some(place) = old {
+            if !self.links.is_empty() && self.has_these_links(place)? {
+                unchanged = true;
+            } else {
+                self.kill(place, actor, seq)?;
+            }
+        }
+        if !self.links.is_empty() && !unchanged {
+            let hidden = self.generation.actors.is_hidden(actor);
+            let row = self.memtable().push_row(&NewRow {
+                seq,
+                time_us: event.time_us,
+                actor,
+                collection: collection_id,
+                rkey,
+                links: &self.links,
+                hidden,
+            });
+            self.keys.insert((actor, key_hash), row);
+            if !hidden {
+                self.count_live(1, i64::from(links));
+            }
+        }
+        self.publish(seq, event.time_us);
+        Ok(if unchanged {
+            Applied::Unchanged { seq, links }
+        } else {
+            Applied::New {
+                seq,
+                links,
+                truncated,
+            }
+        })
+    }
+
+    /// Whether an event from before the log's window is a repeat, as far as the index can tell: its
+    /// record stands as the event left it, or was written later.
+    fn index_is_newer(
+        &self,
+        old: Option<Place>,
+        event: &Event<'_>,
+        operation: &Operation<'_>,
+    ) -> Result<bool> {
+        let Some(place) = old else {
+            // Deleting what is not there changes nothing; a record never seen is new.
+            return Ok(matches!(operation, Operation::Delete));
+        };
+        let row_time_us = match place {
+            Place::Memtable(row) => self.memtable().time_us(row),
+            Place::Sealed { part, row } => self.segment(part)?.time_us(row)?,
+        };
+        Ok(event.time_us / 1_000 <= row_time_us / 1_000)
+    }
+
+    /// Reads the record's links into `text` and `spans`. The outer error tells why it can't be read.
+    fn read_links(&mut self, operation: &Operation<'_>) -> Result<bool, String> {
+        self.text.clear();
+        self.spans.clear();
+        let (Operation::Create(record) | Operation::Update(record)) = operation else {
+            return Ok(false);
+        };
+        let Record {
+            encoding: Encoding::Json,
+            body,
+            ..
+        } = record
+        else {
+            return Err("records in DAG-CBOR are not read yet".to_owned());
+        };
+        let extraction = self
+            .extractor
+            .extract_json(body)
+            .map_err(|error| error.to_string())?;
+        for link in extraction.links() {
+            self.text.push_str(link.path);
+            let path_end = self.text.len();
+            self.text.push_str(link.target);
+            self.spans.push((path_end, self.text.len()));
+        }
+        Ok(extraction.truncated().is_some())
+    }
+
+    /// Turns what `read_links` found into `links`: ids in this memtable, each pair once, ordered by path
+    /// and, at one path, as in the record. Gives the id of the collection.
+    fn resolve_links(&mut self, collection: &str) -> Result<u32> {
+        let generation = Arc::clone(&self.generation);
+        let memtable = &generation.memtable;
+        let collection = memtable.collections.intern(collection);
+        self.links.clear();
+        let mut start = 0;
+        for (path_end, target_end) in &self.spans {
+            let path = self.text.get(start..*path_end).unwrap_or_default();
+            let target = self.text.get(*path_end..*target_end).unwrap_or_default();
+            start = *target_end;
+            let source = memtable.intern_source(collection, path);
+            let target = match target_form(target) {
+                TargetForm::Did(did) => {
+                    memtable.intern_target(&TargetKey::Did(self.intern_actor(did)?))
+                }
+                TargetForm::Other(text) => memtable.intern_target(&TargetKey::Other(text)),
+                TargetForm::Record {
+                    did,
+                    collection,
+                    rkey,
+                } => memtable.intern_target(&TargetKey::Record {
+                    actor: self.intern_actor(did)?,
+                    collection,
+                    rkey,
+                }),
+            };
+            self.links.push((source, target));
+        }
+        if self.links.len() > 1 {
+            let path = |source: u32| memtable.source(source).1;
+            self.links
+                .sort_by(|(a, _), (b, _)| if a == b { std::cmp::Ordering::Equal } else { path(*a).cmp(path(*b)) });
+            keep_first_of_each(&mut self.links);
+        }
+        Ok(collection)
+    }
+
+    fn segment(&self, part: u32) -> Result<&Segment> {
+        self.generation
+            .segments
+            .get(part as usize)
+            .map(|sealed| &*sealed.segment)
+            .ok_or_else(|| Error::Internal(format!("segment {part} is not in this generation")))
+    }
+
+    fn mask(&self, part: u32) -> Result<&Mask> {
+        self.generation
+            .segments
+            .get(part as usize)
+            .map(|sealed| &*sealed.mask)
+            .ok_or_else(|| Error::Internal(format!("segment {part} is not in this generation")))
+    }
+
+    fn state(&self, place: Place) -> Result<u64> {
+        Ok(match place {
+            Place::Memtable(row) => self.memtable().state(row, u64::MAX),
+            Place::Sealed { part, row } => {
+                match self.memtable().segment_state(part, row, u64::MAX) {
+                    Some(state) => state,
+                    None => self.mask(part)?.state(row),
+                }
+            }
+        })
+    }
+
+    /// The row of a key that is not dead. At most one is: whatever adds a row kills the one before.
+    fn find_live(
+        &self,
+        actor: ActorId,
+        collection: &str,
+        rkey: &str,
+        key_hash: u64,
+    ) -> Result<Option<Place>> {
+        let memtable = self.memtable();
+        if let Some(row) = self.keys.get(&(actor, key_hash)) {
+            let same = memtable.collection(*row) == collection && memtable.rkey(*row) == *rkey;
+            if same {
+                let place = Place::Memtable(*row);
+                // A row of this memtable has killed whatever older segments held.
+                return Ok((self.state(place)? & DEAD == 0).then_some(place));
+            }
+        }
+        for (part, sealed) in self.generation.numbered().rev() {
+            if !sealed.segment.may_hold_key(actor, collection, rkey)? {
+                continue;
+            }
+            let mut newest = None;
+            sealed
+                .segment
+                .find_rows(actor, collection, rkey, &mut |row| newest = Some(row))?;
+            if let Some(row) = newest {
+                let place = Place::Sealed { part, row };
+                return Ok((self.state(place)? & DEAD == 0).then_some(place));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether the row at `place` has exactly the links in `links`.
+    fn has_these_links(&self, place: Place) -> Result<bool> {
+        let memtable = self.memtable();
+        let mut known: Vec<(u32, u32)> = Vec::with_capacity(self.links.len());
+        match place {
+            Place::Memtable(row) => known.extend(
+                memtable
+                    .row_links(row)
+                    .map(|(source, target, _)| (source, target)),
+            ),
+            Place::Sealed { part, row } => {
+                let segment = self.segment(part)?;
+                let collection = segment.collection(row)?;
+                for link in segment.links(row)? {
+                    let link = link?;
+                    let mut text = Text::default();
+                    let target = memtable.find_target(&segment.target(link.target)?.key(&mut text));
+                    let source = memtable.find_source(collection, segment.path(link.path)?);
+                    // What this memtable has no id for cannot be among the new links.
+                    let (Some(source), Some(target)) = (source, target) else {
+                        return Ok(false);
+                    };
+                    known.push((source, target));
+                }
+            }
+        }
+        let mut new = self.links.clone();
+        new.sort_unstable();
+        known.sort_unstable();
+        Ok(new == known)
+    }
+
+    // --- Masks -----------------------------------------------------------------------------------
+
+    fn count_live(&self, rows: i64, links: i64) {
+        let counters = &self.generation.counters;
+        counters
+            .live_rows
+            .fetch_add(rows.cast_unsigned(), Ordering::Relaxed);
+        counters
+            .live_links
+            .fetch_add(links.cast_unsigned(), Ordering::Relaxed);
+    }
+
+    /// Makes a row dead from `seq` on.
+    fn kill(&mut self, place: Place, _actor: ActorId, seq: u64) -> Result<()> {
+        let state = self.state(place)?;
+        let killed = match place {
+            Place::Memtable(row) => self.memtable().seq(row),
+            Place::Sealed { part, row } => self.segment(part)?.seq(row)?,
+        };
+        self.move_row(place, seq, state | DEAD)?;
+        self.kills.push(killed);
+        Ok(())
+    }
+
+    /// Changes the state of a row from `seq` on, and moves the masked counts of its lists with it.
+    fn move_row(&self, place: Place, seq: u64, state: u64) -> Result<()> {
+        let before = self.state(place)?;
+        let change = i64::from(state != 0) - i64::from(before != 0);
+        let memtable = self.memtable();
+        let mut links = 0_i64;
+        match place {
+            Place::Memtable(row) => {
+                memtable.set_state(row, seq, state);
+                if change != 0 {
+                    for (_, _, list) in memtable.row_links(row) {
+                        memtable.add_masked(list, seq, change);
+                        links += 1;
+                    }
+                }
+            }
+            Place::Sealed { part, row } => {
+                memtable.set_segment_state(part, row, seq, state);
+                if change != 0 {
+                    let segment = self.segment(part)?;
+                    for link in segment.links(row)? {
+                        let link = link?;
+                        let list = segment.list_id(row, link.path, link.target)?;
+                        if segment.list(list)?.len() > LONG_LIST {
+                            memtable.add_segment_masked(part, list, seq, change);
+                        }
+                        links += 1;
+                    }
+                }
+            }
+        }
+        self.count_live(-change, -change * links);
+        Ok(())
+    }
+
+    // --- Accounts --------------------------------------------------------------------------------
+
+    fn apply_account(
+        &mut self,
+        event: &Event<'_>,
+        replayed: Option<u64>,
+        account_seq: u64,
+        active: bool,
+        status: Option<&str>,
+    ) -> Result<Applied> {
+        let known = self.generation.find_actor(event.did)?;
+        if let (Some(actor), None) = (known, replayed)
+            && self.generation.actors.account_event_is_old(actor, account_seq)
+        {
+            return Ok(Applied::Repeat);
+        }
+        let seq = self.accept(event, replayed)?;
+        let actor = match known {
+            Some(actor) => actor,
+            None => self.intern_actor(event.did)?,
+        };
+        let counters = Arc::clone(&self.generation.counters);
+        let deleted = !active && status == Some("deleted");
+        if deleted {
+            for place in self.rows_of(actor)? {
+                self.kill(place, actor, seq)?;
+            }
+        } else if active == self.generation.actors.is_hidden(actor) {
+            if active {
+                counters.unmask_epoch.fetch_add(1, Ordering::AcqRel);
+            }
+            for place in self.rows_of(actor)? {
+                let state = self.state(place)?;
+                let state = if active { state & !HIDDEN } else { state | HIDDEN };
+                self.move_row(place, seq, state)?;
+            }
+        }
+        let hidden = !active && !deleted;
+        self.generation
+            .actors
+            .set_account(actor, account_seq, if hidden { INACTIVE } else { ACTIVE });
+        self.touch(actor);
+        self.publish(seq, event.time_us);
+        if active {
+            counters.unmask_epoch.fetch_add(1, Ordering::AcqRel);
+        }
+        Ok(Applied::New {
+            seq,
+            links: 0,
+            truncated: false,
+        })
+    }
+
+    /// The rows of an actor that are not dead.
+    fn rows_of(&self, actor: ActorId) -> Result<Vec<Place>> {
+        let mut places = Vec::new();
+        for (part, sealed) in self.generation.numbered() {
+            for row in sealed.segment.actor_rows(actor)? {
+                places.push(Place::Sealed { part, row: row? });
+            }
+        }
+        let memtable = self.memtable();
+        places.extend(
+            memtable
+                .actor_rows_back(actor, memtable.row_count())
+                .map(Place::Memtable),
+        );
+        let mut live = Vec::with_capacity(places.len());
+        for place in places {
+            if self.state(place)? & DEAD == 0 {
+                live.push(place);
+            }
+        }
+        Ok(live)
+    }
+
+    // --- Durability ------------------------------------------------------------------------------
+
+    /// Tells the source's position after the last applied event. It becomes durable together with that
+    /// event.
+    pub fn set_cursor(&mut self, cursor: SourceCursor) {
+        self.journal.set_cursor(cursor);
+    }
+
+    /// Commits if enough bytes or time have gathered. To be called after each batch of events, and at
+    /// least every second while there are none.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
+    pub fn tick(&mut self) -> Result<()> {
+        if self.journal.should_commit() {
+            self.commit()?;
+        }
+        Ok(())
+    }
+
+    /// Makes everything applied so far durable, with the cursor.
+    ///
+    /// # Errors
+    /// When the log cannot be written or synced. It is not tried again: what the disk holds is unknown
+    /// until the directory is opened anew.
+    pub fn commit(&mut self) -> Result<()> {
+        self.check()?;
+        let result = self.journal.commit();
+        self.poison_on_error(result)?;
+        self.note_durable();
+        Ok(())
+    }
+
+    /// The source's position that a restart goes on from.
+    #[must_use]
+    pub fn durable_cursor(&self) -> Option<&SourceCursor> {
+        self.journal.durable_cursor()
+    }
+}
+
+/// Drops repeats of a pair, keeping the order of first occurrences.
+fn keep_first_of_each(links: &mut Vec<(u32, u32)>) {
+    /// Above this, looking through what was kept costs more than a set.
+    const FEW: usize = 16;
+    if links.len() <= FEW {
+        let mut kept = 0;
+        for i in 0..links.len() {
+            let Some(link) = links.get(i).copied() else {
+                break;
+            };
+            if !links.iter().take(kept).any(|known| *known == link) {
+                links.swap(kept, i);
+                kept += 1;
+            }
+        }
+        links.truncate(kept);
+    } else {
+        let mut seen = std::collections::HashSet::with_capacity(links.len());
+        links.retain(|link| seen.insert(*link));
+    }
+}
