@@ -128,12 +128,16 @@ impl<'a> Bitmap<'a> {
         container.contains(low).ok_or_else(|| self.bad(index))
     }
 
-    /// How many values are at most `x`. O(containers), and a search or count in one container.
+    /// How many values are below `x`: the index of the first value of at least `x`. (Crate `roaring`
+    /// counts `x` itself too.) O(containers), and a search or count in one container.
     ///
     /// # Errors
     /// The bytes are damaged.
     pub fn rank(&self, x: u32) -> Result<u64> {
-        let (key, low) = split(x);
+        let Some(up_to) = x.checked_sub(1) else {
+            return Ok(0);
+        };
+        let (key, low) = split(up_to);
         let mut before = 0;
         for index in 0..self.containers {
             let (found, len) = self.descriptor(index)?;
@@ -150,11 +154,12 @@ impl<'a> Bitmap<'a> {
         Ok(before)
     }
 
-    /// The value with `index` smaller ones. O(containers), and a search or count in one container.
+    /// The value with `index` smaller ones, or `None` when the set has no more than `index` values.
+    /// O(containers), and a search or count in one container.
     ///
     /// # Errors
-    /// `index` is not below the number of values, or the bytes are damaged.
-    pub fn select(&self, index: u64) -> Result<u32> {
+    /// The bytes are damaged.
+    pub fn select(&self, index: u64) -> Result<Option<u32>> {
         let mut before = 0;
         for container in 0..self.containers {
             let (key, len) = self.descriptor(container)?;
@@ -166,11 +171,11 @@ impl<'a> Bitmap<'a> {
             let rank = (index - before) as u32;
             let low = self.container(container)?.select(rank);
             return match low {
-                Some(low) => Ok(join(key, low)),
+                Some(low) => Ok(Some(join(key, low))),
                 None => Err(self.bad(container)),
             };
         }
-        Err(self.damage(&format!("an index below {}", self.len), index))
+        Ok(None)
     }
 
     /// The smallest value of at least `x`. O(log containers), and one search in at most two containers.
