@@ -150,9 +150,11 @@ proptest! {
     ]) {
         match value::plc_bytes(&did) {
             Some(bytes) => prop_assert_eq!(DidRef::Plc(bytes).to_string(), did),
-            None => prop_assert!(!did.strip_prefix("did:plc:").is_some_and(|digits| {
-                digits.len() == 24 && digits.bytes().all(|b| matches!(b, b'a'..=b'z' | b'2'..=b'7'))
-            })),
+            None => {
+                let digits = did.strip_prefix("did:plc:").unwrap_or_default().bytes();
+                let digits = digits.filter(|b| matches!(b, b'a'..=b'z' | b'2'..=b'7'));
+                prop_assert!(did.len() != 32 || digits.count() != 24);
+            }
         }
     }
 }
@@ -289,7 +291,7 @@ fn inputs_that_break_the_rules_are_refused_by_name() {
         ("index of a shape", &|input| input.rows[2].shape = 9999),
         ("index of a target", &|input| input.link_targets[0] = 9999),
         ("a target for each link", &|input| {
-            drop(input.link_targets.pop())
+            input.link_targets.pop();
         }),
         ("as many targets", &|input| input.link_targets.push(0)),
         ("rising paths", &|input| {

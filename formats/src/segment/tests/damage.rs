@@ -9,7 +9,9 @@ fn answers(segment: &Segment) -> crate::Result<String> {
     let mut out = String::new();
     let info = *segment.info();
     // The text is only compared; writing to a string does not fail.
-    let mut put = |value: &dyn std::fmt::Debug| drop(write!(out, "{value:?};"));
+    let mut put = |value: &dyn std::fmt::Debug| {
+        let _ = write!(out, "{value:?};");
+    };
     put(&info);
     for row in 0..info.rows {
         put(&(
