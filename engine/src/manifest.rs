@@ -1,1 +1,259 @@
-//! The manifest of a data directory.
+//! The manifest file of a data directory: which files make it up, and how far they reach. It is named
+//! `MANIFEST-<number>` and grows by one checksummed edit at a time, synced before it counts.
+//!
+//! When the edits outweigh the state they describe, a new manifest with the next number is written under a
+//! temporary name with the state as its first edit, synced, renamed, and the directory synced; only then is
+//! the old one removed. The highest number wins, so a crash between any two of these steps leaves a
+//! manifest that holds everything; the temporary and the older file are removed at the next open.
+
+use crate::error::{Error, Result};
+use crate::io::fs::{TEMPORARY_SUFFIX, write_sealed};
+use crate::io::{File, Fs};
+use orrery_formats::Error as FormatError;
+use orrery_formats::manifest::{
+    ALIGNMENT, FILE_HEADER_BYTES, decode_edit, decode_header, encode_edit, encode_header,
+};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use orrery_formats::manifest::{Directory, Edit, GapEntry, SegmentEntry, State};
+
+const PREFIX: &str = "MANIFEST-";
+/// A manifest below this is not worth rewriting.
+const COMPACT_BYTES_MIN: u64 = 1 << 20;
+/// It is rewritten when it is this many times as large as when it was made.
+const COMPACT_GROWTH: u64 = 4;
+
+/// The open manifest.
+#[derive(Debug)]
+pub struct Manifest {
+    fs: Arc<dyn Fs>,
+    dir: PathBuf,
+    path: PathBuf,
+    file: Box<dyn File>,
+    number: u64,
+    /// Where the next edit goes; what is before is durable.
+    end: u64,
+    compact_at: u64,
+    state: State,
+    poisoned: Option<String>,
+}
+
+impl Manifest {
+    /// Begins the manifest of a new data directory.
+    ///
+    /// # Errors
+    /// [`Error::Inconsistent`] if `dir` has a manifest; [`Error::Io`].
+    pub fn create(fs: Arc<dyn Fs>, dir: &Path, directory: Directory) -> Result<Self> {
+        if let Some(number) = newest(fs.as_ref(), dir)? {
+            return Err(Error::Inconsistent {
+                path: dir.join(name(number)),
+                what: "it is there already".to_owned(),
+            });
+        }
+        Self::write_new(fs, dir, 1, State::new(directory))
+    }
+
+    /// Opens the manifest of a data directory for writing; `None` if there is none. A torn tail is cut, and
+    /// what is left is made durable once more (see `log::recovery` for why).
+    ///
+    /// # Errors
+    /// [`Error::Format`] for a version this build does not read, before anything is written, and for
+    /// damage; [`Error::Io`].
+    pub fn open(fs: Arc<dyn Fs>, dir: &Path) -> Result<Option<Self>> {
+        let Some(number) = newest(fs.as_ref(), dir)? else { return Ok(None) };
+        let path = dir.join(name(number));
+        let file = fs.open_rw(&path).map_err(Error::io("open", &path))?;
+        let Loaded { state, bytes, last_edit, end } = load(file.as_ref(), &path, number)?;
+        if end < bytes.len() as u64 {
+            tracing::info!(path = %path.display(), bytes = bytes.len() as u64 - end, "a torn edit is cut off");
+        }
+        let last = bytes.get(last_edit as usize..end as usize).unwrap_or_default();
+        file.truncate(end).map_err(Error::io("cut the torn tail of", &path))?;
+        file.write_at(last_edit, last).map_err(Error::io("write", &path))?;
+        file.sync_all().map_err(Error::io("sync", &path))?;
+        fs.sync_dir(dir).map_err(Error::io("sync directory", dir))?;
+        remove_others(fs.as_ref(), dir, number)?;
+        Ok(Some(Self {
+            compact_at: compact_at(end),
+            fs,
+            dir: dir.to_owned(),
+            path,
+            file,
+            number,
+            end,
+            state,
+            poisoned: None,
+        }))
+    }
+
+    /// Reads the state of a data directory without writing; `None` if it has no manifest.
+    ///
+    /// # Errors
+    /// As [`Manifest::open`].
+    pub fn read(fs: &dyn Fs, dir: &Path) -> Result<Option<State>> {
+        let Some(number) = newest(fs, dir)? else { return Ok(None) };
+        let path = dir.join(name(number));
+        let file = fs.open(&path).map_err(Error::io("open", &path))?;
+        Ok(Some(load(file.as_ref(), &path, number)?.state))
+    }
+
+    /// The state after every durable edit.
+    #[must_use]
+    pub const fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The bytes of the file that are in use.
+    #[must_use]
+    pub const fn bytes(&self) -> u64 {
+        self.end
+    }
+
+    /// Makes an edit durable, then applies it.
+    ///
+    /// # Errors
+    /// [`Error::Format`] for an edit that contradicts the state, which changes nothing. [`Error::Io`] if
+    /// anything fails on disk: whether the edit counts is then decided when the directory is opened again,
+    /// and every later call fails with [`Error::Poisoned`].
+    pub fn append(&mut self, edit: &Edit) -> Result<()> {
+        if let Some(why) = &self.poisoned {
+            return Err(Error::Poisoned { why: why.clone() });
+        }
+        let mut after = self.state.clone();
+        after.apply(edit.clone()).map_err(|error| error.in_file(&name(self.number)))?;
+        let mut bytes = Vec::new();
+        encode_edit(edit, self.number, self.end, &mut bytes)?;
+        let written = self
+            .file
+            .write_at(self.end, &bytes)
+            .map_err(Error::io("write", &self.path))
+            .and_then(|()| self.file.sync_data().map_err(Error::io("sync", &self.path)));
+        self.poison_on_error(written)?;
+        self.end += bytes.len() as u64;
+        self.state = after;
+        if self.end >= self.compact_at {
+            let compacted = self.compact();
+            self.poison_on_error(compacted)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the state as a new manifest.
+    fn compact(&mut self) -> Result<()> {
+        let (fs, number) = (Arc::clone(&self.fs), self.number + 1);
+        let next = Self::write_new(fs, &self.dir, number, self.state.clone())?;
+        *self = next;
+        remove_others(self.fs.as_ref(), &self.dir, self.number)
+    }
+
+    fn write_new(fs: Arc<dyn Fs>, dir: &Path, number: u64, state: State) -> Result<Self> {
+        let mut bytes = encode_header(number);
+        encode_edit(&state.as_first(), number, FILE_HEADER_BYTES as u64, &mut bytes)?;
+        let path = write_sealed(fs.as_ref(), dir, &name(number), &bytes)?;
+        let file = fs.open_rw(&path).map_err(Error::io("open", &path))?;
+        let end = bytes.len() as u64;
+        Ok(Self {
+            fs,
+            dir: dir.to_owned(),
+            path,
+            file,
+            number,
+            end,
+            compact_at: compact_at(end),
+            state,
+            poisoned: None,
+        })
+    }
+
+    fn poison_on_error(&mut self, result: Result<()>) -> Result<()> {
+        if let Err(error) = &result {
+            tracing::error!(%error, "the manifest cannot be written; the writer stops");
+            self.poisoned = Some(error.to_string());
+        }
+        result
+    }
+}
+
+const fn compact_at(end: u64) -> u64 {
+    let grown = end.saturating_mul(COMPACT_GROWTH);
+    if grown > COMPACT_BYTES_MIN { grown } else { COMPACT_BYTES_MIN }
+}
+
+struct Loaded {
+    state: State,
+    bytes: Vec<u8>,
+    last_edit: u64,
+    end: u64,
+}
+
+fn load(file: &dyn File, path: &Path, number: u64) -> Result<Loaded> {
+    let name = name(number);
+    let in_file = |error: FormatError| Error::from(error.in_file(&name));
+    let length = file.len().map_err(Error::io("read the length of", path))?;
+    // A manifest is a few times its state; see `compact_at`.
+    let mut bytes = Vec::new();
+    let mut block = vec![0; 64 << 10];
+    while (bytes.len() as u64) < length {
+        let at = bytes.len() as u64;
+        let read = file.read_at(at, &mut block).map_err(Error::io("read", path))?;
+        if read == 0 {
+            break;
+        }
+        bytes.extend_from_slice(block.get(..read).unwrap_or_default());
+    }
+    decode_header(&bytes, number).map_err(in_file)?;
+    let mut last_edit = FILE_HEADER_BYTES as u64;
+    // A manifest gets its name with its first edit in it, durable: without a sound one it is damaged.
+    let (first, mut end) = decode_edit(&bytes, number, last_edit).map_err(in_file)?;
+    let mut state = State::from_first(first).map_err(in_file)?;
+    while end < bytes.len() as u64 {
+        let (edit, next) = match decode_edit(&bytes, number, end) {
+            Ok(decoded) => decoded,
+            Err(error) if follows(&bytes, number, end) => return Err(in_file(error)),
+            Err(_) => break,
+        };
+        state.apply(edit).map_err(in_file)?;
+        last_edit = end;
+        end = next;
+    }
+    Ok(Loaded { state, bytes, last_edit, end })
+}
+
+/// Whether a sound edit stands behind the bad one at `offset`, which is then damage and not a torn tail:
+/// each edit is durable before the next is written.
+fn follows(bytes: &[u8], number: u64, offset: u64) -> bool {
+    let end = bytes.len() as u64;
+    (offset + ALIGNMENT as u64..end)
+        .step_by(ALIGNMENT)
+        .any(|offset| decode_edit(bytes, number, offset).is_ok())
+}
+
+fn name(number: u64) -> String {
+    format!("{PREFIX}{number:08}")
+}
+
+fn number_of(file: &str) -> Option<u64> {
+    let number = file.strip_prefix(PREFIX)?.parse().ok()?;
+    (name(number) == file).then_some(number)
+}
+
+fn newest(fs: &dyn Fs, dir: &Path) -> Result<Option<u64>> {
+    let entries = fs.list(dir).map_err(Error::io("list", dir))?;
+    Ok(entries.iter().filter_map(|entry| number_of(&entry.name)).max())
+}
+
+/// Removes older manifests and what a crash left of new ones.
+fn remove_others(fs: &dyn Fs, dir: &Path, keep: u64) -> Result<()> {
+    for entry in fs.list(dir).map_err(Error::io("list", dir))? {
+        let stem = entry.name.strip_suffix(TEMPORARY_SUFFIX).unwrap_or(&entry.name);
+        if number_of(stem).is_some() && entry.name != name(keep) {
+            let path = dir.join(&entry.name);
+            fs.unlink(&path).map_err(Error::io("remove", &path))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

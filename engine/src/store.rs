@@ -12,22 +12,25 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use orrery_formats::chunks::SealedFile;
 use orrery_formats::frame::SourceCursor;
-use orrery_formats::manifest::{GapEntry, SegmentEntry, State};
+use orrery_formats::manifest::{Directory, GapEntry, SegmentEntry, State};
 use orrery_formats::segment::{self, Segment};
 use parking_lot::{Mutex, RwLock};
 
 use crate::actors::{Actors, INACTIVE};
 use crate::io::fs::{Fs, OsFs, write_sealed};
 use crate::journal::Journal;
+use crate::manifest::Manifest;
 use crate::lock::DirLock;
 use crate::mask::Mask;
 use crate::memtable::{DEAD, HIDDEN, Memtable};
 use crate::snapshot::{Counters, Generation, Sealed, Snapshot};
 use crate::writer::Writer;
-use crate::{Error, Options, Result};
+use crate::{Error, Options, Result, log};
 
 /// The directory of segments, within the data directory.
 const SEGMENTS: &str = "segments";
+/// The directory of log files and their key indexes.
+const LOG: &str = "log";
 
 /// What the writer and all readers share.
 pub(crate) struct Shared {
@@ -141,13 +144,22 @@ impl Store {
         fs.create_dir_all(&segments_dir)
             .map_err(Error::io("create", &segments_dir))?;
         let lock = Arc::new(DirLock::acquire(&*fs, &dir)?);
-        let mut journal = Journal::open(Arc::clone(&fs), &dir, &options)?;
+        let log_dir = dir.join(LOG);
+        fs.create_dir_all(&log_dir)
+            .map_err(Error::io("create", &log_dir))?;
+        let manifest = match Manifest::open(Arc::clone(&fs), &dir)? {
+            Some(manifest) => manifest,
+            None => Manifest::create(Arc::clone(&fs), &dir, new_directory()?)?,
+        };
+        let journal = Journal::new(Arc::clone(&fs), &log_dir, manifest, &options);
         let state = journal.state();
         remove_orphans(&*fs, &segments_dir, state)?;
         let mut segments = Vec::with_capacity(state.segments.len());
         for entry in &state.segments {
             segments.push(open_entry(&*fs, &dir, entry)?);
         }
+        let sealed_through = state.sealed_through;
+        let directory_id = state.directory.id;
         let generation = Arc::new(recover_generation(segments, state, &options)?);
         let segments_bytes = generation.segments.iter().map(|sealed| sealed.bytes).sum();
         let shared = Arc::new(Shared {
@@ -158,10 +170,15 @@ impl Store {
             durable: Mutex::new(Durable::default()),
             segments_bytes: AtomicU64::new(segments_bytes),
         });
-        let replay = journal.take_replay();
         let mut writer = Writer::new(Arc::clone(&shared), generation, journal);
-        replay.run(&mut |event, seq| writer.replay(event, seq))?;
-        writer.start()?;
+        let found = log::recover(
+            &*shared.fs,
+            &log_dir,
+            directory_id,
+            sealed_through,
+            &mut |replayed| writer.replay(&replayed.event, replayed.seq),
+        )?;
+        writer.start(found)?;
         Ok(Self {
             shared,
             writer: Arc::new(Mutex::new(Some(writer))),
@@ -242,6 +259,17 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// The identity of a new data directory.
+fn new_directory() -> Result<Directory> {
+    let mut id = [0; 16];
+    let mut secret = [0; 32];
+    for bytes in [id.as_mut_slice(), secret.as_mut_slice()] {
+        getrandom::fill(bytes)
+            .map_err(|error| Error::Config(format!("the system gives no random bytes: {error}")))?;
+    }
+    Ok(Directory { id, secret })
 }
 
 fn open_entry(fs: &dyn Fs, dir: &Path, entry: &SegmentEntry) -> Result<Sealed> {

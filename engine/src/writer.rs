@@ -17,7 +17,8 @@ use orrery_links::{Extractor, Limits};
 use xxhash_rust::xxh3::Xxh3Builder;
 
 use crate::actors::{ACTIVE, ActorId, INACTIVE, TargetForm, target_form};
-use crate::journal::Journal;
+use crate::journal::{Journal, key_write};
+use crate::log::Recovery;
 use crate::mask::{LONG_LIST, Mask};
 use crate::memtable::{DEAD, HIDDEN, Memtable, NewRow};
 use crate::snapshot::Generation;
@@ -152,8 +153,14 @@ impl Writer {
         result
     }
 
-    /// Tells the store what is durable, and seals what recovery found if that is much.
-    pub(crate) fn start(&mut self) -> Result<()> {
+    /// Goes on after the recovered log, tells the store what is durable, and seals what recovery found if
+    /// that is much.
+    pub(crate) fn start(&mut self, found: Recovery) -> Result<()> {
+        let hasher = self.journal.hasher();
+        let generation = Arc::clone(&self.generation);
+        let find = |did: &str| generation.find_actor(did);
+        self.journal
+            .open_log(found, &mut |replayed| key_write(&hasher, replayed, &find))?;
         self.note_durable();
         if self.events >= self.shared.options.seal_events {
             self.seal()?;
@@ -272,7 +279,9 @@ impl Writer {
             Some(actor) => actor,
             None => self.intern_actor(event.did)?,
         };
-        self.journal.note_key(actor, key_hash, rev);
+        if replayed.is_none() {
+            self.journal.note_key(actor, key_hash, rev)?;
+        }
         if rev > self.generation.actors.last_rev(actor) && !ahead {
             self.generation.actors.set_last_rev(actor, rev);
             self.touch(actor);
