@@ -61,16 +61,27 @@ impl Manifest {
     /// [`Error::Format`] for a version this build does not read, before anything is written, and for
     /// damage; [`Error::Io`].
     pub fn open(fs: Arc<dyn Fs>, dir: &Path) -> Result<Option<Self>> {
-        let Some(number) = newest(fs.as_ref(), dir)? else { return Ok(None) };
+        let Some(number) = newest(fs.as_ref(), dir)? else {
+            return Ok(None);
+        };
         let path = dir.join(name(number));
         let file = fs.open_rw(&path).map_err(Error::io("open", &path))?;
-        let Loaded { state, bytes, last_edit, end } = load(file.as_ref(), &path, number)?;
+        let Loaded {
+            state,
+            bytes,
+            last_edit,
+            end,
+        } = load(file.as_ref(), &path, number)?;
         if end < bytes.len() as u64 {
             tracing::info!(path = %path.display(), bytes = bytes.len() as u64 - end, "a torn edit is cut off");
         }
-        let last = bytes.get(last_edit as usize..end as usize).unwrap_or_default();
-        file.truncate(end).map_err(Error::io("cut the torn tail of", &path))?;
-        file.write_at(last_edit, last).map_err(Error::io("write", &path))?;
+        let last = bytes
+            .get(last_edit as usize..end as usize)
+            .unwrap_or_default();
+        file.truncate(end)
+            .map_err(Error::io("cut the torn tail of", &path))?;
+        file.write_at(last_edit, last)
+            .map_err(Error::io("write", &path))?;
         file.sync_all().map_err(Error::io("sync", &path))?;
         fs.sync_dir(dir).map_err(Error::io("sync directory", dir))?;
         remove_others(fs.as_ref(), dir, number)?;
@@ -92,7 +103,9 @@ impl Manifest {
     /// # Errors
     /// As [`Manifest::open`].
     pub fn read(fs: &dyn Fs, dir: &Path) -> Result<Option<State>> {
-        let Some(number) = newest(fs, dir)? else { return Ok(None) };
+        let Some(number) = newest(fs, dir)? else {
+            return Ok(None);
+        };
         let path = dir.join(name(number));
         let file = fs.open(&path).map_err(Error::io("open", &path))?;
         Ok(Some(load(file.as_ref(), &path, number)?.state))
@@ -121,7 +134,9 @@ impl Manifest {
             return Err(Error::Poisoned { why: why.clone() });
         }
         let mut after = self.state.clone();
-        after.apply(edit.clone()).map_err(|error| error.in_file(&name(self.number)))?;
+        after
+            .apply(edit.clone())
+            .map_err(|error| error.in_file(&name(self.number)))?;
         let mut bytes = Vec::new();
         encode_edit(edit, self.number, self.end, &mut bytes)?;
         let written = self
@@ -149,7 +164,12 @@ impl Manifest {
 
     fn write_new(fs: Arc<dyn Fs>, dir: &Path, number: u64, state: State) -> Result<Self> {
         let mut bytes = encode_header(number);
-        encode_edit(&state.as_first(), number, FILE_HEADER_BYTES as u64, &mut bytes)?;
+        encode_edit(
+            &state.as_first(),
+            number,
+            FILE_HEADER_BYTES as u64,
+            &mut bytes,
+        )?;
         let path = write_sealed(fs.as_ref(), dir, &name(number), &bytes)?;
         let file = fs.open_rw(&path).map_err(Error::io("open", &path))?;
         let end = bytes.len() as u64;
@@ -177,7 +197,11 @@ impl Manifest {
 
 const fn compact_at(end: u64) -> u64 {
     let grown = end.saturating_mul(COMPACT_GROWTH);
-    if grown > COMPACT_BYTES_MIN { grown } else { COMPACT_BYTES_MIN }
+    if grown > COMPACT_BYTES_MIN {
+        grown
+    } else {
+        COMPACT_BYTES_MIN
+    }
 }
 
 struct Loaded {
@@ -196,7 +220,9 @@ fn load(file: &dyn File, path: &Path, number: u64) -> Result<Loaded> {
     let mut block = vec![0; 64 << 10];
     while (bytes.len() as u64) < length {
         let at = bytes.len() as u64;
-        let read = file.read_at(at, &mut block).map_err(Error::io("read", path))?;
+        let read = file
+            .read_at(at, &mut block)
+            .map_err(Error::io("read", path))?;
         if read == 0 {
             break;
         }
@@ -217,7 +243,12 @@ fn load(file: &dyn File, path: &Path, number: u64) -> Result<Loaded> {
         last_edit = end;
         end = next;
     }
-    Ok(Loaded { state, bytes, last_edit, end })
+    Ok(Loaded {
+        state,
+        bytes,
+        last_edit,
+        end,
+    })
 }
 
 /// Whether a sound edit stands behind the bad one at `offset`, which is then damage and not a torn tail:
@@ -240,13 +271,19 @@ fn number_of(file: &str) -> Option<u64> {
 
 fn newest(fs: &dyn Fs, dir: &Path) -> Result<Option<u64>> {
     let entries = fs.list(dir).map_err(Error::io("list", dir))?;
-    Ok(entries.iter().filter_map(|entry| number_of(&entry.name)).max())
+    Ok(entries
+        .iter()
+        .filter_map(|entry| number_of(&entry.name))
+        .max())
 }
 
 /// Removes older manifests and what a crash left of new ones.
 fn remove_others(fs: &dyn Fs, dir: &Path, keep: u64) -> Result<()> {
     for entry in fs.list(dir).map_err(Error::io("list", dir))? {
-        let stem = entry.name.strip_suffix(TEMPORARY_SUFFIX).unwrap_or(&entry.name);
+        let stem = entry
+            .name
+            .strip_suffix(TEMPORARY_SUFFIX)
+            .unwrap_or(&entry.name);
         if number_of(stem).is_some() && entry.name != name(keep) {
             let path = dir.join(&entry.name);
             fs.unlink(&path).map_err(Error::io("remove", &path))?;

@@ -11,7 +11,9 @@ use crate::error::{Error, Result};
 use crate::io::Fs;
 use crate::io::fs::{TEMPORARY_SUFFIX, write_sealed};
 use orrery_formats::frame::FileHeader;
-use orrery_formats::keys::{FRAME_UNIT, KeyEntry, KeysFile, KeysHeader, build, fingerprint, key_hash};
+use orrery_formats::keys::{
+    FRAME_UNIT, KeyEntry, KeysFile, KeysHeader, build, fingerprint, key_hash,
+};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::path::{Path, PathBuf};
@@ -28,7 +30,9 @@ impl KeyHasher {
     /// From the secret of the data directory.
     #[must_use]
     pub fn new(secret: &[u8]) -> Self {
-        Self { seed: xxh3_64(secret) }
+        Self {
+            seed: xxh3_64(secret),
+        }
     }
 
     /// The hash of a record's collection and key.
@@ -149,7 +153,10 @@ impl KeyWindow {
                     window.rebuild_one(log, key_of)?
                 }
             };
-            window.sealed.push(Sealed { log: log.clone(), keys });
+            window.sealed.push(Sealed {
+                log: log.clone(),
+                keys,
+            });
         }
         Ok(window)
     }
@@ -186,11 +193,21 @@ impl KeyWindow {
     pub fn find(&self, actor: u32, hash: u64) -> Result<Option<KeyHit>> {
         let fingerprint = fingerprint(actor, hash);
         if let Some(slot) = self.active.get(&fingerprint) {
-            return Ok(Some(hit(self.active_file, slot.rev, slot.frame, slot.ordinal)));
+            return Ok(Some(hit(
+                self.active_file,
+                slot.rev,
+                slot.frame,
+                slot.ordinal,
+            )));
         }
         for sealed in self.sealed.iter().rev() {
             if let Some(entry) = sealed.keys.find(fingerprint)? {
-                let KeyEntry { rev, frame, ordinal, .. } = entry;
+                let KeyEntry {
+                    rev,
+                    frame,
+                    ordinal,
+                    ..
+                } = entry;
                 return Ok(Some(hit(sealed.log.first_seq, rev, frame, ordinal)));
             }
         }
@@ -208,7 +225,10 @@ impl KeyWindow {
             self.begin(log.first_seq)?;
         }
         let keys = self.write(log, &self.active)?;
-        self.sealed.push(Sealed { log: log.clone(), keys });
+        self.sealed.push(Sealed {
+            log: log.clone(),
+            keys,
+        });
         self.active.clear();
         self.active_file = 0;
         Ok(())
@@ -223,7 +243,9 @@ impl KeyWindow {
         let mut sealed = std::mem::take(&mut self.sealed);
         let mut result = Ok(());
         for file in &mut sealed {
-            let Err(error) = file.keys.verify() else { continue };
+            let Err(error) = file.keys.verify() else {
+                continue;
+            };
             tracing::error!(%error, "a key index is damaged and is made anew");
             match self.rebuild_one(&file.log, key_of) {
                 Ok(keys) => file.keys = keys,
@@ -242,7 +264,9 @@ impl KeyWindow {
     /// in the window. `None` without closed files, when [`super::LogWriter::first_time_us`] tells.
     #[must_use]
     pub fn floor_time_us(&self) -> Option<u64> {
-        self.sealed.iter().find_map(|sealed| sealed.log.first_time_us)
+        self.sealed
+            .iter()
+            .find_map(|sealed| sealed.log.first_time_us)
     }
 
     /// The first seq of the oldest closed file that is kept.
@@ -260,7 +284,10 @@ impl KeyWindow {
     /// Bytes of the closed log files and their indexes.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.sealed.iter().map(|sealed| sealed.log.bytes + sealed.keys.file_bytes()).sum()
+        self.sealed
+            .iter()
+            .map(|sealed| sealed.log.bytes + sealed.keys.file_bytes())
+            .sum()
     }
 
     /// The closed files that are kept, oldest first.
@@ -273,13 +300,21 @@ impl KeyWindow {
     /// `sealed_through` are below; `None` if nothing is to be trimmed. The floor (and that the window is not
     /// complete any more) must be durable in the manifest before [`KeyWindow::trim_below`].
     #[must_use]
-    pub fn plan_trim(&self, bytes_max: u64, older_than_us: u64, sealed_through: u64) -> Option<u64> {
+    pub fn plan_trim(
+        &self,
+        bytes_max: u64,
+        older_than_us: u64,
+        sealed_through: u64,
+    ) -> Option<u64> {
         let mut bytes = self.bytes();
         let mut floor = None;
         for (index, sealed) in self.sealed.iter().enumerate() {
             // Times rise with seqs closely enough: the first event of the next file stands for the last of
             // this one.
-            let next = self.sealed.get(index + 1).and_then(|next| next.log.first_time_us);
+            let next = self
+                .sealed
+                .get(index + 1)
+                .and_then(|next| next.log.first_time_us);
             let is_old = next.is_some_and(|next| next < older_than_us);
             if sealed.log.last_seq > sealed_through || (bytes <= bytes_max && !is_old) {
                 break;
@@ -297,7 +332,11 @@ impl KeyWindow {
     /// [`Error::Io`]; what is left is removed when the window is opened again with that floor.
     pub fn trim_below(&mut self, floor: u64) -> Result<u64> {
         let mut freed = 0;
-        while let Some(oldest) = self.sealed.first().filter(|oldest| oldest.log.last_seq < floor) {
+        while let Some(oldest) = self
+            .sealed
+            .first()
+            .filter(|oldest| oldest.log.last_seq < floor)
+        {
             self.complete = false;
             let bytes = oldest.log.bytes + oldest.keys.file_bytes();
             self.remove(oldest.log.first_seq)?;
@@ -305,7 +344,9 @@ impl KeyWindow {
             freed += bytes;
         }
         if freed > 0 {
-            self.fs.sync_dir(&self.dir).map_err(Error::io("sync directory", &self.dir))?;
+            self.fs
+                .sync_dir(&self.dir)
+                .map_err(Error::io("sync directory", &self.dir))?;
         }
         Ok(freed)
     }
@@ -335,13 +376,19 @@ impl KeyWindow {
             && found.log_bytes == expected.log_bytes
             && found.log_seed == expected.log_seed;
         if !matches {
-            return Err(Error::Inconsistent { path, what: "it is about another log file".to_owned() });
+            return Err(Error::Inconsistent {
+                path,
+                what: "it is about another log file".to_owned(),
+            });
         }
         Ok(keys)
     }
 
     fn header_for(&self, log: &LogFile) -> KeysHeader {
-        let header = FileHeader { first_seq: log.first_seq, directory_id: self.directory_id };
+        let header = FileHeader {
+            first_seq: log.first_seq,
+            directory_id: self.directory_id,
+        };
         KeysHeader {
             first_seq: log.first_seq,
             last_seq: log.last_seq,
@@ -362,7 +409,12 @@ impl KeyWindow {
             ordinal: slot.ordinal,
         });
         let bytes = build(self.header_for(log), entries.collect())?;
-        write_sealed(self.fs.as_ref(), &self.dir, &keys_name(log.first_seq), &bytes)?;
+        write_sealed(
+            self.fs.as_ref(),
+            &self.dir,
+            &keys_name(log.first_seq),
+            &bytes,
+        )?;
         self.load(log)
     }
 
@@ -388,8 +440,16 @@ impl KeyWindow {
             };
             for (ordinal, event) in (0..).zip(buffer.events().into_iter().flatten()) {
                 let (seq, event) = event?;
-                let position = Position { file: log.first_seq, frame, ordinal };
-                if let Some(key) = key_of(&Replayed { seq, position, event })? {
+                let position = Position {
+                    file: log.first_seq,
+                    frame,
+                    ordinal,
+                };
+                if let Some(key) = key_of(&Replayed {
+                    seq,
+                    position,
+                    event,
+                })? {
                     map.insert(fingerprint(key.actor, key.hash), slot(key.rev, position)?);
                 }
             }
@@ -415,7 +475,11 @@ impl KeyWindow {
     }
 
     fn remove_orphans(&self, files: &[LogFile]) -> Result<()> {
-        for entry in self.fs.list(&self.dir).map_err(Error::io("list", &self.dir))? {
+        for entry in self
+            .fs
+            .list(&self.dir)
+            .map_err(Error::io("list", &self.dir))?
+        {
             let is_orphan = entry.name.ends_with(TEMPORARY_SUFFIX)
                 || parse_name(&entry.name, "keys")
                     .is_some_and(|first| !files.iter().any(|log| log.first_seq == first));
@@ -429,7 +493,11 @@ impl KeyWindow {
 
 fn slot(rev: u64, position: Position) -> Result<Slot> {
     match u32::try_from(position.frame / FRAME_UNIT) {
-        Ok(frame) => Ok(Slot { rev, frame, ordinal: position.ordinal }),
+        Ok(frame) => Ok(Slot {
+            rev,
+            frame,
+            ordinal: position.ordinal,
+        }),
         Err(_) => Err(Error::Config(format!(
             "a log file of more than 32 GiB (frame at {}) cannot be indexed",
             position.frame
@@ -438,5 +506,12 @@ fn slot(rev: u64, position: Position) -> Result<Slot> {
 }
 
 fn hit(file: u64, rev: u64, frame: u32, ordinal: u32) -> KeyHit {
-    KeyHit { rev, position: Position { file, frame: u64::from(frame) * FRAME_UNIT, ordinal } }
+    KeyHit {
+        rev,
+        position: Position {
+            file,
+            frame: u64::from(frame) * FRAME_UNIT,
+            ordinal,
+        },
+    }
 }

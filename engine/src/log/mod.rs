@@ -58,6 +58,12 @@ pub fn keys_name(first_seq: u64) -> String {
 pub(crate) fn parse_name(name: &str, extension: &str) -> Option<u64> {
     let digits = name.strip_suffix(extension)?.strip_suffix('.')?;
     let canonical = digits.len() == 16
-        && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    if canonical { u64::from_str_radix(digits, 16).ok() } else { None }
+        && digits
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    if canonical {
+        u64::from_str_radix(digits, 16).ok()
+    } else {
+        None
+    }
 }

@@ -72,16 +72,25 @@ impl LogReader {
         path: &Path,
         directory_id: [u8; 16],
     ) -> Result<(Self, Option<FormatError>)> {
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default()
+            .to_owned();
         let Some(first_seq) = parse_name(&name, "log") else {
-            return Err(Error::Config(format!("{} is not the name of a log file", path.display())));
+            return Err(Error::Config(format!(
+                "{} is not the name of a log file",
+                path.display()
+            )));
         };
         let file = fs.open(path).map_err(Error::io("open", path))?;
         let bytes = file.len().map_err(Error::io("read the length of", path))?;
-        let expected = FileHeader { first_seq, directory_id };
+        let expected = FileHeader {
+            first_seq,
+            directory_id,
+        };
         let mut head = [0; FILE_HEADER_BYTES];
-        let whole =
-            read_exact_at(file.as_ref(), 0, &mut head).map_err(Error::io("read", path))?;
+        let whole = read_exact_at(file.as_ref(), 0, &mut head).map_err(Error::io("read", path))?;
         let damage = if whole {
             match FileHeader::decode(&head) {
                 Ok(found) if found == expected => None,
@@ -89,14 +98,24 @@ impl LogReader {
                     "log file header",
                     16,
                     format!("seq {first_seq} of directory {directory_id:02x?}"),
-                    format!("seq {} of directory {:02x?}", found.first_seq, found.directory_id),
+                    format!(
+                        "seq {} of directory {:02x?}",
+                        found.first_seq, found.directory_id
+                    ),
                 )),
-                Err(error @ FormatError::Version { .. }) => return Err(error.in_file(&name).into()),
+                Err(error @ FormatError::Version { .. }) => {
+                    return Err(error.in_file(&name).into());
+                }
                 Err(error) => Some(error),
             }
         } else {
             let section = "log file header";
-            Some(FormatError::corrupt(section, 0, format!("{FILE_HEADER_BYTES} bytes"), bytes))
+            Some(FormatError::corrupt(
+                section,
+                0,
+                format!("{FILE_HEADER_BYTES} bytes"),
+                bytes,
+            ))
         };
         let reader = Self {
             file,
@@ -172,9 +191,14 @@ impl LogReader {
         buffer: &'b mut FrameBuffer,
     ) -> Result<(u64, Event<'b>)> {
         self.read_frame(frame, buffer, true)?;
-        let event = buffer.events().and_then(|mut events| events.nth(ordinal as usize));
-        let damage = || FormatError::corrupt("frame", frame, "more events", format!("no event {ordinal}"));
-        Ok(event.unwrap_or_else(|| Err(damage())).map_err(|error| error.in_file(&self.name))?)
+        let event = buffer
+            .events()
+            .and_then(|mut events| events.nth(ordinal as usize));
+        let damage =
+            || FormatError::corrupt("frame", frame, "more events", format!("no event {ordinal}"));
+        Ok(event
+            .unwrap_or_else(|| Err(damage()))
+            .map_err(|error| error.in_file(&self.name))?)
     }
 
     /// Reads and checks the frame at `offset`; its events too if `decompress`.
@@ -186,12 +210,16 @@ impl LogReader {
     ) -> Result<()> {
         buffer.header = None;
         self.read_head(offset, buffer)?;
-        let Some(header) = &buffer.header else { return Ok(()) };
-        let result = self.read_payload(header, offset, &mut buffer.payload).and_then(|()| {
-            let raw = decompress.then_some(&mut buffer.raw);
-            let opened = header.open(&buffer.payload, self.seed, offset, raw);
-            opened.map_err(|error| error.in_file(&self.name).into())
-        });
+        let Some(header) = &buffer.header else {
+            return Ok(());
+        };
+        let result = self
+            .read_payload(header, offset, &mut buffer.payload)
+            .and_then(|()| {
+                let raw = decompress.then_some(&mut buffer.raw);
+                let opened = header.open(&buffer.payload, self.seed, offset, raw);
+                opened.map_err(|error| error.in_file(&self.name).into())
+            });
         if result.is_err() {
             buffer.header = None;
         }
@@ -238,7 +266,10 @@ impl LogReader {
         let mut block = vec![0; BLOCK_BYTES];
         let mut at = (offset + 1).next_multiple_of(ALIGNMENT as u64);
         while at < self.bytes {
-            let read = self.file.read_at(at, &mut block).map_err(Error::io("read", &self.path))?;
+            let read = self
+                .file
+                .read_at(at, &mut block)
+                .map_err(Error::io("read", &self.path))?;
             let found = block.get(..read).unwrap_or_default();
             for (place, eight) in (at..).step_by(ALIGNMENT).zip(found.chunks(ALIGNMENT)) {
                 if !eight.starts_with(&MARKER) {
@@ -264,12 +295,19 @@ impl LogReader {
 
     fn cut_short(&self, offset: u64, expected: &str) -> Error {
         let end = format!("the end of the file at {}", self.bytes);
-        FormatError::corrupt("frame", offset, expected, end).in_file(&self.name).into()
+        FormatError::corrupt("frame", offset, expected, end)
+            .in_file(&self.name)
+            .into()
     }
 }
 
 /// The time of the first event of a file, if its first frame is sound so far.
-pub(super) fn first_time_us(fs: &dyn Fs, dir: &Path, first_seq: u64, directory_id: [u8; 16]) -> Result<Option<u64>> {
+pub(super) fn first_time_us(
+    fs: &dyn Fs,
+    dir: &Path,
+    first_seq: u64,
+    directory_id: [u8; 16],
+) -> Result<Option<u64>> {
     let path = dir.join(log_name(first_seq));
     let (reader, _) = LogReader::open_damaged(fs, &path, directory_id)?;
     let mut buffer = FrameBuffer::new();

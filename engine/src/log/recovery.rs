@@ -128,14 +128,18 @@ fn replay(
     // Everything before the last file that begins at or before the first seq wanted is sealed. The very
     // last file is read in any case: its tail may be torn.
     let wanted = from_seq.saturating_add(1);
-    let start = files.partition_point(|(first, _)| *first <= wanted).saturating_sub(1);
+    let start = files
+        .partition_point(|(first, _)| *first <= wanted)
+        .saturating_sub(1);
     let mut replay = Replay {
         fs,
         dir,
         directory_id,
         from_seq,
         repair,
-        expected: files.get(start).map_or(wanted, |(first, _)| (*first).min(wanted)),
+        expected: files
+            .get(start)
+            .map_or(wanted, |(first, _)| (*first).min(wanted)),
         damage: None,
         cursor: None,
         found: Recovery::default(),
@@ -166,7 +170,8 @@ impl Replay<'_> {
         visit: &mut dyn FnMut(Replayed<'_>) -> Result<()>,
     ) -> Result<()> {
         let path = self.dir.join(log_name(first_seq));
-        let (mut reader, header_damage) = LogReader::open_damaged(self.fs, &path, self.directory_id)?;
+        let (mut reader, header_damage) =
+            LogReader::open_damaged(self.fs, &path, self.directory_id)?;
         if let Some(error) = &header_damage {
             tracing::warn!(%error, "the header of a log file is damaged; its frames are read all the same");
         }
@@ -182,7 +187,8 @@ impl Replay<'_> {
                 Err(Error::Format(error)) => match reader.next_sound(offset, &mut buffer)? {
                     Some(next) => {
                         tracing::error!(%error, "a log frame is damaged; reading goes on behind it");
-                        self.damage.get_or_insert_with(|| (reader.name().to_owned(), offset));
+                        self.damage
+                            .get_or_insert_with(|| (reader.name().to_owned(), offset));
                         reader.seek(next);
                         continue;
                     }
@@ -193,7 +199,8 @@ impl Replay<'_> {
                     }
                     None => {
                         tracing::error!(%error, "the end of a log file is damaged");
-                        self.damage.get_or_insert_with(|| (reader.name().to_owned(), offset));
+                        self.damage
+                            .get_or_insert_with(|| (reader.name().to_owned(), offset));
                         break;
                     }
                 },
@@ -209,8 +216,16 @@ impl Replay<'_> {
                 for (ordinal, event) in (0..).zip(buffer.events().into_iter().flatten()) {
                     let (seq, event) = event.map_err(|error| error.in_file(reader.name()))?;
                     if seq > self.from_seq {
-                        let position = Position { file: first_seq, frame: offset, ordinal };
-                        visit(Replayed { seq, position, event })?;
+                        let position = Position {
+                            file: first_seq,
+                            frame: offset,
+                            ordinal,
+                        };
+                        visit(Replayed {
+                            seq,
+                            position,
+                            event,
+                        })?;
                     }
                 }
                 if header.cursor.is_some() {
@@ -225,7 +240,12 @@ impl Replay<'_> {
         if last_frame.is_some() {
             let bytes = if is_last { end } else { reader.file_bytes() };
             let last_seq = self.expected - 1;
-            self.found.files.push(LogFile { first_seq, last_seq, bytes, first_time_us });
+            self.found.files.push(LogFile {
+                first_seq,
+                last_seq,
+                bytes,
+                first_time_us,
+            });
         }
         Ok(())
     }
@@ -235,10 +255,16 @@ impl Replay<'_> {
         if seq < self.expected {
             return Err(Error::Inconsistent {
                 path: self.dir.join(file),
-                what: format!("seq {seq} at offset {offset}, where {} is next", self.expected),
+                what: format!(
+                    "seq {seq} at offset {offset}, where {} is next",
+                    self.expected
+                ),
             });
         }
-        let (file, offset) = self.damage.take().unwrap_or_else(|| (file.to_owned(), offset));
+        let (file, offset) = self
+            .damage
+            .take()
+            .unwrap_or_else(|| (file.to_owned(), offset));
         if seq > self.expected && seq - 1 > self.from_seq {
             let gap = Gap {
                 file,
@@ -255,27 +281,51 @@ impl Replay<'_> {
     }
 
     /// Leaves the last file with whole frames only, and those durable.
-    fn repair_tail(&self, path: &Path, first_seq: u64, last_frame: Option<u64>, end: u64) -> Result<()> {
+    fn repair_tail(
+        &self,
+        path: &Path,
+        first_seq: u64,
+        last_frame: Option<u64>,
+        end: u64,
+    ) -> Result<()> {
         let Some(last_frame) = last_frame else {
             // Nothing was ever durable in it. Its name is free again for the next writer.
-            self.fs.unlink(path).map_err(Error::io("remove the empty", path))?;
-            return self.fs.sync_dir(self.dir).map_err(Error::io("sync directory", self.dir));
+            self.fs
+                .unlink(path)
+                .map_err(Error::io("remove the empty", path))?;
+            return self
+                .fs
+                .sync_dir(self.dir)
+                .map_err(Error::io("sync directory", self.dir));
         };
-        let file = self.fs.open_rw(path).map_err(Error::io("open for repair", path))?;
-        let header = FileHeader { first_seq, directory_id: self.directory_id };
+        let file = self
+            .fs
+            .open_rw(path)
+            .map_err(Error::io("open for repair", path))?;
+        let header = FileHeader {
+            first_seq,
+            directory_id: self.directory_id,
+        };
         // At most one frame, which has just been in memory.
         let mut frame = vec![0; (end - last_frame) as usize];
-        let read = file.read_at(last_frame, &mut frame).map_err(Error::io("read", path))?;
+        let read = file
+            .read_at(last_frame, &mut frame)
+            .map_err(Error::io("read", path))?;
         if read != frame.len() {
             return Err(Error::Inconsistent {
                 path: path.to_owned(),
                 what: "it shrank while it was read".to_owned(),
             });
         }
-        file.truncate(end).map_err(Error::io("cut the torn tail of", path))?;
-        file.write_at(0, &header.encode()).map_err(Error::io("write", path))?;
-        file.write_at(last_frame, &frame).map_err(Error::io("write", path))?;
+        file.truncate(end)
+            .map_err(Error::io("cut the torn tail of", path))?;
+        file.write_at(0, &header.encode())
+            .map_err(Error::io("write", path))?;
+        file.write_at(last_frame, &frame)
+            .map_err(Error::io("write", path))?;
         file.sync_all().map_err(Error::io("sync", path))?;
-        self.fs.sync_dir(self.dir).map_err(Error::io("sync directory", self.dir))
+        self.fs
+            .sync_dir(self.dir)
+            .map_err(Error::io("sync directory", self.dir))
     }
 }

@@ -89,7 +89,9 @@ impl LogWriter {
         options: LogOptions,
     ) -> Result<Self> {
         if next_seq == 0 {
-            return Err(Error::Config("the first seq of a log is 1, not 0".to_owned()));
+            return Err(Error::Config(
+                "the first seq of a log is 1, not 0".to_owned(),
+            ));
         }
         let batch = FrameBuilder::new()
             .map_err(|error| Error::Config(format!("the log's compressor: {error}")))?;
@@ -125,7 +127,14 @@ impl LogWriter {
             Some(active) => (active.first_seq, active.offset),
             None => (seq - u64::from(ordinal), FILE_HEADER_BYTES as u64),
         };
-        Ok(Appended { seq, position: Position { file, frame, ordinal } })
+        Ok(Appended {
+            seq,
+            position: Position {
+                file,
+                frame,
+                ordinal,
+            },
+        })
     }
 
     /// Bytes of the events in the open batch, before compression.
@@ -198,12 +207,16 @@ impl LogWriter {
         let (seed, offset) = match &self.active {
             Some(active) => (active.seed, active.offset),
             None => {
-                let header = FileHeader { first_seq, directory_id: self.directory_id };
+                let header = FileHeader {
+                    first_seq,
+                    directory_id: self.directory_id,
+                };
                 self.out.extend_from_slice(&header.encode());
                 (header.seed(), FILE_HEADER_BYTES as u64)
             }
         };
-        self.batch.finish(first_seq, cursor, seed, offset, &mut self.out)?;
+        self.batch
+            .finish(first_seq, cursor, seed, offset, &mut self.out)?;
         self.batch_since = None;
         let written = match &mut self.active {
             Some(active) => active.extend(&self.out, self.options.preallocate_bytes),
@@ -221,12 +234,19 @@ impl LogWriter {
     /// As [`LogWriter::commit`].
     pub fn rotate(&mut self, cursor: Option<&SourceCursor>) -> Result<Option<LogFile>> {
         self.commit(cursor)?;
-        let Some(active) = self.active.take() else { return Ok(None) };
+        let Some(active) = self.active.take() else {
+            return Ok(None);
+        };
         let closed = active
             .file
             .truncate(active.offset)
             .map_err(Error::io("release reserved space of", &active.path))
-            .and_then(|()| active.file.sync_all().map_err(Error::io("sync", &active.path)));
+            .and_then(|()| {
+                active
+                    .file
+                    .sync_all()
+                    .map_err(Error::io("sync", &active.path))
+            });
         self.poison_on_error(closed)?;
         Ok(Some(LogFile {
             first_seq: active.first_seq,
@@ -239,11 +259,23 @@ impl LogWriter {
     fn begin_file(&mut self, first_seq: u64, first_time_us: u64, seed: u64) -> Result<()> {
         let path = self.dir.join(log_name(first_seq));
         let file = self.fs.create(&path).map_err(Error::io("create", &path))?;
-        let mut active =
-            Active { file, path, first_seq, first_time_us, seed, offset: 0, reserved: 0 };
+        let mut active = Active {
+            file,
+            path,
+            first_seq,
+            first_time_us,
+            seed,
+            offset: 0,
+            reserved: 0,
+        };
         active.write(&self.out, self.options.preallocate_bytes)?;
-        active.file.sync_all().map_err(Error::io("sync", &active.path))?;
-        self.fs.sync_dir(&self.dir).map_err(Error::io("sync directory", &self.dir))?;
+        active
+            .file
+            .sync_all()
+            .map_err(Error::io("sync", &active.path))?;
+        self.fs
+            .sync_dir(&self.dir)
+            .map_err(Error::io("sync directory", &self.dir))?;
         active.offset = self.out.len() as u64;
         self.active = Some(active);
         Ok(())
@@ -268,7 +300,9 @@ impl LogWriter {
 impl Active {
     fn extend(&mut self, bytes: &[u8], reserve: u64) -> Result<()> {
         self.write(bytes, reserve)?;
-        self.file.sync_data().map_err(Error::io("sync", &self.path))?;
+        self.file
+            .sync_data()
+            .map_err(Error::io("sync", &self.path))?;
         self.offset += bytes.len() as u64;
         Ok(())
     }
@@ -283,6 +317,8 @@ impl Active {
                 tracing::debug!(%error, path = %self.path.display(), "no room reserved");
             }
         }
-        self.file.write_at(self.offset, bytes).map_err(Error::io("write", &self.path))
+        self.file
+            .write_at(self.offset, bytes)
+            .map_err(Error::io("write", &self.path))
     }
 }
