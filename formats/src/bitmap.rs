@@ -128,16 +128,13 @@ impl<'a> Bitmap<'a> {
         container.contains(low).ok_or_else(|| self.bad(index))
     }
 
-    /// How many values are below `x`: the index of the first value of at least `x`. (Crate `roaring`
-    /// counts `x` itself too.) O(containers), and a search or count in one container.
+    /// How many values are at most `x`, as crate `roaring` counts. O(containers), and a search or count
+    /// in one container.
     ///
     /// # Errors
     /// The bytes are damaged.
     pub fn rank(&self, x: u32) -> Result<u64> {
-        let Some(up_to) = x.checked_sub(1) else {
-            return Ok(0);
-        };
-        let (key, low) = split(up_to);
+        let (key, low) = split(x);
         let mut before = 0;
         for index in 0..self.containers {
             let (found, len) = self.descriptor(index)?;
