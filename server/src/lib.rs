@@ -1,1 +1,37 @@
-//! Placeholder.
+//! The HTTP face of an orrery index: every route of the backlink API as JSON and, where a browser asks, as a
+//! page; health, readiness and metrics; and the limits that keep a public port standing.
+//!
+//! This is the only crate that knows HTTP. It holds no index logic: everything it tells comes through the
+//! [`Index`] trait, whose calls run on a bounded pool of blocking threads, never on the async workers.
+//!
+//! - `serve.rs` listening, connections, shutdown · `stall.rs` readers that stopped reading
+//! - `app.rs` the router and what wraps every request · `config.rs` its settings
+//! - `index.rs` the seam to the index
+//! - `api/` one file per resource · `wire.rs` the JSON shapes · `html/` the pages
+//! - `params.rs`, `time.rs` query strings · `negotiate.rs` `Accept` · `problem.rs` errors as answers
+//! - `pool.rs` the bounded pool · `rate.rs` token buckets · `metrics.rs` counters as text
+//!
+//! [`API.md`](https://docs.rs/crate/orrery-server/latest/source/API.md) describes every endpoint.
+#![forbid(unsafe_code)]
+
+mod api;
+mod app;
+mod config;
+mod error;
+mod html;
+mod index;
+mod metrics;
+mod negotiate;
+mod params;
+mod pool;
+mod problem;
+mod rate;
+mod serve;
+mod stall;
+mod time;
+pub mod wire;
+
+pub use config::{Config, RateLimit};
+pub use error::{Error, Result};
+pub use index::{Answer, Fact, FactKind, Index, IndexError, Listing, Paging, Selection, Status};
+pub use serve::serve;

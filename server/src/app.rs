@@ -1,0 +1,304 @@
+//! The router and what wraps every request: limits first, then the route, and on every answer the headers that
+//! browsers on other origins need.
+
+use std::future::poll_fn;
+use std::net::{IpAddr, Ipv4Addr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Instant;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, Uri, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::routing::get;
+
+use crate::api::{self, Ask, Endpoint};
+use crate::config::Config;
+use crate::index::{Fact, FactKind, Index};
+use crate::metrics::Metrics;
+use crate::negotiate::{View, negotiate};
+use crate::params::Params;
+use crate::pool::Pool;
+use crate::problem::Problem;
+use crate::rate::{Limiter, client_address};
+
+/// The address at the other end of the connection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) IpAddr);
+
+/// What all requests share.
+pub(crate) struct App {
+    pub(crate) index: Arc<dyn Index>,
+    pub(crate) config: Config,
+    pool: Pool,
+    limiter: Option<Limiter>,
+    metrics: Metrics,
+}
+
+impl App {
+    pub(crate) fn new(index: Arc<dyn Index>, config: Config) -> Self {
+        Self {
+            index,
+            pool: Pool::new(
+                config.queries_max,
+                config.queries_waiting_max,
+                config.request_deadline,
+            ),
+            limiter: config
+                .rate_limit
+                .map(|limit| Limiter::new(limit, Instant::now())),
+            metrics: Metrics::default(),
+            config,
+        }
+    }
+}
+
+/// Routes that answer without the pool.
+const PLAIN: [&str; 6] = [
+    "/robots.txt",
+    "/.well-known/did.json",
+    "/_health",
+    "/xrpc/_health",
+    "/readyz",
+    "/style.css",
+];
+
+/// Routes that a limited client may always ask: whoever watches the server must not be turned away.
+const UNLIMITED: [&str; 3] = ["/_health", "/xrpc/_health", "/readyz"];
+
+pub(crate) fn router(app: Arc<App>) -> Router {
+    let mut router = Router::new()
+        .route("/robots.txt", get(async || api::meta::robots()))
+        .route("/style.css", get(async || api::meta::style()))
+        .route(
+            "/.well-known/did.json",
+            get(async |State(app): State<Arc<App>>| api::meta::did_document(&app.config)),
+        )
+        .route(
+            "/_health",
+            get(async |State(app): State<Arc<App>>| api::meta::health(&app)),
+        )
+        .route(
+            "/xrpc/_health",
+            get(async |State(app): State<Arc<App>>| api::meta::health(&app)),
+        )
+        .route(
+            "/readyz",
+            get(async |State(app): State<Arc<App>>| api::meta::ready(&app)),
+        );
+    for endpoint in api::ENDPOINTS {
+        let handler = async move |State(app): State<Arc<App>>, uri: Uri, headers: HeaderMap| {
+            answer(&app, endpoint, &uri, &headers)
+                .await
+                .unwrap_or_else(Response::from)
+        };
+        router = router.route(endpoint.path, get(handler));
+    }
+    router
+        .fallback(async |uri: Uri| Response::from(Problem::not_found(uri.path())))
+        .method_not_allowed_fallback(async || Response::from(Problem::method_not_allowed()))
+        .layer(from_fn_with_state(Arc::clone(&app), wrap))
+        .with_state(app)
+}
+
+/// The metrics page, on whatever path.
+pub(crate) fn metrics_router(app: Arc<App>) -> Router {
+    Router::new().fallback(async move || {
+        let mut facts = app.index.facts();
+        let status = app.index.status();
+        let mut gauge = |name: &str, help, value| {
+            let name = name.to_owned();
+            facts.push(Fact {
+                name,
+                help,
+                kind: FactKind::Gauge,
+                value,
+            });
+        };
+        gauge(
+            "orrery_http_pool_waiting",
+            "Requests waiting for the pool.",
+            app.pool.waiting() as f64,
+        );
+        gauge(
+            "orrery_http_pool_free",
+            "Free places of the pool.",
+            app.pool.free() as f64,
+        );
+        if let Some(us) = status.indexed_through_us {
+            gauge(
+                "orrery_indexed_through_seconds",
+                "Time of the last applied event, seconds since 1970.",
+                us as f64 / 1e6,
+            );
+        }
+        if let Some(us) = status.lag_us {
+            gauge(
+                "orrery_lag_seconds",
+                "Seconds behind the source.",
+                us as f64 / 1e6,
+            );
+        }
+        let mut response = Response::new(Body::from(app.metrics.render(&facts)));
+        response.headers_mut().insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"),
+        );
+        response
+    })
+}
+
+/// Answers from the index: everything that can be refused without it is refused before a place in the pool is
+/// taken.
+async fn answer(
+    app: &Arc<App>,
+    endpoint: &'static Endpoint,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<Response<Body>, Problem> {
+    let view = negotiate(headers)?;
+    let params = Params::parse(uri.query().unwrap_or_default())?;
+    let job = (endpoint.parse)(&params)?;
+    let ask = Ask {
+        view,
+        endpoint,
+        params,
+    };
+    let index = Arc::clone(&app.index);
+    let reply = app.pool.run(move || job(&*index, &ask)).await?;
+    let mut response = Response::new(Body::from(reply.body));
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("public, max-age=10"),
+    );
+    let mut time = |name, us: Option<u64>| {
+        if let Some(us) = us {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from(us));
+        }
+    };
+    time("orrery-indexed-through", reply.coverage.through);
+    time("orrery-coverage-from", reply.coverage.from);
+    for (name, values) in [
+        ("orrery-coverage-collections", &reply.coverage.collections),
+        ("orrery-coverage-exclude", &reply.coverage.exclude),
+    ] {
+        if !values.is_empty()
+            && let Ok(value) = HeaderValue::from_str(&values.join(","))
+        {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    }
+    match view {
+        View::Json => {
+            headers.insert(
+                header::CONTENT_TYPE,
+                HeaderValue::from_static("application/json"),
+            );
+        }
+        View::Html => crate::html::headers(headers),
+    }
+    Ok(response)
+}
+
+/// Wraps every request of the public port.
+async fn wrap(State(app): State<Arc<App>>, request: Request, next: Next) -> Response<Body> {
+    let started = Instant::now();
+    let path = request.uri().path();
+    let endpoint = api::ENDPOINTS.iter().find(|endpoint| endpoint.path == path);
+    let route = match endpoint {
+        Some(endpoint) => endpoint.path,
+        None => PLAIN
+            .iter()
+            .copied()
+            .find(|plain| *plain == path)
+            .unwrap_or("other"),
+    };
+    let mut response = match admit(&app, &request, route) {
+        Err(problem) => problem.into(),
+        Ok(()) if request.method() == Method::OPTIONS => preflight(),
+        Ok(()) => caught(next.run(request)).await,
+    };
+    let headers = response.headers_mut();
+    headers.insert(
+        header::ACCESS_CONTROL_ALLOW_ORIGIN,
+        HeaderValue::from_static("*"),
+    );
+    headers.insert(
+        header::ACCESS_CONTROL_EXPOSE_HEADERS,
+        HeaderValue::from_static("*"),
+    );
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    headers.insert(
+        header::VARY,
+        HeaderValue::from_static(if endpoint.is_some() {
+            "accept, origin, access-control-request-method, access-control-request-headers"
+        } else {
+            "origin, access-control-request-method, access-control-request-headers"
+        }),
+    );
+    let took = started.elapsed();
+    let status = response.status().as_u16();
+    app.metrics.answered(route, status, took);
+    tracing::debug!(route, status, ?took, "answered");
+    response
+}
+
+/// Turns away what is over a limit.
+fn admit(app: &App, request: &Request, route: &str) -> Result<(), Problem> {
+    if let Some(limiter) = &app.limiter
+        && !UNLIMITED.contains(&route)
+    {
+        let peer = request
+            .extensions()
+            .get::<Peer>()
+            .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
+        let client = client_address(peer, request.headers(), &app.config.trusted_proxies);
+        limiter
+            .take(client, Instant::now())
+            .map_err(Problem::rate_limited)?;
+    }
+    let limit = app.config.query_bytes_max;
+    if request
+        .uri()
+        .query()
+        .is_some_and(|query| query.len() > limit)
+    {
+        return Err(Problem::query_too_long(limit));
+    }
+    Ok(())
+}
+
+fn preflight() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    let headers = response.headers_mut();
+    headers.insert(
+        header::ACCESS_CONTROL_ALLOW_METHODS,
+        HeaderValue::from_static("*"),
+    );
+    headers.insert(
+        header::ACCESS_CONTROL_ALLOW_HEADERS,
+        HeaderValue::from_static("*"),
+    );
+    headers.insert(header::ALLOW, HeaderValue::from_static("GET,HEAD,OPTIONS"));
+    response
+}
+
+/// A panic outside the pool becomes an answer too; without this it would cut the connection.
+async fn caught(work: impl Future<Output = Response<Body>>) -> Response<Body> {
+    let mut work = pin!(work);
+    poll_fn(|context| {
+        catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))).unwrap_or_else(|_| {
+            tracing::error!("a request handler panicked");
+            Poll::Ready(Problem::internal().into())
+        })
+    })
+    .await
+}

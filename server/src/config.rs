@@ -1,0 +1,95 @@
+//! The settings of the server. Every bound has a default that suits a public instance on a small machine.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+
+/// The settings of the server.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The domain whose `did:web` this server answers for; none: `/.well-known/did.json` is not found.
+    pub did_web_domain: Option<String>,
+    /// Lag behind the source beyond which `/readyz` says no and health says `catching-up`.
+    pub lag_limit: Duration,
+    /// How long a request may take, its wait for a place in the pool included.
+    pub request_deadline: Duration,
+    /// How many index calls run at once.
+    pub queries_max: usize,
+    /// How many requests may wait for a place in the pool; one more is turned away with 503.
+    pub queries_waiting_max: usize,
+    /// Open connections; more wait in the listener's backlog.
+    pub connections_max: usize,
+    /// How long a client may take to send a request head; idle connections end after it too.
+    pub header_timeout: Duration,
+    /// How long a client may leave an answer unread before its connection is closed.
+    pub write_timeout: Duration,
+    /// The largest request head, in bytes, at least 8,192. A larger one is answered 431.
+    pub header_bytes_max: usize,
+    /// The largest query string, in bytes, answered 414 beyond. The HTTP parser itself refuses request targets
+    /// of more than 65,534 bytes.
+    pub query_bytes_max: usize,
+    /// A token bucket per client address; none: no limit.
+    pub rate_limit: Option<RateLimit>,
+    /// Proxies whose `X-Forwarded-For` names the client.
+    pub trusted_proxies: Vec<IpAddr>,
+    /// Where to serve metrics as Prometheus text; none: not at all.
+    pub metrics: Option<SocketAddr>,
+    /// How long requests in flight may take to finish after the shutdown signal.
+    pub shutdown_grace: Duration,
+}
+
+/// A token bucket per client address (an IPv6 client is its /64 network).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RateLimit {
+    /// Requests per second that an address gets in the long run.
+    pub per_second: f64,
+    /// Requests it may make at once after a pause.
+    pub burst: u32,
+    /// Whether clients on a loopback address are limited too.
+    pub loopback: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        Self {
+            did_web_domain: None,
+            lag_limit: Duration::from_secs(60),
+            request_deadline: Duration::from_secs(10),
+            queries_max: 2 * cores,
+            queries_waiting_max: 256,
+            connections_max: 1024,
+            header_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(30),
+            header_bytes_max: 128 * 1024,
+            query_bytes_max: 60 * 1024,
+            rate_limit: None,
+            trusted_proxies: Vec::new(),
+            metrics: None,
+            shutdown_grace: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Config {
+    /// Refuses settings under which nothing could be served.
+    pub(crate) fn check(&self) -> Result<()> {
+        let bad = |name, reason| Err(Error::Setting { name, reason });
+        if self.queries_max == 0 {
+            return bad("queries_max", "must be at least 1");
+        }
+        if self.connections_max == 0 {
+            return bad("connections_max", "must be at least 1");
+        }
+        if self.header_bytes_max < 8192 {
+            return bad("header_bytes_max", "must be at least 8192");
+        }
+        if let Some(limit) = self.rate_limit
+            && !(limit.per_second.is_finite() && limit.per_second > 0.0 && limit.burst > 0)
+        {
+            return bad("rate_limit", "rate and burst must be above 0");
+        }
+        Ok(())
+    }
+}

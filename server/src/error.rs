@@ -1,0 +1,29 @@
+//! Why the server could not start. Everything that can go wrong with one request is a
+//! [`Problem`](crate::problem::Problem) instead and ends as an answer.
+
+use std::net::SocketAddr;
+
+/// The result of running the server.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why the server could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The address for metrics could not be bound.
+    #[error("cannot listen on {address} for metrics: {source}")]
+    MetricsBind {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A setting makes no sense.
+    #[error("bad setting {name}: {reason}")]
+    Setting {
+        /// The field of [`Config`](crate::Config).
+        name: &'static str,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+}

@@ -1,0 +1,77 @@
+//! The forms of the pages: one to ask again, one to turn the page.
+
+use super::markup::Markup;
+use crate::api::{Endpoint, FieldKind};
+use crate::params::Params;
+use crate::wire::NextCursor;
+
+/// A form for an endpoint, filled with what was asked. A repeatable parameter always gets one more, empty, place.
+pub(super) fn ask(m: &mut Markup, endpoint: &'static Endpoint, params: Option<&Params>) {
+    m.raw("<form method=\"get\" action=\"")
+        .raw(endpoint.path)
+        .raw("\">\n");
+    for field in endpoint.fields {
+        let given = || {
+            params
+                .into_iter()
+                .flat_map(Params::pairs)
+                .filter(|(name, value)| *name == field.name && !value.is_empty())
+                .map(|(_, value)| value)
+        };
+        m.raw("<label><span>").raw(field.name).raw("</span>");
+        let input = |m: &mut Markup, kind: &'static str, value: &str| {
+            m.raw("<input name=\"").raw(field.name).raw("\" ").raw(kind);
+            m.raw(" placeholder=\"")
+                .raw(field.hint)
+                .raw("\" value=\"")
+                .text(value)
+                .raw("\">");
+        };
+        match field.kind {
+            FieldKind::Required => input(m, "required", given().next().unwrap_or_default()),
+            FieldKind::Optional => input(m, "", given().next().unwrap_or_default()),
+            FieldKind::Repeated => {
+                for value in given() {
+                    input(m, "", value);
+                }
+                input(m, "", "");
+            }
+            FieldKind::Number => input(
+                m,
+                "type=\"number\" min=\"1\" max=\"1000\" required",
+                given().next().unwrap_or("100"),
+            ),
+            FieldKind::Flag => {
+                m.raw("<input type=\"checkbox\" value=\"true\" name=\"")
+                    .raw(field.name);
+                m.raw(if given().any(|value| value == "true") {
+                    "\" checked> "
+                } else {
+                    "\"> "
+                });
+                m.raw(field.hint);
+            }
+        }
+        m.raw("</label>\n");
+    }
+    m.raw("<button>Ask</button>\n</form>\n");
+}
+
+/// The way to the next page, with every parameter as it was.
+pub(super) fn next(m: &mut Markup, ask: &super::Ask, cursor: &NextCursor) {
+    let NextCursor::More(cursor) = cursor else {
+        m.raw("<p><button disabled>End of results</button></p>\n");
+        return;
+    };
+    m.raw("<form method=\"get\" class=\"next\" action=\"")
+        .raw(ask.endpoint.path)
+        .raw("\">\n");
+    let kept = ask.params.pairs().filter(|(name, _)| *name != "cursor");
+    for (name, value) in kept.chain([("cursor", cursor.as_str())]) {
+        m.raw("<input type=\"hidden\" name=\"")
+            .text(name)
+            .raw("\" value=\"");
+        m.text(value).raw("\">\n");
+    }
+    m.raw("<button>Next page</button>\n</form>\n");
+}

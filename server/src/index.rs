@@ -1,0 +1,170 @@
+//! The seam between HTTP and the index. A call may block on the disk; the server runs each on its bounded
+//! pool. Each call answers from one snapshot and says how far that snapshot reaches.
+//!
+//! Cursors cross the seam as the strings of the wire: only the index knows what they mean.
+
+use orrery_query::{Filter, ManyItem, ManyToMany, OtherCount, RecordId, SourceTotals, Stats};
+
+/// What the server needs of an index.
+pub trait Index: Send + Sync + 'static {
+    /// How many records the filter selects.
+    ///
+    /// # Errors
+    /// As [`IndexError`] says; so for every call below.
+    fn count(&self, filter: &Filter) -> Result<Answer<u64>, IndexError>;
+    /// How many accounts those records belong to.
+    fn count_distinct(&self, filter: &Filter) -> Result<Answer<u64>, IndexError>;
+    /// The records, newest first, with their total.
+    fn records(
+        &self,
+        filter: &Filter,
+        paging: &Paging,
+    ) -> Result<Answer<Listing<RecordId>>, IndexError>;
+    /// Their accounts, each at its oldest record, newest first, with their total.
+    fn distinct_dids(
+        &self,
+        filter: &Filter,
+        paging: &Paging,
+    ) -> Result<Answer<Listing<String>>, IndexError>;
+    /// Counts by source of everything that links to a target.
+    fn all(&self, target: &str) -> Result<Answer<Vec<SourceTotals>>, IndexError>;
+    /// Records by (collection, path) of everything that links to a target.
+    fn all_counts(&self, target: &str) -> Result<Answer<Vec<(String, String, u64)>>, IndexError>;
+    /// The linking records with their other subjects, oldest first; the total is not known.
+    fn many_to_many(
+        &self,
+        filter: &Filter,
+        many: &ManyToMany,
+        paging: &Paging,
+    ) -> Result<Answer<Listing<ManyItem>>, IndexError>;
+    /// The other subjects with how often each is linked to; the total is not known.
+    fn many_to_many_counts(
+        &self,
+        filter: &Filter,
+        many: &ManyToMany,
+        paging: &Paging,
+    ) -> Result<Answer<Listing<OtherCount>>, IndexError>;
+    /// What the index holds.
+    fn stats(&self) -> Result<Answer<Stats>, IndexError>;
+    /// How the index and its source are. Must not block: health checks call it on an async worker.
+    fn status(&self) -> Status;
+    /// Numbers for the metrics page, beside those of the server. Must not block.
+    fn facts(&self) -> Vec<Fact> {
+        Vec::new()
+    }
+}
+
+/// An answer and how far the snapshot behind it reaches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer<T> {
+    /// The answer.
+    pub value: T,
+    /// Time of the last applied event, microseconds since 1970.
+    pub indexed_through_us: Option<u64>,
+    /// Time from which on events are covered, microseconds since 1970.
+    pub coverage_from_us: Option<u64>,
+}
+
+/// Which piece of a list is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paging {
+    /// The most items to give, 1 to 1,000.
+    pub limit: u32,
+    /// The cursor of the page before.
+    pub cursor: Option<String>,
+    /// Whether the list is walked in the direction opposite to its usual one.
+    pub reverse: bool,
+}
+
+/// One page of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listing<T> {
+    /// How many items all pages hold together, where the list tells it.
+    pub total: Option<u64>,
+    /// The items of this page.
+    pub items: Vec<T>,
+    /// Where the next page begins; none exactly when this page is the last.
+    pub cursor: Option<String>,
+}
+
+/// Why the index has no answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum IndexError {
+    /// The request cannot be answered as asked; the text names the parameter and tells the caller.
+    #[error("{0}")]
+    BadRequest(String),
+    /// The index cannot answer now, though it may later.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The index failed. The source is logged and not told to the caller.
+    #[error("the index failed: {0}")]
+    Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<orrery_query::Error> for IndexError {
+    fn from(error: orrery_query::Error) -> Self {
+        if error.is_bad_request() {
+            Self::BadRequest(error.to_string())
+        } else {
+            Self::Failed(Box::new(error))
+        }
+    }
+}
+
+/// How the index and its source are.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Status {
+    /// Time of the last applied event, microseconds since 1970.
+    pub indexed_through_us: Option<u64>,
+    /// Time from which on events are covered, microseconds since 1970.
+    pub coverage_from_us: Option<u64>,
+    /// The stream that is followed; none: the index only answers from what is there.
+    pub source: Option<String>,
+    /// How far the index is behind its source, in microseconds; none while that is not known.
+    pub lag_us: Option<u64>,
+    /// What is wrong, if anything is: a damaged part that was taken out, a writer that stopped.
+    pub degraded: Option<String>,
+    /// Which collections are indexed.
+    pub selection: Selection,
+}
+
+/// Which collections are indexed: NSIDs or `prefix.*`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Selection {
+    /// Only these; empty: all.
+    pub collections: Vec<String>,
+    /// Not these, though they may be among the others.
+    pub exclude: Vec<String>,
+}
+
+impl Selection {
+    /// Whether every collection is indexed.
+    #[must_use]
+    pub fn is_all(&self) -> bool {
+        self.collections.is_empty() && self.exclude.is_empty()
+    }
+}
+
+/// One number of the metrics page.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fact {
+    /// Its name, as Prometheus spells names, with labels where it has some (`a_total{kind="x"}`). Facts of one
+    /// name follow each other.
+    pub name: String,
+    /// What it tells.
+    pub help: &'static str,
+    /// Whether it only rises.
+    pub kind: FactKind,
+    /// Its value.
+    pub value: f64,
+}
+
+/// Whether a number only rises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FactKind {
+    /// It only rises while the process lives.
+    Counter,
+    /// It rises and falls.
+    Gauge,
+}

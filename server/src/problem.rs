@@ -1,0 +1,144 @@
+//! Errors as answers: one JSON object, `{"error","message"}`, whatever the client accepts, so that a program
+//! can always read them. Names are those that XRPC clients know.
+
+use axum::body::Body;
+use axum::http::{HeaderValue, Response, StatusCode, header};
+
+use crate::index::IndexError;
+use crate::wire;
+
+/// A request that ends without an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Problem {
+    status: StatusCode,
+    name: &'static str,
+    message: String,
+    retry_after_s: Option<u64>,
+}
+
+impl Problem {
+    fn new(status: StatusCode, name: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            name,
+            message: message.into(),
+            retry_after_s: None,
+        }
+    }
+
+    /// The request itself is wrong; the message names the parameter.
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "InvalidRequest", message)
+    }
+
+    pub(crate) fn not_found(path: &str) -> Self {
+        // Long paths are cut: an error need not echo kilobytes.
+        let shown: String = path.chars().take(200).collect();
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "NotFound",
+            format!("nothing is served at {shown}"),
+        )
+    }
+
+    pub(crate) fn method_not_allowed() -> Self {
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "MethodNotAllowed",
+            "only GET, HEAD and OPTIONS are served here",
+        )
+    }
+
+    pub(crate) fn query_too_long(limit: usize) -> Self {
+        Self::new(
+            StatusCode::URI_TOO_LONG,
+            "InvalidRequest",
+            format!("the query string is longer than {limit} bytes"),
+        )
+    }
+
+    pub(crate) fn overloaded() -> Self {
+        let mut problem = Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "ServerOverloaded",
+            "too many queries are running; try again in a moment",
+        );
+        problem.retry_after_s = Some(1);
+        problem
+    }
+
+    pub(crate) fn timeout(seconds: f64) -> Self {
+        let mut problem = Self::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            "Timeout",
+            format!("the query took longer than {seconds} s"),
+        );
+        problem.retry_after_s = Some(5);
+        problem
+    }
+
+    pub(crate) fn rate_limited(retry_after_s: u64) -> Self {
+        let mut problem = Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "RateLimitExceeded",
+            format!("too many requests from this address; try again in {retry_after_s} s"),
+        );
+        problem.retry_after_s = Some(retry_after_s);
+        problem
+    }
+
+    pub(crate) fn internal() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "InternalServerError",
+            "the server failed to answer; its log says why",
+        )
+    }
+
+    #[cfg(test)]
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl From<IndexError> for Problem {
+    fn from(error: IndexError) -> Self {
+        match error {
+            IndexError::BadRequest(message) => Self::invalid(message),
+            IndexError::Unavailable(message) => {
+                let mut problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "NotReady", message);
+                problem.retry_after_s = Some(5);
+                problem
+            }
+            failed @ IndexError::Failed(_) => {
+                tracing::error!(error = %failed, "query failed");
+                Self::internal()
+            }
+        }
+    }
+}
+
+impl From<Problem> for Response<Body> {
+    fn from(problem: Problem) -> Self {
+        let body = wire::ErrorBody {
+            error: problem.name,
+            message: &problem.message,
+        };
+        let text = serde_json::to_string(&body).unwrap_or_default();
+        let mut response = Response::new(Body::from(text));
+        *response.status_mut() = problem.status;
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(seconds) = problem.retry_after_s {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if problem.status == StatusCode::METHOD_NOT_ALLOWED {
+            headers.insert(header::ALLOW, HeaderValue::from_static("GET,HEAD,OPTIONS"));
+        }
+        response
+    }
+}

@@ -1,0 +1,164 @@
+//! Listening: a bounded number of HTTP/1.1 connections, time limits on each, and a shutdown that lets requests in
+//! flight finish.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::app::{self, App, Peer};
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::index::Index;
+use crate::stall::StallGuard;
+
+/// How long to wait after a failed `accept`: it fails when descriptors run out, and trying at once would spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves the index on `listener` until `shutdown` completes, then stops accepting, lets requests in flight finish
+/// within [`Config::shutdown_grace`], and returns. Must run on a Tokio runtime with its time and I/O drivers on.
+///
+/// # Errors
+/// A setting under which nothing could be served, or a metrics address that cannot be bound. Nothing that happens
+/// after that ends the server.
+pub async fn serve(
+    listener: TcpListener,
+    index: Arc<dyn Index>,
+    config: Config,
+    shutdown: impl Future<Output = ()>,
+) -> Result<()> {
+    config.check()?;
+    let metrics_listener = match config.metrics {
+        None => None,
+        Some(address) => Some(
+            TcpListener::bind(address)
+                .await
+                .map_err(|source| Error::MetricsBind { address, source })?,
+        ),
+    };
+    let (stop, stopped) = watch::channel(false);
+    let app = Arc::new(App::new(index, config.clone()));
+    let signal = async {
+        shutdown.await;
+        stop.send_replace(true);
+    };
+    let answers = listen(
+        listener,
+        app::router(Arc::clone(&app)),
+        &config,
+        stopped.clone(),
+    );
+    let metrics = async {
+        if let Some(listener) = metrics_listener {
+            listen(listener, app::metrics_router(app), &config, stopped.clone()).await;
+        }
+    };
+    tokio::join!(signal, answers, metrics);
+    Ok(())
+}
+
+async fn listen(
+    listener: TcpListener,
+    router: Router,
+    config: &Config,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let places = Arc::new(Semaphore::new(
+        config.connections_max.min(Semaphore::MAX_PERMITS),
+    ));
+    let mut connections = JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        let accept = async {
+            // Without a place the connection stays in the kernel's backlog.
+            let place = Arc::clone(&places).acquire_owned().await.ok()?;
+            Some((place, listener.accept().await))
+        };
+        let accepted = tokio::select! {
+            biased;
+            _ = stopped.wait_for(|stop| *stop) => break,
+            accepted = accept => accepted,
+        };
+        match accepted {
+            None => break,
+            Some((_, Err(error))) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                sleep(ACCEPT_PAUSE).await;
+            }
+            Some((place, Ok((stream, peer)))) => {
+                let peer = Peer(peer.ip());
+                let serving = connection(
+                    stream,
+                    peer,
+                    router.clone(),
+                    config.clone(),
+                    stopped.clone(),
+                );
+                connections.spawn(async move {
+                    serving.await;
+                    drop(place);
+                });
+            }
+        }
+    }
+    drop(listener);
+    let finish = async { while connections.join_next().await.is_some() {} };
+    if timeout(config.shutdown_grace, finish).await.is_err() {
+        tracing::warn!(open = connections.len(), "connections cut at shutdown");
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    peer: Peer,
+    router: Router,
+    config: Config,
+    mut stopped: watch::Receiver<bool>,
+) {
+    // Answers are written whole; waiting to fill packets only delays them. A failure costs speed alone.
+    let _ = stream.set_nodelay(true);
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(peer);
+        router.call(request)
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(config.header_timeout)
+        .max_buf_size(config.header_bytes_max)
+        .serve_connection(
+            TokioIo::new(StallGuard::new(stream, config.write_timeout)),
+            service,
+        );
+    let mut connection = pin!(connection);
+    // The value of the watch borrows its lock and must not be held while the connection goes on.
+    let stop = async { drop(stopped.wait_for(|stop| *stop).await) };
+    let ended = tokio::select! {
+        ended = connection.as_mut() => Some(ended),
+        () = stop => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "connection ended");
+    }
+}

@@ -1,0 +1,260 @@
+//! The JSON of requests and answers. Member names and their presence are the contract with clients; the order of
+//! members follows the order of fields.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::index::Selection;
+
+/// Every error.
+#[derive(Debug, Serialize)]
+pub struct ErrorBody<'a> {
+    /// A name for programs.
+    pub error: &'a str,
+    /// A sentence for people.
+    pub message: &'a str,
+}
+
+/// What part of the network's history an answer rests on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Coverage {
+    /// Events are covered from this time on, microseconds since 1970.
+    pub from: Option<u64>,
+    /// The last applied event's time, microseconds since 1970.
+    pub through: Option<u64>,
+    /// Only these collections are indexed, where not all are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub collections: Vec<String>,
+    /// These collections are not indexed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<String>,
+}
+
+impl Coverage {
+    pub(crate) fn new(from: Option<u64>, through: Option<u64>, selection: &Selection) -> Self {
+        Self {
+            from,
+            through,
+            collections: selection.collections.clone(),
+            exclude: selection.exclude.clone(),
+        }
+    }
+}
+
+/// The end of a list: `null` in the older generation of routes, no member at all under `/xrpc/`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum NextCursor {
+    /// More follows.
+    More(String),
+    /// The list ends, said as `null`.
+    Null,
+    /// The list ends, said by silence.
+    Absent,
+}
+
+impl NextCursor {
+    fn is_absent(&self) -> bool {
+        matches!(self, Self::Absent)
+    }
+}
+
+/// A record's name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Record {
+    /// The account.
+    pub did: String,
+    /// The collection.
+    pub collection: String,
+    /// The key.
+    pub rkey: String,
+}
+
+impl From<orrery_query::RecordId> for Record {
+    fn from(id: orrery_query::RecordId) -> Self {
+        Self {
+            did: id.did,
+            collection: id.collection,
+            rkey: id.rkey,
+        }
+    }
+}
+
+/// Any count.
+#[derive(Debug, Serialize)]
+pub struct Total {
+    /// The count.
+    pub total: u64,
+}
+
+/// `getBacklinks`.
+#[derive(Debug, Serialize)]
+pub struct Backlinks {
+    /// Records on all pages together.
+    pub total: u64,
+    /// This page.
+    pub records: Vec<Record>,
+    /// The next page.
+    #[serde(skip_serializing_if = "NextCursor::is_absent")]
+    pub cursor: NextCursor,
+    /// What the answer rests on.
+    pub coverage: Coverage,
+}
+
+/// `/links`: as [`Backlinks`], under the older name.
+#[derive(Debug, Serialize)]
+pub struct LinkingRecords {
+    /// Records on all pages together.
+    pub total: u64,
+    /// This page.
+    pub linking_records: Vec<Record>,
+    /// The next page.
+    #[serde(skip_serializing_if = "NextCursor::is_absent")]
+    pub cursor: NextCursor,
+    /// What the answer rests on.
+    pub coverage: Coverage,
+}
+
+/// The lists of accounts, of both generations.
+#[derive(Debug, Serialize)]
+pub struct LinkingDids {
+    /// Accounts on all pages together.
+    pub total: u64,
+    /// This page.
+    pub linking_dids: Vec<String>,
+    /// The next page.
+    #[serde(skip_serializing_if = "NextCursor::is_absent")]
+    pub cursor: NextCursor,
+    /// What the answer rests on.
+    pub coverage: Coverage,
+}
+
+/// One item of `getManyToMany`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ManyItem {
+    /// The record that links both.
+    pub link_record: Record,
+    /// The other subject.
+    pub other_subject: String,
+}
+
+/// `getManyToMany`.
+#[derive(Debug, Serialize)]
+pub struct ManyToMany {
+    /// This page.
+    pub items: Vec<ManyItem>,
+    /// The next page.
+    #[serde(skip_serializing_if = "NextCursor::is_absent")]
+    pub cursor: NextCursor,
+    /// What the answer rests on.
+    pub coverage: Coverage,
+}
+
+/// One item of `getManyToManyCounts`.
+#[derive(Debug, Serialize)]
+pub struct OtherCount {
+    /// The other subject.
+    pub subject: String,
+    /// Records that link to it.
+    pub total: u64,
+    /// Their accounts.
+    pub distinct: u64,
+}
+
+/// `getManyToManyCounts`.
+#[derive(Debug, Serialize)]
+pub struct ManyToManyCounts {
+    /// This page.
+    pub counts_by_other_subject: Vec<OtherCount>,
+    /// The next page.
+    #[serde(skip_serializing_if = "NextCursor::is_absent")]
+    pub cursor: NextCursor,
+    /// What the answer rests on.
+    pub coverage: Coverage,
+}
+
+/// Counts of one source in [`All`].
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct SourceCounts {
+    /// Linking records.
+    pub records: u64,
+    /// Their accounts.
+    pub distinct_dids: u64,
+}
+
+/// `/links/all` (`T` = [`SourceCounts`]) and `/links/all/count` (`T` = `u64`): by collection, then by path.
+#[derive(Debug, Serialize)]
+pub struct All<T> {
+    /// The counts.
+    pub links: BTreeMap<String, BTreeMap<String, T>>,
+}
+
+/// `/`.
+#[derive(Debug, Serialize)]
+pub struct Root {
+    /// How to use this.
+    pub help: &'static str,
+    /// Whole days since indexing began.
+    pub days_indexed: Option<u64>,
+    /// What the index holds.
+    pub stats: RootStats,
+}
+
+/// The numbers of [`Root`].
+#[derive(Debug, Serialize)]
+pub struct RootStats {
+    /// Accounts that ever made links.
+    pub dids: u64,
+    /// Pairs of target and source.
+    pub targetables: u64,
+    /// Live records with links.
+    pub linking_records: u64,
+    /// When indexing began, microseconds since 1970.
+    pub started_at: Option<u64>,
+    /// Further numbers.
+    pub other_data: BTreeMap<&'static str, u64>,
+}
+
+/// Health.
+#[derive(Debug, Serialize)]
+pub struct Health {
+    /// The server's version.
+    pub version: &'static str,
+    /// `ok`, `catching-up` or `degraded`.
+    pub status: &'static str,
+    /// What is wrong, when degraded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Seconds behind the source, where one is followed.
+    pub lag_seconds: Option<f64>,
+    /// The last applied event's time, microseconds since 1970.
+    pub indexed_through: Option<u64>,
+    /// The stream that is followed.
+    pub source: Option<String>,
+    /// What is indexed.
+    pub coverage: Coverage,
+}
+
+/// `/.well-known/did.json`.
+#[derive(Debug, Serialize)]
+pub struct DidDocument {
+    /// The server's DID.
+    pub id: String,
+    /// What it offers.
+    pub service: Vec<DidService>,
+}
+
+/// One service of a [`DidDocument`].
+#[derive(Debug, Serialize)]
+pub struct DidService {
+    /// Its name in the document.
+    pub id: &'static str,
+    /// Its kind.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// Where it is.
+    #[serde(rename = "serviceEndpoint")]
+    pub endpoint: String,
+}
