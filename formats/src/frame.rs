@@ -161,7 +161,8 @@ impl FrameHeader {
     pub fn head_bytes(start: &[u8; FRAME_HEADER_BYTES], offset: u64) -> Result<usize> {
         let mut reader = Reader::at(SECTION, start, offset);
         check_marker(&mut reader)?;
-        reader.bytes(38)?;
+        // Behind the marker: checksums, seq, time, count and two lengths.
+        reader.bytes(40)?;
         let cursor_bytes = usize::from(reader.u16()?);
         if cursor_bytes > CURSOR_BYTES_MAX {
             return Err(reader.corrupt("the length of a cursor", cursor_bytes));
