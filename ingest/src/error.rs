@@ -43,6 +43,17 @@ pub enum Error {
         /// The source asked for.
         asked: String,
     },
+    /// The stored position is of a kind of source that this build does not know.
+    #[error(
+        "the index follows {endpoint} by a kind of source ({kind}) that this build does not know; \
+         a newer build may"
+    )]
+    UnknownCursor {
+        /// The source whose position is stored.
+        endpoint: String,
+        /// The number of the kind.
+        kind: u8,
+    },
     /// The subscription cannot go on.
     #[error("cannot follow {endpoint}: {source}")]
     Jetstream {

@@ -101,7 +101,7 @@ fn take<K: Sink>(
     }
     tally.count(event, outcome);
     if let Some(link_counts) = &mut pipeline.link_counts
-        && matches!(outcome, Outcome::New { .. })
+        && outcome != Outcome::Repeat
     {
         link_counts.count(event);
     }

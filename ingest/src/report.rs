@@ -42,9 +42,10 @@ impl Tally {
                 self.records += u64::from(is_record);
                 self.links += u64::from(links);
             }
-            Outcome::Unchanged => {
+            Outcome::Unchanged { links } => {
                 self.events += 1;
                 self.records += u64::from(is_record);
+                self.links += u64::from(links);
                 self.unchanged += 1;
             }
             Outcome::Repeat => {

@@ -1,9 +1,11 @@
 //! What takes the events. One implementation matters, the engine's writer; the trait keeps the pipeline
 //! testable against others, and says what it relies on.
 
+use orrery_engine::{Applied, SourceCursor, Writer};
 use orrery_formats::event::Event;
 
-use crate::source::Cursor;
+use crate::error::Error;
+use crate::source::{Cursor, CursorKind};
 
 /// What became of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,7 +16,10 @@ pub enum Outcome {
         links: u32,
     },
     /// A record newer than the indexed one, with the same links.
-    Unchanged,
+    Unchanged {
+        /// As in [`New`](Self::New).
+        links: u32,
+    },
     /// It was known.
     Repeat,
     /// The record's body cannot be read, so the event counts for nothing.
@@ -49,4 +54,64 @@ pub trait Sink {
     ///
     /// When no more events can be taken.
     fn commit(&mut self) -> Result<(), Self::Error>;
+}
+
+impl Sink for Writer {
+    type Error = orrery_engine::Error;
+
+    fn apply(&mut self, event: &Event<'_>) -> Result<Outcome, Self::Error> {
+        Ok(match Writer::apply(self, event)? {
+            Applied::New { links, .. } => Outcome::New { links },
+            Applied::Unchanged { links, .. } => Outcome::Unchanged { links },
+            Applied::BadRecord(problem) => {
+                tracing::debug!(did = event.did, problem, "unreadable record");
+                Outcome::BadRecord
+            }
+            // `Repeat`; whatever else the engine may tell one day changed nothing that is counted here.
+            _ => Outcome::Repeat,
+        })
+    }
+
+    fn set_cursor(&mut self, cursor: &Cursor) {
+        Writer::set_cursor(self, cursor.into());
+    }
+
+    fn tick(&mut self) -> Result<(), Self::Error> {
+        Writer::tick(self)
+    }
+
+    fn commit(&mut self) -> Result<(), Self::Error> {
+        Writer::commit(self)
+    }
+}
+
+impl From<&Cursor> for SourceCursor {
+    fn from(cursor: &Cursor) -> Self {
+        Self {
+            kind: cursor.kind as u8,
+            endpoint: cursor.endpoint.to_string(),
+            value: cursor.value,
+        }
+    }
+}
+
+impl TryFrom<&SourceCursor> for Cursor {
+    type Error = Error;
+
+    /// Reads a stored position.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownCursor`] for a kind that this build does not know.
+    fn try_from(stored: &SourceCursor) -> Result<Self, Error> {
+        let kind = CursorKind::from_u8(stored.kind).ok_or_else(|| Error::UnknownCursor {
+            endpoint: stored.endpoint.clone(),
+            kind: stored.kind,
+        })?;
+        Ok(Self {
+            kind,
+            endpoint: stored.endpoint.as_str().into(),
+            value: stored.value,
+        })
+    }
 }

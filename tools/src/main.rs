@@ -1,2 +1,60 @@
-//! Placeholder.
-fn main() {}
+//! `orrery`, the program: reads the command line, wires engine, ingest, query and server together, and
+//! says in plain words what went wrong. It holds no logic of the index.
+//!
+//! | file | owns |
+//! | --- | --- |
+//! | `cli.rs` | the command line |
+//! | `units.rs` | sizes, durations and rates as people write them |
+//! | `failure.rs` | errors for people, and exit codes |
+//! | `output.rs` | standard output, which may be a closed pipe |
+//! | `logging.rs` | where logs go and how many |
+//! | `signals.rs` | SIGINT and SIGTERM |
+//! | `index.rs` | the engine's store as what the server asks |
+//! | `health.rs` | how far the index is behind its source |
+//! | `running.rs` | store, follower and server as one running whole |
+//! | `probe.rs` | one HTTP request, for the demo's check of its own answers |
+//! | `command/` | one file per subcommand |
+#![forbid(unsafe_code)]
+
+mod cli;
+mod command;
+mod failure;
+mod health;
+mod index;
+mod logging;
+mod output;
+mod probe;
+mod running;
+mod signals;
+mod units;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+use crate::failure::Failure;
+
+fn main() -> ExitCode {
+    // Usage errors and help end the process here, with 2 and 0.
+    let cli = Cli::parse();
+    let result = logging::start(cli.log.as_deref()).and_then(|()| match cli.command {
+        Command::Demo(arguments) => command::demo::run(arguments),
+        Command::Serve(arguments) => command::serve::run(arguments),
+        Command::Ingest(arguments) => command::ingest::run(arguments),
+        Command::Synth(arguments) => command::synth::run(arguments),
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => report(&failure),
+    }
+}
+
+/// Tells what went wrong. A closed pipe is nobody's fault: `orrery synth | head` ends in silence.
+fn report(failure: &Failure) -> ExitCode {
+    if failure.is_closed_output() {
+        return ExitCode::SUCCESS;
+    }
+    output::note(format_args!("error: {failure}"));
+    ExitCode::from(failure.exit_code())
+}

@@ -1,0 +1,253 @@
+//! The command line: every option with its variable `ORRERY_*`, its default and its unit.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use orrery_ingest::Selection;
+
+use crate::units;
+
+/// The address that servers listen on by default.
+const BIND_DEFAULT: &str = "127.0.0.1:6789";
+
+/// Who links to what in the AT Protocol network.
+///
+/// orrery listens to the network's event stream and answers which records link to a target.
+#[derive(Debug, Parser)]
+#[command(
+    name = "orrery",
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true,
+    after_help = "Examples:\n  \
+        orrery demo\n  \
+        orrery serve --data ./data --jetstream us-east-1\n  \
+        orrery ingest --data ./data saved.jsonl.zst --json\n  \
+        orrery synth --events 1000000 --seed 7 --out events.jsonl\n\n\
+        Every option can also be set by a variable, such as ORRERY_DATA for --data."
+)]
+pub(crate) struct Cli {
+    /// What to log, to standard error: error, warn, info, debug, trace, or by module
+    /// (orrery_ingest=debug,warn) [default: warn]. RUST_LOG is heeded where this is not given.
+    #[arg(long, global = true, value_name = "FILTER", env = "ORRERY_LOG")]
+    pub(crate) log: Option<String>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the whole system on a synthetic stream, and print URLs to try
+    Demo(DemoArguments),
+    /// Follow the network and answer queries
+    Serve(ServeArguments),
+    /// Load saved Jetstream events into a data directory
+    Ingest(IngestArguments),
+    /// Write a synthetic event stream as JSON lines
+    Synth(SynthArguments),
+}
+
+/// Which collections to index.
+#[derive(Debug, Args)]
+pub(crate) struct SelectionArguments {
+    /// Index only these collections: NSIDs or prefixes such as app.bsky.*, separated by commas
+    #[arg(
+        long,
+        value_name = "NSID,...",
+        value_delimiter = ',',
+        env = "ORRERY_COLLECTIONS"
+    )]
+    pub(crate) collections: Vec<String>,
+    /// Leave these collections out, though they may be among the others
+    #[arg(
+        long,
+        value_name = "NSID,...",
+        value_delimiter = ',',
+        env = "ORRERY_EXCLUDE"
+    )]
+    pub(crate) exclude: Vec<String>,
+}
+
+impl SelectionArguments {
+    /// The selection they describe.
+    ///
+    /// # Errors
+    ///
+    /// When a pattern is none.
+    pub(crate) fn selection(&self) -> Result<Selection, orrery_ingest::Error> {
+        Ok(Selection::new(&self.collections, &self.exclude)?)
+    }
+}
+
+/// How to answer.
+#[derive(Debug, Args)]
+pub(crate) struct HttpArguments {
+    /// The address and port to answer on
+    #[arg(long, value_name = "ADDR:PORT", default_value = BIND_DEFAULT, env = "ORRERY_BIND")]
+    pub(crate) bind: SocketAddr,
+    /// Lag behind the source beyond which /readyz says no
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = units::parse_duration, env = "ORRERY_LAG_LIMIT")]
+    pub(crate) lag_limit: Duration,
+    /// Answer /.well-known/did.json for did:web:DOMAIN
+    #[arg(long, value_name = "DOMAIN", env = "ORRERY_DID_WEB_DOMAIN")]
+    pub(crate) did_web_domain: Option<String>,
+    /// Requests per second and address, with a burst, such as 10/50; loopback is not limited
+    /// [default: no limit]
+    #[arg(long, value_name = "RATE[/BURST]", value_parser = units::parse_rate_limit, env = "ORRERY_RATE_LIMIT")]
+    pub(crate) rate_limit: Option<(f64, u32)>,
+    /// Addresses of proxies whose X-Forwarded-For names the client, separated by commas
+    #[arg(
+        long,
+        value_name = "IP,...",
+        value_delimiter = ',',
+        env = "ORRERY_TRUSTED_PROXY"
+    )]
+    pub(crate) trusted_proxy: Vec<IpAddr>,
+    /// Serve metrics as Prometheus text on this address, such as 127.0.0.1:8765 [default: off]
+    #[arg(long, value_name = "ADDR:PORT", env = "ORRERY_METRICS")]
+    pub(crate) metrics: Option<SocketAddr>,
+}
+
+/// `demo`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  orrery demo\n  orrery demo --rate 20000 --bind 127.0.0.1:8080"
+)]
+pub(crate) struct DemoArguments {
+    /// The address and port to answer on
+    #[arg(long, value_name = "ADDR:PORT", default_value = BIND_DEFAULT, env = "ORRERY_BIND")]
+    pub(crate) bind: SocketAddr,
+    /// Keep the data in this directory [default: a temporary one, removed at the end]
+    #[arg(long, value_name = "DIR", env = "ORRERY_DATA")]
+    pub(crate) data: Option<PathBuf>,
+    /// Synthetic events per second
+    #[arg(
+        long,
+        value_name = "EVENTS",
+        default_value_t = 2000.0,
+        env = "ORRERY_RATE"
+    )]
+    pub(crate) rate: f64,
+    /// The seed of the synthetic stream
+    #[arg(long, default_value_t = 1, env = "ORRERY_SEED")]
+    pub(crate) seed: u64,
+}
+
+/// `serve`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    orrery serve --data ./data --jetstream us-east-1\n  \
+    orrery serve --data ./data --jetstream wss://jetstream.example/subscribe --bind 0.0.0.0:6789\n  \
+    orrery serve --data ./data --jetstream us-west-2 --collections 'app.bsky.graph.*' --exclude app.bsky.graph.block\n\n\
+    It ends cleanly on SIGINT and SIGTERM and goes on from the durable cursor when started again.")]
+pub(crate) struct ServeArguments {
+    /// The data directory; made where it is not there
+    #[arg(long, value_name = "DIR", env = "ORRERY_DATA")]
+    pub(crate) data: PathBuf,
+    /// Follow this server: us-east-1, us-east-2, us-west-1, us-west-2, or a ws or wss URL. Without it,
+    /// queries are answered from what is there
+    #[arg(long, value_name = "SERVER", env = "ORRERY_JETSTREAM")]
+    pub(crate) jetstream: Option<String>,
+    /// Go on from about the same time when the directory followed another server before
+    #[arg(long, env = "ORRERY_FORCE_SOURCE")]
+    pub(crate) force_source: bool,
+    #[command(flatten)]
+    pub(crate) selection: SelectionArguments,
+    #[command(flatten)]
+    pub(crate) http: HttpArguments,
+    /// Largest size of the log window behind the index
+    #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = units::parse_bytes, env = "ORRERY_LOG_SIZE")]
+    pub(crate) log_size: u64,
+    /// Largest age of the log window behind the index
+    #[arg(long, value_name = "DURATION", default_value = "48h", value_parser = units::parse_duration, env = "ORRERY_LOG_AGE")]
+    pub(crate) log_age: Duration,
+}
+
+/// `ingest`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    orrery ingest --data ./data monday.jsonl.gz tuesday.jsonl.zst\n  \
+    zcat saved.gz | orrery ingest --data ./data - --json\n\n\
+    Loading a file again changes nothing. The position in a followed stream is not moved.")]
+pub(crate) struct IngestArguments {
+    /// The data directory; made where it is not there
+    #[arg(long, value_name = "DIR", env = "ORRERY_DATA")]
+    pub(crate) data: PathBuf,
+    /// Files of JSON lines, plain, gzip or zstd; - for standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Print the summary as one JSON object, the last line of standard output
+    #[arg(long, env = "ORRERY_JSON")]
+    pub(crate) json: bool,
+    /// Count the links of accepted records by source too; reads each record once more
+    #[arg(long, env = "ORRERY_BY_SOURCE")]
+    pub(crate) by_source: bool,
+    #[command(flatten)]
+    pub(crate) selection: SelectionArguments,
+}
+
+/// `synth`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    orrery synth --events 1000000 --seed 7 --out events.jsonl\n  \
+    orrery synth --events 100000 --seed 1 --hot-share 0.5 | orrery ingest --data ./data -")]
+pub(crate) struct SynthArguments {
+    /// How many events
+    #[arg(long, value_name = "N", env = "ORRERY_EVENTS")]
+    pub(crate) events: u64,
+    /// The seed: the same seed and options give the same bytes everywhere
+    #[arg(long, value_name = "S", default_value_t = 1, env = "ORRERY_SEED")]
+    pub(crate) seed: u64,
+    /// Where to write; - for standard output
+    #[arg(long, value_name = "FILE", default_value = "-", env = "ORRERY_OUT")]
+    pub(crate) out: PathBuf,
+    /// The share of likes, 0 to 1, that go to one post
+    #[arg(
+        long,
+        value_name = "SHARE",
+        default_value_t = 0.0,
+        env = "ORRERY_HOT_SHARE"
+    )]
+    pub(crate) hot_share: f64,
+    /// Events per second of event time
+    #[arg(long, value_name = "EVENTS", default_value_t = orrery_synth::EVENTS_PER_SECOND_DEFAULT, conflicts_with = "span", env = "ORRERY_RATE")]
+    pub(crate) rate: f64,
+    /// Spread the events over this much event time instead, such as 48h
+    #[arg(long, value_name = "DURATION", value_parser = units::parse_duration, env = "ORRERY_SPAN")]
+    pub(crate) span: Option<Duration>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_option_has_its_variable() {
+        for command in Cli::command().get_subcommands() {
+            for argument in command.get_arguments().filter(|a| a.get_long().is_some()) {
+                let long = argument.get_long().unwrap();
+                if matches!(long, "help" | "version") {
+                    continue;
+                }
+                let wanted = format!("ORRERY_{}", long.to_uppercase().replace('-', "_"));
+                let variable = argument.get_env().and_then(|name| name.to_str());
+                assert_eq!(
+                    variable,
+                    Some(wanted.as_str()),
+                    "{} --{long}",
+                    command.get_name()
+                );
+            }
+        }
+    }
+}

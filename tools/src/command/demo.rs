@@ -1,0 +1,286 @@
+//! `orrery demo`: the whole system on one machine, fed by a synthetic stream over a loopback websocket.
+//! The answering side knows nothing of the synthetic one but its address.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use orrery_engine::{Options, Store};
+use orrery_ingest::{FollowConfig, Selection};
+use orrery_synth::{Generator, Pace, Source, Stamp, Tempo};
+use serde_json::Value;
+
+use crate::cli::DemoArguments;
+use crate::failure::{Failure, Result};
+use crate::health::{Health, now_us};
+use crate::running::{self, Running};
+use crate::signals::Signals;
+use crate::{output, probe, units};
+
+/// The name under which the position in the synthetic stream is stored; its port changes with every start.
+const SOURCE_NAME: &str = "demo";
+/// The share of likes that go to one post, so that a minute's demo has a target with many.
+const HOT_LIKE_SHARE: f64 = 0.02;
+/// Popular targets of each kind that are tried.
+const CANDIDATES: usize = 8;
+/// When to print what there is; the promise is 20 s.
+const SHOW_BY: Duration = Duration::from_secs(15);
+/// Pause between looks for answers.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// Time between progress lines.
+const PROGRESS_EVERY: Duration = Duration::from_secs(3);
+
+pub(crate) fn run(arguments: DemoArguments) -> Result<()> {
+    let started = Instant::now();
+    let listener = running::bind(arguments.bind)?;
+    let address = listener.local_addr().unwrap_or(arguments.bind);
+    let temporary = match &arguments.data {
+        Some(_) => None,
+        None => Some(
+            tempfile::Builder::new()
+                .prefix("orrery-demo-")
+                .tempdir()
+                .map_err(Failure::system("cannot make a temporary directory"))?,
+        ),
+    };
+    let data = arguments
+        .data
+        .as_deref()
+        .or(temporary.as_ref().map(|dir| dir.path()))
+        .ok_or_else(|| Failure::Usage("no data directory".to_owned()))?;
+
+    let options = orrery_synth::Options {
+        seed: arguments.seed,
+        start_us: now_us(),
+        tempo: Tempo::EventsPerSecond(arguments.rate),
+        hot_like_share: HOT_LIKE_SHARE,
+        ..orrery_synth::Options::default()
+    };
+    let candidates = candidates(&Generator::new(options.clone())?);
+    let runtime = running::runtime()?;
+    let signals = {
+        let _context = runtime.enter();
+        Signals::catch()?
+    };
+    let stream = runtime.block_on(serve_stream(options, arguments.rate))?;
+    let mut running = Running::open(data, Options::default(), Selection::default())?;
+    let mut config = FollowConfig::new(stream.url());
+    config.name = Some(SOURCE_NAME.to_owned());
+    running.follow(config, &runtime)?;
+
+    output::line(format_args!(
+        "orrery {} demo: {} synthetic events a second from {}, data in {}",
+        env!("CARGO_PKG_VERSION"),
+        arguments.rate,
+        stream.url(),
+        data.display(),
+    ))?;
+    let store = running.store().clone();
+    let health = running.health();
+    let show = async move {
+        show_urls(probe::reachable(address), candidates, started).await?;
+        show_progress(&store, health).await
+    };
+    let server = orrery_server::Config::default();
+    let result = runtime.block_on(async {
+        let result = running.run(listener, server, signals, show).await;
+        stream.stop().await;
+        result
+    });
+    running::end(runtime);
+    result
+}
+
+/// Serves the synthetic stream on a free loopback port.
+async fn serve_stream(options: orrery_synth::Options, rate: f64) -> Result<orrery_synth::Handle> {
+    let address = SocketAddr::from(([127, 0, 0, 1], 0));
+    let listener = tokio::net::TcpListener::bind(address)
+        .await
+        .map_err(|source| Failure::Bind { address, source })?;
+    let mut config = orrery_synth::Config::new(Source::Generator(options));
+    config.pace = Pace::EventsPerSecond(rate);
+    config.stamp = Stamp::WallClock;
+    config.dictionary = Some(Bytes::from_static(orrery_jetstream::DICTIONARY));
+    Ok(orrery_synth::serve(listener, config)?)
+}
+
+/// A question with several targets it could be asked of.
+struct Candidate {
+    what: &'static str,
+    paths: Vec<String>,
+}
+
+fn candidates(generator: &Generator) -> Vec<Candidate> {
+    let popular = generator.popular_targets(CANDIDATES);
+    let mut posts = vec![generator.hot_target()];
+    posts.extend(popular.posts);
+    let paths = |targets: &[String], make: &dyn Fn(&str) -> String| {
+        targets.iter().map(|target| make(target)).collect()
+    };
+    vec![
+        Candidate {
+            what: "How many likes does this post have?",
+            paths: paths(&posts, &|post| {
+                probe::path(
+                    "/xrpc/blue.microcosm.links.getBacklinksCount",
+                    &[
+                        ("subject", post),
+                        ("source", "app.bsky.feed.like:subject.uri"),
+                    ],
+                )
+            }),
+        },
+        Candidate {
+            what: "Which likes are these, newest first?",
+            paths: paths(&posts, &|post| {
+                probe::path(
+                    "/xrpc/blue.microcosm.links.getBacklinks",
+                    &[
+                        ("subject", post),
+                        ("source", "app.bsky.feed.like:subject.uri"),
+                        ("limit", "5"),
+                    ],
+                )
+            }),
+        },
+        Candidate {
+            what: "What links to this account, and how?",
+            paths: paths(&popular.accounts, &|account| {
+                probe::path("/links/all", &[("target", account)])
+            }),
+        },
+        Candidate {
+            what: "Who follows it?",
+            paths: paths(&popular.accounts, &|account| {
+                probe::path(
+                    "/links/distinct-dids",
+                    &[
+                        ("target", account),
+                        ("collection", "app.bsky.graph.follow"),
+                        ("path", ".subject"),
+                    ],
+                )
+            }),
+        },
+    ]
+}
+
+/// Prints the URLs once each has an answer that holds something, or those that have when time is up.
+async fn show_urls(
+    address: SocketAddr,
+    candidates: Vec<Candidate>,
+    started: Instant,
+) -> Result<()> {
+    let mut found: Vec<Option<String>> = vec![None; candidates.len()];
+    loop {
+        for (candidate, found) in candidates.iter().zip(&mut found) {
+            if found.is_some() {
+                continue;
+            }
+            for path in &candidate.paths {
+                let answer = probe::get_json(address, path).await;
+                if answer.as_ref().is_some_and(holds_something) {
+                    *found = Some(path.clone());
+                    break;
+                }
+            }
+        }
+        let is_late = started.elapsed() >= SHOW_BY && found.iter().any(Option::is_some);
+        if is_late || found.iter().all(Option::is_some) {
+            break;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    output::line(format_args!(
+        "After {:.1} s there are answers to try:\n",
+        started.elapsed().as_secs_f64()
+    ))?;
+    for (candidate, path) in candidates.iter().zip(found) {
+        if let Some(path) = path {
+            output::line(format_args!(
+                "  {}\n    http://{address}{path}\n",
+                candidate.what
+            ))?;
+        }
+    }
+    output::line(format_args!("Stop with Ctrl-C.\n"))
+}
+
+/// Whether an answer holds a link: a total above zero, or a list or map that is not empty.
+fn holds_something(answer: &Value) -> bool {
+    let Some(members) = answer.as_object() else {
+        return false;
+    };
+    let total = members.get("total").and_then(Value::as_u64);
+    if total == Some(0) {
+        return false;
+    }
+    let lists: Vec<bool> = members
+        .values()
+        .filter_map(|value| match value {
+            Value::Array(items) => Some(!items.is_empty()),
+            Value::Object(items) => Some(!items.is_empty()),
+            _ => None,
+        })
+        .collect();
+    if lists.is_empty() {
+        total.is_some()
+    } else {
+        lists.contains(&true)
+    }
+}
+
+/// Prints a line every few seconds, for ever.
+async fn show_progress(store: &Store, health: Option<Arc<Health>>) -> Result<()> {
+    let mut ticks = tokio::time::interval(PROGRESS_EVERY);
+    loop {
+        ticks.tick().await;
+        let (store, health) = (store.clone(), health.clone());
+        let text = tokio::task::spawn_blocking(move || progress(&store, health.as_deref()));
+        if let Ok(text) = text.await {
+            output::line(format_args!("{text}"))?;
+        }
+    }
+}
+
+fn progress(store: &Store, health: Option<&Health>) -> String {
+    let snapshot = store.snapshot();
+    let rate = health.map_or(0.0, |health| health.stats().frames_per_second);
+    let events = health.map_or(0, |health| health.tally().events);
+    let lag = health.and_then(|health| health.lag_us(snapshot.indexed_through_us()));
+    let lag = lag.map_or("unknown".to_owned(), |lag_us| {
+        format!("{:.1} s", lag_us as f64 / 1e6)
+    });
+    let bytes = store.status().bytes.iter().map(|(_, bytes)| bytes).sum();
+    format!(
+        "{} events ({}/s) | {} links | lag {lag} | {} on disk",
+        units::count_text(events),
+        units::count_text(rate as u64),
+        units::count_text(snapshot.totals().live_links),
+        units::bytes_text(bytes),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_answers_that_hold_links_are_shown() {
+        for (answer, is_shown) in [
+            (json!({"total": 3}), true),
+            (json!({"total": 0}), false),
+            (json!({"total": 2, "records": []}), false),
+            (json!({"total": 2, "records": [1], "cursor": null}), true),
+            (json!({"links": {}}), false),
+            (json!({"links": {"a.b.c": {}}}), true),
+            (json!({"error": "x"}), false),
+            (json!([1]), false),
+        ] {
+            assert_eq!(holds_something(&answer), is_shown, "{answer}");
+        }
+    }
+}

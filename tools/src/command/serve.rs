@@ -1,0 +1,61 @@
+//! `orrery serve`: follows a source and answers queries, or only answers.
+
+use orrery_engine::Options;
+use orrery_ingest::FollowConfig;
+use orrery_server::{Config, RateLimit};
+
+use crate::cli::{HttpArguments, ServeArguments};
+use crate::failure::Result;
+use crate::output;
+use crate::running::{self, Running};
+use crate::signals::Signals;
+
+pub(crate) fn run(arguments: ServeArguments) -> Result<()> {
+    let selection = arguments.selection.selection()?;
+    let listener = running::bind(arguments.http.bind)?;
+    let address = listener.local_addr().unwrap_or(arguments.http.bind);
+    let mut options = Options::default();
+    options.log_bytes_max = arguments.log_size;
+    options.log_age_max = arguments.log_age;
+    let mut running = Running::open(&arguments.data, options, selection.clone())?;
+    let runtime = running::runtime()?;
+    let signals = {
+        let _context = runtime.enter();
+        Signals::catch()?
+    };
+    let source = match arguments.jetstream {
+        None => "nothing".to_owned(),
+        Some(endpoint) => {
+            let mut config = FollowConfig::new(&endpoint);
+            config.jetstream.user_agent = concat!("orrery/", env!("CARGO_PKG_VERSION")).to_owned();
+            config.force = arguments.force_source;
+            config.selection = selection.clone();
+            running.follow(config, &runtime)?;
+            endpoint
+        }
+    };
+    output::note(format_args!(
+        "orrery {} answers on http://{address}, follows {source}, indexes {selection}",
+        env!("CARGO_PKG_VERSION"),
+    ));
+    let config = server_config(&arguments.http);
+    let result = runtime.block_on(running.run(listener, config, signals, std::future::pending()));
+    running::end(runtime);
+    result
+}
+
+/// The server's settings as the command line has them.
+fn server_config(arguments: &HttpArguments) -> Config {
+    Config {
+        did_web_domain: arguments.did_web_domain.clone(),
+        lag_limit: arguments.lag_limit,
+        rate_limit: arguments.rate_limit.map(|(per_second, burst)| RateLimit {
+            per_second,
+            burst,
+            loopback: false,
+        }),
+        trusted_proxies: arguments.trusted_proxy.clone(),
+        metrics: arguments.metrics,
+        ..Config::default()
+    }
+}

@@ -1,0 +1,71 @@
+//! What ends the program before its time, in words for people, and the exit code: 2 for a command line
+//! that makes no sense, 1 for everything else.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// The result of a command.
+pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
+
+/// What went wrong.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// Arguments that are well formed and make no sense together or at all.
+    #[error("{0}")]
+    Usage(String),
+    #[error("data directory {}: {source}", path.display())]
+    Store {
+        path: PathBuf,
+        source: orrery_engine::Error,
+    },
+    #[error(transparent)]
+    Ingest(#[from] orrery_ingest::Error),
+    #[error(transparent)]
+    Server(#[from] orrery_server::Error),
+    #[error(transparent)]
+    Synth(#[from] orrery_synth::Error),
+    #[error("cannot listen on {address}: {source}")]
+    Bind {
+        address: SocketAddr,
+        source: io::Error,
+    },
+    #[error("cannot write {what}: {source}")]
+    Output { what: String, source: io::Error },
+    #[error("{what}: {source}")]
+    System {
+        what: &'static str,
+        source: io::Error,
+    },
+}
+
+impl Failure {
+    /// The code that the process ends with.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_)
+            | Self::Synth(orrery_synth::Error::Option { .. })
+            | Self::Server(orrery_server::Error::Setting { .. })
+            | Self::Ingest(orrery_ingest::Error::Selection(_)) => 2,
+            _ => 1,
+        }
+    }
+
+    /// Whether the reader of standard output went away.
+    pub(crate) fn is_closed_output(&self) -> bool {
+        matches!(self, Self::Output { source, .. } if source.kind() == io::ErrorKind::BrokenPipe)
+    }
+
+    /// For `map_err` on calls of the operating system.
+    pub(crate) fn system(what: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::System { what, source }
+    }
+
+    /// For `map_err` on writes to standard output.
+    pub(crate) fn stdout(source: io::Error) -> Self {
+        Self::Output {
+            what: "standard output".to_owned(),
+            source,
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! The engine's store as what the server asks. Each answer stands on one snapshot, taken when the call
+//! begins, and tells how far that snapshot reaches.
+
+use std::sync::{Arc, OnceLock};
+
+use orrery_engine::{Snapshot, Store};
+use orrery_ingest::Selection;
+use orrery_query::{
+    Cursor, Filter, ManyItem, ManyPage, ManyToMany, OtherCount, Page, Queries, RecordId,
+    SourceTotals, Stats,
+};
+use orrery_server::{Answer, Fact, FactKind, Index, IndexError, Listing, Paging, Status};
+
+use crate::health::Health;
+
+/// Answers from a store.
+pub(crate) struct StoreIndex {
+    store: Store,
+    queries: Queries,
+    selection: Selection,
+    /// Set once where a source is followed.
+    health: OnceLock<Arc<Health>>,
+}
+
+impl StoreIndex {
+    /// Answers from `store`, into which only `selection` is indexed.
+    pub(crate) fn new(store: Store, selection: Selection) -> Self {
+        Self {
+            store,
+            queries: Queries::default(),
+            selection,
+            health: OnceLock::new(),
+        }
+    }
+
+    /// Tells of the followed source from now on.
+    pub(crate) fn set_health(&self, health: Arc<Health>) {
+        // The first one stays; there is one source in the life of a process.
+        let _ = self.health.set(health);
+    }
+
+    /// Runs `ask` on a snapshot.
+    fn answer<T>(
+        &self,
+        ask: impl FnOnce(&Snapshot) -> orrery_query::Result<T>,
+    ) -> Result<Answer<T>, IndexError> {
+        let snapshot = self.store.snapshot();
+        Ok(Answer {
+            value: ask(&snapshot)?,
+            indexed_through_us: snapshot.indexed_through_us(),
+            coverage_from_us: snapshot.coverage_from_us(),
+        })
+    }
+}
+
+fn paging(paging: &Paging) -> orrery_query::Result<orrery_query::Paging> {
+    let cursor = paging.cursor.as_deref().map(str::parse::<Cursor>);
+    Ok(orrery_query::Paging {
+        limit: paging.limit,
+        cursor: cursor.transpose()?,
+        reverse: paging.reverse,
+    })
+}
+
+fn listing<T>(page: Page<T>) -> Listing<T> {
+    Listing {
+        total: Some(page.total),
+        items: page.items,
+        cursor: page.cursor.map(|cursor| cursor.to_string()),
+    }
+}
+
+fn many_listing<T>(page: ManyPage<T>) -> Listing<T> {
+    Listing {
+        total: None,
+        items: page.items,
+        cursor: page.cursor.map(|cursor| cursor.to_string()),
+    }
+}
+
+impl Index for StoreIndex {
+    fn count(&self, filter: &Filter) -> Result<Answer<u64>, IndexError> {
+        self.answer(|snapshot| self.queries.count(snapshot, filter))
+    }
+
+    fn count_distinct(&self, filter: &Filter) -> Result<Answer<u64>, IndexError> {
+        self.answer(|snapshot| self.queries.count_distinct(snapshot, filter))
+    }
+
+    fn records(
+        &self,
+        filter: &Filter,
+        page: &Paging,
+    ) -> Result<Answer<Listing<RecordId>>, IndexError> {
+        let page = paging(page)?;
+        self.answer(|snapshot| Ok(listing(self.queries.records(snapshot, filter, &page)?)))
+    }
+
+    fn distinct_dids(
+        &self,
+        filter: &Filter,
+        page: &Paging,
+    ) -> Result<Answer<Listing<String>>, IndexError> {
+        let page = paging(page)?;
+        self.answer(|snapshot| {
+            Ok(listing(
+                self.queries.distinct_dids(snapshot, filter, &page)?,
+            ))
+        })
+    }
+
+    fn all(&self, target: &str) -> Result<Answer<Vec<SourceTotals>>, IndexError> {
+        self.answer(|snapshot| self.queries.all(snapshot, target))
+    }
+
+    fn all_counts(&self, target: &str) -> Result<Answer<Vec<(String, String, u64)>>, IndexError> {
+        self.answer(|snapshot| self.queries.all_counts(snapshot, target))
+    }
+
+    fn many_to_many(
+        &self,
+        filter: &Filter,
+        many: &ManyToMany,
+        page: &Paging,
+    ) -> Result<Answer<Listing<ManyItem>>, IndexError> {
+        let page = paging(page)?;
+        self.answer(|snapshot| {
+            let page = self.queries.many_to_many(snapshot, filter, many, &page)?;
+            Ok(many_listing(page))
+        })
+    }
+
+    fn many_to_many_counts(
+        &self,
+        filter: &Filter,
+        many: &ManyToMany,
+        page: &Paging,
+    ) -> Result<Answer<Listing<OtherCount>>, IndexError> {
+        let page = paging(page)?;
+        self.answer(|snapshot| {
+            let page = self
+                .queries
+                .many_to_many_counts(snapshot, filter, many, &page)?;
+            Ok(many_listing(page))
+        })
+    }
+
+    fn stats(&self) -> Result<Answer<Stats>, IndexError> {
+        self.answer(|snapshot| self.queries.stats(snapshot))
+    }
+
+    fn status(&self) -> Status {
+        let snapshot = self.store.snapshot();
+        let indexed_through_us = snapshot.indexed_through_us();
+        let store = self.store.status();
+        let health = self.health.get();
+        let degraded = store.poisoned.or_else(|| {
+            let lost = store.gaps.len();
+            (lost > 0).then(|| format!("{lost} stretches of the log were lost"))
+        });
+        Status {
+            indexed_through_us,
+            coverage_from_us: snapshot.coverage_from_us(),
+            source: health.map(|health| health.source().to_owned()),
+            lag_us: health.and_then(|health| health.lag_us(indexed_through_us)),
+            degraded,
+            selection: orrery_server::Selection {
+                collections: self.selection.only(),
+                exclude: self.selection.except(),
+            },
+        }
+    }
+
+    fn facts(&self) -> Vec<Fact> {
+        let mut facts = Facts::default();
+        let totals = self.store.snapshot().totals();
+        let status = self.store.status();
+        facts.gauge(
+            "orrery_live_records",
+            "Live records with links",
+            totals.live_rows,
+        );
+        facts.gauge("orrery_live_links", "Live links", totals.live_links);
+        facts.gauge("orrery_actors", "Accounts seen", totals.actors);
+        facts.gauge("orrery_segments", "Segments in use", status.segments as u64);
+        facts.gauge(
+            "orrery_memtable_bytes",
+            "Heap bytes of the memtable",
+            status.memtable_bytes as u64,
+        );
+        facts.gauge(
+            "orrery_gaps",
+            "Stretches of the log that were lost",
+            status.gaps.len() as u64,
+        );
+        for (kind, bytes) in &status.bytes {
+            let name = format!("orrery_disk_bytes{{kind=\"{kind}\"}}");
+            facts.gauge(&name, "Bytes on disk by kind of file", *bytes);
+        }
+        if let Some(health) = self.health.get() {
+            let stats = health.stats();
+            let tally = health.tally();
+            facts.gauge(
+                "orrery_source_connected",
+                "Whether the source is connected",
+                u64::from(stats.connected),
+            );
+            facts.gauge(
+                "orrery_source_queue_bytes",
+                "Bytes of events that wait",
+                stats.queue_bytes as u64,
+            );
+            facts.counter(
+                "orrery_source_connections_total",
+                "Connections made",
+                stats.connections,
+            );
+            facts.counter(
+                "orrery_source_disconnects_total",
+                "Connections lost",
+                stats.disconnects,
+            );
+            facts.counter(
+                "orrery_source_bytes_total",
+                "Bytes received",
+                stats.message_bytes,
+            );
+            facts.counter(
+                "orrery_source_skips_total",
+                "Times that a message which ends every connection was stepped over",
+                stats.skips,
+            );
+            facts.counter("orrery_events_total", "Events taken", tally.events);
+            facts.counter(
+                "orrery_repeats_total",
+                "Events that were known already",
+                tally.repeats,
+            );
+            facts.counter(
+                "orrery_unselected_total",
+                "Events of collections not selected",
+                tally.unselected,
+            );
+            facts.counter(
+                "orrery_links_total",
+                "Links of accepted records",
+                tally.links,
+            );
+            for (reason, count) in tally.drops.iter() {
+                let name = format!("orrery_dropped_total{{reason=\"{}\"}}", reason.name());
+                facts.counter(&name, "Events dropped, by reason", count);
+            }
+        }
+        facts.0
+    }
+}
+
+/// Collects facts.
+#[derive(Default)]
+struct Facts(Vec<Fact>);
+
+impl Facts {
+    fn push(&mut self, name: &str, help: &'static str, kind: FactKind, value: u64) {
+        self.0.push(Fact {
+            name: name.to_owned(),
+            help,
+            kind,
+            value: value as f64,
+        });
+    }
+
+    fn gauge(&mut self, name: &str, help: &'static str, value: u64) {
+        self.push(name, help, FactKind::Gauge, value);
+    }
+
+    fn counter(&mut self, name: &str, help: &'static str, value: u64) {
+        self.push(name, help, FactKind::Counter, value);
+    }
+}

@@ -1,0 +1,25 @@
+//! The two streams of a terminal program. Answers go to standard output, where a failure matters; notes go
+//! to standard error, where it cannot be told to anyone.
+
+use std::fmt::Arguments;
+use std::io::Write;
+
+use crate::failure::{Failure, Result};
+
+/// Writes a line to standard output.
+///
+/// # Errors
+///
+/// [`Failure::Output`], a closed pipe above all.
+pub(crate) fn line(text: Arguments<'_>) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{text}")
+        .and_then(|()| out.flush())
+        .map_err(Failure::stdout)
+}
+
+/// Writes a line to standard error.
+pub(crate) fn note(text: Arguments<'_>) {
+    // When standard error is gone, there is nowhere left to say so.
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}

@@ -1,0 +1,189 @@
+//! Store, follower and server as one running whole, and its end: the server lets requests in flight
+//! finish, then the follower commits what it has applied.
+
+use std::future::Future;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use orrery_engine::{Options, Store};
+use orrery_ingest::{Cursor, FollowConfig, Follower, Selection, follow};
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+use tokio::time::MissedTickBehavior;
+
+use crate::failure::{Failure, Result};
+use crate::health::{Health, OBSERVE_EVERY};
+use crate::index::StoreIndex;
+use crate::output;
+use crate::signals::Signals;
+
+/// How long work on the blocking pool may go on after everything else has ended.
+const LEFTOVERS: Duration = Duration::from_secs(2);
+
+/// A store that answers, and may follow a source.
+pub(crate) struct Running {
+    path: PathBuf,
+    store: Store,
+    index: Arc<StoreIndex>,
+    health: Option<Arc<Health>>,
+    follower: Option<Follower>,
+}
+
+/// Makes a runtime.
+///
+/// # Errors
+///
+/// [`Failure::System`].
+pub(crate) fn runtime() -> Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::system("cannot start the runtime"))
+}
+
+/// Ends a runtime without waiting for queries that nobody waits for.
+pub(crate) fn end(runtime: Runtime) {
+    runtime.shutdown_timeout(LEFTOVERS);
+}
+
+/// Listens on `address`.
+///
+/// # Errors
+///
+/// [`Failure::Bind`], naming the address.
+pub(crate) fn bind(address: SocketAddr) -> Result<TcpListener> {
+    let listen = || {
+        let listener = TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    };
+    listen().map_err(|source| Failure::Bind { address, source })
+}
+
+impl Running {
+    /// Opens the data directory.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Store`].
+    pub(crate) fn open(path: &Path, options: Options, selection: Selection) -> Result<Self> {
+        let store = Store::open(path, options).map_err(|source| Failure::Store {
+            path: path.to_owned(),
+            source,
+        })?;
+        Ok(Self {
+            path: path.to_owned(),
+            index: Arc::new(StoreIndex::new(store.clone(), selection)),
+            store,
+            health: None,
+            follower: None,
+        })
+    }
+
+    /// Follows a source from the durable cursor on.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Ingest`] when the directory follows another source, or the settings cannot be used.
+    pub(crate) fn follow(&mut self, config: FollowConfig, runtime: &Runtime) -> Result<()> {
+        let writer = self.store.writer().map_err(|source| Failure::Store {
+            path: self.path.clone(),
+            source,
+        })?;
+        let stored = writer.durable_cursor().map(Cursor::try_from).transpose()?;
+        let newest = self.store.snapshot().indexed_through_us();
+        let source = config.jetstream.endpoints.first().cloned();
+        let follower = follow(writer, stored.as_ref(), newest, config, runtime.handle())?;
+        let health = Arc::new(Health::new(source.unwrap_or_default(), &follower));
+        self.index.set_health(Arc::clone(&health));
+        self.health = Some(health);
+        self.follower = Some(follower);
+        Ok(())
+    }
+
+    /// The store.
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The watch on the followed source.
+    pub(crate) fn health(&self) -> Option<Arc<Health>> {
+        self.health.clone()
+    }
+
+    /// Serves until a signal comes, the follower fails, or `beside` ends. A second signal cuts requests in
+    /// flight short.
+    ///
+    /// # Errors
+    ///
+    /// Whatever ended it but a signal.
+    pub(crate) async fn run(
+        mut self,
+        listener: TcpListener,
+        config: orrery_server::Config,
+        mut signals: Signals,
+        beside: impl Future<Output = Result<()>>,
+    ) -> Result<()> {
+        let listener = tokio::net::TcpListener::from_std(listener)
+            .map_err(Failure::system("cannot use the listening socket"))?;
+        let (stop, stopped) = oneshot::channel::<()>();
+        let mut server = pin!(orrery_server::serve(
+            listener,
+            self.index.clone(),
+            config,
+            async {
+                // Either sent or dropped, it is time to end.
+                let _ = stopped.await;
+            },
+        ));
+        let mut beside = pin!(beside);
+        let observing = pin!(observe(self.health.clone()));
+        let outcome = tokio::select! {
+            result = &mut server => return result.map_err(Failure::from),
+            result = &mut beside => result,
+            () = ended(self.follower.as_mut()) => Ok(()),
+            () = observing => Ok(()),
+            name = signals.any() => {
+                tracing::info!("{name}: shutting down");
+                Ok(())
+            }
+        };
+        drop(stop);
+        tokio::select! {
+            result = &mut server => result?,
+            name = signals.any() => output::note(format_args!("{name} again: ending at once")),
+        }
+        if let Some(follower) = self.follower.take() {
+            // The follower ends after its present batch; its last commit may take a disk's while.
+            match tokio::task::spawn_blocking(move || follower.stop()).await {
+                Ok(result) => drop(result?),
+                Err(_) => return Err(orrery_ingest::Error::Panicked.into()),
+            }
+        }
+        outcome
+    }
+}
+
+/// Waits until the follower has ended by itself; for ever where there is none.
+async fn ended(follower: Option<&mut Follower>) {
+    match follower {
+        Some(follower) => follower.ended().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Keeps an eye on the source, so that silence is noticed when nobody asks.
+async fn observe(health: Option<Arc<Health>>) {
+    let Some(health) = health else {
+        return std::future::pending().await;
+    };
+    let mut ticks = tokio::time::interval(OBSERVE_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        health.observe();
+    }
+}

@@ -1,0 +1,179 @@
+//! Sizes, durations and rates as people write them: `2GiB`, `48h`, `10/50`. And back again.
+
+use std::time::Duration;
+
+/// Reads a size in bytes: `4096`, `512KiB`, `2GiB`, `1.5GB`. Units of 1,000 and of 1,024 are told apart.
+///
+/// # Errors
+///
+/// A text that says what would be right.
+pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
+    const UNITS: [(&str, f64); 12] = [
+        ("", 1.0),
+        ("b", 1.0),
+        ("kb", 1e3),
+        ("mb", 1e6),
+        ("gb", 1e9),
+        ("tb", 1e12),
+        ("kib", 1024.0),
+        ("mib", 1_048_576.0),
+        ("gib", 1_073_741_824.0),
+        ("tib", 1_099_511_627_776.0),
+        ("m", 1_048_576.0),
+        ("g", 1_073_741_824.0),
+    ];
+    let problem = || format!("{text:?} is no size; write it like 4096, 512KiB or 2GiB");
+    let (number, unit) = split(text).ok_or_else(problem)?;
+    let unit = unit.to_ascii_lowercase();
+    let factor = UNITS.iter().find(|(name, _)| *name == unit);
+    let bytes = number * factor.ok_or_else(problem)?.1;
+    // Above 2^53 a float cannot tell neighbouring integers apart, and no disk is that large.
+    if bytes > 9e15 {
+        return Err(problem());
+    }
+    Ok(bytes as u64)
+}
+
+/// Reads a duration: `500ms`, `30s`, `5m`, `48h`, `2d`. A unit is required.
+///
+/// # Errors
+///
+/// A text that says what would be right.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+    let problem = || format!("{text:?} is no duration; write it like 500ms, 30s, 5m, 48h or 2d");
+    let (number, unit) = split(text).ok_or_else(problem)?;
+    let seconds = match unit {
+        "ms" => 0.001,
+        "s" => 1.0,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        "d" => 86_400.0,
+        _ => return Err(problem()),
+    };
+    Duration::try_from_secs_f64(number * seconds).map_err(|_| problem())
+}
+
+/// Reads a rate limit, `PER_SECOND` or `PER_SECOND/BURST`; without a burst it is twice the rate.
+///
+/// # Errors
+///
+/// A text that says what would be right.
+pub(crate) fn parse_rate_limit(text: &str) -> Result<(f64, u32), String> {
+    let problem = || format!("{text:?} is no rate; write it like 10 or 10/50 (per second, burst)");
+    let (rate, burst) = match text.split_once('/') {
+        Some((rate, burst)) => (rate, Some(burst)),
+        None => (text, None),
+    };
+    let rate: f64 = rate.trim().parse().map_err(|_| problem())?;
+    if !(rate > 0.0 && rate <= 1e6) {
+        return Err(problem());
+    }
+    let burst = match burst {
+        Some(burst) => burst.trim().parse().map_err(|_| problem())?,
+        None => (rate * 2.0).ceil() as u32,
+    };
+    if burst == 0 {
+        return Err(problem());
+    }
+    Ok((rate, burst))
+}
+
+/// A number that is not negative, and what follows it.
+fn split(text: &str) -> Option<(f64, &str)> {
+    let text = text.trim();
+    let end = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(end)?;
+    Some((number.parse().ok()?, unit.trim_start()))
+}
+
+/// A size for people: `317 B`, `12.3 MiB`.
+pub(crate) fn bytes_text(bytes: u64) -> String {
+    let mut value = bytes as f64;
+    let mut unit = "B";
+    for larger in ["KiB", "MiB", "GiB", "TiB"] {
+        if value < 1024.0 {
+            break;
+        }
+        value /= 1024.0;
+        unit = larger;
+    }
+    if unit == "B" {
+        format!("{bytes} B")
+    } else {
+        format!("{value:.1} {unit}")
+    }
+}
+
+/// A count for people: `1,234,567`.
+pub(crate) fn count_text(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_with_and_without_units() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("4096", 4096),
+            ("512KiB", 524_288),
+            ("2GiB", 2_147_483_648),
+            ("2 gib", 2_147_483_648),
+            ("1.5kB", 1500),
+            ("1TB", 1_000_000_000_000),
+        ] {
+            assert_eq!(parse_bytes(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "GiB", "-1", "1.2.3", "5 parsecs", "1e9", "99999999TiB"] {
+            assert!(parse_bytes(text).unwrap_err().contains("2GiB"), "{text}");
+        }
+    }
+
+    #[test]
+    fn durations_need_a_unit() {
+        for (text, millis) in [
+            ("500ms", 500),
+            ("0s", 0),
+            ("1.5s", 1500),
+            ("5m", 300_000),
+            ("48h", 172_800_000),
+            ("2d", 172_800_000),
+        ] {
+            assert_eq!(parse_duration(text), Ok(Duration::from_millis(millis)));
+        }
+        for text in ["", "5", "h", "-1s", "1y", "999999999999999999999d"] {
+            assert!(parse_duration(text).unwrap_err().contains("48h"), "{text}");
+        }
+    }
+
+    #[test]
+    fn rate_limits_have_a_burst() {
+        assert_eq!(parse_rate_limit("10"), Ok((10.0, 20)));
+        assert_eq!(parse_rate_limit("0.5/3"), Ok((0.5, 3)));
+        for text in ["", "0", "-1", "x", "1/0", "1/x", "NaN", "inf"] {
+            assert!(parse_rate_limit(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_written_for_people() {
+        assert_eq!(bytes_text(1023), "1023 B");
+        assert_eq!(bytes_text(1_536), "1.5 KiB");
+        assert_eq!(bytes_text(5 << 40), "5.0 TiB");
+        assert_eq!(count_text(7), "7");
+        assert_eq!(count_text(1_234_567), "1,234,567");
+        assert_eq!(count_text(123_456), "123,456");
+    }
+}
