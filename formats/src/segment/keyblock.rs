@@ -295,6 +295,31 @@ pub(super) fn read(region: Region<'_>, offset: u64, count: u64, index: u64) -> R
     }
 }
 
+/// Whether the block that starts at byte `offset` may hold `key`, by its head alone; `false` is certain.
+pub(super) fn may_hold(region: Region<'_>, offset: u64, key: PackedKey) -> Result<bool> {
+    let flags = region.u8_at(offset)?;
+    let PackedKey::Tid(tid) = key else {
+        return Ok(flags & REST != 0);
+    };
+    if flags & REST_HAS_TIDS != 0 {
+        return Ok(true);
+    }
+    let mut at = offset + 1;
+    if flags & COMPACT != 0 {
+        let base = u64::from(region.u32_at(at)?) | u64::from(region.u16_at(at + 4)?) << 32;
+        let width = u32::from(region.u8_at(at + 6)?).min(63);
+        if split(tid).is_some_and(|(ms, _)| inside(ms, base, width)) {
+            return Ok(true);
+        }
+        at += 7;
+    }
+    if flags & WIDE == 0 {
+        return Ok(false);
+    }
+    let width = u32::from(region.u8_at(at + 8)?).min(63);
+    Ok(inside(tid, region.u64_at(at)?, width))
+}
+
 /// A bit of a bitmap, and how many are set below it and in all.
 #[derive(Clone, Copy, Default)]
 struct Ranked {

@@ -23,7 +23,7 @@ use super::list::{Kind, List};
 use super::rows::{BLOCK, offset_u32};
 use crate::Result;
 use crate::bitmap::Bitmap;
-use crate::bits::{BitWriter, read_bits, width_for};
+use crate::bits::{BitWriter, bits_of, read_bits, width_for};
 use crate::bytes::{put_u32, put_u64};
 use crate::chunks::Region;
 use crate::monotone::{self, Monotone};
@@ -253,15 +253,20 @@ impl<'a> Postings<'a> {
         let row_width = width_below(self.rows);
         let long_width = width_below(self.long_count);
         let codes = block.codes();
+        let codes_len = block.lists * u64::from(block.code_width);
+        // At most 113 bytes.
+        let (first_byte, shift) = (codes / 8, codes % 8);
+        let bytes = (shift + codes_len).div_ceil(8) as usize;
+        let column = self.blocks.get(first_byte, bytes)?;
         let code = |i: u64| {
-            read_bits(
-                self.blocks,
-                codes + i * u64::from(block.code_width),
-                block.code_width,
-            )
+            let bit = shift + i * u64::from(block.code_width);
+            bits_of(column, bit as usize, block.code_width).ok_or_else(|| {
+                self.blocks
+                    .corrupt(first_byte, "a column of codes", "its end")
+            })
         };
         let place = u64::from(id % BLOCK);
-        let mut at = codes + block.lists * u64::from(block.code_width);
+        let mut at = codes + codes_len;
         if block.code_width == 0 {
             at += place * u64::from(row_width);
         } else {

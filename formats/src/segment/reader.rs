@@ -68,6 +68,7 @@ impl Segment {
         section.of(&self.file)
     }
 
+    #[inline]
     fn rows(&self) -> Result<Rows<'_>> {
         Ok(Rows {
             directory: self.section(Section::RowDirectory)?,
@@ -186,8 +187,8 @@ impl Segment {
         filter.contains(hash::stray(actor, collection, rkey))
     }
 
-    /// Calls `found` with each row of that key, rising. Cost: the blocks of 1,024 rows in which the actor
-    /// has any.
+    /// Calls `found` with each row of that key, rising. Cost: in the blocks of 1,024 rows in which the
+    /// actor has any, those blocks of 128 whose range of keys covers the key.
     ///
     /// # Errors
     /// See [`Segment`].
@@ -205,7 +206,11 @@ impl Segment {
             return Ok(());
         };
         let rows = self.rows()?;
-        for row in self.actor_rows(actor)? {
+        let candidates = ActorRows {
+            key: Some(key),
+            ..self.actor_rows(actor)?
+        };
+        for row in candidates {
             let row = row?;
             if rows.key(row)? == key && self.collection_id(row)? == collection {
                 found(row);
@@ -232,6 +237,7 @@ impl Segment {
             blocks: self.section(Section::RowActorBlocks)?,
             block_width: block_width(self.info.rows),
             actor,
+            key: None,
             next,
             end,
             small: 0,
@@ -535,6 +541,8 @@ pub struct ActorRows<'s> {
     blocks: Region<'s>,
     block_width: u32,
     actor: u32,
+    /// Only blocks of 128 rows that may hold this key are looked at.
+    key: Option<PackedKey>,
     /// Blocks of 1,024 rows still to look at, as places in `blocks`.
     next: u32,
     end: u32,
@@ -555,9 +563,15 @@ impl ActorRows<'_> {
                 return Ok(Some(row));
             }
             if self.small < self.small_end {
-                self.found = self.rows.rows_by(self.small, self.actor)?;
-                self.first = self.small * BLOCK;
+                let block = self.small;
                 self.small += 1;
+                if let Some(key) = self.key
+                    && !self.rows.may_hold_key(block, key)?
+                {
+                    continue;
+                }
+                self.found = self.rows.rows_by(block, self.actor)?;
+                self.first = block * BLOCK;
             } else if self.next < self.end {
                 let at = u64::from(self.next) * u64::from(self.block_width);
                 let block = read_bits(self.blocks, at, self.block_width)?;

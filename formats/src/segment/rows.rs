@@ -243,10 +243,12 @@ impl<'a> Rows<'a> {
         self.count.div_ceil(BLOCK)
     }
 
+    #[inline]
     fn entry(&self, block: u32) -> u64 {
         u64::from(block) * DIRECTORY_ENTRY
     }
 
+    #[inline]
     fn block(&self, block: u32) -> Result<Block<'a>> {
         let region = self.data;
         let start = u64::from(self.directory.u32_at(self.entry(block))?);
@@ -299,6 +301,7 @@ impl<'a> Rows<'a> {
     }
 
     /// The block of a row and the row's index in it.
+    #[inline]
     fn locate(&self, row: u32) -> Result<(Block<'a>, u64)> {
         if row >= self.count {
             return Err(self
@@ -389,6 +392,12 @@ impl<'a> Rows<'a> {
     pub(super) fn key(&self, row: u32) -> Result<PackedKey> {
         let (block, i) = self.locate(row)?;
         keyblock::read(block.region, block.keys, block.count, i)
+    }
+
+    /// Whether one of the up to 128 rows of `block` may have that key; `false` is certain.
+    pub(super) fn may_hold_key(&self, block: u32, key: PackedKey) -> Result<bool> {
+        let block = self.block(block)?;
+        keyblock::may_hold(block.region, block.keys, key)
     }
 
     /// The index of the row's first link.
