@@ -72,3 +72,9 @@ pub enum CursorError {
         expected: bool,
     },
 }
+
+impl From<orrery_engine::Error> for Error {
+    fn from(error: orrery_engine::Error) -> Self {
+        Self::index(error)
+    }
+}

@@ -5,6 +5,7 @@
 //! is a bounded cache of derived tables, valid or not by the view itself.
 //!
 //! - `view.rs` what is needed of an index; `types.rs` questions and answers; `limits.rs`, `error.rs`
+//! - `engine_view.rs` the engine's snapshots as views
 //! - `cursor.rs` places in lists as opaque strings
 //! - `target.rs` the forms in which a target is tried; `selection.rs` the rows that a filter selects
 //! - `backlinks.rs`, `distinct.rs`, `many_to_many.rs`, `all.rs` the answers
@@ -18,6 +19,7 @@ mod backlinks;
 mod cache;
 mod cursor;
 mod distinct;
+mod engine_view;
 mod error;
 pub mod limits;
 mod many_to_many;
@@ -28,6 +30,7 @@ mod types;
 mod view;
 
 pub use cursor::Cursor;
+pub use engine_view::SnapshotPart;
 pub use error::{CursorError, Error, Result};
 pub use queries::Queries;
 pub use types::{

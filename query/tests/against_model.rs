@@ -1,7 +1,13 @@
 //! Every answer, on an index whatever happened to it, is the one that looking at every record gives; and
 //! a walk over pages gives what stood throughout exactly once, whatever happens between its pages.
 
-#[allow(unreachable_pub, reason = "a module of one test file")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    unreachable_pub,
+    reason = "a test fails by panicking, and its helper module is its own"
+)]
+
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};

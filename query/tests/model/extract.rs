@@ -43,7 +43,10 @@ pub fn normalise(text: &str) -> Option<String> {
     if !starts_as_scheme || !text.is_ascii() || text.contains(char::is_whitespace) {
         return None;
     }
-    assert!(!text.contains('%') && !text.contains("/."), "beyond the model: {text}");
+    assert!(
+        !text.contains('%') && !text.contains("/."),
+        "beyond the model: {text}"
+    );
     if scheme == "did" {
         return Some(text.to_owned());
     }

@@ -46,17 +46,36 @@ pub enum Standing {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Op {
     /// One commit: one or several records that share a rev.
-    Commit { did: usize, writes: Vec<(usize, Action)> },
+    Commit {
+        did: usize,
+        writes: Vec<(usize, Action)>,
+    },
     /// A commit whose rev is below the account's newest one, as another source may deliver it.
-    LateCommit { did: usize, key: usize, action: Action },
-    Account { did: usize, standing: Standing },
+    LateCommit {
+        did: usize,
+        key: usize,
+        action: Action,
+    },
+    Account {
+        did: usize,
+        standing: Standing,
+    },
     /// An account event with a seq that was overtaken.
-    StaleAccount { did: usize, standing: Standing, behind: u64 },
-    Identity { did: usize },
+    StaleAccount {
+        did: usize,
+        standing: Standing,
+        behind: u64,
+    },
+    Identity {
+        did: usize,
+    },
     /// The last event once more.
     Repeat,
     /// The last `back` events once more, in order; after every `interleave`-th of them a new write.
-    Rewind { back: usize, interleave: Option<usize> },
+    Rewind {
+        back: usize,
+        interleave: Option<usize>,
+    },
     /// Everything once more.
     RewindAll,
     Commitment,
@@ -65,11 +84,21 @@ pub enum Op {
     /// Stops without making anything durable, starts again, and has the rest delivered again.
     Crash,
     /// Compares everything.
-    Check { seed: u64 },
+    Check {
+        seed: u64,
+    },
     /// Keeps a view, to compare it later with what it was made from.
     Hold,
     /// Walks a list page by page while the world changes between pages.
-    Walk { kind: WalkKind, target: usize, source: usize, other: usize, reverse: bool, limit: u32, between: Vec<Vec<Op>> },
+    Walk {
+        kind: WalkKind,
+        target: usize,
+        source: usize,
+        other: usize,
+        reverse: bool,
+        limit: u32,
+        between: Vec<Vec<Op>>,
+    },
 }
 
 /// Which list is walked.
@@ -84,10 +113,23 @@ pub enum WalkKind {
 
 fn recipe(targets: usize) -> impl Strategy<Value = Recipe> {
     let some = 0..targets;
-    let full = (option::weighted(0.7, some.clone()), option::weighted(0.3, some.clone()), vec(some.clone(), 0..4), vec(some.clone(), 0..3))
-        .prop_map(|(subject, via, items, facets)| Recipe { subject, via, items, facets });
+    let full = (
+        option::weighted(0.7, some.clone()),
+        option::weighted(0.3, some.clone()),
+        vec(some.clone(), 0..4),
+        vec(some.clone(), 0..3),
+    )
+        .prop_map(|(subject, via, items, facets)| Recipe {
+            subject,
+            via,
+            items,
+            facets,
+        });
     // Few different records, so that equal sets of links are met again.
-    let plain = (0..targets.min(3)).prop_map(|target| Recipe { subject: Some(target), ..Recipe::default() });
+    let plain = (0..targets.min(3)).prop_map(|target| Recipe {
+        subject: Some(target),
+        ..Recipe::default()
+    });
     let shuffled = any::<bool>().prop_map(|turned| Recipe {
         subject: Some(0),
         items: if turned { vec![1, 2, 1] } else { vec![2, 1] },
@@ -144,13 +186,33 @@ fn walk(universe: &Universe) -> impl Strategy<Value = Op> + use<> {
     ];
     let step = prop_oneof![8 => change(universe), 1 => Just(Op::Seal), 1 => Just(Op::Restart), 1 => Just(Op::RewindAll)];
     let between = vec(vec(step, 0..3), 0..6);
-    (kind, 0..universe.targets.len(), 0..16_usize, 0..4_usize, any::<bool>(), 1..4_u32, between).prop_map(
-        |(kind, target, source, other, reverse, limit, between)| Op::Walk { kind, target, source, other, reverse, limit, between },
+    (
+        kind,
+        0..universe.targets.len(),
+        0..16_usize,
+        0..4_usize,
+        any::<bool>(),
+        1..4_u32,
+        between,
     )
+        .prop_map(
+            |(kind, target, source, other, reverse, limit, between)| Op::Walk {
+                kind,
+                target,
+                source,
+                other,
+                reverse,
+                limit,
+                between,
+            },
+        )
 }
 
 /// Sequences of `length` operations over `universe`.
-pub fn sequences(universe: &Universe, length: Range<usize>) -> impl Strategy<Value = Vec<Op>> + use<> {
+pub fn sequences(
+    universe: &Universe,
+    length: Range<usize>,
+) -> impl Strategy<Value = Vec<Op>> + use<> {
     let op = prop_oneof![
         40 => change(universe),
         2 => (1..20_usize, option::of(1..4_usize)).prop_map(|(back, interleave)| Op::Rewind { back, interleave }),

@@ -20,7 +20,9 @@ pub struct Universe {
 pub fn tid(time_us: u64, clock: u64) -> String {
     const DIGITS: &[u8; 32] = b"234567abcdefghijklmnopqrstuvwxyz";
     let value = (time_us << 10) | (clock & 0x3ff);
-    (0..13).map(|i| char::from(DIGITS[(value >> (60 - 5 * i)) as usize & 31])).collect()
+    (0..13)
+        .map(|i| char::from(DIGITS[(value >> (60 - 5 * i)) as usize & 31]))
+        .collect()
 }
 
 /// The paths at which generated records link.
@@ -48,12 +50,30 @@ impl Universe {
         let now = tid(START_US + 10_000, 3);
         let soon = tid(START_US + 60_000_000, 31);
         let collections = vec![
-            ("app.test.like".to_owned(), vec![now.clone(), soon.clone(), tid(START_US, 0)]),
+            (
+                "app.test.like".to_owned(),
+                vec![now.clone(), soon.clone(), tid(START_US, 0)],
+            ),
             // A TID from long ago and one from the far future: times that say nothing of the event's.
-            ("app.test.follow".to_owned(), vec![now.clone(), tid(1_600_000_000_000_000, 7), tid(4_000_000_000_000_000, 7)]),
+            (
+                "app.test.follow".to_owned(),
+                vec![
+                    now.clone(),
+                    tid(1_600_000_000_000_000, 7),
+                    tid(4_000_000_000_000_000, 7),
+                ],
+            ),
             ("app.test.profile".to_owned(), strings(&["self"])),
             // Nearly TIDs: too long, a digit outside the alphabet, a high bit that no TID has.
-            ("app.test.odd".to_owned(), strings(&["zzzzzzzzzzzzz", "3jzfcijpj2z2a2", "3jzfcijpj2z1a", "a:b-c_d~e.f"])),
+            (
+                "app.test.odd".to_owned(),
+                strings(&[
+                    "zzzzzzzzzzzzz",
+                    "3jzfcijpj2z2a2",
+                    "3jzfcijpj2z1a",
+                    "a:b-c_d~e.f",
+                ]),
+            ),
         ];
         let targets = vec![
             dids[0].clone(),
@@ -78,7 +98,12 @@ impl Universe {
             "nothing at all".to_owned(),
             String::new(),
         ];
-        Self { dids, collections, targets, asked }
+        Self {
+            dids,
+            collections,
+            targets,
+            asked,
+        }
     }
 
     /// Enough names that several segments differ in what they hold.
@@ -90,7 +115,9 @@ impl Universe {
                 _ => format!("did:plc:{:a>24}", base32(i)),
             })
             .collect();
-        let times: Vec<String> = (0..40).map(|i| tid(START_US + i * 900_000, i % 32)).collect();
+        let times: Vec<String> = (0..40)
+            .map(|i| tid(START_US + i * 900_000, i % 32))
+            .collect();
         let mut targets = small.targets;
         for i in 0..400_usize {
             let did = &dids[i * 7 % dids.len()];
@@ -105,29 +132,46 @@ impl Universe {
             ("app.test.like".to_owned(), times.clone()),
             ("app.test.follow".to_owned(), times),
             ("app.test.profile".to_owned(), strings(&["self"])),
-            ("app.test.odd".to_owned(), (0..8).map(|i| format!("key-{i}")).collect()),
+            (
+                "app.test.odd".to_owned(),
+                (0..8).map(|i| format!("key-{i}")).collect(),
+            ),
         ];
-        Self { dids, collections, targets, asked: small.asked }
+        Self {
+            dids,
+            collections,
+            targets,
+            asked: small.asked,
+        }
     }
 
     /// Every (collection, key), numbered.
     pub fn keys(&self) -> Vec<(&str, &str)> {
         self.collections
             .iter()
-            .flat_map(|(collection, keys)| keys.iter().map(move |key| (collection.as_str(), key.as_str())))
+            .flat_map(|(collection, keys)| {
+                keys.iter()
+                    .map(move |key| (collection.as_str(), key.as_str()))
+            })
             .collect()
     }
 
     /// Every string that is asked for as a target.
     pub fn questions(&self) -> Vec<&str> {
-        self.targets.iter().chain(&self.asked).map(String::as_str).collect()
+        self.targets
+            .iter()
+            .chain(&self.asked)
+            .map(String::as_str)
+            .collect()
     }
 }
 
 fn base32(mut i: u32) -> String {
     let mut text = String::new();
     for _ in 0..4 {
-        text.push(char::from(b"abcdefghijklmnopqrstuvwxyz234567"[i as usize & 31]));
+        text.push(char::from(
+            b"abcdefghijklmnopqrstuvwxyz234567"[i as usize & 31],
+        ));
         i >>= 5;
     }
     text

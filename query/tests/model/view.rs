@@ -69,8 +69,20 @@ pub trait View {
     fn distinct_dids(&self, question: &Question, reverse: bool, limit: u32) -> Listing<String>;
     fn all(&self, target: &str) -> Vec<SourceCounts>;
     fn all_counts(&self, target: &str) -> Vec<(String, String, u64)>;
-    fn many(&self, question: &Question, other: &Other, reverse: bool, limit: u32) -> Listing<(Key, String)>;
-    fn many_counts(&self, question: &Question, other: &Other, reverse: bool, limit: u32) -> Listing<(String, u64, u64)>;
+    fn many(
+        &self,
+        question: &Question,
+        other: &Other,
+        reverse: bool,
+        limit: u32,
+    ) -> Listing<(Key, String)>;
+    fn many_counts(
+        &self,
+        question: &Question,
+        other: &Other,
+        reverse: bool,
+        limit: u32,
+    ) -> Listing<(String, u64, u64)>;
     /// Live records with links, live links.
     fn totals(&self) -> (u64, u64);
 }

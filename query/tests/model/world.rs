@@ -33,8 +33,16 @@ impl World {
     pub fn apply(&mut self, event: &Event) -> Outcome {
         match &event.body {
             Body::Identity { .. } => Outcome::New { links: 0 },
-            Body::Account { seq, active, status } => {
-                if self.account_seqs.get(&event.did).is_some_and(|last| seq <= last) {
+            Body::Account {
+                seq,
+                active,
+                status,
+            } => {
+                if self
+                    .account_seqs
+                    .get(&event.did)
+                    .is_some_and(|last| seq <= last)
+                {
                     return Outcome::Repeat;
                 }
                 self.account_seqs.insert(event.did.clone(), *seq);
@@ -48,7 +56,12 @@ impl World {
                 }
                 Outcome::New { links: 0 }
             }
-            Body::Commit { rev, collection, rkey, operation } => {
+            Body::Commit {
+                rev,
+                collection,
+                rkey,
+                operation,
+            } => {
                 let key = (event.did.clone(), collection.clone(), rkey.clone());
                 if self.revs.get(&key).is_some_and(|last| rev <= last) {
                     return Outcome::Repeat;
@@ -78,13 +91,24 @@ impl World {
         let count = u32::try_from(links.len()).unwrap();
         self.places += 1;
         let place = self.places;
-        self.rows.insert(key, Row { place, time_us, links });
+        self.rows.insert(
+            key,
+            Row {
+                place,
+                time_us,
+                links,
+            },
+        );
         Outcome::New { links: count }
     }
 
     /// Visible rows, oldest first.
     pub fn visible(&self) -> Vec<(&Key, &Row)> {
-        let mut rows: Vec<_> = self.rows.iter().filter(|(key, _)| !self.hidden.contains(&key.0)).collect();
+        let mut rows: Vec<_> = self
+            .rows
+            .iter()
+            .filter(|(key, _)| !self.hidden.contains(&key.0))
+            .collect();
         rows.sort_by_key(|(_, row)| row.place);
         rows
     }
@@ -92,7 +116,8 @@ impl World {
     fn has_links(&self, target: &str, source: Option<(&str, &str)>) -> bool {
         self.visible().iter().any(|(key, row)| {
             row.links.iter().any(|(path, linked)| {
-                linked == target && source.is_none_or(|(collection, at)| key.1 == collection && path == at)
+                linked == target
+                    && source.is_none_or(|(collection, at)| key.1 == collection && path == at)
             })
         })
     }
@@ -112,15 +137,23 @@ impl World {
 
     /// Rows that match a question, oldest first.
     pub fn matching(&self, question: &Question) -> Vec<(Key, Row)> {
-        let target = self.resolve(&question.target, Some((&question.collection, &question.path)));
+        let target = self.resolve(
+            &question.target,
+            Some((&question.collection, &question.path)),
+        );
         let link = (question.path.clone(), target);
-        let dids: Option<BTreeSet<&str>> = question.dids.as_ref().map(|dids| dids.iter().map(String::as_str).collect());
+        let dids: Option<BTreeSet<&str>> = question
+            .dids
+            .as_ref()
+            .map(|dids| dids.iter().map(String::as_str).collect());
         self.visible()
             .into_iter()
             .filter(|(key, row)| {
                 key.1 == question.collection
                     && row.links.contains(&link)
-                    && dids.as_ref().is_none_or(|dids| dids.contains(key.0.as_str()))
+                    && dids
+                        .as_ref()
+                        .is_none_or(|dids| dids.contains(key.0.as_str()))
                     && question.since_us.is_none_or(|since| row.time_us >= since)
                     && question.until_us.is_none_or(|until| row.time_us < until)
             })
@@ -141,12 +174,18 @@ impl World {
 
     /// Every (record, other subject) pair, oldest record first, then in the record's order.
     pub fn pairs(&self, question: &Question, other: &Other) -> Vec<(Key, u64, String)> {
-        let wanted: Option<BTreeSet<String>> =
-            other.subjects.as_ref().map(|subjects| subjects.iter().filter_map(|subject| extract::normalise(subject)).collect());
+        let wanted: Option<BTreeSet<String>> = other.subjects.as_ref().map(|subjects| {
+            subjects
+                .iter()
+                .filter_map(|subject| extract::normalise(subject))
+                .collect()
+        });
         let mut pairs = Vec::new();
         for (key, row) in self.matching(question) {
             for (path, target) in &row.links {
-                if *path == other.path && wanted.as_ref().is_none_or(|wanted| wanted.contains(target)) {
+                if *path == other.path
+                    && wanted.as_ref().is_none_or(|wanted| wanted.contains(target))
+                {
                     pairs.push((key.clone(), row.place, target.clone()));
                 }
             }
@@ -158,10 +197,13 @@ impl World {
     pub fn pair_counts(&self, question: &Question, other: &Other) -> Vec<(String, u64, u64)> {
         let mut groups: Vec<(String, BTreeSet<Key>, BTreeSet<String>)> = Vec::new();
         for (key, _, subject) in self.pairs(question, other) {
-            let at = groups.iter().position(|group| group.0 == subject).unwrap_or_else(|| {
-                groups.push((subject, BTreeSet::new(), BTreeSet::new()));
-                groups.len() - 1
-            });
+            let at = groups
+                .iter()
+                .position(|group| group.0 == subject)
+                .unwrap_or_else(|| {
+                    groups.push((subject, BTreeSet::new(), BTreeSet::new()));
+                    groups.len() - 1
+                });
             groups[at].2.insert(key.0.clone());
             groups[at].1.insert(key);
         }
@@ -208,12 +250,20 @@ impl View for World {
     }
 
     fn records(&self, question: &Question, reverse: bool, limit: u32) -> Listing<Key> {
-        let keys: Vec<Key> = self.matching(question).into_iter().map(|(key, _)| key).collect();
+        let keys: Vec<Key> = self
+            .matching(question)
+            .into_iter()
+            .map(|(key, _)| key)
+            .collect();
         Listing::of(keys.len() as u64, &reversed(keys, !reverse), limit)
     }
 
     fn distinct_dids(&self, question: &Question, reverse: bool, limit: u32) -> Listing<String> {
-        let dids: Vec<String> = self.authors(question).into_iter().map(|(did, _)| did).collect();
+        let dids: Vec<String> = self
+            .authors(question)
+            .into_iter()
+            .map(|(did, _)| did)
+            .collect();
         Listing::of(dids.len() as u64, &reversed(dids, !reverse), limit)
     }
 
@@ -231,13 +281,28 @@ impl View for World {
             .collect()
     }
 
-    fn many(&self, question: &Question, other: &Other, reverse: bool, limit: u32) -> Listing<(Key, String)> {
-        let pairs: Vec<_> =
-            self.pairs(question, other).into_iter().map(|(key, _, subject)| (key, subject)).collect();
+    fn many(
+        &self,
+        question: &Question,
+        other: &Other,
+        reverse: bool,
+        limit: u32,
+    ) -> Listing<(Key, String)> {
+        let pairs: Vec<_> = self
+            .pairs(question, other)
+            .into_iter()
+            .map(|(key, _, subject)| (key, subject))
+            .collect();
         Listing::untold(&reversed(pairs, reverse), limit)
     }
 
-    fn many_counts(&self, question: &Question, other: &Other, reverse: bool, limit: u32) -> Listing<(String, u64, u64)> {
+    fn many_counts(
+        &self,
+        question: &Question,
+        other: &Other,
+        reverse: bool,
+        limit: u32,
+    ) -> Listing<(String, u64, u64)> {
         let counts = self.pair_counts(question, other);
         Listing::untold(&reversed(counts, reverse), limit)
     }

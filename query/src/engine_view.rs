@@ -1,0 +1,195 @@
+//! The engine's snapshots as views.
+
+use orrery_engine as engine;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::error::{Error, Result};
+use crate::types::{RecordId, Stats};
+use crate::view::{EachList, List, Part, View};
+
+impl View for engine::Snapshot {
+    type Key = engine::OwnedTargetKey;
+    type Part<'a> = SnapshotPart<'a>;
+
+    fn parts(&self) -> impl DoubleEndedIterator<Item = SnapshotPart<'_>> {
+        self.parts().map(|part| SnapshotPart {
+            snapshot: self,
+            part,
+        })
+    }
+
+    fn unmask_epoch(&self) -> u64 {
+        self.unmask_epoch()
+    }
+
+    fn target_key(&self, target: &str) -> Result<Option<engine::OwnedTargetKey>> {
+        Ok(self.target_key(target)?)
+    }
+
+    fn actor(&self, did: &str) -> Result<Option<u32>> {
+        Ok(self.actor(did)?)
+    }
+
+    fn did(&self, actor: u32) -> Result<String> {
+        Ok(self.did(actor)?)
+    }
+
+    fn stats(&self) -> Result<Stats> {
+        let totals = self.totals();
+        Ok(Stats {
+            dids: totals.actors,
+            targetables: totals.lists,
+            linking_records: totals.live_rows,
+            links: totals.live_links,
+        })
+    }
+}
+
+/// A part of a snapshot, with the snapshot that names its accounts.
+#[derive(Clone, Copy)]
+pub struct SnapshotPart<'a> {
+    snapshot: &'a engine::Snapshot,
+    part: engine::Part<'a>,
+}
+
+impl<'a> Part for SnapshotPart<'a> {
+    type Key = engine::OwnedTargetKey;
+    type TargetId = engine::TargetId;
+    type List = engine::List<'a>;
+
+    fn id(&self) -> u64 {
+        if self.part.is_memtable() {
+            return self.part.id();
+        }
+        // A merged segment begins where its oldest source began; a rewritten one covers the same range
+        // with fewer rows.
+        let mut bytes = [0; 20];
+        let fields = self.part.id().to_le_bytes().into_iter();
+        let fields = fields
+            .chain(self.part.last_seq().to_le_bytes())
+            .chain(self.part.rows().to_le_bytes());
+        for (byte, value) in bytes.iter_mut().zip(fields) {
+            *byte = value;
+        }
+        xxh3_64(&bytes)
+    }
+
+    fn last_seq(&self) -> u64 {
+        self.part.last_seq()
+    }
+
+    fn rows(&self) -> u32 {
+        self.part.rows()
+    }
+
+    fn time_range_us(&self) -> (u64, u64) {
+        self.part.time_range_us()
+    }
+
+    fn list(
+        &self,
+        key: &Self::Key,
+        collection: &str,
+        path: &str,
+    ) -> Result<Option<engine::List<'a>>> {
+        Ok(self.part.list(key, collection, path)?)
+    }
+
+    fn lists(&self, key: &Self::Key, each: EachList<'_, engine::List<'a>>) -> Result<()> {
+        self.part.lists(key, each)
+    }
+
+    fn is_masked(&self, row: u32) -> Result<bool> {
+        Ok(self.part.is_masked(row))
+    }
+
+    fn seq(&self, row: u32) -> Result<u64> {
+        Ok(self.part.seq(row)?)
+    }
+
+    fn time_us(&self, row: u32) -> Result<u64> {
+        Ok(self.part.time_us(row)?)
+    }
+
+    fn actor(&self, row: u32) -> Result<u32> {
+        Ok(self.part.actor(row)?)
+    }
+
+    fn lower_bound_seq(&self, seq: u64) -> Result<u32> {
+        Ok(self.part.lower_bound_seq(seq)?)
+    }
+
+    fn actor_rows(&self, actor: u32) -> Result<impl Iterator<Item = Result<u32>>> {
+        let rows = self.part.actor_rows(actor)?;
+        Ok(rows.map(|row| row.map_err(Error::from)))
+    }
+
+    fn record(&self, row: u32) -> Result<RecordId> {
+        let did = self.snapshot.did(self.part.actor(row)?)?;
+        Ok(self.part.with_key(row, |collection, rkey| RecordId {
+            did,
+            collection: collection.to_owned(),
+            rkey: rkey.to_owned(),
+        })?)
+    }
+
+    fn target_id(&self, key: &Self::Key) -> Result<Option<engine::TargetId>> {
+        // Whatever links to the target names its id: the first row of any of its lists does.
+        let mut found = None;
+        self.part
+            .lists(key, &mut |_, path, list: engine::List<'a>| -> Result<()> {
+                if found.is_none() && !list.is_empty() {
+                    self.part.targets_at(list.get(0)?, path, &mut |id| {
+                        if found.is_none() {
+                            let text = self.part.target_string(id)?;
+                            if self.snapshot.target_key(&text)?.as_ref() == Some(key) {
+                                found = Some(id);
+                            }
+                        }
+                        Ok::<(), Error>(())
+                    })?;
+                }
+                Ok(())
+            })?;
+        Ok(found)
+    }
+
+    fn target_string(&self, target: engine::TargetId) -> Result<String> {
+        Ok(self.part.target_string(target)?)
+    }
+
+    fn targets_at(
+        &self,
+        row: u32,
+        path: &str,
+        each: &mut dyn FnMut(engine::TargetId) -> Result<()>,
+    ) -> Result<()> {
+        self.part.targets_at(row, path, each)
+    }
+}
+
+impl List for engine::List<'_> {
+    fn len(&self) -> u32 {
+        self.len()
+    }
+
+    fn masked(&self) -> Result<u32> {
+        Ok(self.masked()?)
+    }
+
+    fn get(&self, i: u32) -> Result<u32> {
+        Ok(self.get(i)?)
+    }
+
+    fn lower_bound(&self, row: u32) -> Result<u32> {
+        Ok(self.lower_bound(row)?)
+    }
+
+    fn iter_from(&self, i: u32) -> impl Iterator<Item = Result<u32>> {
+        self.iter_from(i).map(|row| row.map_err(Error::from))
+    }
+
+    fn iter_back_from(&self, i: u32) -> impl Iterator<Item = Result<u32>> {
+        self.iter_back_from(i).map(|row| row.map_err(Error::from))
+    }
+}
