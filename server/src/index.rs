@@ -29,7 +29,7 @@ pub trait Index: Send + Sync + 'static {
     /// Counts by source of everything that links to a target.
     fn all(&self, target: &str) -> Result<Answer<Vec<SourceTotals>>, IndexError>;
     /// Records by (collection, path) of everything that links to a target.
-    fn all_counts(&self, target: &str) -> Result<Answer<Vec<(String, String, u64)>>, IndexError>;
+    fn all_counts(&self, target: &str) -> Result<Answer<Vec<RecordsAt>>, IndexError>;
     /// The linking records with their other subjects, oldest first; the total is not known.
     fn many_to_many(
         &self,
@@ -48,11 +48,19 @@ pub trait Index: Send + Sync + 'static {
     fn stats(&self) -> Result<Answer<Stats>, IndexError>;
     /// How the index and its source are. Must not block: health checks call it on an async worker.
     fn status(&self) -> Status;
+    /// Which collections are indexed, as [`status`](Self::status) tells it. Every answer asks for it, so an index
+    /// whose status takes some work should answer it directly.
+    fn selection(&self) -> Selection {
+        self.status().selection
+    }
     /// Numbers for the metrics page, beside those of the server. Must not block.
     fn facts(&self) -> Vec<Fact> {
         Vec::new()
     }
 }
+
+/// A collection, a path in its records with the leading dot, and how many records link from there.
+pub type RecordsAt = (String, String, u64);
 
 /// An answer and how far the snapshot behind it reaches.
 #[derive(Debug, Clone, PartialEq, Eq)]

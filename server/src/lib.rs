@@ -33,5 +33,7 @@ pub mod wire;
 
 pub use config::{Config, RateLimit};
 pub use error::{Error, Result};
-pub use index::{Answer, Fact, FactKind, Index, IndexError, Listing, Paging, Selection, Status};
+pub use index::{
+    Answer, Fact, FactKind, Index, IndexError, Listing, Paging, RecordsAt, Selection, Status,
+};
 pub use serve::serve;

@@ -200,6 +200,6 @@ pub(crate) fn coverage<T>(index: &dyn Index, answer: &Answer<T>) -> Coverage {
     Coverage::new(
         answer.coverage_from_us,
         answer.indexed_through_us,
-        &index.status().selection,
+        &index.selection(),
     )
 }

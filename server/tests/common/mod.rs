@@ -1,0 +1,432 @@
+//! A small index in plain vectors, a server over it on a real socket, and a client that speaks raw HTTP.
+// Each test binary uses a part of this, and as its own module, not as a library.
+#![allow(dead_code, unreachable_pub)]
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use orrery_query::{Filter, ManyItem, ManyToMany, OtherCount, RecordId, SourceTotals, Stats};
+use orrery_server::{
+    Answer, Config, Fact, FactKind, Index, IndexError, Listing, Paging, RecordsAt, Selection,
+    Status, serve,
+};
+use parking_lot::Mutex;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// One link of a record.
+#[derive(Clone)]
+pub struct Link {
+    pub did: &'static str,
+    pub collection: &'static str,
+    pub rkey: String,
+    pub path: &'static str,
+    pub target: &'static str,
+    pub time_us: u64,
+}
+
+/// The index of the tests. Targets that begin with `test:` make it behave badly.
+pub struct Model {
+    pub links: Vec<Link>,
+    pub status: Mutex<Status>,
+}
+
+pub const POST: &str = "at://did:plc:author/app.bsky.feed.post/1";
+pub const HOSTILE: &str = "https://x.example/?<script>alert('1')</script>&\"";
+
+impl Model {
+    /// Five likes of a post by three accounts, list items, and a link with a hostile target.
+    pub fn sample() -> Self {
+        let mut links = Vec::new();
+        for (i, did) in [
+            "did:plc:a",
+            "did:plc:b",
+            "did:plc:a",
+            "did:plc:c",
+            "did:plc:b",
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let time_us = 1_700_000_000_000_000 + i as u64 * 1_000_000;
+            let link = |collection, rkey: String, path, target| Link {
+                did,
+                collection,
+                rkey,
+                path,
+                target,
+                time_us,
+            };
+            links.push(link(
+                "app.bsky.feed.like",
+                format!("like{i}"),
+                ".subject.uri",
+                POST,
+            ));
+            let list = [
+                "at://did:plc:l/app.bsky.graph.list/x",
+                "at://did:plc:l/app.bsky.graph.list/y",
+            ][i % 2];
+            links.push(link(
+                "app.bsky.graph.listitem",
+                format!("item{i}"),
+                ".subject",
+                "did:plc:m",
+            ));
+            links.push(link(
+                "app.bsky.graph.listitem",
+                format!("item{i}"),
+                ".list",
+                list,
+            ));
+        }
+        links.push(Link {
+            did: "did:plc:\"><img src=x>",
+            collection: "app.<i>.post",
+            rkey: "<b>".into(),
+            path: ".<u>",
+            target: HOSTILE,
+            time_us: 1,
+        });
+        Self {
+            links,
+            status: Mutex::new(Status {
+                indexed_through_us: Some(1_700_000_004_000_000),
+                coverage_from_us: Some(1_700_000_000_000_000),
+                source: Some("wss://jetstream.example/subscribe".into()),
+                lag_us: Some(1_500_000),
+                degraded: None,
+                selection: Selection::default(),
+            }),
+        }
+    }
+
+    fn answer<T>(&self, value: T) -> Answer<T> {
+        let status = self.status.lock();
+        Answer {
+            value,
+            indexed_through_us: status.indexed_through_us,
+            coverage_from_us: status.coverage_from_us,
+        }
+    }
+
+    fn matching(&self, f: &Filter) -> Result<Vec<&Link>, IndexError> {
+        match f.target.as_str() {
+            "test:panic" => panic!("as the test asked"),
+            "test:slow" => std::thread::sleep(Duration::from_millis(700)),
+            "test:fail" => {
+                return Err(IndexError::Failed(Box::new(io::Error::other(
+                    "secret path",
+                ))));
+            }
+            "test:unavailable" => return Err(IndexError::Unavailable("still opening".into())),
+            _ => {}
+        }
+        Ok(self
+            .links
+            .iter()
+            .filter(|l| {
+                l.target == f.target
+                    && l.collection == f.collection
+                    && l.path == f.path
+                    && f.dids.as_ref().is_none_or(|d| d.iter().any(|d| d == l.did))
+                    && f.since_us.is_none_or(|t| l.time_us >= t)
+                    && f.until_us.is_none_or(|t| l.time_us < t)
+            })
+            .collect())
+    }
+}
+
+fn id(link: &Link) -> RecordId {
+    RecordId {
+        did: link.did.into(),
+        collection: link.collection.into(),
+        rkey: link.rkey.clone(),
+    }
+}
+
+/// A page of a whole list; its cursor is the place in hex.
+fn page<T>(mut all: Vec<T>, total: bool, paging: &Paging) -> Result<Listing<T>, IndexError> {
+    if paging.reverse {
+        all.reverse();
+    }
+    let start = match &paging.cursor {
+        None => 0,
+        Some(text) => usize::from_str_radix(text, 16)
+            .map_err(|_| IndexError::BadRequest("parameter cursor: not a cursor".into()))?,
+    };
+    let count = all.len();
+    let end = count.min(start + paging.limit as usize);
+    Ok(Listing {
+        total: total.then_some(count as u64),
+        items: all.drain(start.min(end)..end).collect(),
+        cursor: (end < count).then(|| format!("{end:04x}")),
+    })
+}
+
+impl Index for Model {
+    fn count(&self, filter: &Filter) -> Result<Answer<u64>, IndexError> {
+        Ok(self.answer(self.matching(filter)?.len() as u64))
+    }
+    fn count_distinct(&self, filter: &Filter) -> Result<Answer<u64>, IndexError> {
+        let dids: BTreeSet<_> = self.matching(filter)?.iter().map(|l| l.did).collect();
+        Ok(self.answer(dids.len() as u64))
+    }
+    fn records(&self, f: &Filter, p: &Paging) -> Result<Answer<Listing<RecordId>>, IndexError> {
+        let all = self.matching(f)?.into_iter().rev().map(id).collect();
+        Ok(self.answer(page(all, true, p)?))
+    }
+    fn distinct_dids(&self, f: &Filter, p: &Paging) -> Result<Answer<Listing<String>>, IndexError> {
+        let mut dids: Vec<String> = Vec::new();
+        for link in self.matching(f)? {
+            if !dids.iter().any(|d| d == link.did) {
+                dids.push(link.did.into());
+            }
+        }
+        dids.reverse();
+        Ok(self.answer(page(dids, true, p)?))
+    }
+    fn all(&self, target: &str) -> Result<Answer<Vec<SourceTotals>>, IndexError> {
+        let pairs: BTreeSet<_> = self
+            .links
+            .iter()
+            .filter(|l| l.target == target)
+            .map(|l| (l.collection, l.path))
+            .collect();
+        let mut totals = Vec::new();
+        for (collection, path) in pairs {
+            let filter = Filter::new(target, collection, path);
+            totals.push(SourceTotals {
+                collection: collection.into(),
+                path: path.into(),
+                records: self.count(&filter)?.value,
+                distinct_dids: self.count_distinct(&filter)?.value,
+            });
+        }
+        // A pair without live links, which the wire leaves out.
+        totals.push(SourceTotals {
+            collection: "app.gone".into(),
+            path: ".x".into(),
+            records: 0,
+            distinct_dids: 0,
+        });
+        Ok(self.answer(totals))
+    }
+    fn all_counts(&self, target: &str) -> Result<Answer<Vec<RecordsAt>>, IndexError> {
+        let all = self.all(target)?.value;
+        Ok(self.answer(
+            all.into_iter()
+                .map(|t| (t.collection, t.path, t.records))
+                .collect(),
+        ))
+    }
+    fn many_to_many(
+        &self,
+        filter: &Filter,
+        many: &ManyToMany,
+        paging: &Paging,
+    ) -> Result<Answer<Listing<ManyItem>>, IndexError> {
+        let mut items = Vec::new();
+        for near in self.matching(filter)? {
+            for far in self.links.iter().filter(|l| id(l) == id(near)) {
+                let wanted = many.other_subjects.as_ref();
+                if far.path == many.path_to_other
+                    && wanted.is_none_or(|w| w.iter().any(|w| w == far.target))
+                {
+                    items.push(ManyItem {
+                        record: id(near),
+                        other_subject: far.target.into(),
+                    });
+                }
+            }
+        }
+        Ok(self.answer(page(items, false, paging)?))
+    }
+    fn many_to_many_counts(
+        &self,
+        filter: &Filter,
+        many: &ManyToMany,
+        paging: &Paging,
+    ) -> Result<Answer<Listing<OtherCount>>, IndexError> {
+        let whole = Paging {
+            limit: 1000,
+            cursor: None,
+            reverse: false,
+        };
+        let items = self.many_to_many(filter, many, &whole)?.value.items;
+        let subjects: BTreeSet<_> = items.iter().map(|i| i.other_subject.clone()).collect();
+        let counts = subjects
+            .into_iter()
+            .map(|subject| {
+                let of = || items.iter().filter(|i| i.other_subject == subject);
+                let dids: BTreeSet<_> = of().map(|i| i.record.did.clone()).collect();
+                let (total, distinct) = (of().count() as u64, dids.len() as u64);
+                OtherCount {
+                    subject,
+                    total,
+                    distinct,
+                }
+            })
+            .collect();
+        Ok(self.answer(page(counts, false, paging)?))
+    }
+    fn stats(&self) -> Result<Answer<Stats>, IndexError> {
+        Ok(self.answer(Stats {
+            dids: 1234,
+            targetables: 5,
+            linking_records: 11,
+            links: 16,
+        }))
+    }
+    fn status(&self) -> Status {
+        let status = self.status.lock().clone();
+        assert_ne!(
+            status.source.as_deref(),
+            Some("test:panic"),
+            "as the test asked"
+        );
+        status
+    }
+    fn facts(&self) -> Vec<Fact> {
+        vec![Fact {
+            name: "orrery_links".into(),
+            help: "Links.",
+            kind: FactKind::Gauge,
+            value: self.links.len() as f64,
+        }]
+    }
+}
+
+/// A running server.
+pub struct Server {
+    pub address: SocketAddr,
+    pub model: Arc<Model>,
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<orrery_server::Result<()>>,
+}
+
+impl Server {
+    pub async fn start() -> Self {
+        Self::with(Config::default()).await
+    }
+
+    pub async fn with(config: Config) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let model = Arc::new(Model::sample());
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(serve(listener, model.clone(), config, async {
+            let _ = stopped.await;
+        }));
+        Self {
+            address,
+            model,
+            stop: Some(stop),
+            task,
+        }
+    }
+
+    /// Signals shutdown; the end is awaited with [`ended`](Self::ended).
+    pub fn stop(&mut self) {
+        drop(self.stop.take());
+    }
+
+    pub async fn ended(self) {
+        tokio::time::timeout(Duration::from_secs(10), self.task)
+            .await
+            .expect("the server ends")
+            .unwrap()
+            .unwrap();
+    }
+
+    pub async fn get(&self, path: &str) -> Response {
+        self.ask("GET", path, &[]).await
+    }
+
+    pub async fn page(&self, path: &str) -> Response {
+        self.ask("GET", path, &[("accept", "text/html")]).await
+    }
+
+    pub async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Response {
+        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n");
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str("\r\n");
+        exchange(self.address, head.as_bytes()).await
+    }
+}
+
+/// Sends bytes and reads to the end of the connection.
+pub async fn exchange(address: SocketAddr, request: &[u8]) -> Response {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request).await.unwrap();
+    let mut bytes = Vec::new();
+    // A server that refuses a request early may reset the connection after its answer.
+    let _ = stream.read_to_end(&mut bytes).await;
+    Response::parse(&bytes)
+}
+
+#[derive(Debug)]
+pub struct Response {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+}
+
+impl Response {
+    fn parse(bytes: &[u8]) -> Self {
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").expect("a whole head");
+        let mut lines = head.split("\r\n");
+        let status = lines
+            .next()
+            .unwrap()
+            .split(' ')
+            .nth(1)
+            .unwrap()
+            .parse()
+            .unwrap();
+        let headers = lines
+            .map(|line| line.split_once(": ").unwrap())
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+            .collect();
+        Self {
+            status,
+            headers,
+            body: body.to_owned(),
+        }
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        assert_eq!(
+            self.header("content-type"),
+            Some("application/json"),
+            "{self:?}"
+        );
+        serde_json::from_str(&self.body).unwrap_or_else(|e| panic!("{e}: {}", self.body))
+    }
+
+    /// Checks that this is an error as every error is, and gives its message.
+    #[track_caller]
+    pub fn error(&self, status: u16, name: &str) -> String {
+        assert_eq!(self.status, status, "{self:?}");
+        let json = self.json();
+        assert_eq!(json["error"], name, "{self:?}");
+        assert_eq!(self.header("cache-control"), Some("no-store"));
+        assert_eq!(self.header("access-control-allow-origin"), Some("*"));
+        json["message"].as_str().unwrap().to_owned()
+    }
+}
