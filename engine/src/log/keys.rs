@@ -161,7 +161,7 @@ impl KeyWindow {
         Ok(window)
     }
 
-    /// Notes that the event at `position`, in the file being written, was applied to a key. About 50 ns.
+    /// Notes that the event at `position`, in the file being written, was applied to a key.
     ///
     /// # Errors
     /// [`Error::Config`] for a position behind 32 GiB of its file, or in another file than before without a
@@ -185,8 +185,8 @@ impl KeyWindow {
         Ok(self.find(actor, hash)?.map(|hit| hit.rev))
     }
 
-    /// As [`KeyWindow::last_rev`], with the event's position. O(files) at worst, about 60 ns for each whose
-    /// index is in memory.
+    /// As [`KeyWindow::last_rev`], with the event's position. O(files) at worst: one
+    /// bucket of each.
     ///
     /// # Errors
     /// As [`KeyWindow::last_rev`].
