@@ -1,0 +1,53 @@
+//! Whole scenarios, measured in one run each. Usage:
+//!
+//! ```text
+//! cargo run --release -p orrery-benches -- ingest [EVENTS] [SEED]
+//! cargo run --release -p orrery-benches -- hot-target [LINKS]
+//! ```
+#![expect(
+    clippy::print_stdout,
+    reason = "the figures are this program's output"
+)]
+#![forbid(unsafe_code)]
+
+mod hot_target;
+mod ingest;
+mod process;
+
+use std::alloc::System;
+use std::process::ExitCode;
+
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+
+/// Counts what each measured call allocates.
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// What a scenario can fail with.
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1);
+    let scenario = args.next().unwrap_or_default();
+    let numbers: Result<Vec<u64>, _> = args.map(|arg| arg.replace('_', "").parse()).collect();
+    let Ok(numbers) = numbers else {
+        println!("the arguments behind the scenario are whole numbers");
+        return ExitCode::from(2);
+    };
+    let number = |place: usize, default| numbers.get(place).copied().unwrap_or(default);
+    let outcome = match scenario.as_str() {
+        "ingest" => ingest::run(number(0, 1_000_000), number(1, 1)),
+        "hot-target" => hot_target::run(number(0, 1_000_000)),
+        _ => {
+            println!("scenarios: ingest [EVENTS] [SEED], hot-target [LINKS]");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("failed: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
