@@ -58,7 +58,7 @@ fn narrowed(
     }
     // Odd milliseconds, where events have even ones.
     let steps = ((through_us - START_US) / 2_000) as usize + 2;
-    let mut moment = |dice: &mut Dice| START_US + dice.roll(steps) as u64 * 2_000 + 1_000;
+    let moment = |dice: &mut Dice| START_US + dice.roll(steps) as u64 * 2_000 + 1_000;
     if dice.roll(3) == 0 {
         question.since_us = Some(moment(dice));
     }
@@ -173,7 +173,7 @@ pub fn glance(
             context,
             actual,
             model,
-            dice.pick(&universe.targets),
+            dice.pick(&universe.targets).as_str(),
             through_us,
             universe,
             dice,
