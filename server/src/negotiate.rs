@@ -156,10 +156,10 @@ mod tests {
             &["*/*, text/html"],
             &["text/html;q=0.5, application/json"],
             &["APPLICATION/JSON"],
-            &["text/html, image/gif, *; q=.2", "application/json;q=1.0"]
-                .as_slice()
-                .get(1..)
-                .unwrap(),
+            &[
+                "text/html;q=0.4, image/gif, *; q=.2",
+                "application/json;q=1.0",
+            ],
             &["text/plain"],
             &[", ,"],
             &["text/html;level=1, */*;q=0.1"],

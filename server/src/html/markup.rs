@@ -114,7 +114,9 @@ mod tests {
     fn text_cannot_leave_its_place() {
         let hostile = "<script>\"'&\u{202e}\u{0}</script>";
         assert_eq!(
-            shown(|m| drop(m.text(hostile))),
+            shown(|m| {
+                m.text(hostile);
+            }),
             "&lt;script&gt;&quot;&#39;&amp;\u{fffd}\u{fffd}&lt;/script&gt;"
         );
     }
@@ -147,7 +149,9 @@ mod tests {
     fn links_escape_both_their_parts() {
         let href = Href::local("/links/all", &[("target", "a&b=\"<x>\""), ("n", "1")]);
         assert_eq!(
-            shown(|m| drop(m.link(&href, "<b>"))),
+            shown(|m| {
+                m.link(&href, "<b>");
+            }),
             "<a href=\"/links/all?target=a%26b%3D%22%3Cx%3E%22&amp;n=1\">&lt;b&gt;</a>"
         );
     }
