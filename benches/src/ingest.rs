@@ -62,9 +62,16 @@ pub(crate) fn run(events: u64, seed: u64) -> Outcome {
     let links = totals.live_links.max(1) as f64;
     let mut sum = 0;
     for (section, bytes) in store.section_sizes() {
-        println!("  {section:24} {bytes:>12} {:6.2} B/live link", bytes as f64 / links);
+        println!(
+            "  {section:24} {bytes:>12} {:6.2} B/live link",
+            bytes as f64 / links
+        );
         sum += bytes;
     }
-    println!("  {:24} {sum:>12} {:6.2} B/live link", "all sections", sum as f64 / links);
+    println!(
+        "  {:24} {sum:>12} {:6.2} B/live link",
+        "all sections",
+        sum as f64 / links
+    );
     Ok(())
 }

@@ -4,10 +4,7 @@
 //! cargo run --release -p orrery-benches -- ingest [EVENTS] [SEED]
 //! cargo run --release -p orrery-benches -- hot-target [LINKS]
 //! ```
-#![expect(
-    clippy::print_stdout,
-    reason = "the figures are this program's output"
-)]
+#![expect(clippy::print_stdout, reason = "the figures are this program's output")]
 #![forbid(unsafe_code)]
 
 mod hot_target;

@@ -116,7 +116,8 @@ impl Actors {
         let cell = self.cells.at(state.id);
         cell.last_rev.store(state.last_rev, Ordering::Relaxed);
         cell.account_seq.store(state.account_seq, Ordering::Relaxed);
-        cell.status.store(u32::from(state.status), Ordering::Relaxed);
+        cell.status
+            .store(u32::from(state.status), Ordering::Relaxed);
     }
 }
 

@@ -28,7 +28,7 @@ impl Default for Options {
             commit_interval: Duration::from_secs(5),
             commit_bytes: 4 << 20,
             log_bytes_max: 2 << 30,
-            log_age_max: Duration::from_hours(48),
+            log_age_max: Duration::from_secs(48 * 3_600),
         }
     }
 }

@@ -220,6 +220,22 @@ impl<'a> Part<'a> {
         }
     }
 
+    /// Reads the authors of many rows, in any order, faster than one by one where they stand close together.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    pub fn actor_reader(&self) -> Result<impl FnMut(u32) -> Result<ActorId> + use<'a>> {
+        let (mut column, memtable) = match self.inner {
+            Inner::Sealed { sealed, .. } => (Some(sealed.segment.actor_column()?), None),
+            Inner::Memtable(memtable) => (None, Some(memtable)),
+        };
+        Ok(move |row| match (&mut column, memtable) {
+            (Some(column), _) => Ok(column.get(row)?),
+            (None, Some(memtable)) => Ok(memtable.actor(row)),
+            (None, None) => Err(Error::Internal("a part of neither kind".to_owned())),
+        })
+    }
+
     /// Calls `f` with the collection and the record key of a row.
     ///
     /// # Errors
@@ -269,13 +285,17 @@ impl<'a> Part<'a> {
         let (sealed, memtable) = match self.inner {
             Inner::Sealed { sealed, .. } => (Some(sealed.segment.actor_rows(actor)?), Vec::new()),
             Inner::Memtable(memtable) => {
-                let mut rows: Vec<u32> =
-                    memtable.actor_rows_back(actor, self.snapshot.rows).collect();
+                let mut rows: Vec<u32> = memtable
+                    .actor_rows_back(actor, self.snapshot.rows)
+                    .collect();
                 rows.reverse();
                 (None, rows)
             }
         };
-        let sealed = sealed.into_iter().flatten().map(|row| row.map_err(Error::from));
+        let sealed = sealed
+            .into_iter()
+            .flatten()
+            .map(|row| row.map_err(Error::from));
         Ok(sealed.chain(memtable.into_iter().map(Ok)))
     }
 
@@ -376,7 +396,9 @@ impl<'a> List<'a> {
             (ListInner::Memtable(list), Inner::Memtable(memtable)) => {
                 Ok(memtable.masked(list.id(), seq))
             }
-            (ListInner::Sealed(list), Inner::Sealed { sealed, index }) if list.len() > LONG_LIST => {
+            (ListInner::Sealed(list), Inner::Sealed { sealed, index })
+                if list.len() > LONG_LIST =>
+            {
                 let memtable = &snapshot.generation.memtable;
                 let change = memtable.segment_masked(index, list.id(), seq);
                 let base = i64::from(Mask::list(&sealed.mask, list.id()));
@@ -422,7 +444,10 @@ impl<'a> List<'a> {
             ListInner::Sealed(list) => (Some(list.iter_from(index)), None),
             ListInner::Memtable(list) => (None, Some(list.iter_from(index))),
         };
-        let sealed = sealed.into_iter().flatten().map(|row| row.map_err(Error::from));
+        let sealed = sealed
+            .into_iter()
+            .flatten()
+            .map(|row| row.map_err(Error::from));
         sealed.chain(memtable.into_iter().flatten().map(Ok))
     }
 
@@ -432,7 +457,10 @@ impl<'a> List<'a> {
             ListInner::Sealed(list) => (Some(list.iter_back_from(index)), None),
             ListInner::Memtable(list) => (None, Some(list.iter_back_from(index))),
         };
-        let sealed = sealed.into_iter().flatten().map(|row| row.map_err(Error::from));
+        let sealed = sealed
+            .into_iter()
+            .flatten()
+            .map(|row| row.map_err(Error::from));
         sealed.chain(memtable.into_iter().flatten().map(Ok))
     }
 }

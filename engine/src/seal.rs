@@ -10,6 +10,7 @@
 //! 6. The log goes on in a new file, and files older than the window are removed.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use orrery_formats::manifest::SegmentEntry;
@@ -47,7 +48,11 @@ impl Writer {
         let old = Arc::clone(&self.generation);
         let last_seq = old.memtable.visible_seq();
         self.touched.sort_unstable();
-        let states = self.touched.iter().map(|id| old.actors.state(*id)).collect();
+        let states = self
+            .touched
+            .iter()
+            .map(|id| old.actors.state(*id))
+            .collect();
         let bytes = build(&old.memtable, last_seq, states, &self.kills)?;
         let id = self.journal.next_segment_id();
         let name = segment_name(old.memtable.first_seq, last_seq, id);
@@ -90,28 +95,25 @@ impl Writer {
 /// The older segments with what this memtable changed in them folded into their masks.
 fn fold(old: &Generation) -> Result<Vec<Sealed>> {
     let mut masks: HashMap<u32, Mask> = HashMap::new();
-    let base = |part: u32| {
-        old.segments
-            .get(part as usize)
-            .map(|sealed| Mask::clone(&sealed.mask))
-            .ok_or_else(|| Error::Internal(format!("a change names segment {part}")))
+    let mut change = |part: u32, apply: &dyn Fn(&mut Mask)| {
+        let mask = match masks.entry(part) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let sealed = old.segments.get(part as usize);
+                let sealed = sealed
+                    .ok_or_else(|| Error::Internal(format!("a change names segment {part}")))?;
+                new.insert(Mask::clone(&sealed.mask))
+            }
+        };
+        apply(mask);
+        Ok::<(), Error>(())
     };
     let (rows, lists) = old.memtable.segment_changes();
     for (part, row, state) in rows {
-        if !masks.contains_key(&part) {
-            masks.insert(part, base(part)?);
-        }
-        if let Some(mask) = masks.get_mut(&part) {
-            mask.set_state(row, state);
-        }
+        change(part, &|mask| mask.set_state(row, state))?;
     }
-    for (part, list, change) in lists {
-        if !masks.contains_key(&part) {
-            masks.insert(part, base(part)?);
-        }
-        if let Some(mask) = masks.get_mut(&part) {
-            mask.add_to_list(list, change);
-        }
+    for (part, list, by) in lists {
+        change(part, &|mask| mask.add_to_list(list, by))?;
     }
     Ok(old
         .segments

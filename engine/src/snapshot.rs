@@ -60,9 +60,7 @@ impl Generation {
 
     /// Calls `f` with the DID of `actor`.
     pub(crate) fn with_did<R>(&self, actor: ActorId, f: impl FnOnce(&str) -> R) -> Result<R> {
-        let unknown = || {
-            Error::Internal(format!("actor {actor} has no DID"))
-        };
+        let unknown = || Error::Internal(format!("actor {actor} has no DID"));
         if let Some(index) = actor.checked_sub(self.memtable.first_actor) {
             if index >= self.memtable.dids.len() {
                 return Err(unknown());

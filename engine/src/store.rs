@@ -19,8 +19,8 @@ use parking_lot::{Mutex, RwLock};
 use crate::actors::{Actors, INACTIVE};
 use crate::io::fs::{Fs, OsFs, write_sealed};
 use crate::journal::Journal;
-use crate::manifest::Manifest;
 use crate::lock::DirLock;
+use crate::manifest::Manifest;
 use crate::mask::Mask;
 use crate::memtable::{DEAD, HIDDEN, Memtable};
 use crate::snapshot::{Counters, Generation, Sealed, Snapshot};
@@ -110,7 +110,12 @@ fn open_segment(fs: &dyn Fs, dir: &Path, name: &str) -> Result<Sealed> {
     let path = dir.join(SEGMENTS).join(name);
     let mapped = fs.map(&path).map_err(Error::io("map", &path))?;
     let bytes = mapped.len() as u64;
-    let file = SealedFile::open(name.to_owned(), mapped, segment::KIND, segment::VERSION..=segment::VERSION)?;
+    let file = SealedFile::open(
+        name.to_owned(),
+        mapped,
+        segment::KIND,
+        segment::VERSION..=segment::VERSION,
+    )?;
     let segment = Segment::open(file)?;
     Ok(Sealed {
         segment: Arc::new(segment),
@@ -134,11 +139,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`open`](Self::open).
-    pub fn open_with_fs(
-        fs: Arc<dyn Fs>,
-        dir: impl AsRef<Path>,
-        options: Options,
-    ) -> Result<Self> {
+    pub fn open_with_fs(fs: Arc<dyn Fs>, dir: impl AsRef<Path>, options: Options) -> Result<Self> {
         let dir = dir.as_ref().to_owned();
         let segments_dir = dir.join(SEGMENTS);
         fs.create_dir_all(&segments_dir)
@@ -223,7 +224,10 @@ impl Store {
             gaps: durable.gaps,
             poisoned: durable.poisoned,
             bytes: vec![
-                ("segments", self.shared.segments_bytes.load(Ordering::Relaxed)),
+                (
+                    "segments",
+                    self.shared.segments_bytes.load(Ordering::Relaxed),
+                ),
                 ("log", durable.log_bytes),
                 ("manifest", durable.manifest_bytes),
             ],
@@ -387,7 +391,10 @@ fn recover_masks(segments: &[Sealed], actors: &Actors) -> Result<Vec<(Mask, i64)
             let seq = seq?;
             let part = segments.partition_point(|known| known.segment.info().last_seq < seq);
             let (Some(of), Some((mask, links))) = (segments.get(part), masks.get_mut(part)) else {
-                return Err(Error::Internal(format!("{} kills seq {seq}, which is in no segment", sealed.name)));
+                return Err(Error::Internal(format!(
+                    "{} kills seq {seq}, which is in no segment",
+                    sealed.name
+                )));
             };
             let row = of.segment.lower_bound_seq(seq)?;
             // A row that a compaction has dropped is no longer there to be masked.

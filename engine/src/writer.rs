@@ -406,8 +406,13 @@ impl Writer {
         }
         if self.links.len() > 1 {
             let path = |source: u32| memtable.source(source).1;
-            self.links
-                .sort_by(|(a, _), (b, _)| if a == b { std::cmp::Ordering::Equal } else { path(*a).cmp(path(*b)) });
+            self.links.sort_by(|(a, _), (b, _)| {
+                if a == b {
+                    std::cmp::Ordering::Equal
+                } else {
+                    path(*a).cmp(path(*b))
+                }
+            });
             keep_first_of_each(&mut self.links);
         }
         Ok(collection)
@@ -577,7 +582,10 @@ impl Writer {
     ) -> Result<Applied> {
         let known = self.generation.find_actor(event.did)?;
         if let (Some(actor), None) = (known, replayed)
-            && self.generation.actors.account_event_is_old(actor, account_seq)
+            && self
+                .generation
+                .actors
+                .account_event_is_old(actor, account_seq)
         {
             return Ok(Applied::Repeat);
         }
@@ -598,14 +606,20 @@ impl Writer {
             }
             for place in self.rows_of(actor)? {
                 let state = self.state(place)?;
-                let state = if active { state & !HIDDEN } else { state | HIDDEN };
+                let state = if active {
+                    state & !HIDDEN
+                } else {
+                    state | HIDDEN
+                };
                 self.move_row(place, seq, state)?;
             }
         }
         let hidden = !active && !deleted;
-        self.generation
-            .actors
-            .set_account(actor, account_seq, if hidden { INACTIVE } else { ACTIVE });
+        self.generation.actors.set_account(
+            actor,
+            account_seq,
+            if hidden { INACTIVE } else { ACTIVE },
+        );
         self.touch(actor);
         self.publish(seq, event.time_us);
         if active {

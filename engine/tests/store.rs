@@ -14,7 +14,9 @@ fn tid(n: u64) -> u64 {
 }
 
 fn text(tid: u64) -> String {
-    orrery_links::syntax::Tid::from_u64(tid).unwrap().to_string()
+    orrery_links::syntax::Tid::from_u64(tid)
+        .unwrap()
+        .to_string()
 }
 
 struct Script {
@@ -81,7 +83,10 @@ fn live(snapshot: &Snapshot, target: &str) -> Vec<String> {
             let row = row.unwrap();
             if !part.is_masked(row) {
                 let did = snapshot.did(part.actor(row).unwrap()).unwrap();
-                found.push(part.with_key(row, |_, rkey| format!("{did}/{rkey}")).unwrap());
+                found.push(
+                    part.with_key(row, |_, rkey| format!("{did}/{rkey}"))
+                        .unwrap(),
+                );
             }
         }
     }
@@ -93,7 +98,10 @@ fn everything_still_holds(store: &Store, expected: &[String]) {
     let live = live(&store.snapshot(), POST);
     let extra: Vec<_> = live.iter().filter(|row| !expected.contains(row)).collect();
     let lost: Vec<_> = expected.iter().filter(|row| !live.contains(row)).collect();
-    assert!(extra.is_empty() && lost.is_empty(), "extra {extra:?}, lost {lost:?}");
+    assert!(
+        extra.is_empty() && lost.is_empty(),
+        "extra {extra:?}, lost {lost:?}"
+    );
     assert_eq!(live.len(), expected.len());
 }
 
@@ -107,7 +115,10 @@ fn links_survive_seal_and_restart_and_deletes_take_them_out() {
     for key in &keys {
         let did = if key < &keys[100] { ALICE } else { BOB };
         let applied = script.commit(&mut writer, did, key, Some(&like(POST)));
-        assert!(matches!(applied, Applied::New { links: 1, .. }), "{applied:?}");
+        assert!(
+            matches!(applied, Applied::New { links: 1, .. }),
+            "{applied:?}"
+        );
     }
     let mut expected: Vec<String> = keys
         .iter()
@@ -123,7 +134,11 @@ fn links_survive_seal_and_restart_and_deletes_take_them_out() {
     script.commit(&mut writer, ALICE, &keys[5], None);
     expected.remove(5);
     everything_still_holds(&store, &expected);
-    assert_eq!(live(&before, POST).len(), 200, "an older snapshot stays as it was");
+    assert_eq!(
+        live(&before, POST).len(),
+        200,
+        "an older snapshot stays as it was"
+    );
     writer.seal().unwrap();
     everything_still_holds(&store, &expected);
     script.commit(&mut writer, BOB, &keys[150], None);
@@ -199,7 +214,10 @@ fn accounts_hide_come_back_and_are_deleted_for_good() {
     assert_eq!(count(), 100);
     script.commit(&mut writer, ALICE, &text(tid(600)), Some(&like(POST)));
     assert_eq!(count(), 101);
-    assert_eq!(account(&mut writer, 12, false, Some("deleted")), Applied::Repeat);
+    assert_eq!(
+        account(&mut writer, 12, false, Some("deleted")),
+        Applied::Repeat
+    );
     writer.commit().unwrap();
     drop(writer);
     drop(store);

@@ -12,7 +12,9 @@ pub enum Error {
     #[error("{0}")]
     Corrupt(Box<Corruption>),
     /// The file was written by a newer (or unsupported) version of the format; its bytes may be sound.
-    #[error("{file}: {kind} format version {found} is not supported (this build reads {oldest} to {newest})")]
+    #[error(
+        "{file}: {kind} format version {found} is not supported (this build reads {oldest} to {newest})"
+    )]
     Version {
         /// The file's name.
         file: String,

@@ -139,9 +139,9 @@ impl FirstLinks {
                 self.seen.insert(actor);
             }
         } else {
-            let part = selection.part;
+            let mut actors = selection.part.actor_reader()?;
             selection.each(&mut |row| {
-                let actor = part.actor(row)?;
+                let actor = actors(row)?;
                 if self.seen.insert(actor) {
                     firsts.push((row, actor));
                 }
@@ -162,10 +162,10 @@ impl FirstLinks {
         let Some(last) = self.parts.last_mut() else {
             return Ok(());
         };
-        let part = selection.part;
+        let mut actors = selection.part.actor_reader()?;
         let mut new = Vec::new();
         selection.each_from(last.state.len, &mut |row| {
-            let actor = part.actor(row)?;
+            let actor = actors(row)?;
             if self.seen.insert(actor) {
                 new.push((row, actor));
             }

@@ -115,6 +115,11 @@ impl<'a> Part for SnapshotPart<'a> {
         Ok(self.part.actor(row)?)
     }
 
+    fn actor_reader(&self) -> Result<impl FnMut(u32) -> Result<u32>> {
+        let mut read = self.part.actor_reader()?;
+        Ok(move |row| Ok(read(row)?))
+    }
+
     fn lower_bound_seq(&self, seq: u64) -> Result<u32> {
         Ok(self.part.lower_bound_seq(seq)?)
     }

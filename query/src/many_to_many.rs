@@ -300,8 +300,9 @@ impl Counting {
     ) -> Result<()> {
         let part = selection.part;
         let mut ordinals: HashMap<P::TargetId, u32, IdHash> = HashMap::default();
+        let mut actors = part.actor_reader()?;
         selection.each(&mut |row| {
-            let actor = part.actor(row)?;
+            let actor = actors(row)?;
             let mut link = 0;
             part.targets_at(row, path, &mut |id| {
                 let ordinal = match ordinals.get(&id) {

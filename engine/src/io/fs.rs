@@ -70,7 +70,10 @@ pub trait Fs: Debug + Send + Sync + 'static {
 }
 
 /// An open file. Positioned calls only: there is no cursor to share.
-#[allow(clippy::len_without_is_empty, reason = "a system call, not a collection")]
+#[allow(
+    clippy::len_without_is_empty,
+    reason = "a system call, not a collection"
+)]
 pub trait File: Debug + Send + Sync {
     /// Writes all of `bytes` at `offset`, growing the file if need be.
     ///

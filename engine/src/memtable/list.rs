@@ -50,7 +50,11 @@ impl Memtable {
             if older == link {
                 return None;
             }
-            link = if self.link_row(jump) >= rows { jump } else { older };
+            link = if self.link_row(jump) >= rows {
+                jump
+            } else {
+                older
+            };
         }
         Some(link)
     }
@@ -88,9 +92,11 @@ impl<'a> MemList<'a> {
 
     /// The first index whose row is at least `row`; `len` when there is none. O(log n).
     pub(crate) fn lower_bound(&self, row: u32) -> u32 {
-        self.memtable.newest_below(self.newest, row).map_or(0, |link| {
-            self.memtable.links.at(link).ordinal.load(Ordering::Relaxed) + 1
-        })
+        self.memtable
+            .newest_below(self.newest, row)
+            .map_or(0, |link| {
+                self.memtable.links.at(link).ordinal.load(Ordering::Relaxed) + 1
+            })
     }
 
     /// Rows at `index - 1`, `index - 2`, and so on.
@@ -128,7 +134,12 @@ impl Iterator for MemListBack<'_> {
     fn next(&mut self) -> Option<u32> {
         self.left = self.left.checked_sub(1)?;
         let row = self.memtable.link_row(self.link);
-        self.link = self.memtable.links.at(self.link).older.load(Ordering::Relaxed);
+        self.link = self
+            .memtable
+            .links
+            .at(self.link)
+            .older
+            .load(Ordering::Relaxed);
         Some(row)
     }
 }

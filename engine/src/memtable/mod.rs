@@ -299,7 +299,8 @@ impl Memtable {
     pub(crate) fn source(&self, source: u32) -> (&str, &str) {
         let cell = self.sources.at(source);
         (
-            self.collections.get(cell.collection.load(Ordering::Relaxed)),
+            self.collections
+                .get(cell.collection.load(Ordering::Relaxed)),
             self.paths.get(cell.path.load(Ordering::Relaxed)),
         )
     }
@@ -442,7 +443,8 @@ impl Memtable {
         let cell = self.sources.at(source);
         cell.collection.store(collection, Ordering::Relaxed);
         cell.path.store(path, Ordering::Relaxed);
-        self.source_index.insert(hash_pair(collection, path), source);
+        self.source_index
+            .insert(hash_pair(collection, path), source);
         self.source_count.store(source + 1, Ordering::Release);
         source
     }
@@ -472,7 +474,11 @@ impl Memtable {
                 actor,
                 collection,
                 rkey,
-            } => (actor, self.collections.intern(collection), self.store_key(rkey)),
+            } => (
+                actor,
+                self.collections.intern(collection),
+                self.store_key(rkey),
+            ),
         };
         cell.actor.store(actor, Ordering::Relaxed);
         cell.collection.store(collection, Ordering::Relaxed);

@@ -46,8 +46,10 @@ impl Names {
     pub(crate) fn push(&self, name: &str) -> u32 {
         let id = self.len.load(Ordering::Relaxed);
         self.strings.at(id).get_or_init(|| name.into());
-        self.bytes
-            .fetch_add(u32::try_from(name.len()).unwrap_or(u32::MAX), Ordering::Relaxed);
+        self.bytes.fetch_add(
+            u32::try_from(name.len()).unwrap_or(u32::MAX),
+            Ordering::Relaxed,
+        );
         self.len.store(id + 1, Ordering::Release);
         id
     }

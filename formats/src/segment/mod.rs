@@ -47,6 +47,7 @@ pub use input::{ActorState, ActorsInput, RowInput, SegmentInput, ShapeInput, Tar
 pub use layout::{KIND, ROWS_MAX, SegmentInfo, VERSION};
 pub use list::{List, ListIter};
 pub use reader::{ActorRows, Kills, LinkRef, ListInfo, Lists, RowLinks, Segment};
+pub use rows::ActorColumn;
 pub use value::{DidRef, RecordKey, TargetRef, Text};
 
 use layout::Section;

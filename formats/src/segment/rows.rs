@@ -211,6 +211,16 @@ struct Block<'a> {
 }
 
 impl Block<'_> {
+    /// The author of the `i`-th row; the column starts at bit `column`.
+    #[inline]
+    fn actor(&self, column: u64, i: u64) -> Result<u32> {
+        let bit = column + i * u64::from(self.actor_width);
+        let rest = read_bits(self.region, bit, self.actor_width)? as u32;
+        self.actor_base
+            .checked_add(rest)
+            .ok_or_else(|| self.region.corrupt(self.start, "an actor below 2^32", rest))
+    }
+
     const fn seq_bit(&self) -> u64 {
         (self.start + HEAD) * 8
     }
@@ -234,6 +244,38 @@ impl Block<'_> {
 
     fn shape_bit(&self) -> u64 {
         self.actor_bit() + self.count * u64::from(self.actor_width)
+    }
+}
+
+/// Reads the authors of many rows: the head of a block is read once for all rows that follow in it.
+pub struct ActorColumn<'s> {
+    rows: Rows<'s>,
+    /// The block read last, by number, with the start of its column in bits.
+    block: Option<(u32, Block<'s>, u64)>,
+}
+
+impl<'s> ActorColumn<'s> {
+    pub(super) const fn new(rows: Rows<'s>) -> Self {
+        Self { rows, block: None }
+    }
+
+    /// The author of `row`. O(1); cheapest for rows in rising or falling order.
+    ///
+    /// # Errors
+    /// When the segment is damaged there, or has no such row.
+    #[inline]
+    pub fn get(&mut self, row: u32) -> Result<u32> {
+        let number = row / BLOCK;
+        if let Some((known, block, column)) = &self.block
+            && *known == number
+            && row < self.rows.count
+        {
+            return block.actor(*column, u64::from(row % BLOCK));
+        }
+        let (block, i) = self.rows.locate(row)?;
+        let column = block.actor_bit();
+        self.block = Some((number, block, column));
+        block.actor(column, i)
     }
 }
 
@@ -340,13 +382,7 @@ impl<'a> Rows<'a> {
 
     pub(super) fn actor(&self, row: u32) -> Result<u32> {
         let (block, i) = self.locate(row)?;
-        let bit = block.actor_bit() + i * u64::from(block.actor_width);
-        let rest = read_bits(block.region, bit, block.actor_width)? as u32;
-        block.actor_base.checked_add(rest).ok_or_else(|| {
-            block
-                .region
-                .corrupt(block.start, "an actor below 2^32", rest)
-        })
+        block.actor(block.actor_bit(), i)
     }
 
     /// Which of the up to 128 rows of `block` are by `actor`, as a bitmap.

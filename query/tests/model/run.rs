@@ -70,6 +70,9 @@ pub struct Driver {
     seqs: u64,
     /// Whether the cursor stood behind the newest event since the last commit by command.
     rewound: bool,
+    /// Position of the event at which the engine last sealed of itself. Such a seal comes before the driver
+    /// can tell the event's position, so the event is durable while the cursor still stands before it.
+    sealed_at: usize,
 }
 
 /// Builds the record that a recipe describes.
@@ -118,6 +121,7 @@ impl Driver {
             commits: 0,
             seqs: 0,
             rewound: false,
+            sealed_at: usize::MAX,
         }
     }
 
@@ -176,7 +180,11 @@ impl Driver {
     /// Delivers an event to both, and demands that both see in it the same.
     fn deliver(&mut self, context: &str, event: &Event) {
         let expected = Rc::make_mut(&mut self.world).apply(event);
+        let segments = self.real.segments();
         let found = self.real.apply(event);
+        if self.real.segments() != segments {
+            self.sealed_at = self.history.len();
+        }
         let agree = match (found, expected) {
             // Identity events have no effect, whatever is said of them.
             _ if matches!(event.body, Body::Identity { .. }) => true,
@@ -305,7 +313,8 @@ impl Driver {
         if !self.rewound {
             // Exactly the events up to the durable cursor are there.
             let mut world = World::default();
-            for event in &self.history[..durable] {
+            let through = durable + usize::from(self.sealed_at == durable);
+            for event in &self.history[..through] {
                 world.apply(event);
             }
             let mut dice = Dice(11);
