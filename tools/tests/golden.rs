@@ -3,7 +3,7 @@
 mod common;
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use common::{Server, ingest, text};
 
@@ -16,13 +16,12 @@ fn recorded_answers_do_not_differ() {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     let data = tempfile::tempdir().unwrap();
     let fixture = golden.join("fixture.jsonl");
-    let summary = ingest(data.path(), &[fixture.to_str().unwrap()]);
+    let summary = ingest(&data.path().join("index"), &[fixture.to_str().unwrap()]);
     assert_eq!(summary["events"], 395);
     assert_eq!(summary["bad_lines"], serde_json::json!({}));
-    let server = Server::start(
-        &["serve", "--data", data.path().to_str().unwrap()],
-        Stdio::null(),
-    );
+    let log = data.path().join("server.log");
+    let index = data.path().join("index");
+    let server = Server::start(&["serve", "--data", index.to_str().unwrap()], &log);
     let output = Command::new("python3")
         .arg(golden.join("golden.py"))
         .arg("check")

@@ -1,13 +1,13 @@
 //! A kill at any moment loses nothing and repeats nothing: the program is killed again and again while it
-//! follows a server that drops connections, and in the end answers as an undisturbed one does. Twice by
+//! follows a server that drops connections, and in the end answers as an undisturbed one does. Six times by
 //! default; `ORRERY_KILLS=50` for more.
 
 mod common;
 
 use std::path::Path;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use common::{Server, answers_of, assert_same, ingest, synthetic, targets};
 use orrery_synth::{Config, Faults, Options, Pace, Source};
 use rustix::process::Signal;
@@ -63,6 +63,7 @@ fn kills_and_dropped_connections_change_no_answer() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut config = Config::new(Source::Generator(Options::finite(SEED, events)));
         config.pace = Pace::AsRead;
+        config.dictionary = Some(Bytes::from_static(orrery_jetstream::DICTIONARY));
         config.faults = Faults {
             seed: SEED,
             drop_after_events: Some(1000..=20_000),
@@ -84,7 +85,7 @@ fn kills_and_dropped_connections_change_no_answer() {
             "--data",
             data.to_str().unwrap(),
         ];
-        Server::start(&arguments, Stdio::from(std::fs::File::create(log).unwrap()))
+        Server::start(&arguments, log)
     };
 
     let mut random = SEED;
@@ -152,24 +153,39 @@ fn a_terminated_server_commits_and_another_source_is_refused() {
     let lines = synthetic(SEED, 3000);
     let stream = runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let config = Config::new(Source::from_text(lines.as_bytes()));
+        let mut config = Config::new(Source::from_text(lines.as_bytes()));
+        config.dictionary = Some(Bytes::from_static(orrery_jetstream::DICTIONARY));
         orrery_synth::serve(listener, config).unwrap()
     });
     let dir = tempfile::tempdir().unwrap();
-    let data = dir.path().to_str().unwrap();
+    let data = dir.path().join("data");
+    let data = data.to_str().unwrap();
+    let log = dir.path().join("log");
     let mut server = Server::start(
-        &["serve", "--jetstream", &stream.url(), "--data", data],
-        Stdio::null(),
+        &[
+            "--log",
+            "info",
+            "serve",
+            "--jetstream",
+            &stream.url(),
+            "--data",
+            data,
+        ],
+        &log,
     );
     let last: serde_json::Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
     let deadline = Instant::now() + Duration::from_secs(30);
     while indexed_through(&server) != last["time_us"].as_u64() {
-        assert!(Instant::now() < deadline);
+        assert!(
+            Instant::now() < deadline,
+            "{}",
+            std::fs::read_to_string(&log).unwrap()
+        );
         std::thread::sleep(Duration::from_millis(20));
     }
     // Far sooner than a commit is due by time.
     assert!(server.stop(Signal::TERM), "no clean end");
-    let server = Server::start(&["serve", "--data", data], Stdio::null());
+    let server = Server::start(&["serve", "--data", data], &log);
     assert_eq!(indexed_through(&server), last["time_us"].as_u64());
     drop(server);
     let output = common::orrery()

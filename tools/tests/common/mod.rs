@@ -71,31 +71,33 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts `orrery` with these arguments and `--bind` to a free port; waits until it answers.
-    pub fn start(arguments: &[&str], stderr: Stdio) -> Self {
-        // The port is free for the moment; nothing else on a test machine takes it in between.
-        let address = std::net::TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap();
-        let child = orrery()
+    /// Starts `orrery serve` with these arguments on a free port, its standard error going to `log`, and
+    /// waits until it says where it answers.
+    pub fn start(arguments: &[&str], log: &Path) -> Self {
+        let mut child = orrery()
             .args(arguments)
-            .args(["--bind", &address.to_string()])
+            .args(["--bind", "127.0.0.1:0"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(stderr)
+            .stderr(std::fs::File::create(log).unwrap())
             .spawn()
             .unwrap();
-        let mut server = Self { child, address };
         let deadline = Instant::now() + Duration::from_secs(30);
-        while TcpStream::connect(address).is_err() {
-            if let Some(status) = server.child.try_wait().unwrap() {
-                panic!("the server ended: {status}");
+        loop {
+            let said = std::fs::read_to_string(log).unwrap_or_default();
+            let address = said
+                .split_once("answers on http://")
+                .and_then(|(_, rest)| rest.split_once(','))
+                .map(|(address, _)| address.parse().unwrap());
+            if let Some(address) = address {
+                return Self { child, address };
             }
-            assert!(Instant::now() < deadline, "no answer within 30 s");
-            std::thread::sleep(Duration::from_millis(20));
+            if let Some(status) = child.try_wait().unwrap() {
+                panic!("the server ended: {status}: {said}");
+            }
+            assert!(Instant::now() < deadline, "no answer within 30 s: {said}");
+            std::thread::sleep(Duration::from_millis(5));
         }
-        server
     }
 
     /// Status, head and body of `GET path`.
