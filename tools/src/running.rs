@@ -159,7 +159,9 @@ impl Running {
         if let Some(follower) = self.follower.take() {
             // The follower ends after its present batch; its last commit may take a disk's while.
             match tokio::task::spawn_blocking(move || follower.stop()).await {
-                Ok(result) => drop(result?),
+                Ok(result) => {
+                    result?;
+                }
                 Err(_) => return Err(orrery_ingest::Error::Panicked.into()),
             }
         }

@@ -1,5 +1,12 @@
 //! The demo shows URLs that answer, soon, and ends when asked.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a helper that fails fails its test"
+)]
+
 mod common;
 
 use std::io::{BufRead, BufReader};

@@ -1,5 +1,12 @@
 //! `orrery ingest` and `orrery synth` on the command line.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a helper that fails fails its test"
+)]
+
 mod common;
 
 use std::io::Write;

@@ -2,6 +2,13 @@
 //! follows a server that drops connections, and in the end answers as an undisturbed one does. Six times by
 //! default; `ORRERY_KILLS=50` for more.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a helper that fails fails its test"
+)]
+
 mod common;
 
 use std::path::Path;

@@ -1,5 +1,12 @@
 //! Real captures give the numbers that an independent count of them gives.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a helper that fails fails its test"
+)]
+
 mod common;
 
 use std::path::PathBuf;

@@ -1,5 +1,12 @@
 //! Delivering events again changes no answer: not after, and not meanwhile.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a helper that fails fails its test"
+)]
+
 mod common;
 
 use common::{answers, answers_of, assert_same, ingest, synthetic, targets};

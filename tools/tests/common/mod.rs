@@ -4,6 +4,12 @@
     unreachable_pub,
     reason = "each test binary uses its own part"
 )]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a helper that fails fails its test"
+)]
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{Read, Write};
