@@ -17,6 +17,7 @@ mod mask;
 mod memtable;
 mod options;
 mod part;
+mod row_set;
 mod seal;
 mod snapshot;
 mod store;

@@ -4,10 +4,10 @@
 use std::collections::HashMap;
 
 use orrery_formats::segment::Segment;
-use roaring::RoaringBitmap;
 
 use crate::Result;
 use crate::memtable::{DEAD, HIDDEN};
+use crate::row_set::RowSet;
 
 /// Lists longer than this have their masked links counted; shorter ones are looked through.
 pub(crate) const LONG_LIST: u32 = 64;
@@ -15,8 +15,10 @@ pub(crate) const LONG_LIST: u32 = 64;
 /// The masked rows of one segment, as of a seal.
 #[derive(Clone, Default)]
 pub(crate) struct Mask {
-    dead: RoaringBitmap,
-    hidden: RoaringBitmap,
+    dead: RowSet,
+    hidden: RowSet,
+    /// Rows in either.
+    masked_rows: u64,
     /// Masked links by list, for lists longer than [`LONG_LIST`].
     lists: HashMap<u32, u32>,
 }
@@ -35,22 +37,16 @@ impl Mask {
     }
 
     /// Rows that are dead or hidden.
-    pub(crate) fn masked_rows(&self) -> u64 {
-        self.dead.union_len(&self.hidden)
+    pub(crate) const fn masked_rows(&self) -> u64 {
+        self.masked_rows
     }
 
     /// Sets the state of a row without touching the counts of lists.
     pub(crate) fn set_state(&mut self, row: u32, state: u64) {
-        if state & DEAD != 0 {
-            self.dead.insert(row);
-        } else {
-            self.dead.remove(row);
-        }
-        if state & HIDDEN != 0 {
-            self.hidden.insert(row);
-        } else {
-            self.hidden.remove(row);
-        }
+        let before = u64::from(self.state(row) != 0);
+        self.dead.set(row, state & DEAD != 0);
+        self.hidden.set(row, state & HIDDEN != 0);
+        self.masked_rows = self.masked_rows + u64::from(state != 0) - before;
     }
 
     /// Changes the masked links of a long list.

@@ -38,6 +38,8 @@ pub(crate) struct Generation {
 pub(crate) struct Counters {
     pub(crate) live_rows: AtomicU64,
     pub(crate) live_links: AtomicU64,
+    /// Accounts with at least one commit.
+    pub(crate) authors: AtomicU64,
     /// Rises before and after each event that brings hidden rows back.
     pub(crate) unmask_epoch: AtomicU64,
 }
@@ -156,6 +158,8 @@ pub struct Totals {
     pub live_links: u64,
     /// Accounts seen, as authors or as targets.
     pub actors: u64,
+    /// Accounts that wrote or deleted a record, ever.
+    pub authors: u64,
     /// Targets, summed over the parts: one that is linked to in several parts counts in each.
     pub targets: u64,
     /// Posting lists (target, collection, path), summed over the parts likewise.
@@ -283,6 +287,7 @@ impl Snapshot {
             live_rows: counters.live_rows.load(Ordering::Relaxed),
             live_links: counters.live_links.load(Ordering::Relaxed),
             actors: u64::from(self.generation.actors.len()),
+            authors: counters.authors.load(Ordering::Relaxed),
             targets: u64::from(memtable.target_count()),
             lists: u64::from(memtable.list_count()),
             rows: u64::from(self.rows),

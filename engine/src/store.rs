@@ -353,6 +353,10 @@ fn recover_generation(
     }
     let masks = recover_masks(&segments, &actors)?;
     let counters = Counters::default();
+    let authors = (0..actors.len()).filter(|id| actors.last_rev(*id) != 0);
+    counters
+        .authors
+        .store(authors.count() as u64, Ordering::Relaxed);
     let mut sealed_segments = Vec::with_capacity(segments.len());
     for (sealed, (mask, masked_links)) in segments.into_iter().zip(masks) {
         let info = sealed.segment.info();

@@ -282,7 +282,14 @@ impl Writer {
         if replayed.is_none() {
             self.journal.note_key(actor, key_hash, rev)?;
         }
-        if rev > self.generation.actors.last_rev(actor) && !ahead {
+        let last_rev = self.generation.actors.last_rev(actor);
+        if rev > last_rev && !ahead {
+            if last_rev == 0 {
+                self.generation
+                    .counters
+                    .authors
+                    .fetch_add(1, Ordering::Relaxed);
+            }
             self.generation.actors.set_last_rev(actor, rev);
             self.touch(actor);
         }

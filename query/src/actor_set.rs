@@ -123,13 +123,17 @@ fn insert_bit(chunks: &mut Vec<Option<Arc<[u64; CHUNK_WORDS]>>>, actor: u32) -> 
     let Some(slot) = chunks.get_mut(chunk) else {
         return false;
     };
-    let words = Arc::make_mut(slot.get_or_insert_with(|| Arc::new([0; CHUNK_WORDS])));
-    let Some(word) = words.get_mut(word) else {
+    // Most members of a full walk are there already: look before unsharing the chunk.
+    if let Some(words) = slot
+        && words.get(word).is_some_and(|word| word & bit != 0)
+    {
         return false;
-    };
-    let new = *word & bit == 0;
-    *word |= bit;
-    new
+    }
+    let words = Arc::make_mut(slot.get_or_insert_with(|| Arc::new([0; CHUNK_WORDS])));
+    if let Some(word) = words.get_mut(word) {
+        *word |= bit;
+    }
+    true
 }
 
 #[cfg(test)]

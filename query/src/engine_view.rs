@@ -37,7 +37,7 @@ impl View for engine::Snapshot {
     fn stats(&self) -> Result<Stats> {
         let totals = self.totals();
         Ok(Stats {
-            dids: totals.actors,
+            dids: totals.authors,
             targetables: totals.lists,
             linking_records: totals.live_rows,
             links: totals.live_links,

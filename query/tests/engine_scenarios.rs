@@ -313,3 +313,23 @@ fn each_account_stands_at_its_oldest_surviving_link() {
         );
     }
 }
+
+#[test]
+fn a_view_keeps_its_totals_while_events_go_on() {
+    let systems: [Box<dyn System>; 2] = [
+        Box::new(ModelSystem::default()),
+        Box::new(Real::new(options(100, true))),
+    ];
+    for mut system in systems {
+        system.apply(&link(A, 1, "x", T));
+        let before = system.view();
+        system.apply(&link(B, 2, "x", T));
+        assert_eq!(before.count(&ask(T)), 1);
+        assert_eq!(
+            before.totals(),
+            (1, 1),
+            "what is counted is what is listed, in one view"
+        );
+        assert_eq!(system.view().totals(), (2, 2));
+    }
+}

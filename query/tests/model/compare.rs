@@ -191,6 +191,18 @@ pub fn everything(
     dice: &mut Dice,
 ) {
     same!(context, actual, model, totals());
+    lists(context, actual, model, through_us, universe, dice);
+}
+
+/// Every target that can be asked for, without the totals of the whole.
+pub fn lists(
+    context: &str,
+    actual: &dyn View,
+    model: &dyn View,
+    through_us: u64,
+    universe: &Universe,
+    dice: &mut Dice,
+) {
     for asked in universe.questions() {
         target(context, actual, model, asked, through_us, universe, dice);
     }
