@@ -333,3 +333,22 @@ fn a_view_keeps_its_totals_while_events_go_on() {
         assert_eq!(system.view().totals(), (2, 2));
     }
 }
+
+#[test]
+fn a_commit_makes_the_cursor_durable_when_nothing_else_is_waiting() {
+    // Sealed of itself at the event, before its position can be told.
+    let mut real = Real::new(options(1, false));
+    real.apply(&link(A, 1, "x", T));
+    real.at(1);
+    real.restart();
+    assert_eq!(real.durable(), 1);
+    // Nothing but repeats since the last commit.
+    let mut real = Real::new(options(100, false));
+    real.apply(&link(A, 1, "x", T));
+    real.at(1);
+    real.commit();
+    real.apply(&link(A, 1, "x", T));
+    real.at(2);
+    real.restart();
+    assert_eq!(real.durable(), 2);
+}
