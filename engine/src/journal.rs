@@ -196,9 +196,15 @@ impl Journal {
     }
 
     pub(crate) fn should_commit(&self) -> bool {
-        self.open
-            .as_ref()
-            .is_some_and(|open| open.writer.should_commit(Instant::now()))
+        let Some(open) = &self.open else {
+            return false;
+        };
+        // Until a first position is durable, a restart would begin at the source's present and lose what
+        // came before: the first batch does not wait.
+        let is_first = self.durable_cursor.is_none()
+            && self.cursor.is_some()
+            && open.writer.batch_events() > 0;
+        is_first || open.writer.should_commit(Instant::now())
     }
 
     /// Makes everything appended durable, with the cursor.

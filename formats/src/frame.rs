@@ -38,7 +38,8 @@ pub const COMPRESSION_LEVEL: i32 = 1;
 /// A place in a source up to which its events are in the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceCursor {
-    /// The kind of source: 0 a file, 1 Jetstream v1.
+    /// The kind of source and of its places: 0 a file; 1 Jetstream, by time in microseconds; 2 Jetstream, by
+    /// the server's sequence number.
     pub kind: u8,
     /// Which source of that kind; a place in one means nothing in another.
     pub endpoint: String,
