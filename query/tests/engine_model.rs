@@ -152,9 +152,9 @@ fn twenty_thousand_events_over_many_segments_equal_the_model() {
     );
     driver.real.verify();
     driver.step(
-        "a rewind of 400",
+        "a rewind of 60",
         &Op::Rewind {
-            back: 400,
+            back: 60,
             interleave: None,
         },
     );
