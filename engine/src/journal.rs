@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use orrery_formats::event::{Body, Event};
 use orrery_formats::frame::SourceCursor;
@@ -40,6 +40,8 @@ pub(crate) struct Journal {
     cursor: Option<SourceCursor>,
     durable_cursor: Option<SourceCursor>,
     last_time_us: u64,
+    /// Losses found at recovery that the manifest does not know yet.
+    new_gaps: Vec<GapEntry>,
 }
 
 /// What a replayed event means for the key window.
@@ -84,6 +86,7 @@ impl Journal {
             },
             open: None,
             position: None,
+            new_gaps: Vec::new(),
         }
     }
 
@@ -107,11 +110,17 @@ impl Journal {
             })
             .filter(|gap| !state.gaps.contains(gap))
             .collect();
-        if found.cursor.is_some() {
-            self.cursor = found.cursor;
+        if let Some(found) = found.cursor {
+            // A commit without events leaves its position in the manifest; of one source, the later holds.
+            let manifest = self.cursor.as_ref();
+            if !manifest.is_some_and(|known| is_later(known, &found)) {
+                self.cursor = Some(found);
+            }
         }
         if let (Some(gap), false) = (found.gaps.first(), gaps.is_empty()) {
-            self.cursor.clone_from(&gap.cursor_before);
+            // Without a frame before the gap, the position at the last seal is the one before it.
+            let before = gap.cursor_before.clone();
+            self.cursor = before.or_else(|| state.source_cursor.clone());
         }
         self.durable_cursor.clone_from(&self.cursor);
         let window = KeyWindow::open(
@@ -123,12 +132,7 @@ impl Journal {
             &found.files,
             key_of,
         )?;
-        if !gaps.is_empty() {
-            self.manifest.append(&Edit {
-                gaps,
-                ..Edit::default()
-            })?;
-        }
+        self.new_gaps = gaps;
         let writer = LogWriter::new(
             Arc::clone(&self.fs),
             &self.dir,
@@ -138,6 +142,45 @@ impl Journal {
         )?;
         self.open = Some(Open { writer, window });
         Ok(())
+    }
+
+    /// Whether recovery found losses that the manifest does not know yet. Everything must be sealed before
+    /// [`record_gaps`](Self::record_gaps): frames behind the gap carry later positions, and would win over
+    /// the one before it at the next start.
+    pub(crate) const fn has_new_gaps(&self) -> bool {
+        !self.new_gaps.is_empty()
+    }
+
+    /// Makes the losses known, and the position before them durable.
+    pub(crate) fn record_gaps(&mut self) -> Result<()> {
+        self.manifest.append(&Edit {
+            source_cursor: self.durable_cursor.clone(),
+            gaps: std::mem::take(&mut self.new_gaps),
+            ..Edit::default()
+        })
+    }
+
+    /// Makes key indexes anew that are damaged.
+    pub(crate) fn rebuild_keys(
+        &mut self,
+        find_actor: &dyn Fn(&str) -> Result<Option<ActorId>>,
+    ) -> Result<()> {
+        let hasher = self.hasher;
+        let window = &mut self.open_mut()?.window;
+        window
+            .rebuild(&mut |replayed| key_write(&hasher, replayed, find_actor))
+            .map(drop)
+    }
+
+    /// Notes the time of a replayed event.
+    pub(crate) fn note_time(&mut self, time_us: u64) {
+        self.last_time_us = self.last_time_us.max(time_us);
+    }
+
+    /// Whether the open batch has reached the size at which it is committed.
+    pub(crate) fn batch_is_full(&self) -> bool {
+        let open = self.open.as_ref();
+        open.is_some_and(|open| open.writer.batch_bytes() >= self.options.commit_bytes)
     }
 
     pub(crate) fn state(&self) -> &State {
@@ -212,6 +255,19 @@ impl Journal {
         let cursor = self.cursor.clone();
         let open = self.open_mut()?;
         if open.writer.batch_events() == 0 {
+            // While a source repeats what came before the durable position, that position stays.
+            let is_behind = match (&self.durable_cursor, &cursor) {
+                (Some(durable), Some(cursor)) => is_later(durable, cursor) || durable == cursor,
+                (_, None) => true,
+                (None, Some(_)) => false,
+            };
+            if !is_behind {
+                self.manifest.append(&Edit {
+                    source_cursor: cursor.clone(),
+                    ..Edit::default()
+                })?;
+                self.durable_cursor = cursor;
+            }
             return Ok(());
         }
         open.writer.commit(cursor.as_ref())?;
@@ -248,7 +304,12 @@ impl Journal {
         let cursor = self.durable_cursor.clone();
         let sealed_through = self.state().sealed_through;
         let age_us = u64::try_from(options.log_age_max.as_micros()).unwrap_or(u64::MAX);
-        let older_than_us = self.last_time_us.saturating_sub(age_us);
+        // An event's time is a claim: one from the future must not empty the window.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now_us = now.map_or(u64::MAX, |now| {
+            u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
+        });
+        let older_than_us = self.last_time_us.min(now_us).saturating_sub(age_us);
         let open = self.open_mut()?;
         if let Some(file) = open.writer.rotate(cursor.as_ref())? {
             open.window.seal(&file)?;
@@ -279,6 +340,11 @@ impl Journal {
             durable.log_bytes = open.window.bytes() + open.writer.file_bytes();
         }
     }
+}
+
+/// Whether `a` is a later place than `b` in the same source.
+fn is_later(a: &SourceCursor, b: &SourceCursor) -> bool {
+    a.kind == b.kind && a.endpoint == b.endpoint && a.value > b.value
 }
 
 fn not_open() -> Error {

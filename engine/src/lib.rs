@@ -17,6 +17,8 @@ mod mask;
 mod memtable;
 mod options;
 mod part;
+#[cfg(test)]
+mod power_cut_tests;
 mod row_set;
 mod seal;
 mod snapshot;

@@ -65,7 +65,7 @@ mod tests {
         ) {
             let (mut set, mut model) = (RowSet::default(), BTreeSet::new());
             let (first, second) = changes.split_at(changes.len() / 2);
-            let mut apply = |set: &mut RowSet, model: &mut BTreeSet<u32>, changes: &[(u32, bool)]| {
+            let apply = |set: &mut RowSet, model: &mut BTreeSet<u32>, changes: &[(u32, bool)]| {
                 for (row, present) in changes {
                     set.set(*row, *present);
                     if *present { model.insert(*row); } else { model.remove(row); }

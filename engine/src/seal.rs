@@ -80,6 +80,7 @@ impl Writer {
                 last_seq + 1,
                 old.actors.len(),
                 shared.options.seal_events,
+                old.counters.live(),
             )),
             actors: Arc::clone(&old.actors),
             counters: Arc::clone(&old.counters),

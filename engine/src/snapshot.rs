@@ -33,7 +33,7 @@ pub(crate) struct Generation {
     pub(crate) counters: Arc<Counters>,
 }
 
-/// Counts kept by the writer as it goes; read without a snapshot's exactness.
+/// Counts kept by the writer as it goes. Snapshots read the live ones as of their own seq, from the memtable.
 #[derive(Default)]
 pub(crate) struct Counters {
     pub(crate) live_rows: AtomicU64,
@@ -42,6 +42,16 @@ pub(crate) struct Counters {
     pub(crate) authors: AtomicU64,
     /// Rises before and after each event that brings hidden rows back.
     pub(crate) unmask_epoch: AtomicU64,
+}
+
+impl Counters {
+    /// Live rows and live links.
+    pub(crate) fn live(&self) -> (u64, u64) {
+        (
+            self.live_rows.load(Ordering::Relaxed),
+            self.live_links.load(Ordering::Relaxed),
+        )
+    }
 }
 
 impl Generation {
@@ -172,8 +182,19 @@ pub struct Totals {
 
 impl Snapshot {
     pub(crate) fn new(generation: Arc<Generation>) -> Self {
-        let unmask_epoch = generation.counters.unmask_epoch.load(Ordering::Acquire);
-        let visible_seq = generation.memtable.visible_seq();
+        let epoch = &generation.counters.unmask_epoch;
+        let (mut unmask_epoch, mut visible_seq);
+        loop {
+            unmask_epoch = epoch.load(Ordering::Acquire);
+            visible_seq = generation.memtable.visible_seq();
+            if epoch.load(Ordering::Acquire) == unmask_epoch {
+                break;
+            }
+        }
+        if !unmask_epoch.is_multiple_of(2) {
+            // Rows are coming back right now: this state shares its epoch with no other.
+            unmask_epoch = 1 << 63 | visible_seq;
+        }
         let rows = generation.memtable.rows_as_of(visible_seq);
         Self {
             generation,
@@ -278,20 +299,22 @@ impl Snapshot {
         self.generation.with_did(actor, str::to_owned)
     }
 
-    /// Sizes of the index. The live counts may be some events ahead of this snapshot.
+    /// Sizes of the index. Rows and links are as of this snapshot; accounts, targets and lists may be some events
+    /// ahead of it.
     #[must_use]
     pub fn totals(&self) -> Totals {
         let memtable = &self.generation.memtable;
         let counters = &self.generation.counters;
+        let (live_rows, live_links) = memtable.live_as_of(self.visible_seq);
         let mut totals = Totals {
-            live_rows: counters.live_rows.load(Ordering::Relaxed),
-            live_links: counters.live_links.load(Ordering::Relaxed),
+            live_rows,
+            live_links,
             actors: u64::from(self.generation.actors.len()),
             authors: counters.authors.load(Ordering::Relaxed),
             targets: u64::from(memtable.target_count()),
             lists: u64::from(memtable.list_count()),
             rows: u64::from(self.rows),
-            links: u64::from(memtable.link_count()),
+            links: u64::from(memtable.links_of_first(self.rows)),
         };
         for sealed in &self.generation.segments {
             let info = sealed.segment.info();

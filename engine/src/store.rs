@@ -41,6 +41,8 @@ pub(crate) struct Shared {
     generation: RwLock<Arc<Generation>>,
     pub(crate) durable: Mutex<Durable>,
     segments_bytes: AtomicU64,
+    /// Held as long as anything can write.
+    _lock: DirLock,
 }
 
 /// What is known to be on disk.
@@ -75,14 +77,13 @@ pub struct Status {
     pub memtable_bytes: usize,
 }
 
-/// An open data directory. Clones share it; the directory is unlocked when the last one, its writer
-/// and all snapshots are gone.
+/// An open data directory. Clones share it; the directory is unlocked when the last one and the
+/// writer are gone.
 #[derive(Clone)]
 pub struct Store {
     shared: Arc<Shared>,
     /// Here until the writer is taken.
     writer: Arc<Mutex<Option<Writer>>>,
-    _lock: Arc<DirLock>,
 }
 
 impl Shared {
@@ -144,7 +145,7 @@ impl Store {
         let segments_dir = dir.join(SEGMENTS);
         fs.create_dir_all(&segments_dir)
             .map_err(Error::io("create", &segments_dir))?;
-        let lock = Arc::new(DirLock::acquire(&*fs, &dir)?);
+        let lock = DirLock::acquire(&*fs, &dir)?;
         let log_dir = dir.join(LOG);
         fs.create_dir_all(&log_dir)
             .map_err(Error::io("create", &log_dir))?;
@@ -170,6 +171,7 @@ impl Store {
             generation: RwLock::new(Arc::clone(&generation)),
             durable: Mutex::new(Durable::default()),
             segments_bytes: AtomicU64::new(segments_bytes),
+            _lock: lock,
         });
         let mut writer = Writer::new(Arc::clone(&shared), generation, journal);
         let found = log::recover(
@@ -183,7 +185,6 @@ impl Store {
         Ok(Self {
             shared,
             writer: Arc::new(Mutex::new(Some(writer))),
-            _lock: lock,
         })
     }
 
@@ -381,6 +382,7 @@ fn recover_generation(
             state.sealed_through + 1,
             first_actor,
             options.seal_events,
+            counters.live(),
         )),
         actors: Arc::new(actors),
         counters: Arc::new(counters),

@@ -29,6 +29,13 @@ use crate::{Error, Result};
 /// not raise the actor's newest revision, which would make every later event look like a repeat.
 const REV_AHEAD_MAX_US: u64 = 10 * 60 * 1_000_000;
 
+/// The memtable's memory is measured each time that about so many bytes were put in.
+const MEASURE_BYTES: usize = 1 << 20;
+
+/// The most bytes of an event; more does not fit into a frame of the log. Records of the network have at
+/// most 1 MB.
+const EVENT_BYTES_MAX: usize = 8 << 20;
+
 /// What became of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -80,6 +87,8 @@ pub struct Writer {
     text: String,
     /// Ends of path and target in `text`, per link.
     spans: Vec<(usize, usize)>,
+    /// About how much was put into the memtable since it was last measured.
+    unmeasured_bytes: usize,
     /// Why nothing more is accepted.
     poisoned: Option<String>,
 }
@@ -98,6 +107,7 @@ impl Writer {
             links: Vec::new(),
             text: String::new(),
             spans: Vec::new(),
+            unmeasured_bytes: 0,
             poisoned: None,
         }
     }
@@ -119,19 +129,33 @@ impl Writer {
     /// a failed write the writer refuses everything ([`Error::Poisoned`]).
     pub fn apply(&mut self, event: &Event<'_>) -> Result<Applied> {
         self.check()?;
+        let bytes = event_bytes(event);
+        if bytes > EVENT_BYTES_MAX {
+            return Ok(Applied::BadRecord(format!(
+                "an event of {bytes} bytes, more than {EVENT_BYTES_MAX}"
+            )));
+        }
         let applied = self.apply_as(event, None);
         // An event that failed half way may be in the log and not in the memtable; what is published
         // stays right, and the next start applies the log.
         let applied = self.poison_on_error(applied)?;
-        let memtable = &self.generation.memtable;
-        let options = &self.shared.options;
-        if self.events >= options.seal_events
-            || (self.events.is_multiple_of(1_024)
-                && memtable.heap_bytes() >= options.seal_heap_bytes)
-        {
+        if self.is_full() {
             self.seal()?;
         }
         Ok(applied)
+    }
+
+    /// Whether the memtable is to be sealed. Its memory is measured once enough has been put in.
+    fn is_full(&mut self) -> bool {
+        let options = &self.shared.options;
+        if self.unmeasured_bytes >= MEASURE_BYTES {
+            self.unmeasured_bytes = 0;
+            let kept = self.keys.capacity() * 32 + self.kills.capacity() * 8;
+            if self.generation.memtable.heap_bytes() + kept >= options.seal_heap_bytes {
+                return true;
+            }
+        }
+        self.events >= options.seal_events
     }
 
     fn check(&self) -> Result<()> {
@@ -161,8 +185,13 @@ impl Writer {
         let find = |did: &str| generation.find_actor(did);
         self.journal
             .open_log(found, &mut |replayed| key_write(&hasher, replayed, &find))?;
+        if self.journal.has_new_gaps() {
+            self.seal()?;
+            self.journal.record_gaps()?;
+        }
         self.note_durable();
-        if self.events >= self.shared.options.seal_events {
+        self.unmeasured_bytes = MEASURE_BYTES;
+        if self.is_full() {
             self.seal()?;
         }
         Ok(())
@@ -206,15 +235,27 @@ impl Writer {
     /// Gives the event its seq, in the log unless it comes from there.
     fn accept(&mut self, event: &Event<'_>, replayed: Option<u64>) -> Result<u64> {
         let seq = match replayed {
-            Some(seq) => seq,
-            None => self.journal.append(event)?,
+            Some(seq) => {
+                self.journal.note_time(event.time_us);
+                seq
+            }
+            None => {
+                // Whoever applies a large batch without a tick must not outgrow a frame. The cursor is
+                // still that of the batch before.
+                if self.journal.batch_is_full() {
+                    self.journal.commit()?;
+                }
+                self.journal.append(event)?
+            }
         };
         self.events = self.events.saturating_add(1);
+        self.unmeasured_bytes += 64;
         Ok(seq)
     }
 
     fn publish(&self, seq: u64, time_us: u64) {
-        self.generation.memtable.publish(seq, time_us);
+        let live = self.generation.counters.live();
+        self.generation.memtable.publish(seq, time_us, live);
     }
 
     fn memtable(&self) -> &Memtable {
@@ -252,18 +293,17 @@ impl Writer {
         let key_hash = self.journal.key_hash(collection, rkey);
         let known = self.generation.find_actor(event.did)?;
         let ahead = rev >> 10 > event.time_us.saturating_add(REV_AHEAD_MAX_US);
-        let mut old = None;
         if let (Some(actor), None) = (known, replayed) {
             // A revision above the actor's newest proves the event new without any look-up.
             if ahead || rev <= self.generation.actors.last_rev(actor) {
-                match self.journal.last_rev(actor, key_hash)? {
+                match self.last_rev(actor, key_hash)? {
                     Some(last) if rev <= last => return Ok(Applied::Repeat),
                     Some(_) => {}
-                    None if self.journal.covers(rev >> 10) => {}
+                    None if self.journal.covers((rev >> 10).min(event.time_us)) => {}
                     None => {
                         // From before the log's window: the index decides.
-                        old = self.find_live(actor, collection, rkey, key_hash)?;
-                        if self.index_is_newer(old, event, operation)? {
+                        let newest = self.find_newest(actor, collection, rkey, key_hash)?;
+                        if self.index_is_newer(newest, event, operation)? {
                             return Ok(Applied::Repeat);
                         }
                     }
@@ -293,9 +333,10 @@ impl Writer {
             self.generation.actors.set_last_rev(actor, rev);
             self.touch(actor);
         }
-        if old.is_none() && known.is_some() {
-            old = self.find_live(actor, collection, rkey, key_hash)?;
-        }
+        let old = match known {
+            Some(_) => self.find_live(actor, collection, rkey, key_hash)?,
+            None => None,
+        };
         let collection_id = self.resolve_links(collection)?;
         let links = u32::try_from(self.links.len()).unwrap_or(u32::MAX);
         let mut unchanged = false;
@@ -303,7 +344,7 @@ impl Writer {
             if !self.links.is_empty() && self.has_these_links(place)? {
                 unchanged = true;
             } else {
-                self.kill(place, actor, seq)?;
+                self.kill(place, seq)?;
             }
         }
         if !self.links.is_empty() && !unchanged {
@@ -334,18 +375,37 @@ impl Writer {
         })
     }
 
+    /// The revision last applied to a key within the log's window. A damaged key index is made anew from its
+    /// log file.
+    fn last_rev(&mut self, actor: ActorId, key_hash: u64) -> Result<Option<u64>> {
+        match self.journal.last_rev(actor, key_hash) {
+            Err(Error::Format(error)) => {
+                tracing::warn!(%error, "a key index of the log is damaged");
+                let generation = Arc::clone(&self.generation);
+                self.journal
+                    .rebuild_keys(&|did| generation.find_actor(did))?;
+                self.journal.last_rev(actor, key_hash)
+            }
+            found => found,
+        }
+    }
+
     /// Whether an event from before the log's window is a repeat, as far as the index can tell: its
     /// record stands as the event left it, or was written later.
     fn index_is_newer(
         &self,
-        old: Option<Place>,
+        newest: Option<Place>,
         event: &Event<'_>,
         operation: &Operation<'_>,
     ) -> Result<bool> {
-        let Some(place) = old else {
+        let is_delete = matches!(operation, Operation::Delete);
+        let Some(place) = newest else {
             // Deleting what is not there changes nothing; a record never seen is new.
-            return Ok(matches!(operation, Operation::Delete));
+            return Ok(is_delete);
         };
+        if is_delete && self.state(place)? & DEAD != 0 {
+            return Ok(true);
+        }
         let row_time_us = match place {
             Place::Memtable(row) => self.memtable().time_us(row),
             Place::Sealed { part, row } => self.segment(part)?.time_us(row)?,
@@ -387,6 +447,7 @@ impl Writer {
         let generation = Arc::clone(&self.generation);
         let memtable = &generation.memtable;
         let collection = memtable.collections.intern(collection);
+        self.unmeasured_bytes += self.text.len() + self.spans.len() * 64;
         self.links.clear();
         let mut start = 0;
         for (path_end, target_end) in &self.spans {
@@ -461,13 +522,26 @@ impl Writer {
         rkey: &str,
         key_hash: u64,
     ) -> Result<Option<Place>> {
+        let Some(place) = self.find_newest(actor, collection, rkey, key_hash)? else {
+            return Ok(None);
+        };
+        Ok((self.state(place)? & DEAD == 0).then_some(place))
+    }
+
+    /// The newest row of a key, dead or not.
+    fn find_newest(
+        &self,
+        actor: ActorId,
+        collection: &str,
+        rkey: &str,
+        key_hash: u64,
+    ) -> Result<Option<Place>> {
         let memtable = self.memtable();
         if let Some(row) = self.keys.get(&(actor, key_hash)) {
             let same = memtable.collection(*row) == collection && memtable.rkey(*row) == *rkey;
             if same {
-                let place = Place::Memtable(*row);
                 // A row of this memtable has killed whatever older segments held.
-                return Ok((self.state(place)? & DEAD == 0).then_some(place));
+                return Ok(Some(Place::Memtable(*row)));
             }
         }
         for (part, sealed) in self.generation.numbered().rev() {
@@ -479,8 +553,7 @@ impl Writer {
                 .segment
                 .find_rows(actor, collection, rkey, &mut |row| newest = Some(row))?;
             if let Some(row) = newest {
-                let place = Place::Sealed { part, row };
-                return Ok((self.state(place)? & DEAD == 0).then_some(place));
+                return Ok(Some(Place::Sealed { part, row }));
             }
         }
         Ok(None)
@@ -531,7 +604,7 @@ impl Writer {
     }
 
     /// Makes a row dead from `seq` on.
-    fn kill(&mut self, place: Place, _actor: ActorId, seq: u64) -> Result<()> {
+    fn kill(&mut self, place: Place, seq: u64) -> Result<()> {
         let state = self.state(place)?;
         let killed = match place {
             Place::Memtable(row) => self.memtable().seq(row),
@@ -603,15 +676,19 @@ impl Writer {
         };
         let counters = Arc::clone(&self.generation.counters);
         let deleted = !active && status == Some("deleted");
+        // The epoch is odd while rows come back.
+        let unmasks = active && self.generation.actors.is_hidden(actor);
         if deleted {
             for place in self.rows_of(actor)? {
-                self.kill(place, actor, seq)?;
+                self.unmeasured_bytes += 128;
+                self.kill(place, seq)?;
             }
         } else if active == self.generation.actors.is_hidden(actor) {
-            if active {
+            if unmasks {
                 counters.unmask_epoch.fetch_add(1, Ordering::AcqRel);
             }
             for place in self.rows_of(actor)? {
+                self.unmeasured_bytes += 128;
                 let state = self.state(place)?;
                 let state = if active {
                     state & !HIDDEN
@@ -629,7 +706,7 @@ impl Writer {
         );
         self.touch(actor);
         self.publish(seq, event.time_us);
-        if active {
+        if unmasks {
             counters.unmask_epoch.fetch_add(1, Ordering::AcqRel);
         }
         Ok(Applied::New {
@@ -700,6 +777,29 @@ impl Writer {
     pub fn durable_cursor(&self) -> Option<&SourceCursor> {
         self.journal.durable_cursor()
     }
+}
+
+/// What an event takes in the log, about.
+fn event_bytes(event: &Event<'_>) -> usize {
+    let body = match event.body {
+        Body::Commit {
+            collection,
+            rkey,
+            operation,
+            ..
+        } => {
+            let record = match operation {
+                Operation::Create(record) | Operation::Update(record) => {
+                    record.body.len() + record.cid.len()
+                }
+                Operation::Delete => 0,
+            };
+            collection.len() + rkey.len() + record
+        }
+        Body::Identity { handle, .. } => handle.map_or(0, str::len),
+        Body::Account { status, .. } => status.map_or(0, str::len),
+    };
+    event.did.len() + body
 }
 
 /// Drops repeats of a pair, keeping the order of first occurrences.

@@ -172,11 +172,11 @@ impl KeyWindow {
             self.begin(position.file)?;
         }
         let slot = slot(key.rev, position)?;
-        self.active.insert(fingerprint(key.actor, key.hash), slot);
+        keep_newest(&mut self.active, fingerprint(key.actor, key.hash), slot);
         Ok(())
     }
 
-    /// The rev last applied to a key, by the newest file of the window that knows the key.
+    /// The highest rev applied to a key within the window.
     ///
     /// # Errors
     /// [`Error::Format`] for a damaged index, which names the file: see [`KeyWindow::rebuild`].
@@ -192,26 +192,24 @@ impl KeyWindow {
     /// As [`KeyWindow::last_rev`].
     pub fn find(&self, actor: u32, hash: u64) -> Result<Option<KeyHit>> {
         let fingerprint = fingerprint(actor, hash);
-        if let Some(slot) = self.active.get(&fingerprint) {
-            return Ok(Some(hit(
-                self.active_file,
-                slot.rev,
-                slot.frame,
-                slot.ordinal,
-            )));
-        }
+        let active = self.active.get(&fingerprint);
+        let mut newest =
+            active.map(|slot| hit(self.active_file, slot.rev, slot.frame, slot.ordinal));
+        // A revision from a clock that is ahead may stand in an older file than a lower one.
         for sealed in self.sealed.iter().rev() {
-            if let Some(entry) = sealed.keys.find(fingerprint)? {
+            if let Some(entry) = sealed.keys.find(fingerprint)?
+                && newest.is_none_or(|known| known.rev < entry.rev)
+            {
                 let KeyEntry {
                     rev,
                     frame,
                     ordinal,
                     ..
                 } = entry;
-                return Ok(Some(hit(sealed.log.first_seq, rev, frame, ordinal)));
+                newest = Some(hit(sealed.log.first_seq, rev, frame, ordinal));
             }
         }
-        Ok(None)
+        Ok(newest)
     }
 
     /// Writes the index of the file being written, which has been closed as `log`, and begins an empty one.
@@ -450,7 +448,8 @@ impl KeyWindow {
                     position,
                     event,
                 })? {
-                    map.insert(fingerprint(key.actor, key.hash), slot(key.rev, position)?);
+                    let slot = slot(key.rev, position)?;
+                    keep_newest(&mut map, fingerprint(key.actor, key.hash), slot);
                 }
             }
         }
@@ -489,6 +488,17 @@ impl KeyWindow {
         }
         Ok(())
     }
+}
+
+/// Sets the slot of a key unless it holds a higher rev: what was applied under a rev stays applied.
+fn keep_newest(map: &mut Map, fingerprint: u64, slot: Slot) {
+    map.entry(fingerprint)
+        .and_modify(|known| {
+            if known.rev <= slot.rev {
+                *known = slot;
+            }
+        })
+        .or_insert(slot);
 }
 
 fn slot(rev: u64, position: Position) -> Result<Slot> {

@@ -91,6 +91,12 @@ struct ActorCell {
     newest_row: AtomicU32,
 }
 
+#[derive(Default)]
+struct LiveCell {
+    rows: AtomicU64,
+    links: AtomicU64,
+}
+
 /// See the module's description.
 pub(crate) struct Memtable {
     /// Seqs of this memtable begin here.
@@ -100,6 +106,10 @@ pub(crate) struct Memtable {
     visible_seq: AtomicU64,
     first_time_us: AtomicU64,
     last_time_us: AtomicU64,
+    /// Live rows and links before the first event.
+    first_live: (u64, u64),
+    /// Live rows and links after each event, by its seq less `first_seq`.
+    live: Chunked<LiveCell>,
     rows: Chunked<RowCell>,
     row_count: AtomicU32,
     links: Chunked<LinkCell>,
@@ -174,13 +184,20 @@ fn hash_target(key: &TargetKey<'_>) -> u64 {
 impl Memtable {
     /// An empty memtable for seqs from `first_seq` and new actors from `first_actor`, with room for
     /// about `expected` events before its indexes grow.
-    pub(crate) fn new(first_seq: u64, first_actor: u32, expected: u32) -> Self {
+    pub(crate) fn new(
+        first_seq: u64,
+        first_actor: u32,
+        expected: u32,
+        first_live: (u64, u64),
+    ) -> Self {
         Self {
             first_seq,
             first_actor,
             visible_seq: AtomicU64::new(first_seq.saturating_sub(1)),
             first_time_us: AtomicU64::new(u64::MAX),
             last_time_us: AtomicU64::new(0),
+            first_live,
+            live: Chunked::default(),
             rows: Chunked::default(),
             row_count: AtomicU32::new(0),
             links: Chunked::default(),
@@ -214,6 +231,29 @@ impl Memtable {
         self.visible_seq.load(Ordering::Acquire)
     }
 
+    fn live_cell(&self, seq: u64) -> Option<&LiveCell> {
+        let index = u32::try_from(seq.checked_sub(self.first_seq)?).ok()?;
+        Some(self.live.at(index))
+    }
+
+    /// Live rows and live links of the whole index as of `seq`, which must have been visible.
+    pub(crate) fn live_as_of(&self, seq: u64) -> (u64, u64) {
+        self.live_cell(seq).map_or(self.first_live, |cell| {
+            (
+                cell.rows.load(Ordering::Relaxed),
+                cell.links.load(Ordering::Relaxed),
+            )
+        })
+    }
+
+    /// Links of the first `rows` rows.
+    pub(crate) fn links_of_first(&self, rows: u32) -> u32 {
+        rows.checked_sub(1).map_or(0, |last| {
+            let cell = self.rows.at(last);
+            cell.first_link.load(Ordering::Relaxed) + cell.links.load(Ordering::Relaxed)
+        })
+    }
+
     /// Event times as of now: earliest and latest, `None` before the first event.
     pub(crate) fn times_us(&self) -> Option<(u64, u64)> {
         let first = self.first_time_us.load(Ordering::Acquire);
@@ -233,10 +273,6 @@ impl Memtable {
 
     pub(crate) fn row_count(&self) -> u32 {
         self.row_count.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn link_count(&self) -> u32 {
-        self.link_count.load(Ordering::Acquire)
     }
 
     pub(crate) fn list_count(&self) -> u32 {
@@ -630,7 +666,11 @@ impl Memtable {
     }
 
     /// Lets snapshots see the event `seq` and all before it.
-    pub(crate) fn publish(&self, seq: u64, time_us: u64) {
+    pub(crate) fn publish(&self, seq: u64, time_us: u64, live: (u64, u64)) {
+        if let Some(cell) = self.live_cell(seq) {
+            cell.rows.store(live.0, Ordering::Relaxed);
+            cell.links.store(live.1, Ordering::Relaxed);
+        }
         self.first_time_us.fetch_min(time_us, Ordering::Relaxed);
         self.last_time_us.fetch_max(time_us, Ordering::Relaxed);
         self.visible_seq.store(seq, Ordering::Release);
@@ -639,6 +679,7 @@ impl Memtable {
     /// Heap bytes, close enough to bound memory by.
     pub(crate) fn heap_bytes(&self) -> usize {
         self.rows.heap_bytes()
+            + self.live.heap_bytes()
             + self.links.heap_bytes()
             + self.lists.heap_bytes()
             + self.list_index.heap_bytes()

@@ -1,7 +1,7 @@
 //! Strings of a memtable by small ids: each kept once, found by readers and the writer alike.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -11,7 +11,7 @@ use crate::concurrent::{Chunked, HashIndex};
 pub(crate) struct Names {
     strings: Chunked<OnceLock<Box<str>>>,
     len: AtomicU32,
-    bytes: AtomicU32,
+    bytes: AtomicU64,
     index: HashIndex,
 }
 
@@ -20,7 +20,7 @@ impl Names {
         Self {
             strings: Chunked::default(),
             len: AtomicU32::new(0),
-            bytes: AtomicU32::new(0),
+            bytes: AtomicU64::new(0),
             index: HashIndex::with_expected(expected),
         }
     }
@@ -46,10 +46,7 @@ impl Names {
     pub(crate) fn push(&self, name: &str) -> u32 {
         let id = self.len.load(Ordering::Relaxed);
         self.strings.at(id).get_or_init(|| name.into());
-        self.bytes.fetch_add(
-            u32::try_from(name.len()).unwrap_or(u32::MAX),
-            Ordering::Relaxed,
-        );
+        self.bytes.fetch_add(name.len() as u64, Ordering::Relaxed);
         self.len.store(id + 1, Ordering::Release);
         id
     }
