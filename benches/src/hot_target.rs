@@ -149,7 +149,7 @@ pub(crate) fn run(links: u64) -> Outcome {
             left -= page.items.len() as u64;
             paging.cursor = page.cursor;
         }
-        let deep = page(paging.cursor.clone());
+        let deep = page(paging.cursor);
         report(
             "page 5,000",
             measure(|| queries.records(&snapshot, &filter, &deep)),

@@ -13,6 +13,9 @@ const LIKE: &str = "app.bsky.feed.like";
 const ACTORS: u64 = 4;
 const TARGETS: u64 = 3;
 
+/// The shown (author, key) of each target, in order.
+type Answers = BTreeMap<u64, Vec<(u64, u64)>>;
+
 /// One step of a script; the place in the script is its time.
 #[derive(Debug, Clone, Copy)]
 enum Step {
@@ -134,7 +137,7 @@ fn apply(writer: &mut Writer, place: u64, step: Step) -> crate::Result<()> {
 }
 
 /// What the answers must be after the first `len` steps: the shown (author, key) of each target.
-fn model(steps: &[Step], len: u64) -> BTreeMap<u64, Vec<(u64, u64)>> {
+fn model(steps: &[Step], len: u64) -> Answers {
     let mut records: BTreeMap<(u64, u64), (u64, u64)> = BTreeMap::new();
     let mut hidden = [false; ACTORS as usize];
     for (place, step) in (1..=len).zip(steps) {
@@ -156,25 +159,20 @@ fn model(steps: &[Step], len: u64) -> BTreeMap<u64, Vec<(u64, u64)>> {
             }
         }
     }
-    let mut shown: BTreeMap<u64, Vec<(u64, (u64, u64))>> = BTreeMap::new();
-    for ((actor, key), (place, target)) in records {
+    let mut rows: Vec<_> = records.into_iter().collect();
+    rows.sort_unstable_by_key(|(_, (place, _))| *place);
+    let mut shown = Answers::new();
+    for ((actor, key), (_, target)) in rows {
         if !hidden[actor as usize] {
-            shown.entry(target).or_default().push((place, (actor, key)));
+            shown.entry(target).or_default().push((actor, key));
         }
     }
-    let in_order = |mut rows: Vec<(u64, (u64, u64))>| {
-        rows.sort_unstable();
-        rows.into_iter().map(|(_, row)| row).collect()
-    };
     shown
-        .into_iter()
-        .map(|(target, rows)| (target, in_order(rows)))
-        .collect()
 }
 
-fn answers(store: &Store) -> BTreeMap<u64, Vec<(u64, u64)>> {
+fn answers(store: &Store) -> Answers {
     let snapshot = store.snapshot();
-    let mut found: BTreeMap<u64, Vec<(u64, u64)>> = BTreeMap::new();
+    let mut found = Answers::new();
     let keys: Vec<String> = (0..12).map(rkey).collect();
     for to in 0..TARGETS {
         let Some(key) = snapshot.target_key(&target(to)).unwrap() else {

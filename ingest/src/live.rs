@@ -24,6 +24,8 @@ pub struct JetstreamSource {
     handle: Handle,
     /// Largest plausible time given; positions do not go back when the display time of an event does.
     time_us: Option<u64>,
+    /// Whether the source is out of reach since the last connection.
+    is_out: bool,
 }
 
 impl JetstreamSource {
@@ -59,6 +61,7 @@ impl JetstreamSource {
             runtime,
             subscription,
             time_us,
+            is_out: false,
         })
     }
 
@@ -98,7 +101,22 @@ impl Source for JetstreamSource {
                 });
             }
             Ok(None) => return Ok(Next::End),
-            // Connects, disconnects, and silence: the client logs and counts them.
+            Ok(Some(Delivery::Disconnected { error, .. })) => {
+                // One line for an outage, however many attempts it takes; the client logs each at `info`.
+                if !self.is_out {
+                    tracing::warn!("{}: {error}; trying again until it works", self.endpoint);
+                }
+                self.is_out = true;
+                return Ok(Next::Idle);
+            }
+            Ok(Some(Delivery::Connected { .. })) => {
+                if self.is_out {
+                    tracing::warn!("{}: connected again", self.endpoint);
+                }
+                self.is_out = false;
+                return Ok(Next::Idle);
+            }
+            // Silence, and whatever else the client tells of itself.
             Ok(Some(_)) | Err(_) => return Ok(Next::Idle),
         };
         let time_us_max = now_us().saturating_add(AHEAD_US_MAX);

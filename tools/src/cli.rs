@@ -92,7 +92,7 @@ pub(crate) struct HttpArguments {
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = units::parse_duration, env = "ORRERY_LAG_LIMIT")]
     pub(crate) lag_limit: Duration,
     /// Answer /.well-known/did.json for did:web:DOMAIN
-    #[arg(long, value_name = "DOMAIN", env = "ORRERY_DID_WEB_DOMAIN")]
+    #[arg(long, value_name = "DOMAIN", value_parser = units::parse_domain, env = "ORRERY_DID_WEB_DOMAIN")]
     pub(crate) did_web_domain: Option<String>,
     /// Requests per second and address, with a burst, such as 10/50; loopback is not limited
     /// [default: no limit]

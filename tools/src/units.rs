@@ -53,6 +53,13 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(number * seconds).map_err(|_| problem())
 }
 
+/// A domain name, without scheme, port or path.
+pub(crate) fn parse_domain(text: &str) -> Result<String, String> {
+    orrery_links::syntax::Handle::parse(text)
+        .map(|domain| domain.as_str().to_owned())
+        .map_err(|error| format!("not a domain name such as links.example.org: {error}"))
+}
+
 /// Reads a rate limit, `PER_SECOND` or `PER_SECOND/BURST`; without a burst it is twice the rate.
 ///
 /// # Errors
