@@ -2,7 +2,6 @@
 //! tabulates. Bytes in, values out: no files, no clocks, no threads.
 #![forbid(unsafe_code)]
 
-pub mod actor_table;
 pub mod bitmap;
 pub mod bits;
 pub mod bytes;
@@ -14,7 +13,6 @@ pub mod filter;
 pub mod frame;
 pub mod keys;
 pub mod manifest;
-pub mod mask;
 pub mod monotone;
 pub mod segment;
 #[cfg(test)]

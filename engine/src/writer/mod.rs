@@ -6,21 +6,23 @@
 //! published. A crash loses what the log has not synced, and with it the source's cursor: the source
 //! sends those events again.
 
+mod accounts;
+mod links;
+mod rows;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use orrery_formats::event::{Body, Encoding, Event, Operation, Record};
+use orrery_formats::event::{Body, Event, Operation};
 use orrery_formats::frame::SourceCursor;
-use orrery_formats::segment::{Segment, TargetKey, Text};
 use orrery_links::{Extractor, Limits};
 use xxhash_rust::xxh3::Xxh3Builder;
 
-use crate::actors::{ACTIVE, ActorId, INACTIVE, TargetForm, target_form};
+use crate::actors::ActorId;
 use crate::journal::{Journal, key_write};
 use crate::log::Recovery;
-use crate::mask::{LONG_LIST, Mask};
-use crate::memtable::{DEAD, HIDDEN, Memtable, NewRow};
+use crate::memtable::{DEAD, Memtable, NewRow};
 use crate::snapshot::Generation;
 use crate::store::Shared;
 use crate::{Error, Result};
@@ -279,8 +281,6 @@ impl Writer {
         }
     }
 
-    // --- Commits -------------------------------------------------------------------------------
-
     fn apply_commit(
         &mut self,
         event: &Event<'_>,
@@ -413,334 +413,6 @@ impl Writer {
         Ok(event.time_us / 1_000 <= row_time_us / 1_000)
     }
 
-    /// Reads the record's links into `text` and `spans`. The outer error tells why it can't be read.
-    fn read_links(&mut self, operation: &Operation<'_>) -> Result<bool, String> {
-        self.text.clear();
-        self.spans.clear();
-        let (Operation::Create(record) | Operation::Update(record)) = operation else {
-            return Ok(false);
-        };
-        let Record {
-            encoding: Encoding::Json,
-            body,
-            ..
-        } = record
-        else {
-            return Err("records in DAG-CBOR are not read yet".to_owned());
-        };
-        let extraction = self
-            .extractor
-            .extract_json(body)
-            .map_err(|error| error.to_string())?;
-        for link in extraction.links() {
-            self.text.push_str(link.path);
-            let path_end = self.text.len();
-            self.text.push_str(link.target);
-            self.spans.push((path_end, self.text.len()));
-        }
-        Ok(extraction.truncated().is_some())
-    }
-
-    /// Turns what `read_links` found into `links`: ids in this memtable, each pair once, ordered by path
-    /// and, at one path, as in the record. Gives the id of the collection.
-    fn resolve_links(&mut self, collection: &str) -> Result<u32> {
-        let generation = Arc::clone(&self.generation);
-        let memtable = &generation.memtable;
-        let collection = memtable.collections.intern(collection);
-        self.unmeasured_bytes += self.text.len() + self.spans.len() * 64;
-        self.links.clear();
-        let mut start = 0;
-        for (path_end, target_end) in &self.spans {
-            let path = self.text.get(start..*path_end).unwrap_or_default();
-            let target = self.text.get(*path_end..*target_end).unwrap_or_default();
-            start = *target_end;
-            let source = memtable.intern_source(collection, path);
-            let target = match target_form(target) {
-                TargetForm::Did(did) => {
-                    memtable.intern_target(&TargetKey::Did(self.intern_actor(did)?))
-                }
-                TargetForm::Other(text) => memtable.intern_target(&TargetKey::Other(text)),
-                TargetForm::Record {
-                    did,
-                    collection,
-                    rkey,
-                } => memtable.intern_target(&TargetKey::Record {
-                    actor: self.intern_actor(did)?,
-                    collection,
-                    rkey,
-                }),
-            };
-            self.links.push((source, target));
-        }
-        if self.links.len() > 1 {
-            let path = |source: u32| memtable.source(source).1;
-            self.links.sort_by(|(a, _), (b, _)| {
-                if a == b {
-                    std::cmp::Ordering::Equal
-                } else {
-                    path(*a).cmp(path(*b))
-                }
-            });
-            keep_first_of_each(&mut self.links);
-        }
-        Ok(collection)
-    }
-
-    fn segment(&self, part: u32) -> Result<&Segment> {
-        self.generation
-            .segments
-            .get(part as usize)
-            .map(|sealed| &*sealed.segment)
-            .ok_or_else(|| Error::Internal(format!("segment {part} is not in this generation")))
-    }
-
-    fn mask(&self, part: u32) -> Result<&Mask> {
-        self.generation
-            .segments
-            .get(part as usize)
-            .map(|sealed| &*sealed.mask)
-            .ok_or_else(|| Error::Internal(format!("segment {part} is not in this generation")))
-    }
-
-    fn state(&self, place: Place) -> Result<u64> {
-        Ok(match place {
-            Place::Memtable(row) => self.memtable().state(row, u64::MAX),
-            Place::Sealed { part, row } => {
-                match self.memtable().segment_state(part, row, u64::MAX) {
-                    Some(state) => state,
-                    None => self.mask(part)?.state(row),
-                }
-            }
-        })
-    }
-
-    /// The row of a key that is not dead. At most one is: whatever adds a row kills the one before.
-    fn find_live(
-        &self,
-        actor: ActorId,
-        collection: &str,
-        rkey: &str,
-        key_hash: u64,
-    ) -> Result<Option<Place>> {
-        let Some(place) = self.find_newest(actor, collection, rkey, key_hash)? else {
-            return Ok(None);
-        };
-        Ok((self.state(place)? & DEAD == 0).then_some(place))
-    }
-
-    /// The newest row of a key, dead or not.
-    fn find_newest(
-        &self,
-        actor: ActorId,
-        collection: &str,
-        rkey: &str,
-        key_hash: u64,
-    ) -> Result<Option<Place>> {
-        let memtable = self.memtable();
-        if let Some(row) = self.keys.get(&(actor, key_hash)) {
-            let same = memtable.collection(*row) == collection && memtable.rkey(*row) == *rkey;
-            if same {
-                // A row of this memtable has killed whatever older segments held.
-                return Ok(Some(Place::Memtable(*row)));
-            }
-        }
-        for (part, sealed) in self.generation.numbered().rev() {
-            if !sealed.segment.may_hold_key(actor, collection, rkey)? {
-                continue;
-            }
-            let mut newest = None;
-            sealed
-                .segment
-                .find_rows(actor, collection, rkey, &mut |row| newest = Some(row))?;
-            if let Some(row) = newest {
-                return Ok(Some(Place::Sealed { part, row }));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Whether the row at `place` has exactly the links in `links`.
-    fn has_these_links(&self, place: Place) -> Result<bool> {
-        let memtable = self.memtable();
-        let mut known: Vec<(u32, u32)> = Vec::with_capacity(self.links.len());
-        match place {
-            Place::Memtable(row) => known.extend(
-                memtable
-                    .row_links(row)
-                    .map(|(source, target, _)| (source, target)),
-            ),
-            Place::Sealed { part, row } => {
-                let segment = self.segment(part)?;
-                let collection = segment.collection(row)?;
-                for link in segment.links(row)? {
-                    let link = link?;
-                    let mut text = Text::default();
-                    let target = memtable.find_target(&segment.target(link.target)?.key(&mut text));
-                    let source = memtable.find_source(collection, segment.path(link.path)?);
-                    // What this memtable has no id for cannot be among the new links.
-                    let (Some(source), Some(target)) = (source, target) else {
-                        return Ok(false);
-                    };
-                    known.push((source, target));
-                }
-            }
-        }
-        let mut new = self.links.clone();
-        new.sort_unstable();
-        known.sort_unstable();
-        Ok(new == known)
-    }
-
-    // --- Masks -----------------------------------------------------------------------------------
-
-    fn count_live(&self, rows: i64, links: i64) {
-        let counters = &self.generation.counters;
-        counters
-            .live_rows
-            .fetch_add(rows.cast_unsigned(), Ordering::Relaxed);
-        counters
-            .live_links
-            .fetch_add(links.cast_unsigned(), Ordering::Relaxed);
-    }
-
-    /// Makes a row dead from `seq` on.
-    fn kill(&mut self, place: Place, seq: u64) -> Result<()> {
-        let state = self.state(place)?;
-        let killed = match place {
-            Place::Memtable(row) => self.memtable().seq(row),
-            Place::Sealed { part, row } => self.segment(part)?.seq(row)?,
-        };
-        self.move_row(place, seq, state | DEAD)?;
-        self.kills.push(killed);
-        Ok(())
-    }
-
-    /// Changes the state of a row from `seq` on, and moves the masked counts of its lists with it.
-    fn move_row(&self, place: Place, seq: u64, state: u64) -> Result<()> {
-        let before = self.state(place)?;
-        let change = i64::from(state != 0) - i64::from(before != 0);
-        let memtable = self.memtable();
-        let mut links = 0_i64;
-        match place {
-            Place::Memtable(row) => {
-                memtable.set_state(row, seq, state);
-                if change != 0 {
-                    for (_, _, list) in memtable.row_links(row) {
-                        memtable.add_masked(list, seq, change);
-                        links += 1;
-                    }
-                }
-            }
-            Place::Sealed { part, row } => {
-                memtable.set_segment_state(part, row, seq, state);
-                if change != 0 {
-                    let segment = self.segment(part)?;
-                    for link in segment.links(row)? {
-                        let link = link?;
-                        let list = segment.list_id(row, link.path, link.target)?;
-                        if segment.list(list)?.len() > LONG_LIST {
-                            memtable.add_segment_masked(part, list, seq, change);
-                        }
-                        links += 1;
-                    }
-                }
-            }
-        }
-        self.count_live(-change, -change * links);
-        Ok(())
-    }
-
-    // --- Accounts --------------------------------------------------------------------------------
-
-    fn apply_account(
-        &mut self,
-        event: &Event<'_>,
-        replayed: Option<u64>,
-        account_seq: u64,
-        active: bool,
-        status: Option<&str>,
-    ) -> Result<Applied> {
-        let known = self.generation.find_actor(event.did)?;
-        if let (Some(actor), None) = (known, replayed)
-            && self
-                .generation
-                .actors
-                .account_event_is_old(actor, account_seq)
-        {
-            return Ok(Applied::Repeat);
-        }
-        let seq = self.accept(event, replayed)?;
-        let actor = match known {
-            Some(actor) => actor,
-            None => self.intern_actor(event.did)?,
-        };
-        let counters = Arc::clone(&self.generation.counters);
-        let deleted = !active && status == Some("deleted");
-        // The epoch is odd while rows come back.
-        let unmasks = active && self.generation.actors.is_hidden(actor);
-        if deleted {
-            for place in self.rows_of(actor)? {
-                self.unmeasured_bytes += 128;
-                self.kill(place, seq)?;
-            }
-        } else if active == self.generation.actors.is_hidden(actor) {
-            if unmasks {
-                counters.unmask_epoch.fetch_add(1, Ordering::AcqRel);
-            }
-            for place in self.rows_of(actor)? {
-                self.unmeasured_bytes += 128;
-                let state = self.state(place)?;
-                let state = if active {
-                    state & !HIDDEN
-                } else {
-                    state | HIDDEN
-                };
-                self.move_row(place, seq, state)?;
-            }
-        }
-        let hidden = !active && !deleted;
-        self.generation.actors.set_account(
-            actor,
-            account_seq,
-            if hidden { INACTIVE } else { ACTIVE },
-        );
-        self.touch(actor);
-        self.publish(seq, event.time_us);
-        if unmasks {
-            counters.unmask_epoch.fetch_add(1, Ordering::AcqRel);
-        }
-        Ok(Applied::New {
-            seq,
-            links: 0,
-            truncated: false,
-        })
-    }
-
-    /// The rows of an actor that are not dead.
-    fn rows_of(&self, actor: ActorId) -> Result<Vec<Place>> {
-        let mut places = Vec::new();
-        for (part, sealed) in self.generation.numbered() {
-            for row in sealed.segment.actor_rows(actor)? {
-                places.push(Place::Sealed { part, row: row? });
-            }
-        }
-        let memtable = self.memtable();
-        places.extend(
-            memtable
-                .actor_rows_back(actor, memtable.row_count())
-                .map(Place::Memtable),
-        );
-        let mut live = Vec::with_capacity(places.len());
-        for place in places {
-            if self.state(place)? & DEAD == 0 {
-                live.push(place);
-            }
-        }
-        Ok(live)
-    }
-
-    // --- Durability ------------------------------------------------------------------------------
-
     /// Tells the source's position after the last applied event. It becomes durable together with that
     /// event.
     pub fn set_cursor(&mut self, cursor: SourceCursor) {
@@ -800,26 +472,4 @@ fn event_bytes(event: &Event<'_>) -> usize {
         Body::Account { status, .. } => status.map_or(0, str::len),
     };
     event.did.len() + body
-}
-
-/// Drops repeats of a pair, keeping the order of first occurrences.
-fn keep_first_of_each(links: &mut Vec<(u32, u32)>) {
-    /// Above this, looking through what was kept costs more than a set.
-    const FEW: usize = 16;
-    if links.len() <= FEW {
-        let mut kept = 0;
-        for i in 0..links.len() {
-            let Some(link) = links.get(i).copied() else {
-                break;
-            };
-            if !links.iter().take(kept).any(|known| *known == link) {
-                links.swap(kept, i);
-                kept += 1;
-            }
-        }
-        links.truncate(kept);
-    } else {
-        let mut seen = std::collections::HashSet::with_capacity(links.len());
-        links.retain(|link| seen.insert(*link));
-    }
 }

@@ -1,0 +1,101 @@
+//! Account events: hiding an account's records, bringing them back, and deleting them for good, each by
+//! one walk over that account's own rows.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use orrery_formats::event::Event;
+
+use super::{Applied, Place, Writer};
+use crate::Result;
+use crate::actors::{ACTIVE, ActorId, INACTIVE};
+use crate::memtable::{DEAD, HIDDEN};
+
+impl Writer {
+    pub(super) fn apply_account(
+        &mut self,
+        event: &Event<'_>,
+        replayed: Option<u64>,
+        account_seq: u64,
+        active: bool,
+        status: Option<&str>,
+    ) -> Result<Applied> {
+        let known = self.generation.find_actor(event.did)?;
+        if let (Some(actor), None) = (known, replayed)
+            && self
+                .generation
+                .actors
+                .account_event_is_old(actor, account_seq)
+        {
+            return Ok(Applied::Repeat);
+        }
+        let seq = self.accept(event, replayed)?;
+        let actor = match known {
+            Some(actor) => actor,
+            None => self.intern_actor(event.did)?,
+        };
+        let counters = Arc::clone(&self.generation.counters);
+        let deleted = !active && status == Some("deleted");
+        // The epoch is odd while rows come back.
+        let unmasks = active && self.generation.actors.is_hidden(actor);
+        if deleted {
+            for place in self.rows_of(actor)? {
+                self.unmeasured_bytes += 128;
+                self.kill(place, seq)?;
+            }
+        } else if active == self.generation.actors.is_hidden(actor) {
+            if unmasks {
+                counters.unmask_epoch.fetch_add(1, Ordering::AcqRel);
+            }
+            for place in self.rows_of(actor)? {
+                self.unmeasured_bytes += 128;
+                let state = self.state(place)?;
+                let state = if active {
+                    state & !HIDDEN
+                } else {
+                    state | HIDDEN
+                };
+                self.move_row(place, seq, state)?;
+            }
+        }
+        let hidden = !active && !deleted;
+        self.generation.actors.set_account(
+            actor,
+            account_seq,
+            if hidden { INACTIVE } else { ACTIVE },
+        );
+        self.touch(actor);
+        self.publish(seq, event.time_us);
+        if unmasks {
+            counters.unmask_epoch.fetch_add(1, Ordering::AcqRel);
+        }
+        Ok(Applied::New {
+            seq,
+            links: 0,
+            truncated: false,
+        })
+    }
+
+    /// The rows of an actor that are not dead.
+    pub(super) fn rows_of(&self, actor: ActorId) -> Result<Vec<Place>> {
+        let mut places = Vec::new();
+        for (part, sealed) in self.generation.numbered() {
+            for row in sealed.segment.actor_rows(actor)? {
+                places.push(Place::Sealed { part, row: row? });
+            }
+        }
+        let memtable = self.memtable();
+        places.extend(
+            memtable
+                .actor_rows_back(actor, memtable.row_count())
+                .map(Place::Memtable),
+        );
+        let mut live = Vec::with_capacity(places.len());
+        for place in places {
+            if self.state(place)? & DEAD == 0 {
+                live.push(place);
+            }
+        }
+        Ok(live)
+    }
+}
