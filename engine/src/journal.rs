@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use orrery_formats::event::{Body, Event};
 use orrery_formats::frame::SourceCursor;
-use orrery_formats::manifest::{Edit, GapEntry, SegmentEntry, State};
+use orrery_formats::manifest::{Counts, Edit, GapEntry, SegmentEntry, State};
 
 use crate::io::Fs;
 use crate::log::keys::{KeyHasher, KeyOf, KeyWindow, KeyWrite};
@@ -286,14 +286,15 @@ impl Journal {
         ids.max().map_or(1, |id| id + 1)
     }
 
-    /// Makes it durable that all events up to the segment's last are in segments, with the cursor there.
-    /// Everything must be committed before.
-    pub(crate) fn record_seal(&mut self, segment: SegmentEntry) -> Result<()> {
+    /// Makes it durable that all events up to the segment's last are in segments, with the cursor there and
+    /// what the index then holds. Everything must be committed before.
+    pub(crate) fn record_seal(&mut self, segment: SegmentEntry, counts: Counts) -> Result<()> {
         let edit = Edit {
             sealed_through: Some(segment.last_seq),
             source_cursor: self.durable_cursor.clone(),
             last_time_us: Some(self.last_time_us),
             add: vec![segment],
+            counts: Some(counts),
             ..Edit::default()
         };
         self.manifest.append(&edit)

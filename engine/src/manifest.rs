@@ -16,7 +16,9 @@ use orrery_formats::manifest::{
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use orrery_formats::manifest::{Directory, Edit, GapEntry, SegmentEntry, State};
+pub use orrery_formats::manifest::{
+    Counts, Directory, Edit, GapEntry, QuarantineEntry, SegmentEntry, State,
+};
 
 const PREFIX: &str = "MANIFEST-";
 /// A manifest below this is not worth rewriting.

@@ -59,13 +59,18 @@ impl Writer {
         let checksum = xxh3_64(&bytes);
         let sealed = shared.write_segment(&name, &bytes)?;
         drop(bytes);
-        self.journal.record_seal(SegmentEntry {
+        let info = *sealed.segment.info();
+        let entry = SegmentEntry {
             id,
             first_seq: old.memtable.first_seq,
             last_seq,
             bytes: sealed.bytes,
             checksum,
-        })?;
+            first_time_us: info.first_time_us,
+            last_time_us: info.last_time_us,
+            actors_end: old.actors.len(),
+        };
+        self.journal.record_seal(entry, old.counters.counts())?;
 
         let mut segments = fold(&old)?;
         let mask = mask_of_memtable(&old.memtable, &sealed.segment)?;

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use orrery_formats::manifest::Counts;
 use orrery_formats::segment::{Segment, TargetKey};
 
 use crate::actors::{ActorId, Actors, TargetForm, target_form};
@@ -45,6 +46,16 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
+    /// All of them, as the manifest keeps them.
+    pub(crate) fn counts(&self) -> Counts {
+        let (live_rows, live_links) = self.live();
+        Counts {
+            live_rows,
+            live_links,
+            authors: self.authors.load(Ordering::Relaxed),
+        }
+    }
+
     /// Live rows and live links.
     pub(crate) fn live(&self) -> (u64, u64) {
         (

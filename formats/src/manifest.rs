@@ -46,8 +46,36 @@ pub struct SegmentEntry {
     pub last_seq: u64,
     /// The length of the file.
     pub bytes: u64,
-    /// XXH3-64 of the file's footer section, as the engine defines it when it adds the segment.
+    /// XXH3-64 of the whole file.
     pub checksum: u64,
+    /// Earliest event time of its range, microseconds; 0 when there is none. With the next, it says what is
+    /// missing when the file is damaged.
+    pub first_time_us: u64,
+    /// Latest event time of its range, microseconds.
+    pub last_time_us: u64,
+    /// The first actor id that is not of this range or one before: ids of later actors stay the same when the
+    /// file is damaged.
+    pub actors_end: u32,
+}
+
+/// A segment that is not read: its file is damaged, or was when it was last looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuarantineEntry {
+    /// The segment.
+    pub id: u64,
+    /// The damage, for a person.
+    pub why: String,
+}
+
+/// What the index holds as of `sealed_through`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Counts {
+    /// Rows that are neither dead nor hidden.
+    pub live_rows: u64,
+    /// Links of those rows.
+    pub live_links: u64,
+    /// Actors with at least one commit.
+    pub authors: u64,
 }
 
 /// Events that were in the log and are lost.
@@ -84,6 +112,12 @@ pub struct Edit {
     pub last_time_us: Option<u64>,
     /// Losses that came to light.
     pub gaps: Vec<GapEntry>,
+    /// What the index holds as of `sealed_through`.
+    pub counts: Option<Counts>,
+    /// Segments that are not read from here on.
+    pub quarantine: Vec<QuarantineEntry>,
+    /// Ids of segments that are read again.
+    pub release: Vec<u64>,
 }
 
 /// What a manifest's edits add up to.
@@ -105,6 +139,10 @@ pub struct State {
     pub last_time_us: u64,
     /// Every loss so far.
     pub gaps: Vec<GapEntry>,
+    /// What the index holds as of `sealed_through`.
+    pub counts: Counts,
+    /// Segments that are not read, each once; all are among `segments`.
+    pub quarantined: Vec<QuarantineEntry>,
 }
 
 impl State {
@@ -120,6 +158,12 @@ impl State {
             window_complete: true,
             last_time_us: 0,
             gaps: Vec::new(),
+            counts: Counts {
+                live_rows: 0,
+                live_links: 0,
+                authors: 0,
+            },
+            quarantined: Vec::new(),
         }
     }
 
@@ -145,7 +189,7 @@ impl State {
     ///
     /// # Errors
     /// [`Error::Corrupt`] if the edit contradicts the state: a segment that is not there leaves, one
-    /// that is there or overlaps joins, or a watermark falls.
+    /// that is there or overlaps joins, one that is not there is quarantined, or a watermark falls.
     pub fn apply(&mut self, edit: Edit) -> Result<()> {
         let refuse =
             |expected: &str, found: String| Err(Error::corrupt(SECTION, 0, expected, found));
@@ -198,6 +242,20 @@ impl State {
         if ids.len() != segments.len() {
             return refuse("each segment once", "an id twice".to_owned());
         }
+        let mut quarantined = self.quarantined.clone();
+        quarantined.retain(|entry| !edit.release.contains(&entry.id));
+        for entry in edit.quarantine {
+            quarantined.retain(|known| known.id != entry.id);
+            quarantined.push(entry);
+        }
+        // A segment that leaves is not quarantined any more.
+        quarantined.retain(|entry| !edit.remove.contains(&entry.id));
+        if let Some(unknown) = quarantined
+            .iter()
+            .find(|entry| ids.binary_search(&entry.id).is_err())
+        {
+            return refuse("a known segment to quarantine", unknown.id.to_string());
+        }
         let sealed_through = edit.sealed_through.unwrap_or(self.sealed_through);
         if through > sealed_through {
             return refuse(
@@ -212,6 +270,8 @@ impl State {
         self.window_complete = edit.window_complete.unwrap_or(self.window_complete);
         self.last_time_us = edit.last_time_us.unwrap_or(self.last_time_us);
         self.gaps.extend(edit.gaps);
+        self.counts = edit.counts.unwrap_or(self.counts);
+        self.quarantined = quarantined;
         Ok(())
     }
 
@@ -228,6 +288,9 @@ impl State {
             window_complete: Some(self.window_complete),
             last_time_us: Some(self.last_time_us),
             gaps: self.gaps.clone(),
+            counts: Some(self.counts),
+            quarantine: self.quarantined.clone(),
+            release: Vec::new(),
         }
     }
 }

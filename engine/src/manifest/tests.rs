@@ -19,6 +19,9 @@ fn seal(n: u64) -> Edit {
         last_seq: n,
         bytes: 1,
         checksum: n,
+        first_time_us: 0,
+        last_time_us: 0,
+        actors_end: 0,
     };
     Edit {
         add: vec![segment],

@@ -15,6 +15,9 @@ fn segment(id: u64, first_seq: u64, last_seq: u64) -> SegmentEntry {
         last_seq,
         bytes: 1000 + id,
         checksum: id * 3,
+        first_time_us: 1_725_911_162_000_000,
+        last_time_us: 1_725_911_163_000_000,
+        actors_end: 10 * id as u32,
     }
 }
 
@@ -38,6 +41,15 @@ fn seal() -> Edit {
             last_seq: Some(260),
             file: "x.log".to_owned(),
             offset: 48,
+        }],
+        counts: Some(Counts {
+            live_rows: 5,
+            live_links: 6,
+            authors: 7,
+        }),
+        quarantine: vec![QuarantineEntry {
+            id: 1,
+            why: "chunk 0".to_owned(),
         }],
         ..Edit::default()
     }
@@ -80,6 +92,16 @@ fn edits_add_up_to_the_state_and_the_state_to_one_edit() {
     state.apply(edit).unwrap();
     assert_eq!(state.segments, [segment(1, 1, 256)]);
     assert_eq!((state.sealed_through, state.log_floor), (260, 1));
+    assert_eq!((state.counts.live_rows, state.counts.authors), (5, 7));
+    assert_eq!(state.quarantined.len(), 1);
+    let release = Edit {
+        release: vec![1],
+        ..Edit::default()
+    };
+    let mut released = state.clone();
+    released.apply(release).unwrap();
+    assert_eq!(released.quarantined, []);
+    assert_eq!(State::from_first(state.as_first()).unwrap(), state);
     let compaction = Edit {
         add: vec![segment(3, 1, 500)],
         remove: vec![1],
@@ -88,6 +110,11 @@ fn edits_add_up_to_the_state_and_the_state_to_one_edit() {
     };
     state.apply(compaction).unwrap();
     assert_eq!(state.segments, [segment(3, 1, 500)]);
+    assert_eq!(
+        state.quarantined,
+        [],
+        "a segment that left is not quarantined"
+    );
     assert_eq!(
         state.source_cursor.as_ref().unwrap().value,
         99,
@@ -116,6 +143,12 @@ fn an_edit_that_contradicts_the_state_is_refused_and_changes_nothing() {
         edit(&|e| e.add = vec![segment(2, 256, 400)]),
         edit(&|e| e.add = vec![segment(2, 400, 300)]),
         edit(&|e| e.add = vec![segment(2, 300, 1001)]),
+        edit(&|e| {
+            e.quarantine = vec![QuarantineEntry {
+                id: 2,
+                why: String::new(),
+            }];
+        }),
         edit(&|e| e.sealed_through = Some(259)),
         edit(&|e| e.log_floor = Some(0)),
         edit(&|e| e.directory = Some(directory())),
