@@ -19,6 +19,7 @@ mod options;
 mod part;
 #[cfg(test)]
 mod power_cut_tests;
+mod recovery;
 mod row_set;
 mod seal;
 mod snapshot;

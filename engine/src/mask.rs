@@ -5,9 +5,11 @@ use std::collections::HashMap;
 
 use orrery_formats::segment::Segment;
 
-use crate::Result;
+use crate::actors::{Actors, INACTIVE};
 use crate::memtable::{DEAD, HIDDEN};
 use crate::row_set::RowSet;
+use crate::snapshot::Sealed;
+use crate::{Error, Result};
 
 /// Lists longer than this have their masked links counted; shorter ones are looked through.
 pub(crate) const LONG_LIST: u32 = 64;
@@ -74,4 +76,39 @@ impl Mask {
         }
         Ok(links)
     }
+}
+
+/// The masks that kills and account states add up to, each with the number of links it masks.
+pub(crate) fn recover_masks(segments: &[Sealed], actors: &Actors) -> Result<Vec<(Mask, i64)>> {
+    let mut masks: Vec<(Mask, i64)> = segments.iter().map(|_| (Mask::default(), 0)).collect();
+    for sealed in segments {
+        for seq in sealed.segment.kills()? {
+            let seq = seq?;
+            let part = segments.partition_point(|known| known.segment.info().last_seq < seq);
+            let (Some(of), Some((mask, links))) = (segments.get(part), masks.get_mut(part)) else {
+                return Err(Error::Internal(format!(
+                    "{} kills seq {seq}, which is in no segment",
+                    sealed.name
+                )));
+            };
+            let row = of.segment.lower_bound_seq(seq)?;
+            // A row that a compaction has dropped is no longer there to be masked.
+            if row < of.segment.info().rows && of.segment.seq(row)? == seq {
+                *links += mask.move_row(&of.segment, row, DEAD)?;
+            }
+        }
+    }
+    for actor in 0..actors.len() {
+        if actors.state(actor).status != INACTIVE {
+            continue;
+        }
+        for (sealed, (mask, links)) in segments.iter().zip(masks.iter_mut()) {
+            for row in sealed.segment.actor_rows(actor)? {
+                let row = row?;
+                let state = mask.state(row) | HIDDEN;
+                *links += mask.move_row(&sealed.segment, row, state)?;
+            }
+        }
+    }
+    Ok(masks)
 }

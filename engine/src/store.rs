@@ -5,30 +5,27 @@
 //! segments, and the events after the last seal are applied again from the log under the seqs that they
 //! have there.
 
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use orrery_formats::chunks::SealedFile;
 use orrery_formats::frame::SourceCursor;
-use orrery_formats::manifest::{Directory, GapEntry, SegmentEntry, State};
-use orrery_formats::segment::{self, Segment};
+use orrery_formats::manifest::GapEntry;
 use parking_lot::{Mutex, RwLock};
 
-use crate::actors::{Actors, INACTIVE};
 use crate::io::fs::{Fs, OsFs, write_sealed};
 use crate::journal::Journal;
 use crate::lock::DirLock;
 use crate::manifest::Manifest;
-use crate::mask::Mask;
-use crate::memtable::{DEAD, HIDDEN, Memtable};
-use crate::snapshot::{Counters, Generation, Sealed, Snapshot};
+use crate::recovery::{
+    new_directory, open_entry, open_segment, recover_generation, remove_orphans,
+};
+use crate::snapshot::{Generation, Sealed, Snapshot};
 use crate::writer::Writer;
 use crate::{Error, Options, Result, log};
 
 /// The directory of segments, within the data directory.
-const SEGMENTS: &str = "segments";
+pub(crate) const SEGMENTS: &str = "segments";
 /// The directory of log files and their key indexes.
 const LOG: &str = "log";
 
@@ -105,25 +102,6 @@ impl Shared {
 /// The file name of a segment. The id makes it unique over the life of the directory.
 pub(crate) fn segment_name(first_seq: u64, last_seq: u64, id: u64) -> String {
     format!("{first_seq:016x}-{last_seq:016x}-{id:x}.seg")
-}
-
-fn open_segment(fs: &dyn Fs, dir: &Path, name: &str) -> Result<Sealed> {
-    let path = dir.join(SEGMENTS).join(name);
-    let mapped = fs.map(&path).map_err(Error::io("map", &path))?;
-    let bytes = mapped.len() as u64;
-    let file = SealedFile::open(
-        name.to_owned(),
-        mapped,
-        segment::KIND,
-        segment::VERSION..=segment::VERSION,
-    )?;
-    let segment = Segment::open(file)?;
-    Ok(Sealed {
-        segment: Arc::new(segment),
-        mask: Arc::new(Mask::default()),
-        name: name.into(),
-        bytes,
-    })
 }
 
 impl Store {
@@ -264,162 +242,4 @@ impl Store {
         }
         Ok(())
     }
-}
-
-/// The identity of a new data directory.
-fn new_directory() -> Result<Directory> {
-    let mut id = [0; 16];
-    let mut secret = [0; 32];
-    for bytes in [id.as_mut_slice(), secret.as_mut_slice()] {
-        getrandom::fill(bytes)
-            .map_err(|error| Error::Config(format!("the system gives no random bytes: {error}")))?;
-    }
-    Ok(Directory { id, secret })
-}
-
-fn open_entry(fs: &dyn Fs, dir: &Path, entry: &SegmentEntry) -> Result<Sealed> {
-    let name = segment_name(entry.first_seq, entry.last_seq, entry.id);
-    let sealed = open_segment(fs, dir, &name)?;
-    let info = sealed.segment.info();
-    if (info.first_seq, info.last_seq, sealed.bytes)
-        != (entry.first_seq, entry.last_seq, entry.bytes)
-    {
-        return Err(Error::Inconsistent {
-            path: dir.join(SEGMENTS).join(name),
-            what: format!(
-                "holds seq {} to {} in {} bytes; the manifest says {} to {} in {} bytes",
-                info.first_seq,
-                info.last_seq,
-                sealed.bytes,
-                entry.first_seq,
-                entry.last_seq,
-                entry.bytes
-            ),
-        });
-    }
-    Ok(sealed)
-}
-
-/// Removes files that the manifest does not name: a crash between writing a file and naming it leaves one.
-fn remove_orphans(fs: &dyn Fs, segments_dir: &Path, state: &State) -> Result<()> {
-    let named: HashSet<String> = state
-        .segments
-        .iter()
-        .map(|entry| segment_name(entry.first_seq, entry.last_seq, entry.id))
-        .collect();
-    let entries = fs
-        .list(segments_dir)
-        .map_err(Error::io("list", segments_dir))?;
-    for entry in entries {
-        if !named.contains(&entry.name) {
-            let path = segments_dir.join(&entry.name);
-            tracing::warn!(file = %entry.name, "removing a file that an interrupted seal left behind");
-            fs.unlink(&path).map_err(Error::io("remove", &path))?;
-        }
-    }
-    Ok(())
-}
-
-/// The generation that the segments alone make.
-fn recover_generation(
-    segments: Vec<Sealed>,
-    state: &State,
-    options: &Options,
-) -> Result<Generation> {
-    let [a, b, c, d, e, f, g, h, ..] = state.directory.secret;
-    let seed = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
-    let known: u32 = segments
-        .iter()
-        .map(|sealed| sealed.segment.info().actors_count)
-        .sum();
-    let actors = Actors::new(seed, known.saturating_add(known / 2));
-    for sealed in &segments {
-        let info = sealed.segment.info();
-        let first = info.actors_first_id;
-        if first != actors.len() {
-            return Err(Error::Internal(format!(
-                "{} begins with actor {first}, after {} actors",
-                sealed.name,
-                actors.len()
-            )));
-        }
-        for id in first..first.saturating_add(info.actors_count) {
-            let did = sealed.segment.did(id)?;
-            let did = did.ok_or_else(|| Error::Internal(format!("actor {id} has no DID")))?;
-            actors.add(&did.text());
-        }
-        for state in sealed.segment.states()? {
-            actors.restore(&state?);
-        }
-    }
-    let masks = recover_masks(&segments, &actors)?;
-    let counters = Counters::default();
-    let authors = (0..actors.len()).filter(|id| actors.last_rev(*id) != 0);
-    counters
-        .authors
-        .store(authors.count() as u64, Ordering::Relaxed);
-    let mut sealed_segments = Vec::with_capacity(segments.len());
-    for (sealed, (mask, masked_links)) in segments.into_iter().zip(masks) {
-        let info = sealed.segment.info();
-        counters.live_rows.fetch_add(
-            u64::from(info.rows).saturating_sub(mask.masked_rows()),
-            Ordering::Relaxed,
-        );
-        counters.live_links.fetch_add(
-            u64::from(info.links).saturating_add_signed(-masked_links),
-            Ordering::Relaxed,
-        );
-        sealed_segments.push(Sealed {
-            mask: Arc::new(mask),
-            ..sealed
-        });
-    }
-    let first_actor = actors.len();
-    Ok(Generation {
-        number: 1,
-        segments: sealed_segments,
-        memtable: Arc::new(Memtable::new(
-            state.sealed_through + 1,
-            first_actor,
-            options.seal_events,
-            counters.live(),
-        )),
-        actors: Arc::new(actors),
-        counters: Arc::new(counters),
-    })
-}
-
-/// The masks that kills and account states add up to, each with the number of links it masks.
-fn recover_masks(segments: &[Sealed], actors: &Actors) -> Result<Vec<(Mask, i64)>> {
-    let mut masks: Vec<(Mask, i64)> = segments.iter().map(|_| (Mask::default(), 0)).collect();
-    for sealed in segments {
-        for seq in sealed.segment.kills()? {
-            let seq = seq?;
-            let part = segments.partition_point(|known| known.segment.info().last_seq < seq);
-            let (Some(of), Some((mask, links))) = (segments.get(part), masks.get_mut(part)) else {
-                return Err(Error::Internal(format!(
-                    "{} kills seq {seq}, which is in no segment",
-                    sealed.name
-                )));
-            };
-            let row = of.segment.lower_bound_seq(seq)?;
-            // A row that a compaction has dropped is no longer there to be masked.
-            if row < of.segment.info().rows && of.segment.seq(row)? == seq {
-                *links += mask.move_row(&of.segment, row, DEAD)?;
-            }
-        }
-    }
-    for actor in 0..actors.len() {
-        if actors.state(actor).status != INACTIVE {
-            continue;
-        }
-        for (sealed, (mask, links)) in segments.iter().zip(masks.iter_mut()) {
-            for row in sealed.segment.actor_rows(actor)? {
-                let row = row?;
-                let state = mask.state(row) | HIDDEN;
-                *links += mask.move_row(&sealed.segment, row, state)?;
-            }
-        }
-    }
-    Ok(masks)
 }

@@ -1,0 +1,162 @@
+//! Putting a store together from its files: the segments that the manifest names, and the generation that
+//! they alone make. Any other file is an orphan of a crash and is removed.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use orrery_formats::chunks::SealedFile;
+use orrery_formats::manifest::{Directory, SegmentEntry, State};
+use orrery_formats::segment::{self, Segment};
+
+use crate::actors::Actors;
+use crate::io::Fs;
+use crate::mask::{Mask, recover_masks};
+use crate::memtable::Memtable;
+use crate::snapshot::{Counters, Generation, Sealed};
+use crate::store::{SEGMENTS, segment_name};
+use crate::{Error, Options, Result};
+
+/// Maps and opens a segment.
+pub(crate) fn open_segment(fs: &dyn Fs, dir: &Path, name: &str) -> Result<Sealed> {
+    let path = dir.join(SEGMENTS).join(name);
+    let mapped = fs.map(&path).map_err(Error::io("map", &path))?;
+    let bytes = mapped.len() as u64;
+    let file = SealedFile::open(
+        name.to_owned(),
+        mapped,
+        segment::KIND,
+        segment::VERSION..=segment::VERSION,
+    )?;
+    let segment = Segment::open(file)?;
+    Ok(Sealed {
+        segment: Arc::new(segment),
+        mask: Arc::new(Mask::default()),
+        name: name.into(),
+        bytes,
+    })
+}
+
+/// The identity of a new data directory.
+pub(crate) fn new_directory() -> Result<Directory> {
+    let mut id = [0; 16];
+    let mut secret = [0; 32];
+    for bytes in [id.as_mut_slice(), secret.as_mut_slice()] {
+        getrandom::fill(bytes)
+            .map_err(|error| Error::Config(format!("the system gives no random bytes: {error}")))?;
+    }
+    Ok(Directory { id, secret })
+}
+
+pub(crate) fn open_entry(fs: &dyn Fs, dir: &Path, entry: &SegmentEntry) -> Result<Sealed> {
+    let name = segment_name(entry.first_seq, entry.last_seq, entry.id);
+    let sealed = open_segment(fs, dir, &name)?;
+    let info = sealed.segment.info();
+    if (info.first_seq, info.last_seq, sealed.bytes)
+        != (entry.first_seq, entry.last_seq, entry.bytes)
+    {
+        return Err(Error::Inconsistent {
+            path: dir.join(SEGMENTS).join(name),
+            what: format!(
+                "holds seq {} to {} in {} bytes; the manifest says {} to {} in {} bytes",
+                info.first_seq,
+                info.last_seq,
+                sealed.bytes,
+                entry.first_seq,
+                entry.last_seq,
+                entry.bytes
+            ),
+        });
+    }
+    Ok(sealed)
+}
+
+/// Removes files that the manifest does not name: a crash between writing a file and naming it leaves one.
+pub(crate) fn remove_orphans(fs: &dyn Fs, segments_dir: &Path, state: &State) -> Result<()> {
+    let named: HashSet<String> = state
+        .segments
+        .iter()
+        .map(|entry| segment_name(entry.first_seq, entry.last_seq, entry.id))
+        .collect();
+    let entries = fs
+        .list(segments_dir)
+        .map_err(Error::io("list", segments_dir))?;
+    for entry in entries {
+        if !named.contains(&entry.name) {
+            let path = segments_dir.join(&entry.name);
+            tracing::warn!(file = %entry.name, "removing a file that an interrupted seal left behind");
+            fs.unlink(&path).map_err(Error::io("remove", &path))?;
+        }
+    }
+    Ok(())
+}
+
+/// The generation that the segments alone make.
+pub(crate) fn recover_generation(
+    segments: Vec<Sealed>,
+    state: &State,
+    options: &Options,
+) -> Result<Generation> {
+    let [a, b, c, d, e, f, g, h, ..] = state.directory.secret;
+    let seed = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+    let known: u32 = segments
+        .iter()
+        .map(|sealed| sealed.segment.info().actors_count)
+        .sum();
+    let actors = Actors::new(seed, known.saturating_add(known / 2));
+    for sealed in &segments {
+        let info = sealed.segment.info();
+        let first = info.actors_first_id;
+        if first != actors.len() {
+            return Err(Error::Internal(format!(
+                "{} begins with actor {first}, after {} actors",
+                sealed.name,
+                actors.len()
+            )));
+        }
+        for id in first..first.saturating_add(info.actors_count) {
+            let did = sealed.segment.did(id)?;
+            let did = did.ok_or_else(|| Error::Internal(format!("actor {id} has no DID")))?;
+            actors.add(&did.text());
+        }
+        for state in sealed.segment.states()? {
+            actors.restore(&state?);
+        }
+    }
+    let masks = recover_masks(&segments, &actors)?;
+    let counters = Counters::default();
+    let authors = (0..actors.len()).filter(|id| actors.last_rev(*id) != 0);
+    counters
+        .authors
+        .store(authors.count() as u64, Ordering::Relaxed);
+    let mut sealed_segments = Vec::with_capacity(segments.len());
+    for (sealed, (mask, masked_links)) in segments.into_iter().zip(masks) {
+        let info = sealed.segment.info();
+        counters.live_rows.fetch_add(
+            u64::from(info.rows).saturating_sub(mask.masked_rows()),
+            Ordering::Relaxed,
+        );
+        counters.live_links.fetch_add(
+            u64::from(info.links).saturating_add_signed(-masked_links),
+            Ordering::Relaxed,
+        );
+        sealed_segments.push(Sealed {
+            mask: Arc::new(mask),
+            ..sealed
+        });
+    }
+    let first_actor = actors.len();
+    Ok(Generation {
+        number: 1,
+        segments: sealed_segments,
+        memtable: Arc::new(Memtable::new(
+            state.sealed_through + 1,
+            first_actor,
+            options.seal_events,
+            counters.live(),
+        )),
+        actors: Arc::new(actors),
+        counters: Arc::new(counters),
+    })
+}
