@@ -126,6 +126,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         last_seq: seq,
         first_time_us: start_ms * 1000,
         last_time_us: time_us,
+        did_seed: 1,
         rows: rows
             .iter()
             .zip(&keys)

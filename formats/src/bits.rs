@@ -57,7 +57,12 @@ impl BitWriter {
         }
     }
 
-    /// How many bits were appended.
+    /// Moves the whole bytes so far to the end of `out`; bits that do not fill a byte stay.
+    pub fn drain_into(&mut self, out: &mut Vec<u8>) {
+        out.append(&mut self.bytes);
+    }
+
+    /// How many bits were appended, less those that were moved out.
     pub fn len_bits(&self) -> u64 {
         self.bytes.len() as u64 * 8 + u64::from(self.pending_bits)
     }

@@ -2,19 +2,32 @@
 //! Filters", JEA 27, 2022), with three positions a key: about 9 bits a key, no false negatives, a false
 //! positive in 256 of the keys that were not put in. The layout is in SPEC.md, section 2.
 //!
+//! A filter of many keys is made of shards, each a filter of its own over the keys whose mixed bits begin
+//! with its number, so that memory for one shard is enough to make it and every shard stays small enough
+//! for a second-level cache while it is made.
+//!
 //! Keys are 64-bit hashes, which the caller makes. The same keys always give the same bytes: the seeds
 //! come in a fixed order, and sizes are computed with operations that IEEE 754 defines to the last bit.
 
 mod build;
 
-pub use build::build;
+pub use build::{Writer, build};
 
 use crate::Result;
 use crate::chunks::Region;
 
-/// Bytes before the fingerprints: the seed (8), the segment length (4), the count of segments in which
-/// a key's first position may lie (4).
-pub const HEADER_BYTES: usize = 16;
+/// Bytes before the fingerprints of a shard: the seed (8), the segment length (4), the count of segments
+/// in which a key's first position may lie (4).
+pub const SHARD_HEADER_BYTES: usize = 16;
+/// Bytes at the end of a filter: how many bits of a key choose its shard.
+pub const TRAILER_BYTES: usize = 4;
+/// Keys of a shard on average, at most.
+pub const SHARD_KEYS: u64 = 1 << 19;
+
+/// Most bits that choose a shard: enough for 2^35 keys.
+const SHARD_BITS_MAX: u32 = 16;
+/// Bytes of an entry of the directory of shards.
+const DIRECTORY_ENTRY: u64 = 8;
 
 /// The largest segment length: the paper's, so that three segments fit into a second-level cache.
 const SEGMENT_LEN_MAX: u32 = 1 << 18;
@@ -40,16 +53,10 @@ impl Shape {
         (self.segment_count as u64 + EXTRA_SEGMENTS) * self.segment_len as u64
     }
 
-    /// Spreads the key's bits: the finaliser of MurmurHash3, a bijection for each seed, so that distinct
-    /// keys stay distinct.
+    /// The hash of a mixed key, another for each seed. Distinct keys have distinct hashes.
     #[inline]
-    const fn hash(&self, key: u64) -> u64 {
-        let mut hash = key.wrapping_add(self.seed);
-        hash ^= hash >> 33;
-        hash = hash.wrapping_mul(0xff51_afd7_ed55_8ccd);
-        hash ^= hash >> 33;
-        hash = hash.wrapping_mul(0xc4ce_b9fe_1a85_ec53);
-        hash ^ hash >> 33
+    const fn hash(&self, mixed: u64) -> u64 {
+        mix(mixed.wrapping_add(self.seed))
     }
 
     /// The three positions of a hash, in three consecutive segments.
@@ -73,54 +80,148 @@ const fn fingerprint(hash: u64) -> u8 {
     (hash ^ hash >> 32) as u8
 }
 
+/// Spreads the bits of a key: the finaliser of MurmurHash3, a bijection. [`Writer`] takes the results.
+#[inline]
+#[must_use]
+pub const fn mix(key: u64) -> u64 {
+    let mut hash = key;
+    hash ^= hash >> 33;
+    hash = hash.wrapping_mul(0xff51_afd7_ed55_8ccd);
+    hash ^= hash >> 33;
+    hash = hash.wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    hash ^ hash >> 33
+}
+
+/// The shard of a mixed key.
+#[inline]
+const fn shard_of(mixed: u64, shard_bits: u32) -> u64 {
+    match shard_bits {
+        0 => 0,
+        bits => mixed >> (64 - bits),
+    }
+}
+
 /// A filter in its encoded form.
 #[derive(Debug, Clone, Copy)]
 pub struct Filter<'a> {
-    shape: Shape,
-    fingerprints: Region<'a>,
+    region: Region<'a>,
+    shard_bits: u32,
+    /// Where the directory of shards begins, which is where the last shard ends.
+    directory: u64,
 }
 
 impl<'a> Filter<'a> {
-    /// Opens the filter that begins where `region` does; the region may be longer. O(1).
+    /// Opens the filter that takes all of `region`. O(1).
     ///
     /// # Errors
-    /// The bytes are not the beginning of a filter, or end before it does, or are damaged.
+    /// The bytes are not a filter, or are damaged.
     pub fn open(region: Region<'a>) -> Result<Self> {
-        let shape = Shape {
-            seed: region.u64_at(0)?,
-            segment_len: region.u32_at(8)?,
-            segment_count: region.u32_at(12)?,
-        };
-        if !shape.segment_len.is_power_of_two() || shape.segment_len > SEGMENT_LEN_MAX {
-            return Err(region.corrupt(
-                8,
-                format!("a segment length that is a power of two up to {SEGMENT_LEN_MAX}"),
-                shape.segment_len,
-            ));
+        let trailer = region.len().saturating_sub(TRAILER_BYTES as u64);
+        let shard_bits = region.u32_at(trailer)?;
+        if shard_bits > SHARD_BITS_MAX {
+            let expected = format!("at most {SHARD_BITS_MAX} bits for a shard");
+            return Err(region.corrupt(trailer, expected, shard_bits));
         }
-        let fingerprints = region.sub(HEADER_BYTES as u64, shape.fingerprints())?;
+        let entries = match shard_bits {
+            0 => 0,
+            bits => (1 << bits) * DIRECTORY_ENTRY,
+        };
+        let Some(directory) = trailer.checked_sub(entries) else {
+            return Err(region.corrupt(trailer, "a directory of shards", trailer));
+        };
         Ok(Self {
-            shape,
-            fingerprints,
+            region,
+            shard_bits,
+            directory,
         })
     }
 
-    /// How many bytes of the region the filter takes.
-    pub const fn encoded_len(&self) -> u64 {
-        HEADER_BYTES as u64 + self.fingerprints.len()
-    }
-
     /// Whether `hash` may be among the keys: always true for those that are, and for one in 256 of
-    /// those that are not. Reads three bytes.
+    /// those that are not. Reads an entry of the directory, a header and three bytes.
     ///
     /// # Errors
     /// The bytes are damaged.
     #[inline]
     pub fn contains(&self, hash: u64) -> Result<bool> {
+        let mixed = mix(hash);
+        let start = match self.shard_bits {
+            0 => 0,
+            bits => self
+                .region
+                .u64_at(self.directory + shard_of(mixed, bits) * DIRECTORY_ENTRY)?,
+        };
+        self.shard(start)?.contains(mixed)
+    }
+
+    /// The shard at byte `start`.
+    fn shard(&self, start: u64) -> Result<Shard<'a>> {
+        let region = self.region;
+        let damaged = |expected: &str, found: u64| Err(region.corrupt(start, expected, found));
+        if start > self.directory {
+            return damaged("a shard before the directory", start);
+        }
+        let shape = Shape {
+            seed: region.u64_at(start)?,
+            segment_len: region.u32_at(start + 8)?,
+            segment_count: region.u32_at(start + 12)?,
+        };
+        if !shape.segment_len.is_power_of_two() || shape.segment_len > SEGMENT_LEN_MAX {
+            let expected = format!("a segment length of a power of two up to {SEGMENT_LEN_MAX}");
+            return damaged(&expected, shape.segment_len.into());
+        }
+        let first = start + SHARD_HEADER_BYTES as u64;
+        if first.saturating_add(shape.fingerprints()) > self.directory {
+            return damaged(
+                "a shard that ends before the directory",
+                shape.fingerprints(),
+            );
+        }
+        Ok(Shard {
+            shape,
+            fingerprints: region.sub(first, shape.fingerprints())?,
+        })
+    }
+
+    /// Checks what opening does not: that the shards stand back to back. Costs a read for each shard.
+    ///
+    /// # Errors
+    /// The first damage found.
+    pub fn verify(&self) -> Result<()> {
+        let mut start = 0;
+        for number in 0..1 << self.shard_bits {
+            if self.shard_bits > 0 {
+                let at = self.directory + number * DIRECTORY_ENTRY;
+                let found = self.region.u64_at(at)?;
+                if found != start {
+                    let expected = format!("a shard that begins at {start}");
+                    return Err(self.region.corrupt(at, expected, found));
+                }
+            }
+            let shard = self.shard(start)?;
+            start += SHARD_HEADER_BYTES as u64 + shard.fingerprints.len();
+        }
+        if start != self.directory {
+            let expected = format!("shards of {} bytes", self.directory);
+            return Err(self.region.corrupt(start, expected, start));
+        }
+        Ok(())
+    }
+}
+
+/// One shard.
+#[derive(Debug, Clone, Copy)]
+struct Shard<'a> {
+    shape: Shape,
+    fingerprints: Region<'a>,
+}
+
+impl Shard<'_> {
+    #[inline]
+    fn contains(&self, mixed: u64) -> Result<bool> {
         if self.shape.segment_count == 0 {
             return Ok(false);
         }
-        let hash = self.shape.hash(hash);
+        let hash = self.shape.hash(mixed);
         let mut left = fingerprint(hash);
         for position in self.shape.positions(hash) {
             left ^= self.fingerprints.u8_at(position)?;

@@ -1,15 +1,17 @@
 //! Making a filter: keys are peeled off a random hypergraph, each edge of which is a key's three
 //! positions, and fingerprints are then set in the opposite order.
 
-use super::{EXTRA_SEGMENTS, HEADER_BYTES, SEGMENT_LEN_MAX, Shape, fingerprint};
+use super::{
+    EXTRA_SEGMENTS, SEGMENT_LEN_MAX, SHARD_BITS_MAX, SHARD_KEYS, Shape, fingerprint, mix, shard_of,
+};
 use crate::bytes::{put_u32, put_u64};
 
 /// Tries with one size before the filter grows. A try fails rarely with many keys, and every so often
 /// with a handful.
 const TRIES_BEFORE_GROWTH: u32 = 32;
 
-/// The filter of `keys`, in which duplicates count once. O(n log n), with about 60 bytes of memory for
-/// each key while it runs.
+/// The filter of `keys`, in which duplicates count once. O(n log n), with 8 bytes of memory for each key
+/// while it runs, and what [`Writer`] needs.
 ///
 /// ```
 /// use orrery_formats::chunks::Region;
@@ -21,9 +23,81 @@ const TRIES_BEFORE_GROWTH: u32 = 32;
 /// # Ok::<(), orrery_formats::Error>(())
 /// ```
 pub fn build(keys: &[u64]) -> Vec<u8> {
-    let mut keys = keys.to_vec();
-    keys.sort_unstable();
-    keys.dedup();
+    let mut mixed: Vec<u64> = keys.iter().map(|key| mix(*key)).collect();
+    mixed.sort_unstable();
+    mixed.dedup();
+    let mut out = Vec::new();
+    let mut writer = Writer::new(mixed.len() as u64);
+    for key in mixed {
+        writer.push(key, &mut out);
+    }
+    writer.finish(&mut out);
+    out
+}
+
+/// Makes a filter from keys in order, shard by shard. About 60 bytes of memory for each key of a shard,
+/// and a shard has [`SHARD_KEYS`] keys on average at most.
+#[derive(Debug)]
+pub struct Writer {
+    shard_bits: u32,
+    /// Shards written.
+    done: u64,
+    /// Bytes of them.
+    written: u64,
+    /// Where each of them begins.
+    directory: Vec<u8>,
+    /// Keys of the shard being filled.
+    pending: Vec<u64>,
+}
+
+impl Writer {
+    /// A writer for that many distinct keys.
+    #[must_use]
+    pub fn new(keys: u64) -> Self {
+        let mut shard_bits = 0;
+        while shard_bits < SHARD_BITS_MAX && keys > SHARD_KEYS << shard_bits {
+            shard_bits += 1;
+        }
+        Self {
+            shard_bits,
+            done: 0,
+            written: 0,
+            directory: Vec::new(),
+            pending: Vec::new(),
+        }
+    }
+
+    /// Appends a key, spread by [`mix`](super::mix); they rise. Appends to `out` what is finished.
+    pub fn push(&mut self, mixed: u64, out: &mut Vec<u8>) {
+        while self.done < shard_of(mixed, self.shard_bits) {
+            self.flush(out);
+        }
+        self.pending.push(mixed);
+    }
+
+    fn flush(&mut self, out: &mut Vec<u8>) {
+        put_u64(&mut self.directory, self.written);
+        let before = out.len();
+        build_shard(&self.pending, out);
+        self.written += (out.len() - before) as u64;
+        self.pending.clear();
+        self.done += 1;
+    }
+
+    /// Appends the rest of the filter.
+    pub fn finish(mut self, out: &mut Vec<u8>) {
+        while self.done < 1 << self.shard_bits {
+            self.flush(out);
+        }
+        if self.shard_bits > 0 {
+            out.extend_from_slice(&self.directory);
+        }
+        put_u32(out, self.shard_bits);
+    }
+}
+
+/// Appends the shard of `keys`, which are mixed and distinct.
+fn build_shard(keys: &[u64], out: &mut Vec<u8>) {
     let mut seeds = SplitMix64(0);
     let mut shape = Shape {
         seed: seeds.next(),
@@ -32,7 +106,7 @@ pub fn build(keys: &[u64]) -> Vec<u8> {
     };
     let mut tries = 0;
     let fingerprints = loop {
-        if let Some(fingerprints) = try_build(shape, &keys) {
+        if let Some(fingerprints) = try_build(shape, keys) {
             break fingerprints;
         }
         tries += 1;
@@ -43,12 +117,10 @@ pub fn build(keys: &[u64]) -> Vec<u8> {
         }
         shape.seed = seeds.next();
     };
-    let mut out = Vec::with_capacity(HEADER_BYTES + fingerprints.len());
-    put_u64(&mut out, shape.seed);
-    put_u32(&mut out, shape.segment_len);
-    put_u32(&mut out, shape.segment_count);
+    put_u64(out, shape.seed);
+    put_u32(out, shape.segment_len);
+    put_u32(out, shape.segment_count);
     out.extend_from_slice(&fingerprints);
-    out
 }
 
 /// One position while keys are peeled: how many keys have it, and the exclusive or of their hashes and

@@ -4,12 +4,7 @@ use super::*;
 
 /// Distinct numbers that look like hashes.
 fn hashes(seed: u64, count: u64) -> Vec<u64> {
-    let shape = Shape {
-        seed,
-        segment_len: 4,
-        segment_count: 1,
-    };
-    (0..count).map(|i| shape.hash(i)).collect()
+    (0..count).map(|i| mix(i.wrapping_add(mix(seed)))).collect()
 }
 
 fn false_positives(filter: &Filter<'_>, probes: u64) -> u64 {
@@ -25,27 +20,27 @@ proptest! {
     #[test]
     fn every_key_is_found(mut keys in prop::collection::vec(any::<u64>(), 0..600), small in prop::collection::vec(0_u64..50, 0..60)) {
         keys.extend(small);
-        let mut bytes = build(&keys);
-        let len = bytes.len() as u64;
-        bytes.push(1);
+        let bytes = build(&keys);
         let filter = Filter::open(Region::over("filter", &bytes)).unwrap();
-        prop_assert_eq!(filter.encoded_len(), len);
+        filter.verify().unwrap();
         for key in &keys {
             prop_assert!(filter.contains(*key).unwrap());
         }
         // The order and repetition of keys leave no trace.
         keys.reverse();
         keys.extend_from_within(..keys.len() / 2);
-        prop_assert_eq!(&build(&keys)[..], &bytes[..len as usize]);
+        prop_assert_eq!(build(&keys), bytes);
     }
 
     #[test]
     fn damaged_bytes_never_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..200), probe in any::<u64>(), sane in any::<bool>()) {
-        if sane && bytes.len() >= HEADER_BYTES {
+        if sane && bytes.len() >= SHARD_HEADER_BYTES {
             bytes[8..16].copy_from_slice(&[16, 0, 0, 0, 5, 0, 0, 0]);
+            bytes.extend_from_slice(&u32::to_le_bytes((probe % 3) as u32));
         }
         if let Ok(filter) = Filter::open(Region::over("filter", &bytes)) {
-            filter.contains(probe).unwrap();
+            let _ = filter.contains(probe);
+            let _ = filter.verify();
         }
     }
 }
@@ -80,30 +75,56 @@ fn every_small_number_of_keys_has_a_filter() {
 #[test]
 fn a_filter_without_keys_holds_nothing() {
     let bytes = build(&[]);
-    assert_eq!(bytes.len(), HEADER_BYTES);
+    assert_eq!(bytes.len(), SHARD_HEADER_BYTES + TRAILER_BYTES);
     let filter = Filter::open(Region::over("filter", &bytes)).unwrap();
     assert_eq!(false_positives(&filter, 1000), 0);
 }
 
 #[test]
-fn a_filter_cut_at_any_length_does_not_open() {
+fn a_filter_cut_at_any_length_does_not_verify() {
     let bytes = build(&hashes(2, 50));
     for len in 0..bytes.len() {
-        assert!(
-            Filter::open(Region::over("filter", &bytes[..len])).is_err(),
-            "cut at {len}"
-        );
+        let filter = Filter::open(Region::over("filter", &bytes[..len]));
+        let verified = filter.and_then(|filter| filter.verify());
+        assert!(verified.is_err(), "cut at {len}");
     }
 }
 
 #[test]
-fn sizes_that_a_reader_cannot_hold_do_not_open() {
+fn a_filter_of_many_keys_is_made_of_shards() {
+    let keys = hashes(5, 2 * SHARD_KEYS + 1);
+    let bytes = build(&keys);
+    let filter = Filter::open(Region::over("filter", &bytes)).unwrap();
+    filter.verify().unwrap();
+    assert_eq!(filter.shard_bits, 2);
+    assert!(keys.iter().all(|key| filter.contains(*key).unwrap()));
+    let found = false_positives(&filter, 100_000);
+    assert!((200..1000).contains(&found), "{found} of 100000");
+    let bits = bytes.len() as f64 * 8.0 / keys.len() as f64;
+    assert!(bits < 9.4, "{bits} bits a key");
+    // Damage in the directory and the trailer ends in an error or an answer.
+    for at in bytes.len() - TRAILER_BYTES - 32..bytes.len() {
+        let mut bytes = bytes.clone();
+        bytes[at] ^= 0x81;
+        let filter = Filter::open(Region::over("filter", &bytes));
+        if let Ok(filter) = filter {
+            for key in keys.iter().take(100) {
+                let _ = filter.contains(*key);
+            }
+            assert!(filter.verify().is_err(), "byte {at}");
+        }
+    }
+}
+
+#[test]
+fn sizes_that_a_reader_cannot_hold_are_refused() {
     let mut bytes = build(&hashes(3, 10));
     for (segment_len, segment_count) in [(0, 1), (3, 1), (1 << 19, 1), (1 << 18, u32::MAX)] {
         bytes[8..12].copy_from_slice(&u32::to_le_bytes(segment_len));
         bytes[12..16].copy_from_slice(&u32::to_le_bytes(segment_count));
+        let filter = Filter::open(Region::over("filter", &bytes)).unwrap();
         assert!(
-            Filter::open(Region::over("filter", &bytes)).is_err(),
+            filter.contains(1).is_err(),
             "{segment_len}, {segment_count}"
         );
     }

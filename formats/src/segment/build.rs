@@ -1,6 +1,7 @@
 //! The builder: from what the engine collected to the bytes of a file. Sorts numbers, not strings:
 //! strings are ranked once, so that a target is one 128-bit number and a link two 32-bit numbers.
 
+use super::did_index::DidIndexWriter;
 use super::hash;
 use super::keyblock::PackedKey;
 use super::layout::{KIND, ROWS_MAX, Section, SegmentInfo, VERSION};
@@ -8,7 +9,7 @@ use super::lists::{ListsWriter, SHORT_MAX, width_below};
 use super::rows::{self, PackedRow};
 use super::targets::{self, PackedRecord};
 use super::value::{plc_bytes, tid};
-use super::{SegmentInput, TargetKey, actors, strings};
+use super::{SegmentInput, TargetKey, actors, states, strings};
 use crate::bits::BitWriter;
 use crate::bytes::{put_u32, put_varint};
 use crate::envelope::FileBuilder;
@@ -31,6 +32,7 @@ pub fn build(input: &SegmentInput<'_>) -> Result<Vec<u8>> {
         last_seq: input.last_seq,
         first_time_us: input.first_time_us,
         last_time_us: input.last_time_us,
+        did_seed: input.did_seed,
         rows: count("rows of a segment", input.rows.len(), ROWS_MAX)?,
         links: count("links of a segment", input.link_targets.len(), ROWS_MAX)?,
         targets: count("targets of a segment", input.targets.len(), ROWS_MAX)?,
@@ -136,13 +138,19 @@ pub fn build(input: &SegmentInput<'_>) -> Result<Vec<u8>> {
         Section::OtherDids,
         strings::encode(&others, "DIDs of a segment")?,
     );
+    put(
+        Section::DidIndex,
+        encode_did_index(&input.actors.dids, info.did_seed),
+    );
     let states = &input.actors.states;
     if !states.is_sorted_by(|a, b| a.id < b.id) {
         return Err(bad(0, "states with rising ids", "others"));
     }
     let ids: Vec<u32> = states.iter().map(|state| state.id).collect();
     put(Section::StateIds, monotone_list(&ids));
-    put(Section::States, actors::encode_states(states)?);
+    let (directory, data) = states::encode(states)?;
+    put(Section::StateDirectory, directory);
+    put(Section::States, data);
     let mut kills = input.kills.clone();
     kills.sort_unstable();
     kills.dedup();
@@ -173,6 +181,20 @@ pub fn build(input: &SegmentInput<'_>) -> Result<Vec<u8>> {
         file.section(section.id(), bytes);
     }
     Ok(file.finish())
+}
+
+fn encode_did_index(dids: &[&str], seed: u64) -> Vec<u8> {
+    let hashes = dids.iter().map(|did| hash::did(did, seed));
+    let mut order: Vec<(u64, u32)> = hashes.zip(0..).collect();
+    order.sort_unstable();
+    let mut out = Vec::new();
+    // The count of actors was checked.
+    let mut writer = DidIndexWriter::new(dids.len() as u32);
+    for (hash, index) in order {
+        writer.push(hash, index, &mut out);
+    }
+    writer.finish(&mut out);
+    out
 }
 
 #[cold]

@@ -1,6 +1,7 @@
-//! What the filters hash: XXH3-64 of a canonical form of a target or of a row's key.
+//! What the filters hash: XXH3-64 of a canonical form of a target or of a row's key. And what the index
+//! of DIDs hashes: a DID, with the seed of the segment.
 
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::TargetKey;
 
@@ -35,6 +36,11 @@ pub(super) fn stray(actor: u32, collection: &str, rkey: &str) -> u64 {
         &[0],
         rkey.as_bytes(),
     ])
+}
+
+/// The hash of a DID.
+pub(super) fn did(did: &str, seed: u64) -> u64 {
+    xxh3_64_with_seed(did.as_bytes(), seed)
 }
 
 /// The hash of the parts, one after the other.

@@ -30,6 +30,9 @@ pub struct SegmentInput<'a> {
     pub first_time_us: u64,
     /// Latest event time of the range in microseconds since 1970; 0 when there is none.
     pub last_time_us: u64,
+    /// What the hashes of the DID index are seeded with: the same number for all segments of a
+    /// directory, and unknown to those who choose DIDs.
+    pub did_seed: u64,
     /// The rows, seqs strictly rising.
     pub rows: Vec<RowInput<'a>>,
     /// The shapes that rows refer to, each once.

@@ -60,6 +60,8 @@ sections! {
     Kills = 27, "kills";
     TargetFilter = 28, "target filter";
     StrayFilter = 29, "stray key filter";
+    DidIndex = 30, "DID index";
+    StateDirectory = 31, "state directory";
 }
 
 impl Section {
@@ -88,6 +90,8 @@ pub struct SegmentInfo {
     pub key_first_us: u64,
     /// .. to here is found without the filter of stray keys. No TID is when this is below the first.
     pub key_last_us: u64,
+    /// What the hashes of the DID index are seeded with.
+    pub did_seed: u64,
     /// Rows.
     pub rows: u32,
     /// Links, those that a row has twice to one target from one path counted twice.
@@ -122,6 +126,7 @@ impl SegmentInfo {
             self.last_time_us,
             self.key_first_us,
             self.key_last_us,
+            self.did_seed,
         ] {
             put_u64(&mut out, field);
         }
@@ -159,6 +164,7 @@ impl SegmentInfo {
             last_time_us: reader.u64()?,
             key_first_us: reader.u64()?,
             key_last_us: reader.u64()?,
+            did_seed: reader.u64()?,
             rows: reader.u32()?,
             links: reader.u32()?,
             targets: reader.u32()?,

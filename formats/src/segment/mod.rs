@@ -18,8 +18,10 @@
 //!          list_id(row, path, target) -> u32
 //! List     id(), len(), is_long(), get(i) -> u32, lower_bound(row) -> u32,
 //!          iter_from(i) -> ListIter<'_>, iter_back_from(i) -> ListIter<'_> (yields i-1, i-2, ..)
-//! rest     did(actor) -> Option<DidRef<'_>>, states() -> States<'_>, kills() -> Kills<'_>,
-//!          section_sizes() -> Vec<(&'static str, u64)>, verify()
+//! actors   did(actor) -> Option<DidRef<'_>>, find_did(did) -> Option<u32>,
+//!          state(actor) -> Option<ActorState>, states() -> States<'_>,
+//!          account_states() -> AccountStates<'_>
+//! rest     kills() -> Kills<'_>, section_sizes() -> Vec<(&'static str, u64)>, verify()
 //! ```
 //!
 //! Every accessor of `Segment` but `open`, `info` and `section_sizes` returns its value in a `Result`,
@@ -27,6 +29,7 @@
 
 mod actors;
 mod build;
+mod did_index;
 mod ef;
 mod hash;
 mod input;
@@ -36,18 +39,19 @@ mod list;
 mod lists;
 mod reader;
 mod rows;
+mod states;
 mod strings;
 mod targets;
 mod value;
 mod verify;
 
-pub use actors::States;
 pub use build::build;
 pub use input::{ActorState, ActorsInput, RowInput, SegmentInput, ShapeInput, TargetKey};
 pub use layout::{KIND, ROWS_MAX, SegmentInfo, VERSION};
 pub use list::{List, ListIter};
 pub use reader::{ActorRows, Kills, LinkRef, ListInfo, Lists, RowLinks, Segment};
 pub use rows::ActorColumn;
+pub use states::{AccountStates, States};
 pub use value::{DidRef, RecordKey, TargetRef, Text};
 
 use layout::Section;

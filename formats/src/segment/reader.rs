@@ -2,17 +2,19 @@
 
 use std::fmt;
 
-use super::actors::{ACTOR_BLOCK, Dids, States, block_width};
+use super::actors::{ACTOR_BLOCK, Dids, block_width};
+use super::did_index::DidIndex;
 use super::hash;
 use super::keyblock::PackedKey;
 use super::layout::{Section, SegmentInfo};
 use super::list::List;
 use super::lists::{Postings, width_below};
 use super::rows::{ActorColumn, BLOCK, Rows};
+use super::states::{AccountStates, StateBlocks, States};
 use super::strings::Strings;
 use super::targets::{PackedRecord, Records};
-use super::value::tid;
-use super::{DidRef, RecordKey, TargetKey, TargetRef};
+use super::value::{plc_bytes, tid};
+use super::{ActorState, DidRef, RecordKey, TargetKey, TargetRef};
 use crate::Result;
 use crate::bits::read_bits;
 use crate::bytes::Reader;
@@ -480,6 +482,14 @@ impl Segment {
         }
     }
 
+    fn dids(&self) -> Result<Dids<'_>> {
+        Ok(Dids {
+            plc: self.section(Section::PlcDids)?,
+            other_indexes: Monotone::open(self.section(Section::OtherDidIndexes)?)?,
+            others: self.strings(Section::OtherDids)?,
+        })
+    }
+
     /// The DID of an actor first seen in this segment's range; `None` for other actors.
     ///
     /// # Errors
@@ -489,12 +499,46 @@ impl Segment {
         let Some(index) = index.filter(|&index| index < self.info.actors_count) else {
             return Ok(None);
         };
-        let dids = Dids {
-            plc: self.section(Section::PlcDids)?,
-            other_indexes: Monotone::open(self.section(Section::OtherDidIndexes)?)?,
-            others: self.strings(Section::OtherDids)?,
+        self.dids()?.get(index).map(Some)
+    }
+
+    /// The actor of a DID first seen in this segment's range; `None` for other DIDs. O(1) expected; of
+    /// the DIDs that the segment does not have, one in 64 is compared with one that it has.
+    ///
+    /// # Errors
+    /// See [`Segment`].
+    pub fn find_did(&self, did: &str) -> Result<Option<u32>> {
+        let index = DidIndex {
+            region: self.section(Section::DidIndex)?,
+            actors: self.info.actors_count,
         };
-        dids.get(index).map(Some)
+        let wanted = match plc_bytes(did) {
+            Some(bytes) => DidRef::Plc(bytes),
+            None => DidRef::Str(did),
+        };
+        for index in index.candidates(hash::did(did, self.info.did_seed))? {
+            let index = index?;
+            if self.dids()?.get(index)? == wanted {
+                return Ok(Some(self.info.actors_first_id.saturating_add(index)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn state_blocks(&self) -> Result<StateBlocks<'_>> {
+        Ok(StateBlocks {
+            ids: Monotone::open(self.section(Section::StateIds)?)?,
+            directory: self.section(Section::StateDirectory)?,
+            data: self.section(Section::States)?,
+        })
+    }
+
+    /// The state of an actor that events of the range touched; `None` for other actors. O(log states).
+    ///
+    /// # Errors
+    /// See [`Segment`].
+    pub fn state(&self, actor: u32) -> Result<Option<ActorState>> {
+        self.state_blocks()?.find(actor)
     }
 
     /// The states of actors, by rising id.
@@ -502,8 +546,16 @@ impl Segment {
     /// # Errors
     /// See [`Segment`].
     pub fn states(&self) -> Result<States<'_>> {
-        let ids = Monotone::open(self.section(Section::StateIds)?)?;
-        Ok(States::new(ids, self.section(Section::States)?))
+        Ok(States::new(self.state_blocks()?))
+    }
+
+    /// The states with an account seq other than 0, by rising id. Costs one read for each block of 128
+    /// states that has none.
+    ///
+    /// # Errors
+    /// See [`Segment`].
+    pub fn account_states(&self) -> Result<AccountStates<'_>> {
+        Ok(AccountStates::new(self.state_blocks()?))
     }
 
     /// The seqs of the rows that events of the range made dead, rising.

@@ -244,6 +244,52 @@ fn long_lists_of_both_kinds_answer_by_index_and_by_row() {
     }
 }
 
+/// DIDs whose index has several groups, some of them empty or full by chance.
+#[test]
+fn each_did_is_found_and_few_others_are_compared() {
+    for count in [1usize, 63, 64, 65, 5000] {
+        let dids: Vec<String> = (0..count)
+            .map(|i| match i % 10 {
+                0 => format!("did:web:{i}.example.com"),
+                _ => value::DidRef::Plc(
+                    [(i as u128).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)]
+                        .map(u128::to_be_bytes)
+                        .concat()[..15]
+                        .try_into()
+                        .unwrap(),
+                )
+                .to_string(),
+            })
+            .collect();
+        let input = SegmentInput {
+            first_seq: 1,
+            last_seq: 1,
+            did_seed: 77,
+            actors: ActorsInput {
+                first_id: 1000,
+                dids: dids.iter().map(String::as_str).collect(),
+                states: Vec::new(),
+            },
+            ..SegmentInput::default()
+        };
+        let segment = open(build(&input).unwrap()).unwrap();
+        segment.verify().unwrap();
+        for (id, did) in (1000..).zip(&dids) {
+            assert_eq!(segment.find_did(did).unwrap(), Some(id), "{did}");
+        }
+        let index = did_index::DidIndex {
+            region: Section::DidIndex.of(segment.file()).unwrap(),
+            actors: count as u32,
+        };
+        let compared: usize = (0..6400)
+            .map(|i| hash::did(&format!("did:web:absent-{i}"), 77))
+            .map(|hash| index.candidates(hash).unwrap().count())
+            .sum();
+        // One in 64 on average where groups are full: 100, and not even 200.
+        assert!(compared < 200, "{compared} of {count}");
+    }
+}
+
 #[test]
 fn a_tid_outside_the_window_is_found_through_the_stray_filter() {
     let inside = tid_text(1_700_000_000_000_000 << 10);

@@ -3,11 +3,13 @@
 use super::list::List;
 use super::{Section, Segment};
 use crate::Result;
+use crate::filter::Filter;
 
 /// Reads all of `segment`.
 pub(super) fn verify(segment: &Segment) -> Result<()> {
     rows(segment)?;
     targets(segment)?;
+    filters(segment)?;
     actors(segment)
 }
 
@@ -83,10 +85,25 @@ fn rising(segment: &Segment, list: &List<'_>) -> Result<()> {
     Ok(())
 }
 
+fn filters(segment: &Segment) -> Result<()> {
+    for section in [Section::TargetFilter, Section::StrayFilter] {
+        Filter::open(region(segment, section)?)?.verify()?;
+    }
+    Ok(())
+}
+
 fn actors(segment: &Segment) -> Result<()> {
     let info = segment.info();
     for index in 0..info.actors_count {
-        segment.did(info.actors_first_id.saturating_add(index))?;
+        let id = info.actors_first_id.saturating_add(index);
+        let Some(did) = segment.did(id)? else {
+            break;
+        };
+        // A DID that stands twice is found as one of them.
+        if segment.find_did(&did.text())?.is_none() {
+            let expected = format!("actor {id}");
+            return Err(region(segment, Section::DidIndex)?.corrupt(0, expected, "none"));
+        }
     }
     let mut states = 0u32;
     for state in segment.states()? {

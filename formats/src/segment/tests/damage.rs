@@ -49,8 +49,19 @@ fn answers(segment: &Segment) -> crate::Result<String> {
         segment.find_rows(actor, "app.bsky.feed.like", "self", &mut |row| put(&row))?;
     }
     for actor in info.actors_first_id..info.actors_first_id.saturating_add(info.actors_count) {
-        put(&segment.did(actor)?);
+        let did = segment.did(actor)?;
+        put(&did);
+        if let Some(did) = did {
+            put(&segment.find_did(&did.text())?);
+        }
     }
+    put(&segment.find_did("did:web:absent.example.com")?);
+    for actor in 0..500 {
+        put(&segment.state(actor)?);
+    }
+    put(&segment
+        .account_states()?
+        .collect::<crate::Result<Vec<_>>>()?);
     put(&segment.states()?.collect::<crate::Result<Vec<_>>>()?);
     put(&segment.kills()?.collect::<crate::Result<Vec<_>>>()?);
     put(&segment.lower_bound_seq(150)?);

@@ -45,16 +45,18 @@ pub(super) fn sample() -> Owned {
             key,
         ));
     }
-    let dids = vec![
+    let mut dids = vec![
         "did:plc:ewvi7nxzyoun6zhxrhs64oiz".to_owned(),
         "did:web:example.com".to_owned(),
     ];
+    // More than one group of the index of DIDs.
+    dids.extend((0..150).map(|i| format!("did:web:{i}.example.com")));
     let states = (0..200u32)
         .map(|id| {
             (
                 id * 2,
                 u64::from(id) << 40,
-                u64::from(id % 3),
+                u64::from(id % 3) * u64::from(id > 128),
                 u8::from(id % 5 == 0),
             )
         })

@@ -94,6 +94,7 @@ impl Owned {
             last_seq: u64::MAX,
             first_time_us: self.rows.iter().map(|row| row.1).min().unwrap_or(0),
             last_time_us: self.rows.iter().map(|row| row.1).max().unwrap_or(0),
+            did_seed: 0x5eed,
             rows: self
                 .rows
                 .iter()
@@ -349,7 +350,36 @@ fn check_actors(input: &SegmentInput<'_>, segment: &Segment) {
             assert_eq!(segment.did(absent).unwrap(), None);
         }
     }
-    assert_eq!(unwrap_all(segment.states().unwrap()), input.actors.states);
+    let ids: BTreeMap<&str, u32> = (first..)
+        .zip(&input.actors.dids)
+        .map(|(id, did)| (*did, id))
+        .collect();
+    for (did, id) in &ids {
+        let found = segment.find_did(did).unwrap().unwrap();
+        // One of them, where the input has a DID twice.
+        assert_eq!(input.actors.dids[(found - first) as usize], *did, "{id}");
+        let mut absent = (*did).to_owned();
+        absent.push('x');
+        assert_eq!(segment.find_did(&absent).unwrap(), None);
+    }
+    for absent in ["", "did:plc:", "did:plc:zzzzzzzzzzzzzzzzzzzzzzz2"] {
+        assert_eq!(segment.find_did(absent).unwrap(), None);
+    }
+    let states = &input.actors.states;
+    assert_eq!(&unwrap_all(segment.states().unwrap()), states);
+    for state in states {
+        assert_eq!(segment.state(state.id).unwrap(), Some(*state));
+        for near in [state.id.wrapping_sub(1), state.id.wrapping_add(1)] {
+            let expected = states.iter().find(|state| state.id == near).copied();
+            assert_eq!(segment.state(near).unwrap(), expected);
+        }
+    }
+    let with_account = states.iter().filter(|state| state.account_seq != 0);
+    assert!(
+        unwrap_all(segment.account_states().unwrap())
+            .iter()
+            .eq(with_account)
+    );
     let kills: BTreeSet<u64> = input.kills.iter().copied().collect();
     assert!(unwrap_all(segment.kills().unwrap()).into_iter().eq(kills));
 }

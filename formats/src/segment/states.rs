@@ -1,0 +1,233 @@
+//! States of actors, in blocks of 128 by rising actor; the actors are a monotone list of their own, and
+//! the directory is a `u32` byte offset for each block. A block:
+//!
+//! ```text
+//! u8    width of account seqs
+//! u8    width of statuses
+//! u16   byte offset in the block of the revisions
+//! bits  one for each state with an account seq other than 0
+//! bits  those account seqs
+//! bits  statuses
+//! keys  revisions, as a block of keys
+//! ```
+
+use super::ActorState;
+use super::keyblock::{self, PackedKey};
+use super::rows::{BLOCK, offset_u32};
+use crate::bits::{BitWriter, read_bits, width_for};
+use crate::bytes::{put_u16, put_u32};
+use crate::chunks::Region;
+use crate::monotone::{self, Monotone};
+use crate::{Error, Result};
+
+const HEAD: u64 = 4;
+
+/// The directory and the blocks of `states`.
+pub(super) fn encode(states: &[ActorState]) -> Result<(Vec<u8>, Vec<u8>)> {
+    let (mut directory, mut out) = (Vec::new(), Vec::new());
+    for block in states.chunks(BLOCK as usize) {
+        put_u32(
+            &mut directory,
+            offset_u32(out.len(), "bytes of states in a segment")?,
+        );
+        encode_block(block, &mut out)?;
+    }
+    Ok((directory, out))
+}
+
+/// Appends one block, of at most 128 states.
+pub(super) fn encode_block(block: &[ActorState], out: &mut Vec<u8>) -> Result<()> {
+    let seqs = block.iter().map(|state| state.account_seq);
+    let seq_width = width_for(seqs.max().unwrap_or(0));
+    let statuses = block.iter().map(|state| state.status);
+    let status_width = width_for(u64::from(statuses.max().unwrap_or(0)));
+    let mut bits = BitWriter::new();
+    for state in block {
+        bits.write(u64::from(state.account_seq != 0), 1);
+    }
+    for state in block.iter().filter(|state| state.account_seq != 0) {
+        bits.write(state.account_seq, seq_width);
+    }
+    for state in block {
+        bits.write(u64::from(state.status), status_width);
+    }
+    let bits = bits.finish();
+    out.extend_from_slice(&[seq_width as u8, status_width as u8]);
+    // 128 states of at most 73 bits: far below 2^16.
+    put_u16(out, HEAD as u16 + bits.len() as u16);
+    out.extend_from_slice(&bits);
+    let mut keys = Vec::with_capacity(block.len());
+    for state in block {
+        if state.last_rev >> 63 != 0 {
+            return Err(Error::TooLarge {
+                what: "a revision, as a number",
+                found: state.last_rev,
+                limit: u64::MAX >> 1,
+            });
+        }
+        keys.push(PackedKey::Tid(state.last_rev));
+    }
+    keyblock::encode(&keys, &mut Vec::new(), out);
+    Ok(())
+}
+
+/// The states of a segment.
+#[derive(Clone, Copy)]
+pub(super) struct StateBlocks<'a> {
+    pub(super) ids: Monotone<'a>,
+    pub(super) directory: Region<'a>,
+    pub(super) data: Region<'a>,
+}
+
+/// A block whose head was read.
+#[derive(Clone, Copy)]
+struct Block {
+    /// Byte offset in the section.
+    start: u64,
+    count: u64,
+    seq_width: u32,
+    status_width: u32,
+    /// Byte offset in the section.
+    keys: u64,
+}
+
+impl StateBlocks<'_> {
+    /// The block of the state at `index`.
+    fn block(&self, index: u32) -> Result<Block> {
+        let start = u64::from(self.directory.u32_at(4 * u64::from(index / BLOCK))?);
+        let [seq_width, status_width, k0, k1] = self.data.array_at::<{ HEAD as usize }>(start)?;
+        if seq_width > 64 || status_width > 8 {
+            let found = seq_width.max(status_width);
+            return Err(self.data.corrupt(start, "widths of states", found));
+        }
+        let first = index - index % BLOCK;
+        Ok(Block {
+            start,
+            count: u64::from(self.ids.len().saturating_sub(first).min(BLOCK)),
+            seq_width: seq_width.into(),
+            status_width: status_width.into(),
+            keys: start + u64::from(u16::from_le_bytes([k0, k1])),
+        })
+    }
+
+    /// The state at `index`, of the actor `id`.
+    fn read(&self, index: u32, id: u32) -> Result<ActorState> {
+        let block = self.block(index)?;
+        let i = u64::from(index % BLOCK);
+        let bit = (block.start + HEAD) * 8;
+        let low = read_bits(self.data, bit, block.count.min(64) as u32)?;
+        let high = read_bits(self.data, bit + 64, block.count.saturating_sub(64) as u32)?;
+        let with_seq = u128::from(high) << 64 | u128::from(low);
+        let seqs = bit + block.count;
+        let account_seq = if with_seq >> i & 1 == 1 {
+            let before = u64::from((with_seq & ((1 << i) - 1)).count_ones());
+            let at = seqs + before * u64::from(block.seq_width);
+            read_bits(self.data, at, block.seq_width)?
+        } else {
+            0
+        };
+        let statuses = seqs + u64::from(with_seq.count_ones()) * u64::from(block.seq_width);
+        let status = read_bits(
+            self.data,
+            statuses + i * u64::from(block.status_width),
+            block.status_width,
+        )?;
+        let key = keyblock::read(self.data, block.keys, block.count, i)?;
+        let PackedKey::Tid(last_rev) = key else {
+            let found = "the id of a string";
+            return Err(self.data.corrupt(block.keys, "a revision", found));
+        };
+        Ok(ActorState {
+            id,
+            last_rev,
+            account_seq,
+            status: status as u8,
+        })
+    }
+
+    /// The state of `actor`.
+    pub(super) fn find(&self, actor: u32) -> Result<Option<ActorState>> {
+        let index = self.ids.lower_bound(actor)?;
+        if index >= self.ids.len() || self.ids.get(index)? != actor {
+            return Ok(None);
+        }
+        self.read(index, actor).map(Some)
+    }
+}
+
+/// The states of a segment, by rising id. Ends after an error.
+#[derive(Clone)]
+pub struct States<'s> {
+    blocks: StateBlocks<'s>,
+    ids: monotone::Iter<'s>,
+    index: u32,
+}
+
+impl<'s> States<'s> {
+    pub(super) fn new(blocks: StateBlocks<'s>) -> Self {
+        Self {
+            blocks,
+            ids: blocks.ids.iter_from(0),
+            index: 0,
+        }
+    }
+}
+
+impl Iterator for States<'_> {
+    type Item = Result<ActorState>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let id = self.ids.next()?;
+        let state = id.and_then(|id| self.blocks.read(self.index, id));
+        self.index += 1;
+        if state.is_err() {
+            self.ids = self.blocks.ids.iter_from(u32::MAX);
+        }
+        Some(state)
+    }
+}
+
+/// The states with an account seq other than 0, by rising id. Ends after an error.
+#[derive(Clone)]
+pub struct AccountStates<'s> {
+    blocks: StateBlocks<'s>,
+    index: u32,
+}
+
+impl<'s> AccountStates<'s> {
+    pub(super) const fn new(blocks: StateBlocks<'s>) -> Self {
+        Self { blocks, index: 0 }
+    }
+
+    fn step(&mut self) -> Result<Option<ActorState>> {
+        while self.index < self.blocks.ids.len() {
+            let block = self.blocks.block(self.index)?;
+            let bit = (block.start + HEAD) * 8 + u64::from(self.index % BLOCK);
+            // No account seq has a bit where all are 0.
+            if block.seq_width == 0 {
+                let next = (self.index - self.index % BLOCK).saturating_add(BLOCK);
+                self.index = next;
+                continue;
+            }
+            let index = self.index;
+            self.index += 1;
+            if read_bits(self.blocks.data, bit, 1)? == 1 {
+                let id = self.blocks.ids.get(index)?;
+                return self.blocks.read(index, id).map(Some);
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Iterator for AccountStates<'_> {
+    type Item = Result<ActorState>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let step = self.step();
+        if step.is_err() {
+            self.index = u32::MAX;
+        }
+        step.transpose()
+    }
+}
