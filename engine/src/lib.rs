@@ -6,6 +6,7 @@
 #![deny(unsafe_code)]
 
 mod actors;
+mod compaction;
 mod concurrent;
 mod error;
 pub mod io;

@@ -1,11 +1,11 @@
 //! The mask of a segment: which of its rows are dead, which are hidden, and how many links of each long
 //! list that takes out. Derived: kills and account states in the segments say all of it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use orrery_formats::segment::Segment;
 
-use crate::actors::{Actors, INACTIVE};
+use crate::actors::{ActorId, is_hidden};
 use crate::memtable::{DEAD, HIDDEN};
 use crate::row_set::RowSet;
 use crate::snapshot::Sealed;
@@ -79,7 +79,7 @@ impl Mask {
 }
 
 /// The masks that kills and account states add up to, each with the number of links it masks.
-pub(crate) fn recover_masks(segments: &[Sealed], actors: &Actors) -> Result<Vec<(Mask, i64)>> {
+pub(crate) fn recover_masks(segments: &[Sealed]) -> Result<Vec<(Mask, i64)>> {
     let mut masks: Vec<(Mask, i64)> = segments.iter().map(|_| (Mask::default(), 0)).collect();
     for sealed in segments {
         for seq in sealed.segment.kills()? {
@@ -98,10 +98,7 @@ pub(crate) fn recover_masks(segments: &[Sealed], actors: &Actors) -> Result<Vec<
             }
         }
     }
-    for actor in 0..actors.len() {
-        if actors.state(actor).status != INACTIVE {
-            continue;
-        }
+    for actor in hidden_actors(segments)? {
         for (sealed, (mask, links)) in segments.iter().zip(masks.iter_mut()) {
             for row in sealed.segment.actor_rows(actor)? {
                 let row = row?;
@@ -111,4 +108,19 @@ pub(crate) fn recover_masks(segments: &[Sealed], actors: &Actors) -> Result<Vec<
         }
     }
     Ok(masks)
+}
+
+/// The actors whose account is inactive, by the newest segment that has their state.
+fn hidden_actors(segments: &[Sealed]) -> Result<Vec<ActorId>> {
+    let mut seen = HashSet::new();
+    let mut hidden = Vec::new();
+    for sealed in segments.iter().rev() {
+        for state in sealed.segment.account_states()? {
+            let state = state?;
+            if seen.insert(state.id) && is_hidden(&state) {
+                hidden.push(state.id);
+            }
+        }
+    }
+    Ok(hidden)
 }

@@ -10,7 +10,7 @@ use orrery_formats::chunks::SealedFile;
 use orrery_formats::manifest::{Directory, SegmentEntry, State};
 use orrery_formats::segment::{self, Segment};
 
-use crate::actors::Actors;
+use crate::actors::DidCache;
 use crate::io::Fs;
 use crate::mask::{Mask, recover_masks};
 use crate::memtable::Memtable;
@@ -98,38 +98,22 @@ pub(crate) fn recover_generation(
     state: &State,
     options: &Options,
 ) -> Result<Generation> {
-    let [a, b, c, d, e, f, g, h, ..] = state.directory.secret;
-    let seed = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
-    let known: u32 = segments
-        .iter()
-        .map(|sealed| sealed.segment.info().actors_count)
-        .sum();
-    let actors = Actors::new(seed, known.saturating_add(known / 2));
+    let mut first_actor = 0;
     for sealed in &segments {
         let info = sealed.segment.info();
-        let first = info.actors_first_id;
-        if first != actors.len() {
+        if info.actors_first_id != first_actor {
             return Err(Error::Internal(format!(
-                "{} begins with actor {first}, after {} actors",
-                sealed.name,
-                actors.len()
+                "{} begins with actor {}, after {first_actor} actors",
+                sealed.name, info.actors_first_id,
             )));
         }
-        for id in first..first.saturating_add(info.actors_count) {
-            let did = sealed.segment.did(id)?;
-            let did = did.ok_or_else(|| Error::Internal(format!("actor {id} has no DID")))?;
-            actors.add(&did.text());
-        }
-        for state in sealed.segment.states()? {
-            actors.restore(&state?);
-        }
+        first_actor = first_actor.saturating_add(info.actors_count);
     }
-    let masks = recover_masks(&segments, &actors)?;
+    let masks = recover_masks(&segments)?;
     let counters = Counters::default();
-    let authors = (0..actors.len()).filter(|id| actors.last_rev(*id) != 0);
     counters
         .authors
-        .store(authors.count() as u64, Ordering::Relaxed);
+        .store(state.counts.authors, Ordering::Relaxed);
     let mut sealed_segments = Vec::with_capacity(segments.len());
     for (sealed, (mask, masked_links)) in segments.into_iter().zip(masks) {
         let info = sealed.segment.info();
@@ -146,7 +130,6 @@ pub(crate) fn recover_generation(
             ..sealed
         });
     }
-    let first_actor = actors.len();
     Ok(Generation {
         number: 1,
         segments: sealed_segments,
@@ -156,7 +139,13 @@ pub(crate) fn recover_generation(
             options.seal_events,
             counters.live(),
         )),
-        actors: Arc::new(actors),
+        dids: Arc::new(DidCache::new(did_seed(&state.directory))),
         counters: Arc::new(counters),
     })
+}
+
+/// The seed of the hashes of DIDs.
+fn did_seed(directory: &Directory) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = directory.secret;
+    u64::from_le_bytes([a, b, c, d, e, f, g, h])
 }

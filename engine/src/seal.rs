@@ -47,13 +47,7 @@ impl Writer {
         let shared = Arc::clone(&self.shared);
         let old = Arc::clone(&self.generation);
         let last_seq = old.memtable.visible_seq();
-        self.touched.sort_unstable();
-        let states = self
-            .touched
-            .iter()
-            .map(|id| old.actors.state(*id))
-            .collect();
-        let bytes = build(&old.memtable, last_seq, states, &self.kills)?;
+        let bytes = build(&old, last_seq, self.states.touched(), &self.kills)?;
         let id = self.journal.next_segment_id();
         let name = segment_name(old.memtable.first_seq, last_seq, id);
         let checksum = xxh3_64(&bytes);
@@ -68,7 +62,7 @@ impl Writer {
             checksum,
             first_time_us: info.first_time_us,
             last_time_us: info.last_time_us,
-            actors_end: old.actors.len(),
+            actors_end: old.actors_end(),
         };
         self.journal.record_seal(entry, old.counters.counts())?;
 
@@ -83,11 +77,11 @@ impl Writer {
             segments,
             memtable: Arc::new(Memtable::new(
                 last_seq + 1,
-                old.actors.len(),
+                old.actors_end(),
                 shared.options.seal_events,
                 old.counters.live(),
             )),
-            actors: Arc::clone(&old.actors),
+            dids: Arc::clone(&old.dids),
             counters: Arc::clone(&old.counters),
         });
         shared.publish(Arc::clone(&generation));
@@ -156,13 +150,14 @@ fn mask_of_memtable(memtable: &Memtable, segment: &Segment) -> Result<Mask> {
     Ok(mask)
 }
 
-/// The bytes of the segment for the events of `memtable`.
+/// The bytes of the segment for the events of the generation's memtable.
 fn build(
-    memtable: &Memtable,
+    generation: &Generation,
     last_seq: u64,
     states: Vec<segment::ActorState>,
     kills: &[u64],
 ) -> Result<Vec<u8>> {
+    let memtable = &*generation.memtable;
     let rows = memtable.row_count();
     // TIDs are numbers in the memtable; their texts stand here, 13 bytes each, in the order asked for.
     let mut texts = String::new();
@@ -198,6 +193,7 @@ fn build(
         first_seq: memtable.first_seq,
         last_seq,
         kills: kills.to_vec(),
+        did_seed: generation.dids.seed(),
         ..SegmentInput::default()
     };
     (input.first_time_us, input.last_time_us) = memtable.times_us().unwrap_or((0, 0));

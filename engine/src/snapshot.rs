@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use orrery_formats::manifest::Counts;
-use orrery_formats::segment::{Segment, TargetKey};
+use orrery_formats::segment::{ActorState, Segment, TargetKey};
 
-use crate::actors::{ActorId, Actors, TargetForm, target_form};
+use crate::actors::{ActorId, DidCache, TargetForm, target_form};
 use crate::mask::Mask;
 use crate::memtable::Memtable;
 use crate::part::Part;
@@ -30,7 +30,7 @@ pub(crate) struct Generation {
     /// In order of seq.
     pub(crate) segments: Vec<Sealed>,
     pub(crate) memtable: Arc<Memtable>,
-    pub(crate) actors: Arc<Actors>,
+    pub(crate) dids: Arc<DidCache>,
     pub(crate) counters: Arc<Counters>,
 }
 
@@ -95,24 +95,58 @@ impl Generation {
         Ok(f(&did.text()))
     }
 
-    /// The id of `did`, if it has one.
+    /// The first id that no actor has.
+    pub(crate) fn actors_end(&self) -> ActorId {
+        let memtable = &self.memtable;
+        memtable.first_actor.saturating_add(memtable.dids.len())
+    }
+
+    /// The id of `did`, if it has one. O(1) for a DID that was looked up lately, otherwise O(segments).
     pub(crate) fn find_actor(&self, did: &str) -> Result<Option<ActorId>> {
-        let mut failure = None;
-        let found = self.actors.find(did, |id| {
+        let hash = self.dids.hash(did);
+        if let Some(id) = self.dids.get(hash) {
             match self.with_did(id, |known| known == did) {
-                Ok(same) => same,
-                // Added after this generation's memtable was sealed.
-                Err(Error::Internal(_)) => false,
-                Err(error) => {
-                    failure = Some(error);
-                    false
-                }
+                Ok(true) => return Ok(Some(id)),
+                // Another DID's, or given after this generation's memtable was sealed.
+                Ok(false) | Err(Error::Internal(_)) => {}
+                Err(error) => return Err(error),
             }
-        });
-        match (found, failure) {
-            (None, Some(error)) => Err(error),
-            (found, _) => Ok(found),
         }
+        if let Some(index) = self.memtable.dids.find_hashed(hash, did) {
+            let id = self.memtable.first_actor.saturating_add(index);
+            self.dids.put(hash, id);
+            return Ok(Some(id));
+        }
+        // The oldest segments hold the most actors.
+        for sealed in &self.segments {
+            if let Some(id) = sealed.segment.find_did(did)? {
+                self.dids.put(hash, id);
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The state of an actor as of the last seal: that of the newest segment that has one.
+    pub(crate) fn sealed_state(&self, actor: ActorId) -> Result<ActorState> {
+        let unknown = ActorState {
+            id: actor,
+            ..ActorState::default()
+        };
+        if actor >= self.memtable.first_actor {
+            return Ok(unknown);
+        }
+        for sealed in self.segments.iter().rev() {
+            if let Some(state) = sealed.segment.state(actor)? {
+                return Ok(state);
+            }
+            let info = sealed.segment.info();
+            if actor >= info.actors_first_id {
+                // Older segments do not know the actor.
+                break;
+            }
+        }
+        Ok(unknown)
     }
 }
 
@@ -320,7 +354,7 @@ impl Snapshot {
         let mut totals = Totals {
             live_rows,
             live_links,
-            actors: u64::from(self.generation.actors.len()),
+            actors: u64::from(self.generation.actors_end()),
             authors: counters.authors.load(Ordering::Relaxed),
             targets: u64::from(memtable.target_count()),
             lists: u64::from(memtable.list_count()),

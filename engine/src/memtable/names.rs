@@ -42,8 +42,19 @@ impl Names {
         id
     }
 
-    /// Adds `name` without looking whether it is there, for strings that need not be found by name.
-    pub(crate) fn push(&self, name: &str) -> u32 {
+    /// The id of `name`, whose hash is `hash`, if it was added with that hash.
+    pub(crate) fn find_hashed(&self, hash: u64, name: &str) -> Option<u32> {
+        self.index.find(hash, |id| self.get(id) == name)
+    }
+
+    /// Adds `name` under `hash`, by which it is not there yet. Writer only.
+    pub(crate) fn push_hashed(&self, hash: u64, name: &str) -> u32 {
+        let id = self.push(name);
+        self.index.insert(hash, id);
+        id
+    }
+
+    fn push(&self, name: &str) -> u32 {
         let id = self.len.load(Ordering::Relaxed);
         self.strings.at(id).get_or_init(|| name.into());
         self.bytes.fetch_add(name.len() as u64, Ordering::Relaxed);

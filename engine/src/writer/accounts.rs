@@ -8,7 +8,7 @@ use orrery_formats::event::Event;
 
 use super::{Applied, Place, Writer};
 use crate::Result;
-use crate::actors::{ACTIVE, ActorId, INACTIVE};
+use crate::actors::{ActorId, account_event_is_old, is_hidden, set_account};
 use crate::memtable::{DEAD, HIDDEN};
 
 impl Writer {
@@ -21,29 +21,28 @@ impl Writer {
         status: Option<&str>,
     ) -> Result<Applied> {
         let known = self.generation.find_actor(event.did)?;
-        if let (Some(actor), None) = (known, replayed)
-            && self
-                .generation
-                .actors
-                .account_event_is_old(actor, account_seq)
-        {
-            return Ok(Applied::Repeat);
+        if let (Some(actor), None) = (known, replayed) {
+            let state = self.states.get(&self.generation, actor)?;
+            if account_event_is_old(&state, account_seq) {
+                return Ok(Applied::Repeat);
+            }
         }
         let seq = self.accept(event, replayed)?;
         let actor = match known {
             Some(actor) => actor,
             None => self.intern_actor(event.did)?,
         };
+        let was_hidden = is_hidden(&self.states.get(&self.generation, actor)?);
         let counters = Arc::clone(&self.generation.counters);
         let deleted = !active && status == Some("deleted");
         // The epoch is odd while rows come back.
-        let unmasks = active && self.generation.actors.is_hidden(actor);
+        let unmasks = active && was_hidden;
         if deleted {
             for place in self.rows_of(actor)? {
                 self.unmeasured_bytes += 128;
                 self.kill(place, seq)?;
             }
-        } else if active == self.generation.actors.is_hidden(actor) {
+        } else if active == was_hidden {
             if unmasks {
                 counters.unmask_epoch.fetch_add(1, Ordering::AcqRel);
             }
@@ -58,13 +57,10 @@ impl Writer {
                 self.move_row(place, seq, state)?;
             }
         }
-        let hidden = !active && !deleted;
-        self.generation.actors.set_account(
-            actor,
-            account_seq,
-            if hidden { INACTIVE } else { ACTIVE },
-        );
-        self.touch(actor);
+        let hides = !active && !deleted;
+        self.states.update(&self.generation, actor, |state| {
+            set_account(state, account_seq, hides);
+        })?;
         self.publish(seq, event.time_us);
         if unmasks {
             counters.unmask_epoch.fetch_add(1, Ordering::AcqRel);

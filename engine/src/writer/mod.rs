@@ -19,7 +19,7 @@ use orrery_formats::frame::SourceCursor;
 use orrery_links::{Extractor, Limits};
 use xxhash_rust::xxh3::Xxh3Builder;
 
-use crate::actors::ActorId;
+use crate::actors::{ActorId, States, is_hidden};
 use crate::journal::{Journal, key_write};
 use crate::log::Recovery;
 use crate::memtable::{DEAD, Memtable, NewRow};
@@ -78,8 +78,7 @@ pub struct Writer {
     pub(crate) journal: Journal,
     /// The newest row of each key in the memtable, by the key's hash.
     keys: HashMap<(ActorId, u64), u32, Xxh3Builder>,
-    /// Actors whose state changed since the last seal.
-    pub(crate) touched: Vec<ActorId>,
+    pub(crate) states: States,
     /// Seqs of rows that died since the last seal.
     pub(crate) kills: Vec<u64>,
     /// Events since the last seal.
@@ -102,7 +101,7 @@ impl Writer {
             generation,
             journal,
             keys: HashMap::default(),
-            touched: Vec::new(),
+            states: States::default(),
             kills: Vec::new(),
             events: 0,
             extractor: Extractor::new(Limits::default()),
@@ -118,7 +117,7 @@ impl Writer {
     pub(crate) fn renew(&mut self, generation: Arc<Generation>) {
         self.generation = generation;
         self.keys.clear();
-        self.touched.clear();
+        self.states.seal();
         self.kills.clear();
         self.events = 0;
     }
@@ -152,7 +151,8 @@ impl Writer {
         let options = &self.shared.options;
         if self.unmeasured_bytes >= MEASURE_BYTES {
             self.unmeasured_bytes = 0;
-            let kept = self.keys.capacity() * 32 + self.kills.capacity() * 8;
+            let kept =
+                self.keys.capacity() * 32 + self.kills.capacity() * 8 + self.states.heap_bytes();
             if self.generation.memtable.heap_bytes() + kept >= options.seal_heap_bytes {
                 return true;
             }
@@ -269,16 +269,9 @@ impl Writer {
         if let Some(id) = self.generation.find_actor(did)? {
             return Ok(id);
         }
-        // First the DID, then the id, so that whoever finds the id can read the DID.
-        self.memtable().dids.push(did);
-        Ok(self.generation.actors.add(did))
-    }
-
-    fn touch(&mut self, actor: ActorId) {
-        let number = self.generation.number as u32;
-        if self.generation.actors.touch(actor, number) {
-            self.touched.push(actor);
-        }
+        let hash = self.generation.dids.hash(did);
+        let index = self.memtable().dids.push_hashed(hash, did);
+        Ok(self.memtable().first_actor.saturating_add(index))
     }
 
     fn apply_commit(
@@ -295,7 +288,7 @@ impl Writer {
         let ahead = rev >> 10 > event.time_us.saturating_add(REV_AHEAD_MAX_US);
         if let (Some(actor), None) = (known, replayed) {
             // A revision above the actor's newest proves the event new without any look-up.
-            if ahead || rev <= self.generation.actors.last_rev(actor) {
+            if ahead || rev <= self.states.get(&self.generation, actor)?.last_rev {
                 match self.last_rev(actor, key_hash)? {
                     Some(last) if rev <= last => return Ok(Applied::Repeat),
                     Some(_) => {}
@@ -322,16 +315,16 @@ impl Writer {
         if replayed.is_none() {
             self.journal.note_key(actor, key_hash, rev)?;
         }
-        let last_rev = self.generation.actors.last_rev(actor);
-        if rev > last_rev && !ahead {
-            if last_rev == 0 {
+        let state = self.states.get(&self.generation, actor)?;
+        if rev > state.last_rev && !ahead {
+            if state.last_rev == 0 {
                 self.generation
                     .counters
                     .authors
                     .fetch_add(1, Ordering::Relaxed);
             }
-            self.generation.actors.set_last_rev(actor, rev);
-            self.touch(actor);
+            self.states
+                .update(&self.generation, actor, |state| state.last_rev = rev)?;
         }
         let old = match known {
             Some(_) => self.find_live(actor, collection, rkey, key_hash)?,
@@ -348,7 +341,7 @@ impl Writer {
             }
         }
         if !self.links.is_empty() && !unchanged {
-            let hidden = self.generation.actors.is_hidden(actor);
+            let hidden = is_hidden(&state);
             let row = self.memtable().push_row(&NewRow {
                 seq,
                 time_us: event.time_us,

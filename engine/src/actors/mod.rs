@@ -1,0 +1,23 @@
+//! The actors of a directory: a small id for every DID seen, and per actor the newest revision, the
+//! newest account event and whether its records are hidden. Ids are given in log order, so that a
+//! replay of the log gives the same ones.
+//!
+//! DIDs and states stand in the segments, each with an index of its own, and for the newest events in the
+//! memtable and with the writer. Nothing here grows with the directory: [`DidCache`] and [`States`] only
+//! save look-ups.
+
+mod cache;
+mod states;
+mod target_form;
+
+pub(crate) use cache::DidCache;
+pub(crate) use states::{States, account_event_is_old, is_hidden, set_account};
+pub(crate) use target_form::{TargetForm, target_form};
+
+/// The number of an actor in its data directory.
+pub type ActorId = u32;
+
+/// [`ActorState::status`](orrery_formats::segment::ActorState::status) of an account whose records are shown.
+pub(crate) const ACTIVE: u8 = 0;
+/// The same of an account whose records are not shown.
+pub(crate) const INACTIVE: u8 = 1;

@@ -1,0 +1,108 @@
+//! The states of actors as the writer needs them: those touched since the last seal, and beside them what was
+//! looked up lately. All others are read from the newest segment that has them.
+
+use std::collections::HashMap;
+
+use orrery_formats::segment::ActorState;
+use xxhash_rust::xxh3::Xxh3Builder;
+
+use super::{ACTIVE, ActorId, INACTIVE};
+use crate::Result;
+use crate::snapshot::Generation;
+
+/// Look-ups kept beside touched states; beyond, they are forgotten.
+const LOOKED_UP_MAX: usize = 1 << 18;
+
+#[derive(Clone, Copy)]
+struct Entry {
+    state: ActorState,
+    is_touched: bool,
+}
+
+type Entries = HashMap<ActorId, Entry, Xxh3Builder>;
+
+/// See the module's description. Memory is bounded by the events between two seals and [`LOOKED_UP_MAX`].
+#[derive(Default)]
+pub(crate) struct States {
+    /// Since the last seal.
+    now: Entries,
+    /// Between the last seal and the one before: all of it stands in segments.
+    before: Entries,
+    touched: usize,
+}
+
+impl States {
+    fn entry(&mut self, generation: &Generation, actor: ActorId) -> Result<&mut Entry> {
+        if self.now.len() > self.touched + LOOKED_UP_MAX {
+            self.now.retain(|_, entry| entry.is_touched);
+            self.before = Entries::default();
+        }
+        // Not by the entry interface: a failed look-up leaves no entry.
+        if !self.now.contains_key(&actor) {
+            let known = self.before.get(&actor).map(|entry| entry.state);
+            let state = match known {
+                Some(state) => state,
+                None => generation.sealed_state(actor)?,
+            };
+            let is_touched = false;
+            self.now.insert(actor, Entry { state, is_touched });
+        }
+        let entry = self.now.get_mut(&actor);
+        entry.ok_or_else(|| crate::Error::Internal(format!("the state of actor {actor} is gone")))
+    }
+
+    /// The state of an actor, with all fields 0 where nothing is known of it.
+    pub(crate) fn get(&mut self, generation: &Generation, actor: ActorId) -> Result<ActorState> {
+        Ok(self.entry(generation, actor)?.state)
+    }
+
+    /// Changes the state of an actor.
+    pub(crate) fn update(
+        &mut self,
+        generation: &Generation,
+        actor: ActorId,
+        change: impl FnOnce(&mut ActorState),
+    ) -> Result<()> {
+        let entry = self.entry(generation, actor)?;
+        change(&mut entry.state);
+        let is_new = !std::mem::replace(&mut entry.is_touched, true);
+        self.touched += usize::from(is_new);
+        Ok(())
+    }
+
+    /// The states that changed since the last seal, by rising id.
+    pub(crate) fn touched(&self) -> Vec<ActorState> {
+        let touched = self.now.values().filter(|entry| entry.is_touched);
+        let mut states: Vec<ActorState> = touched.map(|entry| entry.state).collect();
+        states.sort_unstable_by_key(|state| state.id);
+        states
+    }
+
+    /// What was touched is in a segment now.
+    pub(crate) fn seal(&mut self) {
+        self.before = std::mem::take(&mut self.now);
+        self.touched = 0;
+    }
+
+    /// Heap bytes, about.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        (self.now.capacity() + self.before.capacity()) * (size_of::<(ActorId, Entry)>() + 1)
+    }
+}
+
+/// Whether records of an account in this state are not shown.
+pub(crate) const fn is_hidden(state: &ActorState) -> bool {
+    state.status == INACTIVE
+}
+
+/// Whether an account event with this seq was applied, or a newer one.
+pub(crate) const fn account_event_is_old(state: &ActorState, seq: u64) -> bool {
+    seq < state.account_seq
+}
+
+/// Notes an account event.
+pub(crate) const fn set_account(state: &mut ActorState, seq: u64, is_hidden: bool) {
+    // The seq plus one, so that 0 says that there was none.
+    state.account_seq = seq.saturating_add(1);
+    state.status = if is_hidden { INACTIVE } else { ACTIVE };
+}
