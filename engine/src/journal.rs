@@ -279,13 +279,6 @@ impl Journal {
         self.durable_cursor.as_ref()
     }
 
-    /// An id that no segment of this directory has or had.
-    pub(crate) fn next_segment_id(&self) -> u64 {
-        // Ids rise with seqs, and removed segments are replaced by ones with higher ids.
-        let ids = self.state().segments.iter().map(|entry| entry.id);
-        ids.max().map_or(1, |id| id + 1)
-    }
-
     /// Makes it durable that all events up to the segment's last are in segments, with the cursor there and
     /// what the index then holds. Everything must be committed before.
     pub(crate) fn record_seal(&mut self, segment: SegmentEntry, counts: Counts) -> Result<()> {
@@ -298,6 +291,19 @@ impl Journal {
             ..Edit::default()
         };
         self.manifest.append(&edit)
+    }
+
+    /// Makes it durable that a merged segment is in the place of those it was made of.
+    pub(crate) fn record_compaction(
+        &mut self,
+        inputs: Vec<u64>,
+        merged: SegmentEntry,
+    ) -> Result<()> {
+        self.manifest.append(&Edit {
+            add: vec![merged],
+            remove: inputs,
+            ..Edit::default()
+        })
     }
 
     /// Lets the log go on in a new file, and trims its window.

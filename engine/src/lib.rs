@@ -6,6 +6,7 @@
 #![deny(unsafe_code)]
 
 mod actors;
+#[cfg(any())]
 mod compaction;
 mod concurrent;
 mod error;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// How a store behaves. All fields have defaults that need no thought.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Options {
     /// Events in the memtable at which it is sealed into a segment.
@@ -18,6 +18,13 @@ pub struct Options {
     pub log_bytes_max: u64,
     /// Largest age of the sealed part of the log, by event time.
     pub log_age_max: Duration,
+    /// Whether segments are merged in the background.
+    pub compact: bool,
+    /// The share of the time, above 0 and up to 1, that the thread which merges works. It rests the
+    /// remaining time, unless sealed segments gather faster than it merges them.
+    pub compact_share: f64,
+    /// How many neighbouring segments of one level are merged into one of the next; at least 2.
+    pub compact_fan_in: usize,
 }
 
 impl Default for Options {
@@ -29,6 +36,9 @@ impl Default for Options {
             commit_bytes: 4 << 20,
             log_bytes_max: 2 << 30,
             log_age_max: Duration::from_secs(48 * 3_600),
+            compact: true,
+            compact_share: 0.5,
+            compact_fan_in: 10,
         }
     }
 }

@@ -138,6 +138,7 @@ pub(crate) fn recover_generation(
             first_actor,
             options.seal_events,
             counters.live(),
+            did_seed(&state.directory),
         )),
         dids: Arc::new(DidCache::new(did_seed(&state.directory))),
         counters: Arc::new(counters),

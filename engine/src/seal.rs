@@ -48,7 +48,7 @@ impl Writer {
         let old = Arc::clone(&self.generation);
         let last_seq = old.memtable.visible_seq();
         let bytes = build(&old, last_seq, self.states.touched(), &self.kills)?;
-        let id = self.journal.next_segment_id();
+        let id = shared.next_segment_id();
         let name = segment_name(old.memtable.first_seq, last_seq, id);
         let checksum = xxh3_64(&bytes);
         let sealed = shared.write_segment(&name, &bytes)?;
@@ -63,6 +63,7 @@ impl Writer {
             first_time_us: info.first_time_us,
             last_time_us: info.last_time_us,
             actors_end: old.actors_end(),
+            level: 0,
         };
         self.journal.record_seal(entry, old.counters.counts())?;
 
@@ -80,6 +81,7 @@ impl Writer {
                 old.actors_end(),
                 shared.options.seal_events,
                 old.counters.live(),
+                old.dids.seed(),
             )),
             dids: Arc::clone(&old.dids),
             counters: Arc::clone(&old.counters),

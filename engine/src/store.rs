@@ -38,6 +38,7 @@ pub(crate) struct Shared {
     generation: RwLock<Arc<Generation>>,
     pub(crate) durable: Mutex<Durable>,
     segments_bytes: AtomicU64,
+    segment_id: AtomicU64,
     /// Held as long as anything can write.
     _lock: DirLock,
 }
@@ -93,6 +94,16 @@ impl Shared {
         Ok(sealed)
     }
 
+    /// An id that no segment of this directory has or had: each that leaves is replaced by one with a higher id.
+    pub(crate) fn next_segment_id(&self) -> u64 {
+        self.segment_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// What new snapshots stand on.
+    pub(crate) fn generation(&self) -> Arc<Generation> {
+        Arc::clone(&self.generation.read())
+    }
+
     /// New snapshots stand on `generation` from here on.
     pub(crate) fn publish(&self, generation: Arc<Generation>) {
         *self.generation.write() = generation;
@@ -140,6 +151,7 @@ impl Store {
         }
         let sealed_through = state.sealed_through;
         let directory_id = state.directory.id;
+        let last_id = state.segments.iter().map(|entry| entry.id).max();
         let generation = Arc::new(recover_generation(segments, state, &options)?);
         let segments_bytes = generation.segments.iter().map(|sealed| sealed.bytes).sum();
         let shared = Arc::new(Shared {
@@ -149,6 +161,7 @@ impl Store {
             generation: RwLock::new(Arc::clone(&generation)),
             durable: Mutex::new(Durable::default()),
             segments_bytes: AtomicU64::new(segments_bytes),
+            segment_id: AtomicU64::new(last_id.map_or(1, |id| id.saturating_add(1))),
             _lock: lock,
         });
         let mut writer = Writer::new(Arc::clone(&shared), generation, journal);
@@ -169,7 +182,7 @@ impl Store {
     /// An immutable view of everything applied so far. Never waits for the writer.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        let generation = Arc::clone(&self.shared.generation.read());
+        let generation = self.shared.generation();
         Snapshot::new(generation)
     }
 
@@ -194,7 +207,7 @@ impl Store {
     /// How the store is doing.
     #[must_use]
     pub fn status(&self) -> Status {
-        let generation = Arc::clone(&self.shared.generation.read());
+        let generation = self.shared.generation();
         let durable = self.shared.durable.lock().clone();
         Status {
             durable_seq: durable.seq,
@@ -217,7 +230,7 @@ impl Store {
     /// Bytes of each section, summed over the segments, largest first.
     #[must_use]
     pub fn section_sizes(&self) -> Vec<(&'static str, u64)> {
-        let generation = Arc::clone(&self.shared.generation.read());
+        let generation = self.shared.generation();
         let mut sums: Vec<(&'static str, u64)> = Vec::new();
         for sealed in &generation.segments {
             for (name, bytes) in sealed.segment.section_sizes() {
@@ -236,7 +249,7 @@ impl Store {
     /// # Errors
     /// The first damage, with its file, section and offset.
     pub fn verify(&self) -> Result<()> {
-        let generation = Arc::clone(&self.shared.generation.read());
+        let generation = self.shared.generation();
         for sealed in &generation.segments {
             sealed.segment.verify()?;
         }

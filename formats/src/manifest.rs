@@ -56,6 +56,8 @@ pub struct SegmentEntry {
     /// The first actor id that is not of this range or one before: ids of later actors stay the same when the
     /// file is damaged.
     pub actors_end: u32,
+    /// How often its rows were merged: 0 for a sealed memtable, one more for what segments of a level become.
+    pub level: u8,
 }
 
 /// A segment that is not read: its file is damaged, or was when it was last looked at.

@@ -12,6 +12,8 @@
 
 use std::ops::Range;
 
+use crate::Options;
+
 /// The bounds of compaction.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Policy {
@@ -21,6 +23,16 @@ pub(crate) struct Policy {
     pub(crate) links_max: u64,
     /// The share of dead rows from which on a segment is rewritten alone.
     pub(crate) dead_share: f64,
+}
+
+impl Policy {
+    /// The policy that the options ask for.
+    pub(crate) fn of(options: &Options) -> Self {
+        Self {
+            fan_in: options.compact_fan_in.max(2),
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for Policy {

@@ -22,6 +22,7 @@ fn seal(n: u64) -> Edit {
         first_time_us: 0,
         last_time_us: 0,
         actors_end: 0,
+        level: 0,
     };
     Edit {
         add: vec![segment],

@@ -11,7 +11,7 @@ mod names;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use orrery_formats::segment::{RecordKey, TargetKey};
-use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_64_with_seed};
 
 pub(crate) use list::MemList;
 pub(crate) use names::Names;
@@ -138,6 +138,7 @@ pub(crate) struct Memtable {
     /// Change of the number of masked links of long lists of older segments (an `i64` in two's
     /// complement), by `overlay_key`.
     segment_lists: Overlay,
+    seed: u64,
 }
 
 /// The key of a row or list of the segment at `part` in the overlays.
@@ -162,11 +163,11 @@ fn hash_pair(a: u32, b: u32) -> u64 {
     xxh3_64(&(u64::from(a) << 32 | u64::from(b)).to_le_bytes())
 }
 
-fn hash_target(key: &TargetKey<'_>) -> u64 {
-    let mut hasher = Xxh3::new();
+fn hash_target(key: &TargetKey<'_>, seed: u64) -> u64 {
+    let mut hasher = Xxh3::with_seed(seed);
     match key {
         TargetKey::Did(actor) => return hash_pair(u32::MAX, *actor),
-        TargetKey::Other(text) => return xxh3_64(text.as_bytes()),
+        TargetKey::Other(text) => return xxh3_64_with_seed(text.as_bytes(), seed),
         TargetKey::Record {
             actor,
             collection,
@@ -183,12 +184,14 @@ fn hash_target(key: &TargetKey<'_>) -> u64 {
 
 impl Memtable {
     /// An empty memtable for seqs from `first_seq` and new actors from `first_actor`, with room for
-    /// about `expected` events before its indexes grow.
+    /// about `expected` events before its indexes grow. `seed` is a secret of the directory, so that nobody
+    /// can make strings that collide.
     pub(crate) fn new(
         first_seq: u64,
         first_actor: u32,
         expected: u32,
         first_live: (u64, u64),
+        seed: u64,
     ) -> Self {
         Self {
             first_seq,
@@ -214,10 +217,11 @@ impl Memtable {
             actors: Chunked::default(),
             actor_count: AtomicU32::new(0),
             actor_index: HashIndex::with_expected(expected / 2),
-            collections: Names::with_expected(256),
-            paths: Names::with_expected(256),
-            strings: Names::with_expected(expected / 16),
-            dids: Names::with_expected(64),
+            collections: Names::new(256, seed),
+            paths: Names::new(256, seed),
+            strings: Names::new(expected / 16, seed),
+            dids: Names::new(expected / 2, seed),
+            seed,
             versions: Versions::default(),
             segment_rows: Overlay::default(),
             segment_lists: Overlay::default(),
@@ -380,9 +384,10 @@ impl Memtable {
     }
 
     pub(crate) fn find_target(&self, key: &TargetKey<'_>) -> Option<u32> {
-        self.target_index.find(hash_target(key), |target| {
-            self.with_target(target, |found| found == *key)
-        })
+        self.target_index
+            .find(hash_target(key, self.seed), |target| {
+                self.with_target(target, |found| found == *key)
+            })
     }
 
     pub(crate) fn find_source(&self, collection: &str, path: &str) -> Option<u32> {
@@ -494,7 +499,7 @@ impl Memtable {
 
     /// The id of the target, given now if it has none.
     pub(crate) fn intern_target(&self, key: &TargetKey<'_>) -> u32 {
-        let hash = hash_target(key);
+        let hash = hash_target(key, self.seed);
         let found = self.target_index.find(hash, |target| {
             self.with_target(target, |found| found == *key)
         });

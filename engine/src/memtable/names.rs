@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::concurrent::{Chunked, HashIndex};
 
@@ -13,11 +13,14 @@ pub(crate) struct Names {
     len: AtomicU32,
     bytes: AtomicU64,
     index: HashIndex,
+    seed: u64,
 }
 
 impl Names {
-    pub(crate) fn with_expected(expected: u32) -> Self {
+    /// No strings yet, with room for about `expected` before the index grows.
+    pub(crate) fn new(expected: u32, seed: u64) -> Self {
         Self {
+            seed,
             strings: Chunked::default(),
             len: AtomicU32::new(0),
             bytes: AtomicU64::new(0),
@@ -25,15 +28,18 @@ impl Names {
         }
     }
 
+    fn hash(&self, name: &str) -> u64 {
+        xxh3_64_with_seed(name.as_bytes(), self.seed)
+    }
+
     /// The id of `name`, if it has one.
     pub(crate) fn find(&self, name: &str) -> Option<u32> {
-        self.index
-            .find(xxh3_64(name.as_bytes()), |id| self.get(id) == name)
+        self.index.find(self.hash(name), |id| self.get(id) == name)
     }
 
     /// The id of `name`, given now if it has none. Writer only.
     pub(crate) fn intern(&self, name: &str) -> u32 {
-        let hash = xxh3_64(name.as_bytes());
+        let hash = self.hash(name);
         if let Some(id) = self.index.find(hash, |id| self.get(id) == name) {
             return id;
         }

@@ -18,6 +18,7 @@ fn segment(id: u64, first_seq: u64, last_seq: u64) -> SegmentEntry {
         first_time_us: 1_725_911_162_000_000,
         last_time_us: 1_725_911_163_000_000,
         actors_end: 10 * id as u32,
+        level: id as u8,
     }
 }
 

@@ -1,0 +1,190 @@
+//! Installing a merged segment: the writer's part of a compaction, between two memtables.
+
+use std::sync::Arc;
+
+use super::merge::{Merged, candidates, merge, move_by_seq};
+use super::policy::{Policy, plan_full};
+use super::workspace::{Pace, Stopped};
+use crate::mask::Mask;
+use crate::memtable::Memtable;
+use crate::snapshot::{Generation, Sealed};
+use crate::store::SEGMENTS;
+use crate::writer::Writer;
+use crate::{Error, Result};
+
+/// What a full compaction did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct CompactReport {
+    /// Merges and rewrites.
+    pub merges: u64,
+    /// Segments before and after.
+    pub segments: (usize, usize),
+    /// Bytes of segments before and after.
+    pub bytes: (u64, u64),
+}
+
+impl Writer {
+    /// Puts the segment that waits, if one does, in the place of its inputs among `segments`, whose masks are those
+    /// of the last seal. Gives the names of the files that are not needed any more once the new generation is published.
+    ///
+    /// # Errors
+    /// When the manifest cannot be written; the writer is then to be poisoned. When a segment cannot be read, nothing
+    /// is changed, and the merged segment is given up.
+    pub(crate) fn install_waiting(&mut self, segments: &mut Vec<Sealed>) -> Result<Vec<Arc<str>>> {
+        match self.shared.compaction.take() {
+            Some(merged) => self.install(merged, segments),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    fn install(&mut self, merged: Merged, segments: &mut Vec<Sealed>) -> Result<Vec<Arc<str>>> {
+        let path = merged.path(&self.shared);
+        let found = match place(&merged, segments) {
+            Some(place) => mask_of(&merged, segments, place).map(|mask| (place, mask)),
+            None => Err(Error::Internal(
+                "the segments of a merge are not there any more".to_owned(),
+            )),
+        };
+        let (place, mask) = match found {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::warn!(%error, "a merged segment is given up");
+                drop(self.shared.fs.unlink(&path));
+                return Ok(Vec::new());
+            }
+        };
+        self.journal.record_compaction(
+            merged.inputs.iter().map(|input| input.id).collect(),
+            merged.entry,
+        )?;
+        let sealed = Sealed {
+            mask: Arc::new(mask),
+            ..merged.sealed
+        };
+        let removed = segments.splice(place..place + merged.inputs.len(), [sealed]);
+        Ok(removed.map(|sealed| sealed.name).collect())
+    }
+
+    /// Removes files of segments that no new snapshot stands on. One that cannot be removed stays until the next start.
+    pub(crate) fn unlink_segments(&self, names: &[Arc<str>]) {
+        for name in names {
+            let path = self.shared.dir.join(SEGMENTS).join(&**name);
+            if let Err(error) = self.shared.fs.unlink(&path) {
+                tracing::warn!(path = %path.display(), %error, "a segment that was merged cannot be removed");
+            }
+        }
+    }
+
+    /// Installs a segment that waits, when nothing came since the last seal.
+    pub(crate) fn install_between_seals(&mut self) -> Result<()> {
+        let mut segments = copies(&self.generation);
+        let removed = self.install_waiting(&mut segments)?;
+        if !removed.is_empty() {
+            self.publish_segments(segments);
+            self.unlink_segments(&removed);
+        }
+        Ok(())
+    }
+
+    /// Publishes `segments` with an empty memtable, in place of one that nothing was put into.
+    fn publish_segments(&mut self, segments: Vec<Sealed>) {
+        let old = Arc::clone(&self.generation);
+        // Never the old memtable: it knows older segments by their places.
+        let memtable = Memtable::new(
+            old.memtable.first_seq,
+            old.memtable.first_actor,
+            self.shared.options.seal_events,
+            old.counters.live(),
+            old.dids.seed(),
+        );
+        let generation = Arc::new(Generation {
+            number: old.number + 1,
+            segments,
+            memtable: Arc::new(memtable),
+            dids: Arc::clone(&old.dids),
+            counters: Arc::clone(&old.counters),
+        });
+        self.shared.publish(Arc::clone(&generation));
+        self.renew(generation);
+        self.shared.compaction.notify();
+    }
+
+    /// Seals, and merges until the directory has as few segments as it can have and no dead row. `progress` hears of
+    /// each merge before it begins: its segments and their bytes.
+    ///
+    /// # Errors
+    /// As [`seal`](Self::seal); and when a merge fails, which loses nothing.
+    pub fn compact_full(&mut self, progress: &mut dyn FnMut(usize, u64)) -> Result<CompactReport> {
+        self.seal()?;
+        // What the background thread made counts too; what it makes meanwhile is given up.
+        self.stop_compaction();
+        let installed = self.install_between_seals();
+        self.poison_on_error(installed)?;
+        let sizes = |writer: &Self| {
+            let segments = &writer.generation.segments;
+            let bytes = segments.iter().map(|sealed| sealed.bytes).sum::<u64>();
+            (segments.len(), bytes)
+        };
+        let mut report = CompactReport::default();
+        (report.segments.0, report.bytes.0) = sizes(self);
+        let policy = Policy::of(&self.shared.options);
+        while let Some(plan) = plan_full(&candidates(&self.generation), &policy) {
+            let sources = self.generation.segments.get(plan.places.clone());
+            let sources = sources.unwrap_or_default();
+            progress(
+                sources.len(),
+                sources.iter().map(|sealed| sealed.bytes).sum(),
+            );
+            let never = std::sync::atomic::AtomicBool::new(false);
+            let pace = Pace::new(1.0, &|| true, &never);
+            let merged = match merge(&self.shared, &self.generation, &plan, pace) {
+                Ok(merged) => merged,
+                Err(Stopped::Failed(error)) => return Err(error),
+                Err(Stopped::Cancelled) => break,
+            };
+            self.shared.compaction.count(&merged);
+            let mut segments = copies(&self.generation);
+            let removed = self.install(merged, &mut segments);
+            let removed = self.poison_on_error(removed)?;
+            if removed.is_empty() {
+                return Err(Error::Internal("a merged segment was given up".to_owned()));
+            }
+            self.publish_segments(segments);
+            self.unlink_segments(&removed);
+            report.merges += 1;
+        }
+        self.note_durable();
+        (report.segments.1, report.bytes.1) = sizes(self);
+        Ok(report)
+    }
+}
+
+fn copies(generation: &Generation) -> Vec<Sealed> {
+    generation.segments.clone()
+}
+
+/// Where the inputs stand, one behind the other.
+fn place(merged: &Merged, segments: &[Sealed]) -> Option<usize> {
+    let first = merged.inputs.first()?.id;
+    let place = segments.iter().position(|sealed| sealed.id == first)?;
+    let found = segments.get(place..place + merged.inputs.len())?;
+    let same = found
+        .iter()
+        .zip(&merged.inputs)
+        .all(|(sealed, input)| sealed.id == input.id);
+    same.then_some(place)
+}
+
+/// The mask as of the last seal: that of the merge, and what changed in the inputs since.
+fn mask_of(merged: &Merged, segments: &[Sealed], place: usize) -> Result<Mask> {
+    let mut mask = Mask::clone(&merged.sealed.mask);
+    for (source, input) in segments.iter().skip(place).zip(&merged.inputs) {
+        for change in Mask::changed_rows(&input.mask, &source.mask) {
+            let (row, state) = change?;
+            let seq = source.segment.seq(row)?;
+            move_by_seq(&mut mask, &merged.sealed, seq, state)?;
+        }
+    }
+    Ok(mask)
+}

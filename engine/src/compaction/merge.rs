@@ -1,0 +1,187 @@
+//! One merge: from segments and masks of a generation to a durable segment that nothing names yet.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use orrery_formats::manifest::SegmentEntry;
+use orrery_formats::segment::{self, MergeInput};
+
+use super::policy::{Candidate, Plan};
+use super::workspace::{FileWorkspace, Pace, SegmentFile, Stopped};
+use crate::Error;
+use crate::mask::Mask;
+use crate::memtable::{DEAD, HIDDEN};
+use crate::recovery::open_segment;
+use crate::snapshot::{Generation, Sealed};
+use crate::store::{SCRATCH, SEGMENTS, Shared, segment_name};
+
+/// A segment that was merged and is not installed.
+pub(crate) struct Merged {
+    /// What the manifest will say of it.
+    pub(crate) entry: SegmentEntry,
+    /// With the mask that the inputs' masks came to when the merge began.
+    pub(crate) sealed: Sealed,
+    /// What it was made of.
+    pub(crate) inputs: Vec<Input>,
+}
+
+/// A segment that was merged, as it was then.
+pub(crate) struct Input {
+    pub(crate) id: u64,
+    pub(crate) bytes: u64,
+    pub(crate) mask: Arc<Mask>,
+}
+
+impl Merged {
+    /// The path of its file.
+    pub(crate) fn path(&self, shared: &Shared) -> PathBuf {
+        shared.dir.join(SEGMENTS).join(&*self.sealed.name)
+    }
+}
+
+/// What the policy asks about.
+pub(crate) fn candidates(generation: &Generation) -> Vec<Candidate> {
+    let candidate = |sealed: &Sealed| {
+        let info = sealed.segment.info();
+        Candidate {
+            level: sealed.level,
+            rows: info.rows.into(),
+            links: info.links.into(),
+            dead_rows: sealed.mask.dead_rows(),
+            is_readable: true,
+        }
+    };
+    generation.segments.iter().map(candidate).collect()
+}
+
+/// Merges the segments of `plan`.
+pub(crate) fn merge(
+    shared: &Shared,
+    generation: &Generation,
+    plan: &Plan,
+    pace: Pace<'_>,
+) -> Result<Merged, Stopped> {
+    let sources = generation.segments.get(plan.places.clone());
+    let sources = sources.unwrap_or_default();
+    let (Some(first), Some(last)) = (sources.first(), sources.last()) else {
+        return Err(Error::Internal(format!("a merge of segments {:?}", plan.places)).into());
+    };
+    let first_seq = first.segment.info().first_seq;
+    let last_info = last.segment.info();
+    let id = shared.next_segment_id();
+    let name = segment_name(first_seq, last_info.last_seq, id);
+
+    let mut inputs = Vec::with_capacity(sources.len());
+    for sealed in sources {
+        inputs.push(MergeInput {
+            segment: &sealed.segment,
+            dropped: &*sealed.mask,
+        });
+    }
+    // A kill stays as long as its row stands in some other segment.
+    let keep_kill = |seq: u64| row_exists(generation, seq);
+    let scratch = shared.dir.join(SCRATCH);
+    let mut workspace = FileWorkspace::new(Arc::clone(&shared.fs), &scratch, pace);
+    let segments = shared.dir.join(SEGMENTS);
+    let mut file = SegmentFile::create(Arc::clone(&shared.fs), &segments, name.clone())?;
+    let written = segment::merge(&inputs, &keep_kill, &mut file, &mut workspace)?;
+    file.finish()?;
+
+    let opened = open_segment(&*shared.fs, &shared.dir, &name);
+    let result = opened.and_then(|sealed| {
+        check(&sealed, sources)?;
+        let entry = SegmentEntry {
+            id,
+            first_seq,
+            last_seq: last_info.last_seq,
+            bytes: written.bytes,
+            checksum: written.checksum,
+            first_time_us: sealed.segment.info().first_time_us,
+            last_time_us: sealed.segment.info().last_time_us,
+            actors_end: last_info
+                .actors_first_id
+                .saturating_add(last_info.actors_count),
+            level: plan.level,
+        };
+        let mask = hidden_rows(&sealed, sources)?;
+        let sealed = Sealed {
+            mask: Arc::new(mask),
+            ..sealed
+        };
+        let input = |source: &Sealed| Input {
+            id: source.id,
+            bytes: source.bytes,
+            mask: Arc::clone(&source.mask),
+        };
+        Ok(Merged {
+            entry,
+            sealed,
+            inputs: sources.iter().map(input).collect(),
+        })
+    });
+    if result.is_err() {
+        // Best effort: the next start removes it too.
+        drop(shared.fs.unlink(&segments.join(&name)));
+    }
+    Ok(result?)
+}
+
+/// Whether a segment outside of any merge still has a row with that seq. When in doubt, it has.
+fn row_exists(generation: &Generation, seq: u64) -> bool {
+    let place = generation
+        .segments
+        .partition_point(|sealed| sealed.segment.info().last_seq < seq);
+    let Some(sealed) = generation.segments.get(place) else {
+        return true;
+    };
+    let segment = &sealed.segment;
+    let found = segment
+        .lower_bound_seq(seq)
+        .and_then(|row| Ok(row < segment.info().rows && segment.seq(row)? == seq));
+    found.unwrap_or(true)
+}
+
+/// That nothing was lost: a merge has the rows of its inputs less the dead ones.
+fn check(merged: &Sealed, sources: &[Sealed]) -> Result<(), Error> {
+    let live = |sealed: &Sealed| {
+        let rows = u64::from(sealed.segment.info().rows);
+        rows.saturating_sub(sealed.mask.dead_rows())
+    };
+    let expected: u64 = sources.iter().map(live).sum();
+    let found = u64::from(merged.segment.info().rows);
+    if found == expected {
+        return Ok(());
+    }
+    Err(Error::Internal(format!(
+        "{} was merged with {found} rows in place of {expected}",
+        merged.name
+    )))
+}
+
+/// The mask of the merged segment: the hidden rows of its inputs.
+fn hidden_rows(merged: &Sealed, sources: &[Sealed]) -> Result<Mask, Error> {
+    let mut mask = Mask::default();
+    for source in sources {
+        for row in source.mask.hidden_row_numbers() {
+            let seq = source.segment.seq(row?)?;
+            move_by_seq(&mut mask, merged, seq, HIDDEN)?;
+        }
+    }
+    Ok(mask)
+}
+
+/// Sets the state of the row with that seq, if the merged segment has it.
+pub(crate) fn move_by_seq(
+    mask: &mut Mask,
+    merged: &Sealed,
+    seq: u64,
+    state: u64,
+) -> Result<(), Error> {
+    let segment = &merged.segment;
+    let row = segment.lower_bound_seq(seq)?;
+    if row < segment.info().rows && segment.seq(row)? == seq {
+        mask.move_row(segment, row, state)?;
+    }
+    debug_assert!(state & !(DEAD | HIDDEN) == 0, "an unknown state");
+    Ok(())
+}

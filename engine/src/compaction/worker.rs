@@ -1,0 +1,200 @@
+//! The thread that merges in the background, one merge at a time. What it has made waits until the writer
+//! installs it; only then does it look for the next.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::merge::{Merged, candidates, merge};
+use super::policy::{Candidate, Policy, plan};
+use super::workspace::{Pace, Stopped};
+use crate::snapshot::Generation;
+use crate::store::Shared;
+use crate::{Error, Result};
+
+/// A merge that failed is tried again after this long; by then its cause may be gone.
+const RETRY: Duration = Duration::from_secs(60);
+
+/// What the writer, the worker and readers of the status share.
+#[derive(Default)]
+pub(crate) struct Compaction {
+    slot: Mutex<Slot>,
+    wake: Condvar,
+    is_cancelled: AtomicBool,
+    pub(crate) counts: CompactionCounts,
+}
+
+#[derive(Default)]
+struct Slot {
+    merged: Option<Merged>,
+    merged_at: Option<Instant>,
+    /// Whether the segments changed since the worker last looked.
+    is_due: bool,
+    failure: Option<String>,
+}
+
+/// What compaction has done since the store was opened.
+#[derive(Debug, Default)]
+pub(crate) struct CompactionCounts {
+    pub(crate) merges: AtomicU64,
+    pub(crate) bytes_read: AtomicU64,
+    pub(crate) bytes_written: AtomicU64,
+    /// 1 while a merge runs.
+    pub(crate) running: AtomicU64,
+}
+
+impl Compaction {
+    /// The segments have changed.
+    pub(crate) fn notify(&self) {
+        self.slot.lock().is_due = true;
+        self.wake.notify_all();
+    }
+
+    /// The segment that waits to be installed.
+    pub(crate) fn take(&self) -> Option<Merged> {
+        let mut slot = self.slot.lock();
+        slot.merged_at = None;
+        slot.merged.take()
+    }
+
+    /// For how long a segment has waited to be installed.
+    pub(crate) fn waiting(&self) -> Option<Duration> {
+        self.slot.lock().merged_at.map(|since| since.elapsed())
+    }
+
+    /// Why the last merge failed, until one succeeds.
+    pub(crate) fn failure(&self) -> Option<String> {
+        self.slot.lock().failure.clone()
+    }
+
+    pub(crate) fn count(&self, merged: &Merged) {
+        let read: u64 = merged.inputs.iter().map(|input| input.bytes).sum();
+        self.counts.merges.fetch_add(1, Ordering::Relaxed);
+        self.counts.bytes_read.fetch_add(read, Ordering::Relaxed);
+        let written = merged.entry.bytes;
+        self.counts
+            .bytes_written
+            .fetch_add(written, Ordering::Relaxed);
+    }
+
+    pub(crate) const fn is_cancelled(&self) -> &AtomicBool {
+        &self.is_cancelled
+    }
+}
+
+/// The running thread. Dropping it cancels what it does and waits for its end.
+pub(crate) struct Worker {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Worker {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// The system gives none.
+    pub(crate) fn start(shared: &Arc<Shared>) -> Result<Self> {
+        let compaction = &shared.compaction;
+        compaction.is_cancelled.store(false, Ordering::Relaxed);
+        compaction.notify();
+        let of_thread = Arc::clone(shared);
+        let thread = std::thread::Builder::new()
+            .name("compaction".to_owned())
+            .spawn(move || run(&of_thread))
+            .map_err(|error| Error::Config(format!("cannot start a thread: {error}")))?;
+        Ok(Self {
+            shared: Arc::clone(shared),
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let compaction = &self.shared.compaction;
+        compaction.is_cancelled.store(true, Ordering::Relaxed);
+        compaction.notify();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("compaction ended by a bug; please report this");
+        }
+    }
+}
+
+fn run(shared: &Shared) {
+    let compaction = &shared.compaction;
+    let mut retry_at: Option<Instant> = None;
+    loop {
+        {
+            let mut slot = compaction.slot.lock();
+            loop {
+                if compaction.is_cancelled.load(Ordering::Relaxed) {
+                    return;
+                }
+                let retries = retry_at.is_some_and(|at| at <= Instant::now());
+                if slot.merged.is_none() && (slot.is_due && retry_at.is_none() || retries) {
+                    break;
+                }
+                match retry_at {
+                    Some(at) => drop(compaction.wake.wait_until(&mut slot, at)),
+                    None => compaction.wake.wait(&mut slot),
+                }
+            }
+            slot.is_due = false;
+        }
+        retry_at = None;
+        match merge_next(shared) {
+            Ok(None) => {}
+            Ok(Some(merged)) => {
+                let mut slot = compaction.slot.lock();
+                slot.merged = Some(merged);
+                slot.merged_at = Some(Instant::now());
+                slot.failure = None;
+            }
+            Err(Stopped::Cancelled) => return,
+            Err(Stopped::Failed(error)) => {
+                tracing::warn!(%error, "segments cannot be merged; trying again in a minute");
+                compaction.slot.lock().failure = Some(error.to_string());
+                retry_at = Some(Instant::now() + RETRY);
+            }
+        }
+    }
+}
+
+/// Runs the merge that is due, if one is.
+fn merge_next(shared: &Shared) -> Result<Option<Merged>, Stopped> {
+    let generation = shared.generation();
+    let policy = Policy::of(&shared.options);
+    let Some(plan) = plan(&candidates(&generation), &policy) else {
+        return Ok(None);
+    };
+    let is_urgent = || is_behind(&shared.generation(), &policy);
+    let pace = Pace::new(
+        shared.options.compact_share,
+        &is_urgent,
+        shared.compaction.is_cancelled(),
+    );
+    let running = &shared.compaction.counts.running;
+    running.store(1, Ordering::Relaxed);
+    let merged = merge(shared, &generation, &plan, pace);
+    running.store(0, Ordering::Relaxed);
+    let merged = merged?;
+    shared.compaction.count(&merged);
+    tracing::debug!(
+        segment = %merged.sealed.name,
+        of = merged.inputs.len(),
+        bytes = merged.entry.bytes,
+        "segments are merged"
+    );
+    Ok(Some(merged))
+}
+
+/// Whether sealed segments gather faster than they are merged.
+fn is_behind(generation: &Generation, policy: &Policy) -> bool {
+    let fresh = |candidate: &&Candidate| candidate.level == 0;
+    candidates(generation).iter().filter(fresh).count() > 3 * policy.fan_in
+}
