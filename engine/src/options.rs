@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::mask::policy::Bounds;
+
 /// How a store behaves. All fields have defaults that need no thought.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -18,6 +20,8 @@ pub struct Options {
     pub log_bytes_max: u64,
     /// Largest age of the sealed part of the log, by event time.
     pub log_age_max: Duration,
+    /// How much of masks is kept out of files while the store runs.
+    pub(crate) mask_bounds: Bounds,
 }
 
 impl Default for Options {
@@ -29,6 +33,7 @@ impl Default for Options {
             commit_bytes: 4 << 20,
             log_bytes_max: 2 << 30,
             log_age_max: Duration::from_secs(48 * 3_600),
+            mask_bounds: Bounds::RUNNING,
         }
     }
 }

@@ -4,7 +4,6 @@
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use orrery_formats::chunks::SealedFile;
 use orrery_formats::manifest::{Directory, SegmentEntry, State};
@@ -124,39 +123,36 @@ pub(crate) fn recover_generation(
             actors.restore(&state?);
         }
     }
-    let masks = recover_masks(&segments, &actors)?;
-    let counters = Counters::default();
-    let authors = (0..actors.len()).filter(|id| actors.last_rev(*id) != 0);
-    counters
-        .authors
-        .store(authors.count() as u64, Ordering::Relaxed);
-    let mut sealed_segments = Vec::with_capacity(segments.len());
-    for (sealed, (mask, masked_links)) in segments.into_iter().zip(masks) {
-        let info = sealed.segment.info();
-        counters.live_rows.fetch_add(
-            u64::from(info.rows).saturating_sub(mask.masked_rows()),
-            Ordering::Relaxed,
-        );
-        counters.live_links.fetch_add(
-            u64::from(info.links).saturating_add_signed(-masked_links),
-            Ordering::Relaxed,
-        );
-        sealed_segments.push(Sealed {
-            mask: Arc::new(mask),
-            ..sealed
-        });
-    }
+    let mut segments = segments;
+    recover_masks(&mut segments, &|actor| Ok(actors.is_hidden(actor)))?;
+    debug_assert_eq!(
+        (state.counts.live_rows, state.counts.live_links),
+        live_counts(&segments),
+        "live rows and links of the manifest and of the masks"
+    );
     let first_actor = actors.len();
     Ok(Generation {
         number: 1,
-        segments: sealed_segments,
+        segments,
         memtable: Arc::new(Memtable::new(
             state.sealed_through + 1,
             first_actor,
             options.seal_events,
-            counters.live(),
+            (state.counts.live_rows, state.counts.live_links),
         )),
         actors: Arc::new(actors),
-        counters: Arc::new(counters),
+        counters: Arc::new(Counters::of(&state.counts)),
     })
+}
+
+/// Live rows and links by the masks.
+fn live_counts(segments: &[Sealed]) -> (u64, u64) {
+    let live = segments.iter().map(|sealed| {
+        let info = sealed.segment.info();
+        (
+            u64::from(info.rows).saturating_sub(sealed.mask.masked_rows()),
+            u64::from(info.links).saturating_sub(sealed.mask.masked_links()),
+        )
+    });
+    live.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
 }

@@ -24,6 +24,18 @@ pub(crate) struct Sealed {
     pub(crate) bytes: u64,
 }
 
+impl Sealed {
+    /// The same segment with another mask.
+    pub(crate) fn with_mask(&self, mask: Arc<Mask>) -> Self {
+        Self {
+            segment: Arc::clone(&self.segment),
+            mask,
+            name: Arc::clone(&self.name),
+            bytes: self.bytes,
+        }
+    }
+}
+
 /// What snapshots between two seals stand on.
 pub(crate) struct Generation {
     pub(crate) number: u64,
@@ -46,6 +58,16 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
+    /// Counters that begin where the manifest ends.
+    pub(crate) fn of(counts: &Counts) -> Self {
+        Self {
+            live_rows: counts.live_rows.into(),
+            live_links: counts.live_links.into(),
+            authors: counts.authors.into(),
+            unmask_epoch: AtomicU64::new(0),
+        }
+    }
+
     /// All of them, as the manifest keeps them.
     pub(crate) fn counts(&self) -> Counts {
         let (live_rows, live_links) = self.live();

@@ -119,7 +119,7 @@ impl Chunk {
     pub fn state(&self, row: u32) -> u8 {
         let (word, bit) = Self::place(row);
         let has = |words: &[u64; WORDS]| words.get(word).is_some_and(|word| word >> bit & 1 == 1);
-        u8::from(has(&self.dead)) * DEAD | u8::from(has(&self.hidden)) * HIDDEN
+        (u8::from(has(&self.dead)) * DEAD) | (u8::from(has(&self.hidden)) * HIDDEN)
     }
 
     /// Whether no row is dead or hidden.
@@ -266,7 +266,7 @@ impl MaskFile {
             let at = u64::from(place) * BITS_BYTES as u64 + u64::from(row % CHUNK_ROWS / 64) * 8;
             Ok((bits.u64_at(at)? >> (row % 64) & 1) as u8)
         };
-        Ok(bit(dead)? * DEAD | bit(hidden)? * HIDDEN)
+        Ok((bit(dead)? * DEAD) | (bit(hidden)? * HIDDEN))
     }
 
     /// Reads the states of many rows, faster than one by one where they stand close together.
@@ -449,7 +449,7 @@ impl MaskColumn<'_> {
             let byte = bits.and_then(|bits| bits.get((row % CHUNK_ROWS / 8) as usize));
             byte.map_or(0, |byte| byte >> (row % 8) & 1)
         };
-        Ok(bit(self.dead) * DEAD | bit(self.hidden) * HIDDEN)
+        Ok((bit(self.dead) * DEAD) | (bit(self.hidden) * HIDDEN))
     }
 
     fn seek(&mut self, chunk: u32, row: u32) -> Result<()> {
