@@ -22,7 +22,6 @@ mod part;
 #[cfg(test)]
 mod power_cut_tests;
 mod recovery;
-mod row_set;
 mod seal;
 mod snapshot;
 mod store;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::mask::policy::Bounds;
+
 /// How a store behaves. All fields have defaults that need no thought.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -25,6 +27,8 @@ pub struct Options {
     pub compact_share: f64,
     /// How many neighbouring segments of one level are merged into one of the next; at least 2.
     pub compact_fan_in: usize,
+    /// How much of masks is kept out of files while the store runs.
+    pub(crate) mask_bounds: Bounds,
 }
 
 impl Default for Options {
@@ -39,6 +43,7 @@ impl Default for Options {
             compact: true,
             compact_share: 0.5,
             compact_fan_in: 10,
+            mask_bounds: Bounds::RUNNING,
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use orrery_formats::segment;
 
-use crate::mask::{LONG_LIST, Mask};
+use crate::mask::LONG_LIST;
 use crate::memtable::{DEAD, HIDDEN, MemList, Memtable};
 use crate::snapshot::{OwnedTargetKey, Sealed, Snapshot};
 use crate::{ActorId, Error, Result};
@@ -168,21 +168,43 @@ impl<'a> Part<'a> {
     }
 
     /// Whether the row is dead or hidden.
-    #[must_use]
-    pub fn is_masked(&self, row: u32) -> bool {
-        self.state(row) & (DEAD | HIDDEN) != 0
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    pub fn is_masked(&self, row: u32) -> Result<bool> {
+        let seq = self.snapshot.visible_seq;
+        let state = match self.inner {
+            Inner::Sealed { sealed, index } => {
+                let memtable = &self.snapshot.generation.memtable;
+                match memtable.segment_state(index, row, seq) {
+                    Some(state) => state,
+                    None => sealed.mask.state(row)?,
+                }
+            }
+            Inner::Memtable(memtable) => memtable.state(row, seq),
+        };
+        Ok(state & (DEAD | HIDDEN) != 0)
     }
 
-    fn state(&self, row: u32) -> u64 {
+    /// Tells of many rows, in any order, whether they are dead or hidden, faster than one by one where they
+    /// stand close together.
+    #[must_use]
+    pub fn mask_reader(&self) -> impl FnMut(u32) -> Result<bool> + use<'a> {
         let seq = self.snapshot.visible_seq;
-        match self.inner {
-            Inner::Sealed { sealed, index } => self
-                .snapshot
-                .generation
-                .memtable
-                .segment_state(index, row, seq)
-                .unwrap_or_else(|| sealed.mask.state(row)),
-            Inner::Memtable(memtable) => memtable.state(row, seq),
+        let memtable = &self.snapshot.generation.memtable;
+        let mut column = match self.inner {
+            Inner::Sealed { sealed, index } => Some((sealed.mask.column(), index)),
+            Inner::Memtable(_) => None,
+        };
+        move |row| {
+            let state = match &mut column {
+                Some((column, index)) => match memtable.segment_state(*index, row, seq) {
+                    Some(state) => state,
+                    None => column.state(row)?,
+                },
+                None => memtable.state(row, seq),
+            };
+            Ok(state & (DEAD | HIDDEN) != 0)
         }
     }
 
@@ -401,13 +423,13 @@ impl<'a> List<'a> {
             {
                 let memtable = &snapshot.generation.memtable;
                 let change = memtable.segment_masked(index, list.id(), seq);
-                let base = i64::from(Mask::list(&sealed.mask, list.id()));
+                let base = i64::from(sealed.mask.list(list.id())?);
                 Ok(u32::try_from(base.saturating_add(change)).unwrap_or(0))
             }
             _ => {
                 let mut masked = 0;
                 for row in self.iter_from(0) {
-                    masked += u32::from(self.part.is_masked(row?));
+                    masked += u32::from(self.part.is_masked(row?)?);
                 }
                 Ok(masked)
             }

@@ -7,6 +7,7 @@ use std::path::Path;
 use orrery_formats::event::{Body, Encoding, Event, Operation, Record};
 
 use crate::io::fault::{SimFs, SplitMix};
+use crate::mask::policy::Bounds;
 use crate::{Options, SourceCursor, Store, Writer};
 
 const LIKE: &str = "app.bsky.feed.like";
@@ -14,11 +15,11 @@ const ACTORS: u64 = 4;
 const TARGETS: u64 = 3;
 
 /// The shown (author, key) of each target, in order.
-type Answers = BTreeMap<u64, Vec<(u64, u64)>>;
+pub(crate) type Answers = BTreeMap<u64, Vec<(u64, u64)>>;
 
 /// One step of a script; the place in the script is its time.
 #[derive(Debug, Clone, Copy)]
-enum Step {
+pub(crate) enum Step {
     Write {
         actor: u64,
         key: u64,
@@ -61,11 +62,11 @@ fn rkey(key: u64) -> String {
     tid.unwrap().to_string()
 }
 
-fn below(random: &mut SplitMix, limit: u64) -> u64 {
+pub(crate) fn below(random: &mut SplitMix, limit: u64) -> u64 {
     random.next_u64() % limit
 }
 
-fn script(random: &mut SplitMix) -> Vec<Step> {
+pub(crate) fn script(random: &mut SplitMix) -> Vec<Step> {
     let statuses = [None, Some("suspended"), Some("deleted")];
     (0..80)
         .map(|_| {
@@ -137,7 +138,7 @@ fn apply(writer: &mut Writer, place: u64, step: Step) -> crate::Result<()> {
 }
 
 /// What the answers must be after the first `len` steps: the shown (author, key) of each target.
-fn model(steps: &[Step], len: u64) -> Answers {
+pub(crate) fn model(steps: &[Step], len: u64) -> Answers {
     let mut records: BTreeMap<(u64, u64), (u64, u64)> = BTreeMap::new();
     let mut hidden = [false; ACTORS as usize];
     for (place, step) in (1..=len).zip(steps) {
@@ -170,7 +171,7 @@ fn model(steps: &[Step], len: u64) -> Answers {
     shown
 }
 
-fn answers(store: &Store) -> Answers {
+pub(crate) fn answers(store: &Store) -> Answers {
     let snapshot = store.snapshot();
     let mut found = Answers::new();
     let keys: Vec<String> = (0..12).map(rkey).collect();
@@ -185,7 +186,7 @@ fn answers(store: &Store) -> Answers {
             let mut shown = 0;
             for row in list.iter_from(0) {
                 let row = row.unwrap();
-                if part.is_masked(row) {
+                if part.is_masked(row).unwrap() {
                     continue;
                 }
                 shown += 1;
@@ -211,7 +212,7 @@ fn answers(store: &Store) -> Answers {
 
 /// Runs the script from behind the durable cursor, some steps of it again, until the end or a failure;
 /// gives how many steps are durable for certain.
-fn run(store: &Store, steps: &[Step], random: &mut SplitMix) -> u64 {
+pub(crate) fn run(store: &Store, steps: &[Step], random: &mut SplitMix) -> u64 {
     let mut writer = store.writer().unwrap();
     let durable = writer.durable_cursor().map_or(0, |cursor| cursor.value);
     let mut acknowledged = durable;
@@ -232,21 +233,35 @@ fn run(store: &Store, steps: &[Step], random: &mut SplitMix) -> u64 {
             acknowledged = acknowledged.max(cursor.value);
         }
     }
-    if writer.commit().is_ok() {
+    let end = match below(random, 2) {
+        0 => writer.close(),
+        _ => writer.commit(),
+    };
+    if end.is_ok() {
         acknowledged = steps.len() as u64;
     }
     acknowledged
 }
 
-fn seeds(default: u64) -> u64 {
+pub(crate) fn seeds(default: u64) -> u64 {
     std::env::var("ORRERY_SEEDS")
         .ok()
         .and_then(|seeds| seeds.parse().ok())
         .unwrap_or(default)
 }
 
-fn open(fs: &SimFs) -> crate::Result<Store> {
-    Store::open_with_fs(fs.shared(), Path::new("data"), Options::default())
+/// Opens the directory; with `often`, files of masks are written for nearly every change.
+pub(crate) fn open(fs: &SimFs, often: bool) -> crate::Result<Store> {
+    let mut options = Options::default();
+    if often {
+        options.mask_bounds = Bounds {
+            changes_min: 2,
+            rows_per_change: 1,
+            changes_sum: 5,
+            behind_max: 30,
+        };
+    }
+    Store::open_with_fs(fs.shared(), Path::new("data"), options)
 }
 
 /// Cuts the power at a random call, again and again, and checks what is left each time.
@@ -259,11 +274,12 @@ fn a_power_cut_at_any_call_leaves_a_prefix_that_the_cursor_names() {
         let mut acknowledged = 0;
         for cut in 0..4 {
             fs.stop_at(fs.calls() + 1 + below(&mut random, 120));
-            if let Ok(store) = open(&fs) {
+            if let Ok(store) = open(&fs, seed % 2 == 1) {
                 acknowledged = run(&store, &steps, &mut random).max(acknowledged);
             }
             fs = fs.crash(seed * 31 + cut);
-            let store = open(&fs).unwrap_or_else(|error| panic!("seed {seed}, cut {cut}: {error}"));
+            let store = open(&fs, seed % 2 == 1)
+                .unwrap_or_else(|error| panic!("seed {seed}, cut {cut}: {error}"));
             let durable = store
                 .status()
                 .durable_cursor
@@ -278,7 +294,7 @@ fn a_power_cut_at_any_call_leaves_a_prefix_that_the_cursor_names() {
                 "seed {seed}, cut {cut}, after {durable} steps"
             );
         }
-        let store = open(&fs).unwrap();
+        let store = open(&fs, seed % 2 == 1).unwrap();
         run(&store, &steps, &mut random);
         assert_eq!(
             answers(&store),
@@ -297,12 +313,12 @@ fn a_failure_of_any_call_loses_nothing_that_was_durable() {
         let fs = SimFs::new();
         fs.fail_call(call);
         let mut random = SplitMix::new(7);
-        let acknowledged = match open(&fs) {
+        let acknowledged = match open(&fs, call % 2 == 1) {
             Ok(store) => run(&store, &steps, &mut random),
             Err(_) => 0,
         };
         let fs = fs.crash(call);
-        let store = open(&fs).unwrap_or_else(|error| panic!("call {call}: {error}"));
+        let store = open(&fs, call % 2 == 1).unwrap_or_else(|error| panic!("call {call}: {error}"));
         let durable = store
             .status()
             .durable_cursor

@@ -4,17 +4,16 @@
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use orrery_formats::chunks::SealedFile;
 use orrery_formats::manifest::{Directory, SegmentEntry, State};
 use orrery_formats::segment::{self, Segment};
 
-use crate::actors::DidCache;
+use crate::actors::{DidCache, is_hidden};
 use crate::io::Fs;
 use crate::mask::{Mask, recover_masks};
 use crate::memtable::Memtable;
-use crate::snapshot::{Counters, Generation, Sealed};
+use crate::snapshot::{Counters, Generation, Sealed, newest_state};
 use crate::store::{SEGMENTS, segment_name};
 use crate::{Error, Options, Result};
 
@@ -109,39 +108,29 @@ pub(crate) fn recover_generation(
         }
         first_actor = first_actor.saturating_add(info.actors_count);
     }
-    let masks = recover_masks(&segments)?;
-    let counters = Counters::default();
-    counters
-        .authors
-        .store(state.counts.authors, Ordering::Relaxed);
-    let mut sealed_segments = Vec::with_capacity(segments.len());
-    for (sealed, (mask, masked_links)) in segments.into_iter().zip(masks) {
-        let info = sealed.segment.info();
-        counters.live_rows.fetch_add(
-            u64::from(info.rows).saturating_sub(mask.masked_rows()),
-            Ordering::Relaxed,
-        );
-        counters.live_links.fetch_add(
-            u64::from(info.links).saturating_add_signed(-masked_links),
-            Ordering::Relaxed,
-        );
-        sealed_segments.push(Sealed {
-            mask: Arc::new(mask),
-            ..sealed
-        });
-    }
+    let mut segments = segments;
+    let states = segments.clone();
+    recover_masks(&mut segments, &|actor| {
+        let state = newest_state(&states, actor)?;
+        Ok(state.is_some_and(|state| is_hidden(&state)))
+    })?;
+    debug_assert_eq!(
+        (state.counts.live_rows, state.counts.live_links),
+        live_counts(&segments),
+        "live rows and links of the manifest and of the masks"
+    );
     Ok(Generation {
         number: 1,
-        segments: sealed_segments,
+        segments,
         memtable: Arc::new(Memtable::new(
             state.sealed_through + 1,
             first_actor,
             options.seal_events,
-            counters.live(),
+            (state.counts.live_rows, state.counts.live_links),
             did_seed(&state.directory),
         )),
         dids: Arc::new(DidCache::new(did_seed(&state.directory))),
-        counters: Arc::new(counters),
+        counters: Arc::new(Counters::of(&state.counts)),
     })
 }
 
@@ -149,4 +138,16 @@ pub(crate) fn recover_generation(
 fn did_seed(directory: &Directory) -> u64 {
     let [a, b, c, d, e, f, g, h, ..] = directory.secret;
     u64::from_le_bytes([a, b, c, d, e, f, g, h])
+}
+
+/// Live rows and links by the masks.
+fn live_counts(segments: &[Sealed]) -> (u64, u64) {
+    let live = segments.iter().map(|sealed| {
+        let info = sealed.segment.info();
+        (
+            u64::from(info.rows).saturating_sub(sealed.mask.masked_rows()),
+            u64::from(info.links).saturating_sub(sealed.mask.masked_links()),
+        )
+    });
+    live.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
 }

@@ -8,6 +8,8 @@
 //!    the truth, and the log up to S is only a window.
 //! 5. The new generation is published: the segment in place of the memtable's rows, a new memtable.
 //! 6. The log goes on in a new file, and files older than the window are removed.
+//! 7. Files of masks are written where due (`writer/masks.rs`). They are derived: a crash before costs the
+//!    next start some time.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -20,7 +22,7 @@ use orrery_formats::segment::{
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::mask::{LONG_LIST, Mask};
+use crate::mask::Mask;
 use crate::memtable::Memtable;
 use crate::snapshot::{Generation, Sealed};
 use crate::store::segment_name;
@@ -90,44 +92,37 @@ impl Writer {
         self.renew(generation);
         self.journal.rotate(&shared.options)?;
         self.note_durable();
-        Ok(())
+        self.write_masks(&shared.options.mask_bounds)
     }
 }
 
 /// The older segments with what this memtable changed in them folded into their masks.
 fn fold(old: &Generation) -> Result<Vec<Sealed>> {
-    let mut masks: HashMap<u32, Mask> = HashMap::new();
-    let mut change = |part: u32, apply: &dyn Fn(&mut Mask)| {
-        let mask = match masks.entry(part) {
+    let mut masks: HashMap<u32, (Mask, &Segment)> = HashMap::new();
+    let mut change = |part: u32, apply: &dyn Fn(&mut Mask, &Segment) -> Result<()>| {
+        let (mask, segment) = match masks.entry(part) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(new) => {
                 let sealed = old.segments.get(part as usize);
                 let sealed = sealed
                     .ok_or_else(|| Error::Internal(format!("a change names segment {part}")))?;
-                new.insert(Mask::clone(&sealed.mask))
+                new.insert((Mask::clone(&sealed.mask), &sealed.segment))
             }
         };
-        apply(mask);
-        Ok::<(), Error>(())
+        apply(mask, segment)
     };
     let (rows, lists) = old.memtable.segment_changes();
     for (part, row, state) in rows {
-        change(part, &|mask| mask.set_state(row, state))?;
+        change(part, &|mask, segment| mask.set_row(segment, row, state))?;
     }
     for (part, list, by) in lists {
-        change(part, &|mask| mask.add_to_list(list, by))?;
+        change(part, &|mask, _| mask.add_to_list(list, by))?;
     }
     Ok(old
-        .segments
-        .iter()
-        .zip(0_u32..)
-        .map(|(sealed, part)| Sealed {
-            segment: Arc::clone(&sealed.segment),
-            mask: masks
-                .remove(&part)
-                .map_or_else(|| Arc::clone(&sealed.mask), Arc::new),
-            name: Arc::clone(&sealed.name),
-            bytes: sealed.bytes,
+        .numbered()
+        .map(|(part, sealed)| {
+            let mask = masks.remove(&part);
+            sealed.with_mask(mask.map_or_else(|| Arc::clone(&sealed.mask), |(mask, _)| mask.into()))
         })
         .collect())
 }
@@ -137,16 +132,8 @@ fn mask_of_memtable(memtable: &Memtable, segment: &Segment) -> Result<Mask> {
     let mut mask = Mask::default();
     for row in 0..memtable.row_count() {
         let state = memtable.state(row, u64::MAX);
-        if state == 0 {
-            continue;
-        }
-        mask.set_state(row, state);
-        for link in segment.links(row)? {
-            let link = link?;
-            let list = segment.list_id(row, link.path, link.target)?;
-            if segment.list(list)?.len() > LONG_LIST {
-                mask.add_to_list(list, 1);
-            }
+        if state != 0 {
+            mask.move_row(segment, row, state)?;
         }
     }
     Ok(mask)

@@ -15,6 +15,7 @@ use crate::part::Part;
 use crate::{Error, Result};
 
 /// A sealed segment with its mask as of the last seal.
+#[derive(Clone)]
 pub(crate) struct Sealed {
     pub(crate) segment: Arc<Segment>,
     pub(crate) mask: Arc<Mask>,
@@ -22,6 +23,18 @@ pub(crate) struct Sealed {
     pub(crate) name: Arc<str>,
     /// The size of its file in bytes.
     pub(crate) bytes: u64,
+}
+
+impl Sealed {
+    /// The same segment with another mask.
+    pub(crate) fn with_mask(&self, mask: Arc<Mask>) -> Self {
+        Self {
+            segment: Arc::clone(&self.segment),
+            mask,
+            name: Arc::clone(&self.name),
+            bytes: self.bytes,
+        }
+    }
 }
 
 /// What snapshots between two seals stand on.
@@ -46,6 +59,16 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
+    /// Counters that begin where the manifest ends.
+    pub(crate) fn of(counts: &Counts) -> Self {
+        Self {
+            live_rows: counts.live_rows.into(),
+            live_links: counts.live_links.into(),
+            authors: counts.authors.into(),
+            unmask_epoch: AtomicU64::new(0),
+        }
+    }
+
     /// All of them, as the manifest keeps them.
     pub(crate) fn counts(&self) -> Counts {
         let (live_rows, live_links) = self.live();
@@ -136,18 +159,23 @@ impl Generation {
         if actor >= self.memtable.first_actor {
             return Ok(unknown);
         }
-        for sealed in self.segments.iter().rev() {
-            if let Some(state) = sealed.segment.state(actor)? {
-                return Ok(state);
-            }
-            let info = sealed.segment.info();
-            if actor >= info.actors_first_id {
-                // Older segments do not know the actor.
-                break;
-            }
-        }
-        Ok(unknown)
+        Ok(newest_state(&self.segments, actor)?.unwrap_or(unknown))
     }
+}
+
+/// The newest state of an actor in `segments`, which are in order of seq.
+pub(crate) fn newest_state(segments: &[Sealed], actor: ActorId) -> Result<Option<ActorState>> {
+    for sealed in segments.iter().rev() {
+        if let Some(state) = sealed.segment.state(actor)? {
+            return Ok(Some(state));
+        }
+        let info = sealed.segment.info();
+        if info.actors_count > 0 && actor >= info.actors_first_id {
+            // Older segments do not know the actor.
+            break;
+        }
+    }
+    Ok(None)
 }
 
 /// An immutable view of the index. Cheap to make and to clone.

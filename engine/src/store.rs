@@ -1,8 +1,8 @@
 //! The store: opens a data directory, recovers it, and hands out snapshots and the writer.
 //!
 //! Opening trusts the manifest, then the segments it names, then the log after the last seal; any other
-//! file is an orphan of a crash and is removed. Ids, masks and account states are put together from the
-//! segments, and the events after the last seal are applied again from the log under the seqs that they
+//! file is an orphan of a crash and is removed. Ids and account states are put together from the segments, masks
+//! from their files and what segments say since, and the events after the last seal are applied again from the log under the seqs that they
 //! have there.
 
 use std::path::{Path, PathBuf};
@@ -17,6 +17,7 @@ use crate::io::fs::{Fs, OsFs, write_sealed};
 use crate::journal::Journal;
 use crate::lock::DirLock;
 use crate::manifest::Manifest;
+use crate::mask::files::{MASKS, load_masks};
 use crate::recovery::{
     new_directory, open_entry, open_segment, recover_generation, remove_orphans,
 };
@@ -39,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) durable: Mutex<Durable>,
     segments_bytes: AtomicU64,
     segment_id: AtomicU64,
+    /// Bytes of mask files written since the store was opened.
+    pub(crate) masks_written: AtomicU64,
     /// Held as long as anything can write.
     _lock: DirLock,
 }
@@ -69,10 +72,14 @@ pub struct Status {
     pub gaps: Vec<GapEntry>,
     /// Why writing has stopped, if it has.
     pub poisoned: Option<String>,
-    /// Bytes on disk by kind of file: `segments`, `log`, `manifest`.
+    /// Bytes on disk by kind of file: `segments`, `masks`, `log`, `manifest`.
     pub bytes: Vec<(&'static str, u64)>,
     /// Heap bytes of the memtable.
     pub memtable_bytes: usize,
+    /// Heap bytes of what masks keep besides their files.
+    pub mask_heap_bytes: usize,
+    /// Bytes of mask files written since the store was opened.
+    pub masks_written_bytes: u64,
 }
 
 /// An open data directory. Clones share it; the directory is unlocked when the last one and the
@@ -138,6 +145,9 @@ impl Store {
         let log_dir = dir.join(LOG);
         fs.create_dir_all(&log_dir)
             .map_err(Error::io("create", &log_dir))?;
+        let masks_dir = dir.join(MASKS);
+        fs.create_dir_all(&masks_dir)
+            .map_err(Error::io("create", &masks_dir))?;
         let manifest = match Manifest::open(Arc::clone(&fs), &dir)? {
             Some(manifest) => manifest,
             None => Manifest::create(Arc::clone(&fs), &dir, new_directory()?)?,
@@ -149,6 +159,7 @@ impl Store {
         for entry in &state.segments {
             segments.push(open_entry(&*fs, &dir, entry)?);
         }
+        load_masks(&*fs, &dir, state, &mut segments)?;
         let sealed_through = state.sealed_through;
         let directory_id = state.directory.id;
         let last_id = state.segments.iter().map(|entry| entry.id).max();
@@ -162,6 +173,7 @@ impl Store {
             durable: Mutex::new(Durable::default()),
             segments_bytes: AtomicU64::new(segments_bytes),
             segment_id: AtomicU64::new(last_id.map_or(1, |id| id.saturating_add(1))),
+            masks_written: AtomicU64::new(0),
             _lock: lock,
         });
         let mut writer = Writer::new(Arc::clone(&shared), generation, journal);
@@ -209,6 +221,8 @@ impl Store {
     pub fn status(&self) -> Status {
         let generation = self.shared.generation();
         let durable = self.shared.durable.lock().clone();
+        let masks = || generation.segments.iter().map(|sealed| &sealed.mask);
+        let mask_files = masks().filter_map(|mask| mask.file());
         Status {
             durable_seq: durable.seq,
             durable_cursor: durable.cursor,
@@ -220,10 +234,13 @@ impl Store {
                     "segments",
                     self.shared.segments_bytes.load(Ordering::Relaxed),
                 ),
+                ("masks", mask_files.map(|file| file.file_bytes()).sum()),
                 ("log", durable.log_bytes),
                 ("manifest", durable.manifest_bytes),
             ],
             memtable_bytes: generation.memtable.heap_bytes(),
+            mask_heap_bytes: masks().map(|mask| mask.heap_bytes()).sum(),
+            masks_written_bytes: self.shared.masks_written.load(Ordering::Relaxed),
         }
     }
 

@@ -82,7 +82,7 @@ fn live(snapshot: &Snapshot, target: &str) -> Vec<String> {
         counted += list.len() - list.masked().unwrap();
         for row in list.iter_from(0) {
             let row = row.unwrap();
-            if !part.is_masked(row) {
+            if !part.is_masked(row).unwrap() {
                 let did = snapshot.did(part.actor(row).unwrap()).unwrap();
                 found.push(
                     part.with_key(row, |_, rkey| format!("{did}/{rkey}"))

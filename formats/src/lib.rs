@@ -13,6 +13,7 @@ pub mod filter;
 pub mod frame;
 pub mod keys;
 pub mod manifest;
+pub mod mask;
 pub mod monotone;
 pub mod segment;
 #[cfg(test)]

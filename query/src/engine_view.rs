@@ -100,7 +100,12 @@ impl<'a> Part for SnapshotPart<'a> {
     }
 
     fn is_masked(&self, row: u32) -> Result<bool> {
-        Ok(self.part.is_masked(row))
+        Ok(self.part.is_masked(row)?)
+    }
+
+    fn mask_reader(&self) -> Result<impl FnMut(u32) -> Result<bool>> {
+        let mut read = self.part.mask_reader();
+        Ok(move |row| Ok(read(row)?))
     }
 
     fn seq(&self, row: u32) -> Result<u64> {

@@ -185,9 +185,10 @@ impl<'n, P: Part> Selection<'n, P> {
             let range = self.indexes(&self.window)?;
             let start = range.start.max(first);
             let rows = range.end.saturating_sub(start) as usize;
+            let mut passes = self.passes()?;
             for row in self.list.iter_from(start).take(rows) {
                 let row = row?;
-                if self.passes(row)? {
+                if passes(row)? {
                     each(row)?;
                 }
             }
@@ -208,6 +209,7 @@ impl<'n, P: Part> Selection<'n, P> {
         let (Drive::Actors, Some(actors)) = (&self.drive, &self.narrow.actors) else {
             return Ok(false);
         };
+        let mut passes = self.passes()?;
         for &actor in actors {
             if skip(actor) {
                 continue;
@@ -217,7 +219,7 @@ impl<'n, P: Part> Selection<'n, P> {
                 if row >= self.window.end {
                     break;
                 }
-                if self.window.contains(&row) && self.holds(row)? && self.passes(row)? {
+                if self.window.contains(&row) && self.holds(row)? && passes(row)? {
                     each(row, actor);
                     break;
                 }
@@ -242,17 +244,23 @@ impl<'n, P: Part> Selection<'n, P> {
         match &self.drive {
             Drive::List => {
                 let range = self.indexes(&within)?;
-                self.take(&self.list, range, descending, want, &mut rows, |row| {
-                    self.passes(row)
-                })?;
+                self.take(
+                    &self.list,
+                    range,
+                    descending,
+                    want,
+                    &mut rows,
+                    self.passes()?,
+                )?;
             }
             Drive::Others(others) => {
                 for list in others {
                     let range = indexes(list, &within)?;
                     // The first of all are among the first of each.
                     let end = rows.len().saturating_add(want);
+                    let mut passes = self.passes()?;
                     self.take(list, range, descending, end, &mut rows, |row| {
-                        Ok(self.holds(row)? && self.passes(row)?)
+                        Ok(self.holds(row)? && passes(row)?)
                     })?;
                 }
                 rows.sort_unstable();
@@ -291,7 +299,7 @@ impl<'n, P: Part> Selection<'n, P> {
         descending: bool,
         end: usize,
         rows: &mut Vec<u32>,
-        fits: impl Fn(u32) -> Result<bool>,
+        mut fits: impl FnMut(u32) -> Result<bool>,
     ) -> Result<()> {
         let mut add = |row: Result<u32>| -> Result<bool> {
             let row = row?;
@@ -318,11 +326,12 @@ impl<'n, P: Part> Selection<'n, P> {
     }
 
     fn each_unordered(&self, within: &Range<u32>, each: &mut dyn FnMut(u32)) -> Result<()> {
+        let mut passes = self.passes()?;
         let (Drive::Actors, Some(actors)) = (&self.drive, &self.narrow.actors) else {
             let range = self.indexes(within)?;
             for row in self.list.iter_from(range.start).take(range.len()) {
                 let row = row?;
-                if self.passes(row)? {
+                if passes(row)? {
                     each(row);
                 }
             }
@@ -334,7 +343,7 @@ impl<'n, P: Part> Selection<'n, P> {
                 if row >= within.end {
                     break;
                 }
-                if row >= within.start && self.holds(row)? && self.passes(row)? {
+                if row >= within.start && self.holds(row)? && passes(row)? {
                     each(row);
                 }
             }
@@ -344,31 +353,40 @@ impl<'n, P: Part> Selection<'n, P> {
 
     fn count_rows(&self, range: Range<u32>) -> Result<u64> {
         let mut count = 0;
+        let mut passes = self.passes()?;
         for row in self.list.iter_from(range.start).take(range.len()) {
-            count += u64::from(self.passes(row?)?);
+            count += u64::from(passes(row?)?);
         }
         Ok(count)
     }
 
-    /// Whether a row of the list is selected.
-    fn passes(&self, row: u32) -> Result<bool> {
-        if !self.window.contains(&row) {
-            return Ok(false);
-        }
-        if let Some(actors) = &self.narrow.actors
-            && actors.binary_search(&self.part.actor(row)?).is_err()
-        {
-            return Ok(false);
-        }
-        if self.masked > 0 && self.part.is_masked(row)? {
-            return Ok(false);
-        }
-        if self.sure.contains(&row) {
-            return Ok(true);
-        }
-        let time_ms = self.part.time_us(row)? / 1_000;
-        Ok(self.narrow.since_ms.is_none_or(|since| since <= time_ms)
-            && self.narrow.until_ms.is_none_or(|until| time_ms < until))
+    /// Tells whether a row of the list is selected. For as many rows as are looked at in one go.
+    fn passes(&self) -> Result<impl FnMut(u32) -> Result<bool>> {
+        let mut is_masked = match self.masked {
+            0 => None,
+            _ => Some(self.part.mask_reader()?),
+        };
+        Ok(move |row| {
+            if !self.window.contains(&row) {
+                return Ok(false);
+            }
+            if let Some(actors) = &self.narrow.actors
+                && actors.binary_search(&self.part.actor(row)?).is_err()
+            {
+                return Ok(false);
+            }
+            if let Some(is_masked) = &mut is_masked
+                && is_masked(row)?
+            {
+                return Ok(false);
+            }
+            if self.sure.contains(&row) {
+                return Ok(true);
+            }
+            let time_ms = self.part.time_us(row)? / 1_000;
+            Ok(self.narrow.since_ms.is_none_or(|since| since <= time_ms)
+                && self.narrow.until_ms.is_none_or(|until| time_ms < until))
+        })
     }
 
     /// Whether a row is in the list.

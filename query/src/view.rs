@@ -87,6 +87,14 @@ pub trait Part: Copy {
     /// # Errors
     /// When the index cannot be read.
     fn is_masked(&self, row: u32) -> Result<bool>;
+    /// Tells of many rows whether they are masked; rows that stand close together may be read faster than one by one.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn mask_reader(&self) -> Result<impl FnMut(u32) -> Result<bool>> {
+        let part = *self;
+        Ok(move |row| part.is_masked(row))
+    }
     /// The seq of a row; rises strictly with the row.
     ///
     /// # Errors

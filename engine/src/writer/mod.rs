@@ -8,6 +8,7 @@
 
 mod accounts;
 mod links;
+mod masks;
 mod rows;
 
 use std::collections::HashMap;
@@ -196,7 +197,10 @@ impl Writer {
         if self.is_full() {
             self.seal()?;
         }
-        Ok(())
+        // Where files were missing, the next start is not to do all this again.
+        let bounds = self.shared.options.mask_bounds;
+        let written = self.write_masks(&bounds);
+        self.poison_on_error(written)
     }
 
     pub(crate) fn note_durable(&self) {

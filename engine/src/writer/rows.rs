@@ -34,7 +34,7 @@ impl Writer {
             Place::Sealed { part, row } => {
                 match self.memtable().segment_state(part, row, u64::MAX) {
                     Some(state) => state,
-                    None => self.mask(part)?.state(row),
+                    None => self.mask(part)?.state(row)?,
                 }
             }
         })

@@ -1,0 +1,124 @@
+//! Writing the files of masks, after a seal and at the end. A mask that cannot be written stays as it is, on its
+//! older file and the heap, and is tried again after the next seal.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::Writer;
+use crate::mask::files::{MASKS, entries_by_name, write_mask};
+use crate::mask::policy::{Bounds, Load, plan};
+use crate::snapshot::{Generation, Sealed};
+use crate::{Error, Result};
+
+/// Kills and account states of segments that end after `seq`.
+fn behind(segments: &[Sealed], seq: u64) -> u64 {
+    let newer = segments.iter().rev().map(|sealed| sealed.segment.info());
+    newer
+        .take_while(|info| info.last_seq > seq)
+        .map(|info| u64::from(info.kills) + u64::from(info.states))
+        .sum()
+}
+
+fn load(segments: &[Sealed], sealed: &Sealed) -> Load {
+    let header = sealed.mask.file().map(|file| file.header());
+    Load {
+        file_rows: header.map(|header| header.masked_rows.into()),
+        changes: sealed.mask.changes(),
+        behind: header.map_or(0, |header| behind(segments, header.through_seq)),
+    }
+}
+
+/// After a failed sync it is unknown what the disk holds, of any file.
+fn is_failed_sync(error: &Error) -> bool {
+    matches!(error, Error::Io { op, .. } if op.starts_with("sync"))
+}
+
+impl Writer {
+    /// Ends writing: makes everything durable, and writes down of the masks what would cost the next start time.
+    /// A writer that is only dropped loses nothing but that time.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
+    pub fn close(mut self) -> Result<()> {
+        self.commit()?;
+        let written = self.write_masks(&Bounds::CLOSING);
+        self.poison_on_error(written)
+    }
+
+    /// Writes the files of the masks that are due by `bounds`, and publishes the masks that stand on them. The
+    /// files that they replace are then removed; snapshots keep these mapped.
+    ///
+    /// # Errors
+    /// When a sync fails. Other failures are logged.
+    pub(crate) fn write_masks(&mut self, bounds: &Bounds) -> Result<()> {
+        let old = Arc::clone(&self.generation);
+        let loads: Vec<Load> = old
+            .segments
+            .iter()
+            .map(|sealed| load(&old.segments, sealed))
+            .collect();
+        let due = plan(&loads, bounds);
+        if due.is_empty() {
+            return Ok(());
+        }
+        let shared = Arc::clone(&self.shared);
+        let state = self.journal.state();
+        let entries = entries_by_name(state);
+        // The masks are as of the last seal, whatever came since.
+        let through = old.memtable.first_seq.saturating_sub(1);
+        let mut segments: Vec<Sealed> = old
+            .segments
+            .iter()
+            .map(|sealed| sealed.with_mask(Arc::clone(&sealed.mask)))
+            .collect();
+        let mut replaced = Vec::new();
+        for place in due {
+            let Some(sealed) = segments.get_mut(place) else {
+                continue;
+            };
+            let Some(entry) = entries.get(&*sealed.name) else {
+                continue;
+            };
+            let written = write_mask(
+                &*shared.fs,
+                &shared.dir,
+                state.directory.id,
+                entry,
+                through,
+                sealed.segment.info().rows,
+                &sealed.mask,
+            );
+            match written {
+                Ok((mask, bytes)) => {
+                    shared.masks_written.fetch_add(bytes, Ordering::Relaxed);
+                    let before = sealed.mask.file().map(|file| file.name().to_owned());
+                    let now = mask.file().map(|file| file.name());
+                    replaced.extend(before.filter(|before| now != Some(before)));
+                    *sealed = sealed.with_mask(Arc::new(mask));
+                }
+                Err(error) if is_failed_sync(&error) => return Err(error),
+                Err(error) => {
+                    tracing::warn!(segment = %sealed.name, %error, "cannot write the mask of a segment");
+                    break;
+                }
+            }
+        }
+        // The same state of the index under the same number, on other files.
+        let generation = Arc::new(Generation {
+            number: old.number,
+            segments,
+            memtable: Arc::clone(&old.memtable),
+            dids: Arc::clone(&old.dids),
+            counters: Arc::clone(&old.counters),
+        });
+        shared.publish(Arc::clone(&generation));
+        self.generation = generation;
+        for name in replaced {
+            let path = shared.dir.join(MASKS).join(name);
+            if let Err(error) = shared.fs.unlink(&path) {
+                tracing::warn!(file = %path.display(), %error, "cannot remove a mask file that was replaced");
+            }
+        }
+        Ok(())
+    }
+}
