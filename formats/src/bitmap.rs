@@ -1,12 +1,14 @@
 //! Sets of `u32`, read in place in the portable Roaring format
 //! (<https://github.com/RoaringBitmap/RoaringFormatSpec>): the numbers of each range of 65,536 stand in
-//! a container of their own, as an array, as a bitmap of 8 KiB or as runs. This module reads; crate
-//! `roaring` writes the same bytes.
+//! a container of their own, as an array, as a bitmap of 8 KiB or as runs. Crate `roaring` reads and
+//! writes the same bytes; [`Encoder`] writes those of a set that is too large for memory.
 
 mod container;
 mod cursor;
+mod encode;
 
 pub use cursor::{Iter, IterBack};
+pub use encode::Encoder;
 
 use crate::chunks::Region;
 use crate::{Error, Result};

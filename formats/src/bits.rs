@@ -139,5 +139,40 @@ pub(crate) fn bits_of(bytes: &[u8], bit_offset: usize, width: u32) -> Option<u64
     Some((word >> shift) & mask(width))
 }
 
+/// Reads packed values one after the other from bytes already checked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BitReader<'a> {
+    bytes: &'a [u8],
+    bit: usize,
+}
+
+impl<'a> BitReader<'a> {
+    /// Reads from bit `bit` of `bytes` on.
+    #[inline]
+    pub(crate) const fn new(bytes: &'a [u8], bit: usize) -> Self {
+        Self { bytes, bit }
+    }
+
+    /// Leaves out the next `bits` bits.
+    #[inline]
+    pub(crate) const fn skip(&mut self, bits: u64) {
+        self.bit = self.bit.saturating_add(bits as usize);
+    }
+
+    /// The next `width` bits, at most 64; `None` behind the end.
+    #[inline]
+    pub(crate) fn read(&mut self, width: u32) -> Option<u64> {
+        let value = if width <= 32 {
+            bits_of(self.bytes, self.bit, width)?
+        } else {
+            let low = bits_of(self.bytes, self.bit, 32)?;
+            let high = bits_of(self.bytes, self.bit.checked_add(32)?, width.min(64) - 32)?;
+            high << 32 | low
+        };
+        self.bit = self.bit.checked_add(width as usize)?;
+        Some(value)
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -2,11 +2,13 @@
 //! bytes, and last a footer with the table of sections and a checksum for each 64 KiB. This module owns
 //! the layout, the writer and the check at opening; [`crate::chunks`] reads what lies inside.
 
+use std::fmt;
 use std::ops::Range;
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use crate::bytes::{Reader, pad_to_8, put_u16, put_u32, put_u64};
+use crate::sink::Sink;
 use crate::{Error, Result};
 
 /// The first bytes of a sealed file. As in PNG, a byte beyond ASCII and both kinds of line end show
@@ -91,13 +93,8 @@ pub struct FileBuilder {
 impl FileBuilder {
     /// A file of `kind` whose sections have the layout of `version` of that kind.
     pub fn new(kind: FileKind, version: u16) -> Self {
-        let mut bytes = Vec::with_capacity(HEADER_BYTES);
-        bytes.extend_from_slice(&MAGIC);
-        put_u16(&mut bytes, kind.id());
-        put_u16(&mut bytes, version);
-        bytes.resize(HEADER_BYTES, 0);
         Self {
-            bytes,
+            bytes: header(kind, version),
             sections: Vec::new(),
         }
     }
@@ -123,28 +120,184 @@ impl FileBuilder {
             mut bytes,
             sections,
         } = self;
-        let body_len = bytes.len();
         let checksums: Vec<u64> = bytes.chunks(CHUNK_BYTES).map(xxh3_64).collect();
-        for (id, range) in &sections {
-            put_u16(&mut bytes, *id);
-            put_u16(&mut bytes, 0);
-            put_u32(&mut bytes, 0);
-            put_u64(&mut bytes, range.start as u64);
-            put_u64(&mut bytes, range.len() as u64);
-        }
-        for checksum in &checksums {
-            put_u64(&mut bytes, *checksum);
-        }
-        put_u32(&mut bytes, sections.len() as u32);
-        put_u32(&mut bytes, checksums.len() as u32);
-        let footer_len = bytes.len() - body_len + FOOTER_CHECKSUM_FROM_END + 8;
-        put_u64(&mut bytes, footer_len as u64);
+        let places = sections
+            .iter()
+            .map(|(id, range)| (*id, range.start as u64, range.len() as u64));
         let (header, _) = bytes.split_at(HEADER_BYTES);
-        let (_, footer) = bytes.split_at(body_len);
-        let checksum = footer_checksum(header, footer);
-        put_u64(&mut bytes, checksum);
-        bytes.extend_from_slice(&END_MAGIC);
+        let footer = footer(header, places, &checksums);
+        bytes.extend_from_slice(&footer);
         bytes
+    }
+}
+
+/// The header of a file.
+fn header(kind: FileKind, version: u16) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(HEADER_BYTES);
+    bytes.extend_from_slice(&MAGIC);
+    put_u16(&mut bytes, kind.id());
+    put_u16(&mut bytes, version);
+    bytes.resize(HEADER_BYTES, 0);
+    bytes
+}
+
+/// The footer of a file with that header, ids, places and lengths of sections, and chunks.
+fn footer(
+    header: &[u8],
+    sections: impl Iterator<Item = (u16, u64, u64)>,
+    checksums: &[u64],
+) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut count = 0;
+    for (id, start, len) in sections {
+        put_u16(&mut bytes, id);
+        put_u16(&mut bytes, 0);
+        put_u32(&mut bytes, 0);
+        put_u64(&mut bytes, start);
+        put_u64(&mut bytes, len);
+        count += 1;
+    }
+    for checksum in checksums {
+        put_u64(&mut bytes, *checksum);
+    }
+    put_u32(&mut bytes, count);
+    put_u32(&mut bytes, checksums.len() as u32);
+    let footer_len = bytes.len() + 8 + FOOTER_CHECKSUM_FROM_END;
+    put_u64(&mut bytes, footer_len as u64);
+    let checksum = footer_checksum(header, &bytes);
+    put_u64(&mut bytes, checksum);
+    bytes.extend_from_slice(&END_MAGIC);
+    bytes
+}
+
+/// Writes a sealed file into a sink as its bytes come, chunk by chunk. The bytes are those that
+/// [`FileBuilder`] makes of the same sections. Memory: a chunk, and 8 bytes for each 64 KiB of the file.
+pub struct FileWriter<S> {
+    sink: S,
+    header: Vec<u8>,
+    sections: Vec<(u16, u64, u64)>,
+    /// Bytes of the chunk being filled.
+    chunk: Vec<u8>,
+    /// Bytes of the chunks before it.
+    written: u64,
+    checksums: Vec<u64>,
+    whole: Xxh3,
+}
+
+impl<S> fmt::Debug for FileWriter<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileWriter")
+            .field("sections", &self.sections)
+            .field("written", &self.written)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What became of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Written {
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// XXH3-64 (seed 0) of all its bytes.
+    pub checksum: u64,
+}
+
+impl<S: Sink> FileWriter<S> {
+    /// A file of `kind` whose sections have the layout of `version` of that kind.
+    pub fn new(sink: S, kind: FileKind, version: u16) -> Self {
+        let header = header(kind, version);
+        let mut chunk = Vec::with_capacity(CHUNK_BYTES);
+        chunk.extend_from_slice(&header);
+        Self {
+            sink,
+            header,
+            sections: Vec::new(),
+            chunk,
+            written: 0,
+            checksums: Vec::new(),
+            whole: Xxh3::new(),
+        }
+    }
+
+    fn position(&self) -> u64 {
+        self.written + self.chunk.len() as u64
+    }
+
+    /// Begins a section; [`write`](Self::write) appends to it. Ids are as for [`FileBuilder::section`].
+    ///
+    /// # Errors
+    /// The sink fails.
+    pub fn begin(&mut self, id: u16) -> Result<(), S::Error> {
+        debug_assert!(id < SECTION_IDS, "section id {id}");
+        debug_assert!(
+            self.sections.iter().all(|(other, ..)| *other != id),
+            "section {id} twice"
+        );
+        self.pad()?;
+        self.sections.push((id, self.position(), 0));
+        Ok(())
+    }
+
+    /// Appends to the section begun last.
+    ///
+    /// # Errors
+    /// The sink fails.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), S::Error> {
+        if let Some((.., len)) = self.sections.last_mut() {
+            *len += bytes.len() as u64;
+        }
+        self.append(bytes)
+    }
+
+    /// Bytes of the section begun last.
+    pub fn section_len(&self) -> u64 {
+        self.sections.last().map_or(0, |(.., len)| *len)
+    }
+
+    fn pad(&mut self) -> Result<(), S::Error> {
+        let padding = self.position().next_multiple_of(8) - self.position();
+        self.append([0; 8].get(..padding as usize).unwrap_or_default())
+    }
+
+    fn append(&mut self, mut bytes: &[u8]) -> Result<(), S::Error> {
+        while !bytes.is_empty() {
+            let room = CHUNK_BYTES - self.chunk.len();
+            let (head, tail) = bytes.split_at(room.min(bytes.len()));
+            self.chunk.extend_from_slice(head);
+            bytes = tail;
+            if self.chunk.len() == CHUNK_BYTES {
+                self.flush()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands the chunk on.
+    fn flush(&mut self) -> Result<(), S::Error> {
+        if !self.chunk.is_empty() {
+            self.checksums.push(xxh3_64(&self.chunk));
+            self.whole.update(&self.chunk);
+            self.sink.write(&self.chunk)?;
+            self.written += self.chunk.len() as u64;
+            self.chunk.clear();
+        }
+        Ok(())
+    }
+
+    /// Writes the footer.
+    ///
+    /// # Errors
+    /// The sink fails.
+    pub fn finish(mut self) -> Result<Written, S::Error> {
+        self.pad()?;
+        self.flush()?;
+        let footer = footer(&self.header, self.sections.iter().copied(), &self.checksums);
+        self.whole.update(&footer);
+        self.sink.write(&footer)?;
+        Ok(Written {
+            bytes: self.written + footer.len() as u64,
+            checksum: self.whole.digest(),
+        })
     }
 }
 

@@ -16,6 +16,7 @@ pub mod manifest;
 pub mod mask;
 pub mod monotone;
 pub mod segment;
+pub mod sink;
 #[cfg(test)]
 mod testing;
 

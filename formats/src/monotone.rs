@@ -7,7 +7,7 @@ mod cursor;
 mod encode;
 
 pub use cursor::{Iter, IterBack};
-pub use encode::encode;
+pub use encode::{Encoder, encode};
 
 use crate::Result;
 use crate::bits::{bits_of, packed_len};

@@ -39,6 +39,19 @@ fn sets() -> impl Strategy<Value = RoaringBitmap> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
     #[test]
+    fn the_encoder_writes_what_crate_roaring_writes(mut set in sets()) {
+        set.optimize();
+        let mut encoder = Encoder::new();
+        let (mut containers, mut bytes) = (Vec::new(), Vec::new());
+        for value in &set {
+            encoder.push(value, &mut containers);
+        }
+        encoder.finish(&mut containers, &mut bytes);
+        bytes.extend_from_slice(&containers);
+        prop_assert_eq!(bytes, encoded(&set));
+    }
+
+    #[test]
     fn a_bitmap_answers_as_crate_roaring_does(set in sets(), probes in prop::collection::vec(any::<u32>(), 10)) {
         let bytes = encoded(&set);
         let bitmap = Bitmap::open(Region::over("bitmap", &bytes)).unwrap();

@@ -59,6 +59,34 @@ proptest! {
 }
 
 #[test]
+fn a_file_written_piece_by_piece_has_the_same_bytes() {
+    let mut sections = small();
+    // Ends of chunks inside, before and behind a section.
+    sections.push((10, vec![3; CHUNK_BYTES * 2 + 17]));
+    sections.push((11, vec![4; CHUNK_BYTES - 17 - 32]));
+    let expected = build(&sections);
+    for piece in [1, 7, CHUNK_BYTES, 3 * CHUNK_BYTES] {
+        let mut bytes = Vec::new();
+        let mut writer = FileWriter::new(&mut bytes, FileKind::Segment, 3);
+        for (id, contents) in &sections {
+            writer.begin(*id).unwrap();
+            for piece in contents.chunks(piece) {
+                writer.write(piece).unwrap();
+            }
+            assert_eq!(writer.section_len(), contents.len() as u64);
+        }
+        let written = writer.finish().unwrap();
+        assert!(bytes == expected, "pieces of {piece}");
+        assert_eq!(written.bytes, bytes.len() as u64);
+        assert_eq!(written.checksum, xxh3_64(&bytes));
+    }
+    let mut empty = Vec::new();
+    let writer = FileWriter::new(&mut empty, FileKind::Segment, 3);
+    writer.finish().unwrap();
+    assert_eq!(empty, build(&[]));
+}
+
+#[test]
 fn any_flipped_byte_is_an_error_or_changes_no_answer() {
     let sections = small();
     let bytes = build(&sections);

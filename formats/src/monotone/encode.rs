@@ -1,4 +1,4 @@
-//! Writing a list.
+//! Writing a list, at once or value by value.
 
 use super::BLOCK_LEN;
 use crate::bits::BitWriter;
@@ -21,26 +21,107 @@ use crate::bytes::{put_u32, put_varint};
 pub fn encode(values: &[u32], out: &mut Vec<u8>) {
     debug_assert!(values.is_sorted(), "a list that decreases");
     debug_assert!(u32::try_from(values.len()).is_ok(), "too many values");
-    put_varint(out, values.len() as u64);
-    let (Some(&first), Some(&last)) = (values.first(), values.last()) else {
-        return;
-    };
-    let mut skips = Vec::new();
-    let mut blocks = Vec::new();
-    for block in values.chunks(BLOCK_LEN) {
-        put_u32(&mut skips, block.first().copied().unwrap_or_default());
+    let mut encoder = Encoder::new();
+    let (mut skips, mut blocks) = (Vec::new(), Vec::new());
+    for &value in values {
+        encoder.push(value, &mut skips, &mut blocks);
+    }
+    encoder.finish(&mut skips, &mut blocks, out);
+    out.extend_from_slice(&skips);
+    out.extend_from_slice(&blocks);
+}
+
+/// Encodes a list value by value. The bytes of a list are its head, its skip table and its blocks, in
+/// this order; the last two grow while values come, the head is known at the end. Whoever keeps them may
+/// move out what was appended at any time.
+#[derive(Debug, Clone)]
+pub struct Encoder {
+    pending: Vec<u32>,
+    len: u32,
+    first: u32,
+    last: u32,
+    /// Bytes of the blocks so far.
+    blocks_len: u64,
+}
+
+impl Default for Encoder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Encoder {
+    /// An empty list.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            pending: Vec::with_capacity(BLOCK_LEN),
+            len: 0,
+            first: 0,
+            last: 0,
+            blocks_len: 0,
+        }
+    }
+
+    /// Values so far.
+    #[must_use]
+    pub const fn len(&self) -> u32 {
+        self.len
+    }
+
+    /// Whether no value came.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The last value, 0 before the first.
+    #[must_use]
+    pub const fn last(&self) -> u32 {
+        self.last
+    }
+
+    /// Appends a value, at least the one before; of at most `u32::MAX`.
+    #[inline]
+    pub fn push(&mut self, value: u32, skips: &mut Vec<u8>, blocks: &mut Vec<u8>) {
+        debug_assert!(self.last <= value, "a list that decreases");
+        if self.pending.len() == BLOCK_LEN {
+            self.flush(skips, blocks);
+        }
+        if self.len == 0 {
+            self.first = value;
+        }
+        self.pending.push(value);
+        self.len = self.len.saturating_add(1);
+        self.last = value;
+    }
+
+    fn flush(&mut self, skips: &mut Vec<u8>, blocks: &mut Vec<u8>) {
+        put_u32(skips, self.pending.first().copied().unwrap_or_default());
         // At most five bytes a value, of fewer than 2^32 values that share 2^32: a block takes far less
         // than 2^32 bytes, and all together do while the list has below 2^29 values.
-        put_u32(&mut skips, blocks.len() as u32);
-        encode_block(block, &mut blocks);
+        put_u32(skips, self.blocks_len as u32);
+        let before = blocks.len();
+        encode_block(&self.pending, blocks);
+        self.blocks_len += (blocks.len() - before) as u64;
+        self.pending.clear();
     }
-    put_varint(out, blocks.len() as u64);
-    put_varint(out, u64::from(first));
-    put_varint(out, u64::from(last.saturating_sub(first)));
-    if values.len() > BLOCK_LEN {
-        out.extend_from_slice(&skips);
+
+    /// Ends the list: appends what is left to `skips` and `blocks`, and the head to `head`. A list of one
+    /// block has no skip table: `skips` is emptied then, of which nothing was moved out before.
+    pub fn finish(mut self, skips: &mut Vec<u8>, blocks: &mut Vec<u8>, head: &mut Vec<u8>) {
+        put_varint(head, u64::from(self.len));
+        if self.len == 0 {
+            return;
+        }
+        self.flush(skips, blocks);
+        if self.len as usize <= BLOCK_LEN {
+            skips.clear();
+        }
+        put_varint(head, self.blocks_len);
+        put_varint(head, u64::from(self.first));
+        put_varint(head, u64::from(self.last.saturating_sub(self.first)));
     }
-    out.extend_from_slice(&blocks);
 }
 
 fn encode_block(block: &[u32], out: &mut Vec<u8>) {

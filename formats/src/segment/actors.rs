@@ -17,38 +17,45 @@ use crate::monotone::Monotone;
 /// Rows a block of the index of actors.
 pub(super) const ACTOR_BLOCK: u32 = 1024;
 
-/// The three sections of the index, from the actors of the rows in order.
-pub(super) struct ActorIndex {
-    pub(super) actors: Vec<u32>,
-    pub(super) starts: Vec<u32>,
-    pub(super) blocks: Vec<u8>,
+/// Makes the index from (actor, block of rows), in order, each pair once.
+pub(super) struct ActorIndexWriter {
+    width: u32,
+    pairs: u32,
+    actor: Option<u32>,
+    /// The numbers of blocks; the caller may move out whole bytes at any time.
+    pub(super) blocks: BitWriter,
 }
 
-pub(super) fn encode_index(actor_of_rows: impl Iterator<Item = u32>, rows: u32) -> ActorIndex {
-    let mut pairs: Vec<u64> = Vec::with_capacity(rows as usize);
-    pairs.extend(
-        (0u32..)
-            .zip(actor_of_rows)
-            .map(|(row, actor)| u64::from(actor) << 32 | u64::from(row / ACTOR_BLOCK)),
-    );
-    pairs.sort_unstable();
-    pairs.dedup();
-    let width = block_width(rows);
-    let (mut actors, mut starts) = (Vec::new(), Vec::new());
-    let mut bits = BitWriter::new();
-    for (at, pair) in (0u32..).zip(&pairs) {
-        let actor = (pair >> 32) as u32;
-        if actors.last() != Some(&actor) {
-            actors.push(actor);
-            starts.push(at);
+impl ActorIndexWriter {
+    /// A writer for a segment with that many rows.
+    pub(super) fn new(rows: u32) -> Self {
+        Self {
+            width: block_width(rows),
+            pairs: 0,
+            actor: None,
+            blocks: BitWriter::new(),
         }
-        bits.write(pair & u64::from(u32::MAX), width);
     }
-    starts.push(pairs.len() as u32);
-    ActorIndex {
-        actors,
-        starts,
-        blocks: bits.finish(),
+
+    /// The pair of a row and its actor, as one number in the order of pairs.
+    pub(super) fn pair(actor: u32, row: u32) -> u64 {
+        u64::from(actor) << 32 | u64::from(row / ACTOR_BLOCK)
+    }
+
+    /// Appends a pair. Gives the actor and where its blocks begin, when it is not that of the last pair.
+    pub(super) fn push(&mut self, pair: u64) -> Option<(u32, u32)> {
+        let actor = (pair >> 32) as u32;
+        let first = (self.actor != Some(actor)).then_some((actor, self.pairs));
+        self.actor = Some(actor);
+        self.blocks.write(pair & u64::from(u32::MAX), self.width);
+        // At most one pair a row.
+        self.pairs = self.pairs.saturating_add(1);
+        first
+    }
+
+    /// Pairs so far.
+    pub(super) const fn pairs(&self) -> u32 {
+        self.pairs
     }
 }
 

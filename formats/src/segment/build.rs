@@ -1,15 +1,17 @@
 //! The builder: from what the engine collected to the bytes of a file. Sorts numbers, not strings:
 //! strings are ranked once, so that a target is one 128-bit number and a link two 32-bit numbers.
 
+use super::actors::ActorIndexWriter;
 use super::did_index::DidIndexWriter;
 use super::hash;
 use super::keyblock::PackedKey;
 use super::layout::{KIND, ROWS_MAX, Section, SegmentInfo, VERSION};
-use super::lists::{ListsWriter, SHORT_MAX, width_below};
-use super::rows::{self, PackedRow};
-use super::targets::{self, PackedRecord};
+use super::lists::{self, ListsWriter, width_below};
+use super::rows::{self, PackedRow, RowsWriter};
+use super::targets::{PackedRecord, RecordsWriter};
 use super::value::{plc_bytes, tid};
-use super::{SegmentInput, TargetKey, actors, states, strings};
+use super::workspace::{Env, InMemory};
+use super::{SegmentInput, TargetKey, states, strings};
 use crate::bits::BitWriter;
 use crate::bytes::{put_u32, put_varint};
 use crate::envelope::FileBuilder;
@@ -17,7 +19,7 @@ use crate::{Error, Result, filter, monotone};
 
 /// How far a TID may lie outside of the event times and still be found without the stray filter:
 /// clocks of clients differ by less.
-const KEY_SLACK_US: u64 = 10 * 60 * 1_000_000;
+pub(super) const KEY_SLACK_US: u64 = 10 * 60 * 1_000_000;
 
 /// Encodes a segment. Equal inputs give equal bytes.
 ///
@@ -78,11 +80,16 @@ pub fn build(input: &SegmentInput<'_>) -> Result<Vec<u8>> {
         seq: row.seq,
         time_ms: row.time_us / 1000,
         actor: row.actor,
-        shape: row.shape,
+        shape: tables.shape(row.shape),
         first_link,
         key,
     });
-    let (directory, data) = rows::encode(packed, width_below(info.shapes))?;
+    let mut writer = RowsWriter::new(width_below(info.shapes));
+    let (mut directory, mut data) = (Vec::new(), Vec::new());
+    for row in packed {
+        writer.push(row, &mut directory, &mut data)?;
+    }
+    writer.flush(&mut directory, &mut data)?;
     put(Section::RowDirectory, directory);
     put(Section::Rows, data);
 
@@ -102,7 +109,12 @@ pub fn build(input: &SegmentInput<'_>) -> Result<Vec<u8>> {
         .records
         .iter()
         .map(|(record, _)| PackedRecord::from_u128(*record));
-    let (directory, data) = targets::encode(records, width_below(info.collections))?;
+    let mut writer = RecordsWriter::new(width_below(info.collections));
+    let (mut directory, mut data) = (Vec::new(), Vec::new());
+    for record in records {
+        writer.push(record, &mut directory, &mut data)?;
+    }
+    writer.flush(&mut directory, &mut data)?;
     put(Section::RecordDirectory, directory);
     put(Section::RecordTargets, data);
     put(
@@ -111,18 +123,33 @@ pub fn build(input: &SegmentInput<'_>) -> Result<Vec<u8>> {
     );
 
     let lists = links.group(input, &order, info.targets, info.sources, info.rows)?;
-    info.lists = lists.count;
-    info.long_lists = lists.long_count;
+    info.lists = lists.written.count;
+    info.long_lists = lists.written.long_count;
     put(Section::ListStarts, monotone_list(&lists.starts));
-    put(Section::ListDirectory, lists.writer.directory);
-    put(Section::Lists, lists.writer.blocks);
-    put(Section::LongDirectory, lists.writer.long_directory);
-    put(Section::LongLists, lists.writer.long);
+    put(
+        Section::ListDirectory,
+        lists.written.directory.bytes().to_vec(),
+    );
+    put(Section::Lists, lists.blocks);
+    put(
+        Section::LongDirectory,
+        lists.written.long_directory.bytes().to_vec(),
+    );
+    put(Section::LongLists, lists.written.long.bytes().to_vec());
 
-    let index = actors::encode_index(input.rows.iter().map(|row| row.actor), info.rows);
-    put(Section::RowActors, monotone_list(&index.actors));
-    put(Section::RowActorStarts, monotone_list(&index.starts));
-    put(Section::RowActorBlocks, index.blocks);
+    let rows = (0u32..).zip(&input.rows);
+    let mut pairs: Vec<u64> = rows
+        .map(|(number, row)| ActorIndexWriter::pair(row.actor, number))
+        .collect();
+    pairs.sort_unstable();
+    pairs.dedup();
+    let mut index = ActorIndexWriter::new(info.rows);
+    let firsts = pairs.into_iter().filter_map(|pair| index.push(pair));
+    let (row_actors, mut starts): (Vec<u32>, Vec<u32>) = firsts.unzip();
+    starts.push(index.pairs());
+    put(Section::RowActors, monotone_list(&row_actors));
+    put(Section::RowActorStarts, monotone_list(&starts));
+    put(Section::RowActorBlocks, index.blocks.finish());
     let (mut plc, mut other_indexes, mut others) = (Vec::new(), Vec::new(), Vec::new());
     for (i, did) in (0u32..).zip(&input.actors.dids) {
         let bytes = plc_bytes(did);
@@ -176,7 +203,8 @@ pub fn build(input: &SegmentInput<'_>) -> Result<Vec<u8>> {
     }
     put(Section::StrayFilter, filter::build(&hashes));
 
-    file.section(Section::Meta.id(), &info.encode());
+    put(Section::Meta, info.encode());
+    sections.sort_by_key(|(section, _)| Section::ALL.iter().position(|other| other == section));
     for (section, bytes) in &sections {
         file.section(section.id(), bytes);
     }
@@ -202,7 +230,7 @@ fn bad(index: usize, expected: &str, found: impl ToString) -> Error {
     Error::corrupt("segment input", index as u64, expected, found)
 }
 
-fn count(what: &'static str, found: usize, limit: u32) -> Result<u32> {
+pub(super) fn count(what: &'static str, found: usize, limit: u32) -> Result<u32> {
     match u32::try_from(found) {
         Ok(count) if count <= limit => Ok(count),
         _ => Err(Error::TooLarge {
@@ -282,8 +310,12 @@ struct Tables<'a> {
     keys: Vec<&'a str>,
     /// Collection << 32 | path, in order.
     sources: Vec<u64>,
-    /// For each shape, its links in all, and (source, count) for each of its paths.
+    /// For each shape of the input, its links in all, and (source, count) for each of its paths.
     shapes: Vec<(u32, Vec<(u32, u32)>)>,
+    /// The shapes in the order of the segment: by collection, then by paths and counts.
+    shape_order: Vec<u32>,
+    /// For each shape of the input, its place in that order.
+    shape_places: Vec<u32>,
     row_keys: Vec<PackedKey>,
     /// For each record target, in the input's order.
     target_keys: Vec<PackedKey>,
@@ -360,37 +392,65 @@ impl<'a> Tables<'a> {
             }
             shapes.push((total, runs));
         }
+        // Sources are in the order of (collection, path), so these sort by collection first.
+        let mut shape_order: Vec<u32> = (0..).zip(&shapes).map(|(i, _)| i).collect();
+        shape_order.sort_by_key(|&i| shapes.get(i as usize).map(|(_, runs)| runs));
+        let mut shape_places = vec![0; shapes.len()];
+        for (place, &i) in (0..).zip(&shape_order) {
+            if let Some(slot) = shape_places.get_mut(i as usize) {
+                *slot = place;
+            }
+        }
         Ok(Self {
             collections,
             paths,
             keys,
             sources,
             shapes,
+            shape_order,
+            shape_places,
             row_keys,
             target_keys,
         })
     }
 
-    /// Offsets (u32, one more than shapes), then for each shape varints: collection, count of paths, and
-    /// path and links of each.
-    fn encode_shapes(&self, input: &SegmentInput<'_>) -> Result<Vec<u8>> {
-        let (mut offsets, mut data) = (Vec::new(), Vec::new());
-        let base = (input.shapes.len() + 1) * 4;
-        let offset = |len: usize| rows::offset_u32(base + len, "bytes of shapes in a segment");
-        for (shape, (_, runs)) in input.shapes.iter().zip(&self.shapes) {
-            put_u32(&mut offsets, offset(data.len())?);
-            put_varint(&mut data, rank(&self.collections, shape.collection).into());
-            put_varint(&mut data, runs.len() as u64);
-            for (source, links) in runs {
-                let source = self.sources.get(*source as usize).copied().unwrap_or(0);
-                put_varint(&mut data, u64::from(source as u32));
-                put_varint(&mut data, u64::from(*links));
-            }
-        }
-        put_u32(&mut offsets, offset(data.len())?);
-        offsets.extend_from_slice(&data);
-        Ok(offsets)
+    /// The place of a shape of the input, whose index was checked when links were collected.
+    fn shape(&self, index: u32) -> u32 {
+        let place = self.shape_places.get(index as usize);
+        place.copied().unwrap_or_default()
     }
+
+    fn encode_shapes(&self, input: &SegmentInput<'_>) -> Result<Vec<u8>> {
+        let shapes = self.shape_order.iter().filter_map(|&i| {
+            let (_, runs) = self.shapes.get(i as usize)?;
+            let shape = input.shapes.get(i as usize)?;
+            let runs = runs.iter().map(|&(source, links)| {
+                let source = self.sources.get(source as usize).copied().unwrap_or(0);
+                (source as u32, links)
+            });
+            Some((rank(&self.collections, shape.collection), runs.collect()))
+        });
+        encode_shapes(&shapes.collect::<Vec<_>>())
+    }
+}
+
+/// The section of shapes, from the collection and the (path, links) of each.
+pub(super) fn encode_shapes(shapes: &[(u32, Vec<(u32, u32)>)]) -> Result<Vec<u8>> {
+    let (mut offsets, mut data) = (Vec::new(), Vec::new());
+    let base = (shapes.len() + 1) * 4;
+    let offset = |len: usize| rows::offset_u32(base + len, "bytes of shapes in a segment");
+    for (collection, runs) in shapes {
+        put_u32(&mut offsets, offset(data.len())?);
+        put_varint(&mut data, (*collection).into());
+        put_varint(&mut data, runs.len() as u64);
+        for (path, links) in runs {
+            put_varint(&mut data, u64::from(*path));
+            put_varint(&mut data, u64::from(*links));
+        }
+    }
+    put_u32(&mut offsets, offset(data.len())?);
+    offsets.extend_from_slice(&data);
+    Ok(offsets)
 }
 
 /// The order of targets in the segment.
@@ -458,9 +518,8 @@ struct Links {
 /// Posting lists and where those of each target begin.
 struct Grouped {
     starts: Vec<u32>,
-    count: u32,
-    long_count: u32,
-    writer: ListsWriter,
+    blocks: Vec<u8>,
+    written: lists::Written<InMemory>,
 }
 
 impl Links {
@@ -537,7 +596,10 @@ impl Links {
                 *end += 1;
             }
         }
-        let mut long_count = 0;
+        let mut workspace = InMemory;
+        let env = &mut Env::new(&mut workspace);
+        let mut writer = ListsWriter::new(rows, sources);
+        let mut starts = Vec::with_capacity(ends.len() + 1);
         let mut rest = grouped.as_mut_slice();
         let mut before = 0;
         for &end in &ends {
@@ -546,39 +608,26 @@ impl Links {
             if links.len() > 1 && !links.is_sorted() {
                 links.sort_unstable();
             }
-            if links.len() > SHORT_MAX as usize {
-                for list in links.chunk_by(same_source) {
-                    let repeated = list.windows(2).filter(|pair| pair.first() == pair.last());
-                    long_count += u32::from(list.len() - repeated.count() > SHORT_MAX as usize);
-                }
-            }
-        }
-        let mut writer = ListsWriter::new(rows, sources, long_count);
-        let mut starts = Vec::with_capacity(ends.len() + 1);
-        let mut count = 0u32;
-        let mut rows = Vec::new();
-        let mut rest = grouped.as_slice();
-        let mut before = 0;
-        for &end in &ends {
-            let (links, tail) = rest.split_at((end - before) as usize);
-            (before, rest) = (end, tail);
-            starts.push(count);
+            starts.push(writer.count());
             for list in links.chunk_by(same_source) {
-                rows.clear();
-                rows.extend(list.iter().map(|posting| *posting as u32));
-                rows.dedup();
-                let source = list.first().map_or(0, |posting| (posting >> 32) as u32);
-                writer.push(source, &rows)?;
-                count += 1;
+                let (mut source, mut last) = (0, None);
+                for posting in list {
+                    // A row may have several links to one target from one source.
+                    if last != Some(posting) {
+                        writer.row(env, *posting as u32)?;
+                        source = (posting >> 32) as u32;
+                    }
+                    last = Some(posting);
+                }
+                writer.end(env, source)?;
             }
         }
-        writer.flush()?;
-        starts.push(count);
+        writer.flush_last(env)?;
+        starts.push(writer.count());
         Ok(Grouped {
             starts,
-            count,
-            long_count,
-            writer,
+            blocks: std::mem::take(&mut writer.blocks),
+            written: writer.finish(env)?,
         })
     }
 }

@@ -5,7 +5,7 @@
 //! The low `low` bits of each number are packed; the rest of the i-th number, `h`, is a one at bit
 //! `h + i` of the high part, which has `n + high_max` bits. A block of zeros has no bits at all.
 
-use crate::bits::{BitWriter, read_bits};
+use crate::bits::{BitReader, BitWriter, read_bits};
 use crate::chunks::Region;
 use crate::{Error, Result};
 
@@ -101,6 +101,39 @@ impl EfHead {
             at += width;
         }
         Err(damaged(region, start, "a one for each number", "fewer"))
+    }
+}
+
+impl EfHead {
+    /// All numbers of a code that starts at bit `start` of `bytes`; `out` has one place for each. `None`
+    /// for damage.
+    pub(super) fn decode(self, bytes: &[u8], start: u64, out: &mut [u64]) -> Option<()> {
+        if self == Self::default() {
+            out.fill(0);
+            return Some(());
+        }
+        if self.low > 56 {
+            return None;
+        }
+        let count = out.len() as u64;
+        let low_bits = u32::from(self.low);
+        let mut lows = BitReader::new(bytes, start as usize);
+        let mut highs = BitReader::new(bytes, (start + count * u64::from(self.low)) as usize);
+        let len = count + u64::from(self.high_max);
+        let (mut at, mut before) = (0, 0);
+        let mut slots = out.iter_mut();
+        while at < len {
+            let width = (len - at).min(64);
+            let mut word = highs.read(width as u32)?;
+            while word != 0 {
+                let place = at + u64::from(word.trailing_zeros());
+                word &= word - 1;
+                *slots.next()? = (place - before) << low_bits | lows.read(low_bits)?;
+                before += 1;
+            }
+            at += width;
+        }
+        (before == count).then_some(())
     }
 }
 

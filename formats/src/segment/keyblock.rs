@@ -19,7 +19,8 @@
 //! tells strings (1) from TIDs (0).
 
 use crate::Result;
-use crate::bits::{BitWriter, read_bits, width_for};
+use crate::bits::{BitReader, BitWriter, read_bits, width_for};
+use crate::bytes::Reader;
 use crate::chunks::Region;
 
 /// A key as the segment holds it. The order is that of targets: TIDs, then strings.
@@ -293,6 +294,88 @@ pub(super) fn read(region: Region<'_>, offset: u64, count: u64, index: u64) -> R
         Ok(id) => Ok(PackedKey::Str(id)),
         Err(_) => Err(damaged("the id of a key", entry)),
     }
+}
+
+/// All keys of the block that starts where `bytes` does, appended to `out`. `None` for damage.
+pub(super) fn decode(bytes: &[u8], count: usize, out: &mut Vec<PackedKey>) -> Option<()> {
+    let mut head = Reader::new("keys", bytes);
+    let flags = head.u8().ok()?;
+    if flags & (COMPACT | WIDE | REST) == 0 || flags > 15 {
+        return None;
+    }
+    let (mut compact, mut wide, mut rest_width) = ((0, 0), (0, 0), 0);
+    if flags & COMPACT != 0 {
+        let low = u64::from(head.u32().ok()?);
+        compact = (
+            low | u64::from(head.u16().ok()?) << 32,
+            u32::from(head.u8().ok()?),
+        );
+    }
+    if flags & WIDE != 0 {
+        wide = (head.u64().ok()?, u32::from(head.u8().ok()?));
+    }
+    if flags & REST != 0 {
+        rest_width = u32::from(head.u8().ok()?);
+    }
+    if compact.1 > 44 || wide.1 > 63 || rest_width > 64 {
+        return None;
+    }
+    let mut bits = BitReader::new(bytes, head.position() as usize * 8);
+    let mut map = |has: bool| -> Option<u128> {
+        if !has {
+            return Some(0);
+        }
+        let low = bits.read(count.min(64) as u32)?;
+        let high = bits.read(count.saturating_sub(64).min(64) as u32)?;
+        Some(u128::from(high) << 64 | u128::from(low))
+    };
+    let all = u128::MAX >> (128 - count.clamp(1, 128));
+    let others = match flags & COMPACT {
+        0 => all,
+        _ => map(flags & (WIDE | REST) != 0)?,
+    };
+    let rest = match (flags & WIDE, flags & REST) {
+        (_, 0) => 0,
+        (0, _) => others,
+        _ => map(true)?,
+    };
+    if rest & !others != 0 {
+        return None;
+    }
+    let compact_width = compact.1 + 5;
+    let compact_bits = (count as u32).checked_sub(others.count_ones())? * compact_width;
+    let wide_bits = (others.count_ones() - rest.count_ones()) * wide.1;
+    let mut compacts = bits;
+    let mut wides = compacts;
+    if flags & COMPACT != 0 {
+        wides.skip(compact_bits.into());
+    }
+    let mut rests = wides;
+    rests.skip(wide_bits.into());
+    for i in 0..count {
+        out.push(if others >> i & 1 == 0 {
+            let entry = compacts.read(compact_width)?;
+            let time_us = (compact.0 + (entry >> 5)) * 1000;
+            if time_us >= 1 << 53 {
+                return None;
+            }
+            PackedKey::Tid(time_us << 10 | (entry & 31))
+        } else if rest >> i & 1 == 0 {
+            let tid = wide.0.checked_add(wides.read(wide.1)?)?;
+            if tid >= STRING {
+                return None;
+            }
+            PackedKey::Tid(tid)
+        } else {
+            let entry = rests.read(rest_width)?;
+            if flags & REST_HAS_TIDS != 0 {
+                PackedKey::from_u64(entry)
+            } else {
+                PackedKey::Str(u32::try_from(entry).ok()?)
+            }
+        });
+    }
+    Some(())
 }
 
 /// Whether the block that starts at byte `offset` may hold `key`, by its head alone; `false` is certain.

@@ -31,37 +31,37 @@ macro_rules! sections {
 }
 
 sections! {
-    Meta = 1, "meta";
     Collections = 2, "collections";
     Paths = 3, "paths";
     Sources = 4, "sources";
     Shapes = 5, "shapes";
     Keys = 6, "keys";
-    RowDirectory = 7, "row directory";
-    Rows = 8, "rows";
-    Links = 9, "links";
-    DidTargets = 10, "DID targets";
-    RecordDirectory = 11, "record target directory";
     RecordTargets = 12, "record targets";
+    RecordDirectory = 11, "record target directory";
+    DidTargets = 10, "DID targets";
     OtherTargets = 13, "other targets";
-    ListStarts = 14, "list starts";
-    ListDirectory = 15, "list directory";
-    Lists = 16, "lists";
-    LongDirectory = 17, "long list directory";
-    LongLists = 18, "long lists";
+    TargetFilter = 28, "target filter";
+    Rows = 8, "rows";
+    RowDirectory = 7, "row directory";
+    RowActorBlocks = 21, "actors' blocks";
     RowActors = 19, "actors with rows";
     RowActorStarts = 20, "starts of actors' blocks";
-    RowActorBlocks = 21, "actors' blocks";
+    StrayFilter = 29, "stray key filter";
+    Links = 9, "links";
+    Lists = 16, "lists";
+    ListDirectory = 15, "list directory";
+    ListStarts = 14, "list starts";
+    LongDirectory = 17, "long list directory";
+    LongLists = 18, "long lists";
     PlcDids = 22, "did:plc";
     OtherDidIndexes = 23, "indexes of other DIDs";
     OtherDids = 24, "other DIDs";
-    StateIds = 25, "ids of states";
-    States = 26, "states";
-    Kills = 27, "kills";
-    TargetFilter = 28, "target filter";
-    StrayFilter = 29, "stray key filter";
     DidIndex = 30, "DID index";
+    States = 26, "states";
     StateDirectory = 31, "state directory";
+    StateIds = 25, "ids of states";
+    Kills = 27, "kills";
+    Meta = 1, "meta";
 }
 
 impl Section {
@@ -187,6 +187,13 @@ impl SegmentInfo {
             return wrong(
                 "at most 2^28 rows and links",
                 info.rows.max(info.links).into(),
+            );
+        }
+        let others = [info.targets, info.actors_count, info.states, info.kills];
+        if let Some(count) = others.into_iter().find(|&count| count > ROWS_MAX) {
+            return wrong(
+                "at most 2^28 targets, actors, states and kills",
+                count.into(),
             );
         }
         if info.lists > info.links || info.rows > info.links {

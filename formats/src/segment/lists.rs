@@ -7,170 +7,40 @@
 //! ```text
 //! u8    sources in the block, less one
 //! u8    width of the codes
+//! u32   long lists in the blocks before, if the width is 7
 //! bits  the sources, in rising order, at the segment's width of sources
 //! bits  each list's index into them
 //! bits  each list's code: rows less one, or 64 for a long list
 //! bits  each list's rows, back to back:
 //!         1 row       the row, at the segment's width of rows
 //!         2 to 64     the first row, 5 bits of width, the others less the first at that width
-//!         long        its index among the long lists, at their width
+//!         long        nothing: its place follows from the long lists before it
 //! ```
 //!
 //! A long list has an entry of 16 bytes, `u64` byte offset (bit 63: a bitmap), `u32` bytes, `u32` rows,
 //! and is a monotone list or a portable Roaring bitmap, whichever is shorter.
 
+mod write;
+
+pub(super) use write::{ListsWriter, Written};
+
 use super::list::{Kind, List};
-use super::rows::{BLOCK, offset_u32};
+use super::rows::BLOCK;
 use crate::Result;
 use crate::bitmap::Bitmap;
-use crate::bits::{BitWriter, bits_of, read_bits, width_for};
-use crate::bytes::{put_u32, put_u64};
+use crate::bits::{BitReader, bits_of, read_bits, width_for};
 use crate::chunks::Region;
-use crate::monotone::{self, Monotone};
+use crate::monotone::Monotone;
 
 /// Most rows of a list inside its block; longer lists are long.
 pub(super) const SHORT_MAX: u32 = 64;
 const LONG_CODE: u64 = SHORT_MAX as u64;
+/// The width of the codes of a block that has a long list, and of no other.
+const LONG_CODE_WIDTH: u32 = 7;
 const HEAD: u64 = 2;
 const LONG_ENTRY: u64 = 16;
 const BITMAP: u64 = 1 << 63;
 const DELTA_WIDTH_BITS: u32 = 5;
-
-/// Collects lists in order, then encodes them.
-pub(super) struct ListsWriter {
-    row_width: u32,
-    source_width: u32,
-    long_width: u32,
-    pub(super) directory: Vec<u8>,
-    pub(super) blocks: Vec<u8>,
-    pub(super) long_directory: Vec<u8>,
-    pub(super) long: Vec<u8>,
-    long_count: u32,
-    /// Source and code of the lists of the block being filled.
-    pending: Vec<(u32, u64)>,
-    payload: BitWriter,
-    scratch: Vec<u32>,
-    encoded: Vec<u8>,
-}
-
-impl ListsWriter {
-    /// A writer for a segment with that many rows and sources, and at most that many long lists.
-    pub(super) fn new(rows: u32, sources: u32, long_lists: u32) -> Self {
-        Self {
-            row_width: width_below(rows),
-            source_width: width_below(sources),
-            long_width: width_below(long_lists),
-            directory: Vec::new(),
-            blocks: Vec::new(),
-            long_directory: Vec::new(),
-            long: Vec::new(),
-            long_count: 0,
-            pending: Vec::with_capacity(BLOCK as usize),
-            payload: BitWriter::new(),
-            scratch: Vec::new(),
-            encoded: Vec::new(),
-        }
-    }
-
-    /// Appends the next list; its rows rise and are at least one.
-    pub(super) fn push(&mut self, source: u32, rows: &[u32]) -> Result<()> {
-        let (Some(&first), Some(&last)) = (rows.first(), rows.last()) else {
-            return Ok(());
-        };
-        if rows.len() == 1 {
-            self.payload.write(u64::from(first), self.row_width);
-            self.pending.push((source, 0));
-        } else if rows.len() <= SHORT_MAX as usize {
-            let width = width_for(u64::from(last - first));
-            self.payload.write(u64::from(first), self.row_width);
-            self.payload.write(u64::from(width), DELTA_WIDTH_BITS);
-            for row in rows.iter().skip(1) {
-                self.payload.write(u64::from(row - first), width);
-            }
-            self.pending.push((source, rows.len() as u64 - 1));
-        } else {
-            self.payload
-                .write(u64::from(self.long_count), self.long_width);
-            self.pending.push((source, LONG_CODE));
-            self.push_long(rows);
-        }
-        if self.pending.len() >= BLOCK as usize {
-            self.flush()?;
-        }
-        Ok(())
-    }
-
-    fn push_long(&mut self, rows: &[u32]) {
-        self.encoded.clear();
-        monotone::encode(rows, &mut self.encoded);
-        let offset = self.long.len() as u64;
-        let mut kind = 0;
-        // A bitmap takes at least a bit a row, and cannot win unless the monotone list takes more.
-        let mut bitmap =
-            roaring::RoaringBitmap::from_sorted_iter(rows.iter().copied()).unwrap_or_default();
-        bitmap.optimize();
-        if bitmap.len() == rows.len() as u64 && bitmap.serialized_size() < self.encoded.len() {
-            self.encoded.clear();
-            // Writing to a vector does not fail.
-            if bitmap.serialize_into(&mut self.encoded).is_ok() {
-                kind = BITMAP;
-            }
-        }
-        put_u64(&mut self.long_directory, offset | kind);
-        put_u32(&mut self.long_directory, self.encoded.len() as u32);
-        put_u32(&mut self.long_directory, rows.len() as u32);
-        self.long.extend_from_slice(&self.encoded);
-        self.long_count += 1;
-    }
-
-    /// Writes what is pending. To be called once at the end.
-    pub(super) fn flush(&mut self) -> Result<()> {
-        if self.pending.is_empty() {
-            return Ok(());
-        }
-        put_u32(
-            &mut self.directory,
-            offset_u32(self.blocks.len(), "bytes of lists in a segment")?,
-        );
-        let sources = &mut self.scratch;
-        sources.clear();
-        sources.extend(self.pending.iter().map(|(source, _)| *source));
-        sources.sort_unstable();
-        sources.dedup();
-        let code_max = self.pending.iter().map(|(_, code)| *code).max();
-        let code_width = width_for(code_max.unwrap_or(0));
-        let sources_less_one = sources.len().saturating_sub(1);
-        self.blocks
-            .extend_from_slice(&[sources_less_one as u8, code_width as u8]);
-        let mut bits = BitWriter::new();
-        for &source in sources.iter() {
-            bits.write(u64::from(source), self.source_width);
-        }
-        let index_width = width_for(sources_less_one as u64);
-        for (source, _) in &self.pending {
-            let index = sources.partition_point(|other| other < source);
-            bits.write(index as u64, index_width);
-        }
-        for (_, code) in &self.pending {
-            bits.write(*code, code_width);
-        }
-        // The rows follow bit by bit.
-        let payload_bits = self.payload.len_bits();
-        let payload = std::mem::take(&mut self.payload).finish();
-        let mut left = payload_bits;
-        for chunk in payload.chunks(8) {
-            let mut word = [0; 8];
-            for (to, from) in word.iter_mut().zip(chunk) {
-                *to = *from;
-            }
-            bits.write(u64::from_le_bytes(word), left.min(64) as u32);
-            left = left.saturating_sub(64);
-        }
-        self.blocks.extend_from_slice(&bits.finish());
-        self.pending.clear();
-        Ok(())
-    }
-}
 
 /// Bits of a number below `count`.
 pub(super) fn width_below(count: u32) -> u32 {
@@ -187,13 +57,14 @@ pub(super) struct Postings<'a> {
     pub(super) count: u32,
     pub(super) rows: u32,
     pub(super) sources: u32,
-    pub(super) long_count: u32,
 }
 
 struct Block {
     lists: u64,
     sources: u64,
     code_width: u32,
+    /// Long lists in the blocks before.
+    long: u32,
     /// Bit where the sources begin.
     start: u64,
     index_width: u32,
@@ -224,11 +95,18 @@ impl<'a> Postings<'a> {
                 .corrupt(start + 1, "a width of codes up to 7", code_width));
         }
         let sources = u64::from(sources) + 1;
+        let code_width = u32::from(code_width);
+        let (mut start, mut long) = (start + HEAD, 0);
+        if code_width == LONG_CODE_WIDTH {
+            long = self.blocks.u32_at(start)?;
+            start += 4;
+        }
         Ok(Block {
             lists: u64::from((self.count - number * BLOCK).min(BLOCK)),
             sources,
-            code_width: u32::from(code_width),
-            start: (start + HEAD) * 8,
+            code_width,
+            long,
+            start: start * 8,
             index_width: width_for(sources - 1),
             source_width: width_below(self.sources),
         })
@@ -251,7 +129,6 @@ impl<'a> Postings<'a> {
     pub(super) fn get(&self, id: u32) -> Result<List<'a>> {
         let block = self.block(id)?;
         let row_width = width_below(self.rows);
-        let long_width = width_below(self.long_count);
         let codes = block.codes();
         let codes_len = block.lists * u64::from(block.code_width);
         // At most 113 bytes.
@@ -267,6 +144,7 @@ impl<'a> Postings<'a> {
         };
         let place = u64::from(id % BLOCK);
         let mut at = codes + codes_len;
+        let mut long = block.long;
         if block.code_width == 0 {
             at += place * u64::from(row_width);
         } else {
@@ -278,14 +156,16 @@ impl<'a> Postings<'a> {
                             read_bits(self.blocks, at + u64::from(row_width), DELTA_WIDTH_BITS)?;
                         u64::from(row_width + DELTA_WIDTH_BITS) + others * width
                     }
-                    _ => u64::from(long_width),
+                    _ => {
+                        long = long.saturating_add(1);
+                        0
+                    }
                 };
             }
         }
         let code = code(place)?;
         if code >= LONG_CODE {
-            let index = read_bits(self.blocks, at, long_width)?;
-            return self.long(id, index);
+            return self.long(id, long);
         }
         let first = read_bits(self.blocks, at, row_width)? as u32;
         if code == 0 {
@@ -321,8 +201,8 @@ impl<'a> Postings<'a> {
         }
     }
 
-    fn long(&self, id: u32, index: u64) -> Result<List<'a>> {
-        let entry = index * LONG_ENTRY;
+    fn long(&self, id: u32, index: u32) -> Result<List<'a>> {
+        let entry = u64::from(index) * LONG_ENTRY;
         let place = self.long_directory.u64_at(entry)?;
         let bytes = self.long_directory.u32_at(entry + 8)?;
         let len = self.long_directory.u32_at(entry + 12)?;
@@ -342,5 +222,114 @@ impl<'a> Postings<'a> {
             ));
         }
         Ok(List::new(id, len, self.rows, kind, self.long))
+    }
+}
+
+/// The lists of a segment in order, read block by block.
+pub(super) struct ListScan<'a> {
+    postings: Postings<'a>,
+    /// The list to come.
+    next: u32,
+    /// Source and code of each list of its block.
+    lists: Vec<(u32, u32)>,
+    rows: BitReader<'a>,
+    /// Long lists before the one to come.
+    long: u32,
+}
+
+impl<'a> ListScan<'a> {
+    pub(super) const fn new(postings: Postings<'a>) -> Self {
+        Self {
+            postings,
+            next: 0,
+            lists: Vec::new(),
+            rows: BitReader::new(&[], 0),
+            long: 0,
+        }
+    }
+
+    /// The source of the next list, whose rows are appended to `rows`; or, for a long one, the list.
+    pub(super) fn read(&mut self, rows: &mut Vec<u32>) -> Result<(u32, Option<List<'a>>)> {
+        let id = self.next;
+        if id.is_multiple_of(BLOCK) {
+            self.load(id)?;
+        }
+        let Some(&(source, code)) = self.lists.get((id % BLOCK) as usize) else {
+            let expected = format!("a list below {}", self.postings.count);
+            return Err(self.postings.directory.corrupt(0, expected, id));
+        };
+        self.next += 1;
+        if u64::from(code) >= LONG_CODE {
+            let list = self.postings.long(id, self.long)?;
+            self.long = self.long.saturating_add(1);
+            return Ok((source, Some(list)));
+        }
+        match self.short(code, rows) {
+            Some(()) => Ok((source, None)),
+            None => Err(self.damaged(id)),
+        }
+    }
+
+    fn short(&mut self, code: u32, rows: &mut Vec<u32>) -> Option<()> {
+        let row_width = width_below(self.postings.rows);
+        let first = self.rows.read(row_width)? as u32;
+        rows.push(first);
+        if code > 0 {
+            let width = self.rows.read(DELTA_WIDTH_BITS)? as u32;
+            for _ in 0..code {
+                rows.push(first.checked_add(self.rows.read(width)? as u32)?);
+            }
+        }
+        let last = rows.last()?;
+        (*last < self.postings.rows).then_some(())
+    }
+
+    #[cold]
+    fn damaged(&self, id: u32) -> crate::Error {
+        self.postings
+            .blocks
+            .corrupt(0, format!("a sound block of list {id}"), "another")
+    }
+
+    /// Reads the head of the block that begins with list `id`.
+    fn load(&mut self, id: u32) -> Result<()> {
+        let postings = self.postings;
+        let block = postings.block(id)?;
+        let at = 4 * u64::from(id / BLOCK);
+        let start = u64::from(postings.directory.u32_at(at)?);
+        let end = if id + BLOCK < postings.count {
+            u64::from(postings.directory.u32_at(at + 4)?)
+        } else {
+            postings.blocks.len()
+        };
+        let Some(len) = end.checked_sub(start) else {
+            return Err(postings.directory.corrupt(at, "rising offsets", end));
+        };
+        let bytes = postings.blocks.get(start, len as usize)?;
+        self.lists.clear();
+        self.long = block.long;
+        let bit = (block.start - start * 8) as usize;
+        self.head(&block, bytes, bit)
+            .ok_or_else(|| self.damaged(id))
+    }
+
+    fn head(&mut self, block: &Block, bytes: &'a [u8], bit: usize) -> Option<()> {
+        let mut bits = BitReader::new(bytes, bit);
+        let mut sources = [0; BLOCK as usize];
+        for source in sources.iter_mut().take(block.sources as usize) {
+            *source = bits.read(block.source_width)? as u32;
+        }
+        for _ in 0..block.lists {
+            let index = bits.read(block.index_width)?;
+            if index >= block.sources {
+                return None;
+            }
+            self.lists.push((*sources.get(index as usize)?, 0));
+        }
+        for (_, code) in &mut self.lists {
+            *code = bits.read(block.code_width)? as u32;
+        }
+        self.rows = bits;
+        Some(())
     }
 }

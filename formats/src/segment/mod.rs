@@ -37,22 +37,27 @@ mod keyblock;
 mod layout;
 mod list;
 mod lists;
+mod merge;
 mod reader;
 mod rows;
+mod spill;
 mod states;
 mod strings;
 mod targets;
 mod value;
 mod verify;
+mod workspace;
 
 pub use build::build;
 pub use input::{ActorState, ActorsInput, RowInput, SegmentInput, ShapeInput, TargetKey};
 pub use layout::{KIND, ROWS_MAX, SegmentInfo, VERSION};
 pub use list::{List, ListIter};
+pub use merge::{MergeInput, Merged, merge};
 pub use reader::{ActorRows, Kills, LinkRef, ListInfo, Lists, RowLinks, Segment};
 pub use rows::ActorColumn;
 pub use states::{AccountStates, States};
 pub use value::{DidRef, RecordKey, TargetRef, Text};
+pub use workspace::{InMemory, Scratch, Workspace};
 
 use layout::Section;
 

@@ -66,12 +66,12 @@ impl Segment {
     }
 
     #[inline]
-    fn section(&self, section: Section) -> Result<Region<'_>> {
+    pub(super) fn section(&self, section: Section) -> Result<Region<'_>> {
         section.of(&self.file)
     }
 
     #[inline]
-    fn rows(&self) -> Result<Rows<'_>> {
+    pub(super) fn rows(&self) -> Result<Rows<'_>> {
         Ok(Rows {
             directory: self.section(Section::RowDirectory)?,
             data: self.section(Section::Rows)?,
@@ -81,7 +81,7 @@ impl Segment {
         })
     }
 
-    fn strings(&self, section: Section) -> Result<Strings<'_>> {
+    pub(super) fn strings(&self, section: Section) -> Result<Strings<'_>> {
         Strings::open(self.section(section)?)
     }
 
@@ -151,7 +151,7 @@ impl Segment {
     }
 
     /// What is known of a shape: its collection, and a reader that stands at its paths.
-    fn shape(&self, shape: u32) -> Result<(u32, u64, Reader<'_>)> {
+    pub(super) fn shape(&self, shape: u32) -> Result<(u32, u64, Reader<'_>)> {
         let region = self.section(Section::Shapes)?;
         if shape >= self.info.shapes {
             let expected = format!("a shape below {}", self.info.shapes);
@@ -286,7 +286,7 @@ impl Segment {
         self.strings(Section::Paths)?.get(path)
     }
 
-    fn records(&self) -> Result<Records<'_>> {
+    pub(super) fn records(&self) -> Result<Records<'_>> {
         Ok(Records {
             directory: self.section(Section::RecordDirectory)?,
             data: self.section(Section::RecordTargets)?,
@@ -375,7 +375,7 @@ impl Segment {
     }
 
     /// Collection and path of a source.
-    fn source(&self, source: u32) -> Result<(u32, u32)> {
+    pub(super) fn source(&self, source: u32) -> Result<(u32, u32)> {
         let sources = self.section(Section::Sources)?;
         let at = u64::from(source) * 8;
         Ok((sources.u32_at(at)?, sources.u32_at(at + 4)?))
@@ -394,7 +394,7 @@ impl Segment {
         Ok(None)
     }
 
-    fn postings(&self) -> Result<Postings<'_>> {
+    pub(super) fn postings(&self) -> Result<Postings<'_>> {
         Ok(Postings {
             directory: self.section(Section::ListDirectory)?,
             blocks: self.section(Section::Lists)?,
@@ -403,7 +403,6 @@ impl Segment {
             count: self.info.lists,
             rows: self.info.rows,
             sources: self.info.sources,
-            long_count: self.info.long_lists,
         })
     }
 
@@ -482,7 +481,7 @@ impl Segment {
         }
     }
 
-    fn dids(&self) -> Result<Dids<'_>> {
+    pub(super) fn dids(&self) -> Result<Dids<'_>> {
         Ok(Dids {
             plc: self.section(Section::PlcDids)?,
             other_indexes: Monotone::open(self.section(Section::OtherDidIndexes)?)?,

@@ -28,7 +28,7 @@
 
 use super::ef::EfHead;
 use super::keyblock::{self, PackedKey};
-use crate::bits::{BitWriter, read_bits, width_for};
+use crate::bits::{BitReader, BitWriter, read_bits, width_for};
 use crate::bytes::{put_u16, put_u32, put_u64};
 use crate::chunks::Region;
 use crate::{Error, Result};
@@ -51,21 +51,57 @@ pub(super) struct PackedRow {
     pub(super) key: PackedKey,
 }
 
-/// The directory and the blocks of `rows`.
-pub(super) fn encode(
-    rows: impl Iterator<Item = PackedRow>,
+/// Encodes rows in order, block by block.
+pub(super) struct RowsWriter {
     shape_width: u32,
-) -> Result<(Vec<u8>, Vec<u8>)> {
-    let (mut directory, mut data) = (Vec::new(), Vec::new());
-    let mut block = Vec::with_capacity(BLOCK as usize);
-    let mut scratch = Scratch::default();
-    let mut rows = rows.peekable();
-    while rows.peek().is_some() {
-        block.clear();
-        block.extend(rows.by_ref().take(BLOCK as usize));
-        encode_block(&block, shape_width, &mut scratch, &mut directory, &mut data)?;
+    block: Vec<PackedRow>,
+    scratch: Scratch,
+    /// Bytes of the finished blocks.
+    written: u64,
+}
+
+impl RowsWriter {
+    /// A writer for a segment whose shapes have that width.
+    pub(super) fn new(shape_width: u32) -> Self {
+        Self {
+            shape_width,
+            block: Vec::with_capacity(BLOCK as usize),
+            scratch: Scratch::default(),
+            written: 0,
+        }
     }
-    Ok((directory, data))
+
+    /// Appends a row. What is finished goes to the end of `directory` and `data`.
+    pub(super) fn push(
+        &mut self,
+        row: PackedRow,
+        directory: &mut Vec<u8>,
+        data: &mut Vec<u8>,
+    ) -> Result<()> {
+        self.block.push(row);
+        if self.block.len() == BLOCK as usize {
+            return self.flush(directory, data);
+        }
+        Ok(())
+    }
+
+    /// Writes the block being filled. To be called once at the end.
+    pub(super) fn flush(&mut self, directory: &mut Vec<u8>, data: &mut Vec<u8>) -> Result<()> {
+        let Some(first) = self.block.first() else {
+            return Ok(());
+        };
+        put_u32(
+            directory,
+            offset_u64(self.written, "bytes of rows in a segment")?,
+        );
+        put_u32(directory, first.first_link);
+        put_u64(directory, first.seq);
+        let before = data.len();
+        encode_block(&self.block, self.shape_width, &mut self.scratch, data);
+        self.written += (data.len() - before) as u64;
+        self.block.clear();
+        Ok(())
+    }
 }
 
 #[derive(Default)]
@@ -76,21 +112,10 @@ struct Scratch {
     sort: Vec<u64>,
 }
 
-fn encode_block(
-    rows: &[PackedRow],
-    shape_width: u32,
-    scratch: &mut Scratch,
-    directory: &mut Vec<u8>,
-    out: &mut Vec<u8>,
-) -> Result<()> {
+fn encode_block(rows: &[PackedRow], shape_width: u32, scratch: &mut Scratch, out: &mut Vec<u8>) {
     let Some(first) = rows.first() else {
-        return Ok(());
+        return;
     };
-    let start = out.len();
-    put_u32(directory, offset_u32(start, "bytes of rows in a segment")?);
-    put_u32(directory, first.first_link);
-    put_u64(directory, first.seq);
-
     let Scratch {
         values,
         shapes,
@@ -171,7 +196,14 @@ fn encode_block(
     keys.clear();
     keys.extend(rows.iter().map(|row| row.key));
     keyblock::encode(keys, sort, out);
-    Ok(())
+}
+
+pub(super) fn offset_u64(offset: u64, what: &'static str) -> Result<u32> {
+    u32::try_from(offset).map_err(|_| Error::TooLarge {
+        what,
+        found: offset,
+        limit: u64::from(u32::MAX),
+    })
 }
 
 pub(super) fn offset_u32(offset: usize, what: &'static str) -> Result<u32> {
@@ -180,6 +212,19 @@ pub(super) fn offset_u32(offset: usize, what: &'static str) -> Result<u32> {
         found: offset as u64,
         limit: u64::from(u32::MAX),
     })
+}
+
+/// One row as it is decoded.
+pub(super) type DecodedRow = PackedRow;
+
+/// The rows of one block, decoded.
+#[derive(Default)]
+pub(super) struct RowBlock {
+    pub(super) rows: Vec<DecodedRow>,
+    /// The first link behind the block's.
+    pub(super) end_link: u32,
+    numbers: Vec<u64>,
+    keys: Vec<PackedKey>,
 }
 
 /// The rows of a segment.
@@ -408,6 +453,107 @@ impl<'a> Rows<'a> {
             bit += width as usize;
         }
         Ok(found)
+    }
+
+    /// Decodes the block `number`.
+    pub(super) fn decode(&self, number: u32, out: &mut RowBlock) -> Result<()> {
+        let block = self.block(number)?;
+        let entry = self.entry(number);
+        let (end, end_link) = if number + 1 < self.blocks() {
+            let next = entry + DIRECTORY_ENTRY;
+            let end = u64::from(self.directory.u32_at(next)?);
+            (end, self.directory.u32_at(next + 4)?)
+        } else {
+            (self.data.len(), self.links)
+        };
+        let first_link = self.directory.u32_at(entry + 4)?;
+        let first_seq = self.directory.u64_at(entry + 8)?;
+        let Some(len) = end.checked_sub(block.start) else {
+            return Err(self.directory.corrupt(entry, "rising offsets", end));
+        };
+        let bytes = self.data.get(block.start, len as usize)?;
+        out.end_link = end_link;
+        self.decode_columns(&block, bytes, first_seq, first_link, out)
+            .filter(|()| {
+                // Each row has a link, so these rise.
+                let firsts = out.rows.iter().map(|row| row.first_link);
+                firsts.chain([end_link]).is_sorted_by(|a, b| a < b) && end_link <= self.links
+            })
+            .ok_or_else(|| {
+                let expected = format!("a sound block {number} of rows");
+                self.data.corrupt(block.start, expected, "another")
+            })
+    }
+
+    fn decode_columns(
+        &self,
+        block: &Block<'_>,
+        bytes: &[u8],
+        first_seq: u64,
+        first_link: u32,
+        out: &mut RowBlock,
+    ) -> Option<()> {
+        let RowBlock {
+            rows,
+            numbers,
+            keys,
+            ..
+        } = out;
+        let start = block.start * 8;
+        let count = block.count as usize;
+        rows.clear();
+        numbers.clear();
+        numbers.resize(count, 0);
+        block.seqs.decode(bytes, block.seq_bit() - start, numbers)?;
+        keys.clear();
+        let keys_at = block.keys.checked_sub(block.start)? as usize;
+        keyblock::decode(bytes.get(keys_at..)?, count, keys)?;
+        for ((i, rest), &key) in (0..).zip(numbers.iter()).zip(keys.iter()) {
+            rows.push(PackedRow {
+                seq: first_seq.checked_add(*rest)?.checked_add(i)?,
+                time_ms: 0,
+                actor: 0,
+                shape: 0,
+                first_link: 0,
+                key,
+            });
+        }
+        let time_bit = block.time_bit() - start;
+        if block.times_packed {
+            let mut times = BitReader::new(bytes, time_bit as usize);
+            for row in rows.iter_mut() {
+                row.time_ms = block
+                    .time_base
+                    .checked_add(times.read(block.times.low.into())?)?;
+            }
+        } else {
+            block.times.decode(bytes, time_bit, numbers)?;
+            for (row, rest) in rows.iter_mut().zip(numbers.iter()) {
+                row.time_ms = block.time_base.checked_add(*rest)?;
+            }
+        }
+        block
+            .links
+            .decode(bytes, block.link_bit() - start, numbers)?;
+        for ((i, row), rest) in (0..).zip(rows.iter_mut()).zip(numbers.iter()) {
+            let link = u64::from(first_link).checked_add(*rest)?.checked_add(i)?;
+            row.first_link = u32::try_from(link).ok()?;
+        }
+        let mut actors = BitReader::new(bytes, (block.actor_bit() - start) as usize);
+        for row in rows.iter_mut() {
+            let rest = actors.read(block.actor_width)? as u32;
+            row.actor = block.actor_base.checked_add(rest)?;
+        }
+        let mut shapes = BitReader::new(bytes, (block.shape_bit() - start) as usize);
+        numbers.clear();
+        for _ in 0..block.shapes {
+            numbers.push(shapes.read(self.shape_width)?);
+        }
+        let width = width_for(block.shapes - 1);
+        for row in rows.iter_mut() {
+            row.shape = *numbers.get(shapes.read(width)? as usize)? as u32;
+        }
+        Some(())
     }
 
     pub(super) fn shape(&self, row: u32) -> Result<u32> {

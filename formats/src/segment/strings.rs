@@ -14,7 +14,7 @@ use crate::monotone::{self, Monotone};
 use crate::{Error, Result};
 
 /// Tables up to this count keep plain offsets: fast to read, and small all the same.
-const PLAIN_MAX: u32 = 4096;
+pub(super) const PLAIN_MAX: u32 = 4096;
 const HEAD: u64 = 8;
 
 /// Encodes strings that are in order.
@@ -75,6 +75,11 @@ impl<'a> Strings<'a> {
             bytes: region.sub(start, total)?,
             count,
         })
+    }
+
+    /// How many strings there are.
+    pub(super) const fn count(&self) -> u32 {
+        self.count
     }
 
     /// The string with that id.

@@ -19,9 +19,9 @@
 
 use super::ef::EfHead;
 use super::keyblock::{self, PackedKey};
-use super::rows::{BLOCK, offset_u32};
+use super::rows::{BLOCK, offset_u64};
 use crate::Result;
-use crate::bits::{BitWriter, read_bits, width_for};
+use crate::bits::{BitReader, BitWriter, read_bits, width_for};
 use crate::bytes::{put_u16, put_u32};
 use crate::chunks::Region;
 
@@ -54,23 +54,62 @@ impl PackedRecord {
     }
 }
 
-/// The directory and the blocks of records, which are in order.
-pub(super) fn encode(
-    records: impl Iterator<Item = PackedRecord>,
+/// Encodes records in order, block by block.
+pub(super) struct RecordsWriter {
     collection_width: u32,
-) -> Result<(Vec<u8>, Vec<u8>)> {
-    let (mut directory, mut out) = (Vec::new(), Vec::new());
-    let mut block = Vec::with_capacity(BLOCK as usize);
-    let (mut values, mut collections, mut keys) = (Vec::new(), Vec::new(), Vec::new());
-    let mut records = records.peekable();
-    while let Some(&first) = records.peek() {
-        block.clear();
-        block.extend(records.by_ref().take(BLOCK as usize));
+    block: Vec<PackedRecord>,
+    values: Vec<u64>,
+    collections: Vec<u32>,
+    keys: Vec<PackedKey>,
+    /// Bytes of the finished blocks.
+    written: u64,
+}
+
+impl RecordsWriter {
+    /// A writer for a segment whose collections have that width.
+    pub(super) fn new(collection_width: u32) -> Self {
+        Self {
+            collection_width,
+            block: Vec::with_capacity(BLOCK as usize),
+            values: Vec::new(),
+            collections: Vec::new(),
+            keys: Vec::new(),
+            written: 0,
+        }
+    }
+
+    /// Appends a record. What is finished goes to the end of `directory` and `out`.
+    pub(super) fn push(
+        &mut self,
+        record: PackedRecord,
+        directory: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        self.block.push(record);
+        if self.block.len() == BLOCK as usize {
+            return self.flush(directory, out);
+        }
+        Ok(())
+    }
+
+    /// Writes the block being filled. To be called once at the end.
+    pub(super) fn flush(&mut self, directory: &mut Vec<u8>, out: &mut Vec<u8>) -> Result<()> {
+        let Self {
+            block,
+            values,
+            collections,
+            keys,
+            ..
+        } = self;
+        let Some(&first) = block.first() else {
+            return Ok(());
+        };
         put_u32(
-            &mut directory,
-            offset_u32(out.len(), "bytes of targets in a segment")?,
+            directory,
+            offset_u64(self.written, "bytes of targets in a segment")?,
         );
-        put_u32(&mut directory, first.actor);
+        put_u32(directory, first.actor);
+        let before = out.len();
         values.clear();
         values.extend(
             block
@@ -79,30 +118,32 @@ pub(super) fn encode(
         );
         let head = EfHead::choose(values.len() as u64, values.last().copied().unwrap_or(0));
         let mut bits = BitWriter::new();
-        head.write(&values, &mut bits);
+        head.write(values, &mut bits);
         collections.clear();
         collections.extend(block.iter().map(|record| record.collection));
         collections.sort_unstable();
         collections.dedup();
-        for &collection in &collections {
-            bits.write(u64::from(collection), collection_width);
+        for &collection in collections.iter() {
+            bits.write(u64::from(collection), self.collection_width);
         }
         let collections_less_one = collections.len().saturating_sub(1);
         let index_width = width_for(collections_less_one as u64);
-        for record in &block {
+        for record in block.iter() {
             let index = collections.partition_point(|&other| other < record.collection);
             bits.write(index as u64, index_width);
         }
         let bits = bits.finish();
         out.extend_from_slice(&[head.low, head.high_max, collections_less_one as u8]);
         // 128 records of three columns of at most 57 bits: far below 2^16.
-        put_u16(&mut out, HEAD as u16 + bits.len() as u16);
+        put_u16(out, HEAD as u16 + bits.len() as u16);
         out.extend_from_slice(&bits);
         keys.clear();
         keys.extend(block.iter().map(|record| record.key));
-        keyblock::encode(&keys, &mut values, &mut out);
+        keyblock::encode(keys, values, out);
+        self.written += (out.len() - before) as u64;
+        block.clear();
+        Ok(())
     }
-    Ok((directory, out))
 }
 
 /// The record targets of a segment.
@@ -158,6 +199,68 @@ impl Records<'_> {
             collection,
             key: keyblock::read(self.data, keys, count, i)?,
         })
+    }
+
+    /// Decodes the block `number` to `out`.
+    pub(super) fn decode(
+        &self,
+        number: u32,
+        keys: &mut Vec<PackedKey>,
+        out: &mut Vec<PackedRecord>,
+    ) -> Result<()> {
+        out.clear();
+        let before = number.saturating_mul(BLOCK);
+        let count = self.count.saturating_sub(before).min(BLOCK);
+        let entry = u64::from(number) * DIRECTORY_ENTRY;
+        let start = u64::from(self.directory.u32_at(entry)?);
+        let end = if self.count - before > BLOCK {
+            u64::from(self.directory.u32_at(entry + DIRECTORY_ENTRY)?)
+        } else {
+            self.data.len()
+        };
+        let Some(len) = end.checked_sub(start) else {
+            return Err(self.directory.corrupt(entry, "rising offsets", end));
+        };
+        let bytes = self.data.get(start, len as usize)?;
+        let first = self.first_actor(number)?;
+        let decoded = self.decode_columns(bytes, first, count as usize, keys, out);
+        decoded.filter(|()| out.is_sorted()).ok_or_else(|| {
+            let expected = format!("a sound block {number} of record targets");
+            self.data.corrupt(start, expected, "another")
+        })
+    }
+
+    fn decode_columns(
+        &self,
+        bytes: &[u8],
+        first: u32,
+        count: usize,
+        keys: &mut Vec<PackedKey>,
+        out: &mut Vec<PackedRecord>,
+    ) -> Option<()> {
+        let (&[low, high_max, collections, k0, k1], _) = bytes.split_first_chunk()?;
+        let head = EfHead { low, high_max };
+        let mut actors = [0u64; BLOCK as usize];
+        let actors = actors.get_mut(..count)?;
+        head.decode(bytes, HEAD * 8, actors)?;
+        keys.clear();
+        let keys_at = usize::from(u16::from_le_bytes([k0, k1]));
+        keyblock::decode(bytes.get(keys_at..)?, count, keys)?;
+        let mut bits = BitReader::new(bytes, (HEAD * 8 + head.bit_len(count as u64)) as usize);
+        let mut distinct = [0u32; 256];
+        for collection in distinct.iter_mut().take(usize::from(collections) + 1) {
+            *collection = bits.read(self.collection_width)? as u32;
+        }
+        let width = width_for(collections.into());
+        for (actor, &key) in actors.iter().zip(keys.iter()) {
+            let index = bits.read(width)?;
+            out.push(PackedRecord {
+                actor: u32::try_from(u64::from(first).checked_add(*actor)?).ok()?,
+                collection: *distinct.get(index as usize)?,
+                key,
+            });
+        }
+        Some(())
     }
 
     /// The place of `record`. O(log n) reads.

@@ -2,6 +2,7 @@
 
 mod damage;
 mod golden;
+mod merge;
 mod model;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -94,7 +94,7 @@ fn a_segment_cut_short_is_refused() {
 }
 
 /// Rebuilds the file with `damage` done to its sections, and checksums that hold.
-fn resealed(bytes: &[u8], damage: impl Fn(u16, &mut Vec<u8>)) -> Vec<u8> {
+pub(super) fn resealed(bytes: &[u8], damage: impl Fn(u16, &mut Vec<u8>)) -> Vec<u8> {
     let file = SealedFile::open("t".to_owned(), bytes.to_vec(), KIND, VERSION..=VERSION).unwrap();
     let mut builder = crate::envelope::FileBuilder::new(KIND, VERSION);
     for (id, _) in file.sections() {

@@ -1,0 +1,264 @@
+//! What grows with a merge and is needed again: bytes in order ([`Spool`]) and numbers to be sorted
+//! ([`Sorter`]). Both stay in memory while they are small, and go to scratch space beyond.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use super::workspace::{Env, Scratch, Workspace};
+use crate::sink::Sink;
+
+/// Most bytes that a spool keeps in memory.
+const SPOOL_BYTES: usize = 64 << 10;
+
+/// Bytes in order.
+pub(super) struct Spool<W: Workspace> {
+    buffer: Vec<u8>,
+    scratch: Option<W::Scratch>,
+    len: u64,
+}
+
+impl<W: Workspace> Default for Spool<W> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<W: Workspace> Spool<W> {
+    pub(super) const fn new() -> Self {
+        Self {
+            buffer: Vec::new(),
+            scratch: None,
+            len: 0,
+        }
+    }
+
+    /// Bytes so far, those in [`tail`](Self::tail) not counted.
+    pub(super) fn len(&self) -> u64 {
+        self.len + self.buffer.len() as u64
+    }
+
+    /// The end of the bytes, to append to; [`settle`](Self::settle) is called behind that.
+    #[inline]
+    pub(super) fn tail(&mut self) -> &mut Vec<u8> {
+        &mut self.buffer
+    }
+
+    /// Moves the bytes out of memory when they are many.
+    #[inline]
+    pub(super) fn settle(&mut self, env: &mut Env<'_, W>) -> Result<(), W::Error> {
+        if self.buffer.len() < SPOOL_BYTES.min(env.workspace.sort_bytes()) {
+            return Ok(());
+        }
+        self.flush(env)
+    }
+
+    fn flush(&mut self, env: &mut Env<'_, W>) -> Result<(), W::Error> {
+        let scratch = match &mut self.scratch {
+            Some(scratch) => scratch,
+            none => none.insert(env.workspace.scratch()?),
+        };
+        scratch.write(&self.buffer)?;
+        self.len += self.buffer.len() as u64;
+        let written = self.buffer.len();
+        self.buffer.clear();
+        env.wrote(written)
+    }
+
+    pub(super) fn write(&mut self, env: &mut Env<'_, W>, bytes: &[u8]) -> Result<(), W::Error> {
+        self.buffer.extend_from_slice(bytes);
+        self.settle(env)
+    }
+
+    /// The bytes, to be read.
+    pub(super) fn finish(mut self, env: &mut Env<'_, W>) -> Result<Spooled<W>, W::Error> {
+        if self.scratch.is_some() && !self.buffer.is_empty() {
+            self.flush(env)?;
+        }
+        Ok(match self.scratch {
+            Some(scratch) => Spooled::Scratch(scratch.finish()?),
+            None => Spooled::Memory(self.buffer),
+        })
+    }
+}
+
+/// The bytes of a spool.
+pub(super) enum Spooled<W: Workspace> {
+    Memory(Vec<u8>),
+    Scratch(<W::Scratch as Scratch>::Bytes),
+}
+
+impl<W: Workspace> Spooled<W> {
+    pub(super) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Memory(bytes) => bytes,
+            Self::Scratch(bytes) => bytes,
+        }
+    }
+}
+
+/// A number that can be sorted outside of memory.
+pub(super) trait Record: Ord + Copy {
+    const BYTES: usize;
+    fn put(self, out: &mut Vec<u8>);
+    /// `None` where `bytes` are fewer than [`BYTES`](Self::BYTES).
+    fn get(bytes: &[u8]) -> Option<Self>;
+}
+
+impl Record for u64 {
+    const BYTES: usize = 8;
+
+    fn put(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.to_le_bytes());
+    }
+
+    fn get(bytes: &[u8]) -> Option<Self> {
+        bytes.first_chunk().map(|bytes| Self::from_le_bytes(*bytes))
+    }
+}
+
+impl Record for (u64, u32) {
+    const BYTES: usize = 12;
+
+    fn put(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.0.to_le_bytes());
+        out.extend_from_slice(&self.1.to_le_bytes());
+    }
+
+    fn get(bytes: &[u8]) -> Option<Self> {
+        let (high, low) = bytes.split_first_chunk()?;
+        let low = low.first_chunk()?;
+        Some((u64::from_le_bytes(*high), u32::from_le_bytes(*low)))
+    }
+}
+
+/// Sorts numbers: runs that fit into memory, merged at the end.
+pub(super) struct Sorter<W: Workspace, R> {
+    run: Vec<R>,
+    /// Most numbers of a run.
+    limit: usize,
+    spool: Spool<W>,
+    /// Where the runs in the spool end.
+    ends: Vec<u64>,
+}
+
+impl<W: Workspace, R: Record> Sorter<W, R> {
+    pub(super) fn new(env: &Env<'_, W>) -> Self {
+        Self {
+            run: Vec::new(),
+            limit: (env.workspace.sort_bytes() / size_of::<R>()).max(2),
+            spool: Spool::new(),
+            ends: Vec::new(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn push(&mut self, env: &mut Env<'_, W>, record: R) -> Result<(), W::Error> {
+        self.run.push(record);
+        if self.run.len() >= self.limit {
+            self.spill(env)?;
+        }
+        Ok(())
+    }
+
+    fn spill(&mut self, env: &mut Env<'_, W>) -> Result<(), W::Error> {
+        self.sort_run();
+        for record in &self.run {
+            record.put(self.spool.tail());
+            self.spool.settle(env)?;
+        }
+        self.ends.push(self.spool.len());
+        self.run.clear();
+        Ok(())
+    }
+
+    /// Equal numbers count once.
+    fn sort_run(&mut self) {
+        self.run.sort_unstable();
+        self.run.dedup();
+    }
+
+    pub(super) fn finish(mut self, env: &mut Env<'_, W>) -> Result<Sorted<W, R>, W::Error> {
+        if self.ends.is_empty() {
+            self.sort_run();
+        } else if !self.run.is_empty() {
+            self.spill(env)?;
+            self.run = Vec::new();
+        }
+        Ok(Sorted {
+            run: self.run,
+            spooled: self.spool.finish(env)?,
+            ends: self.ends,
+        })
+    }
+}
+
+/// Numbers in order, each once.
+pub(super) struct Sorted<W: Workspace, R> {
+    run: Vec<R>,
+    spooled: Spooled<W>,
+    ends: Vec<u64>,
+}
+
+impl<W: Workspace, R: Record> Sorted<W, R> {
+    pub(super) fn iter(&self) -> SortedIter<'_, R> {
+        let mut runs = Vec::with_capacity(self.ends.len());
+        let mut start = 0;
+        for &end in &self.ends {
+            // The spool is in the address space, so its length fits.
+            let run = self.spooled.bytes().get(start as usize..end as usize);
+            runs.push(run.unwrap_or_default());
+            start = end;
+        }
+        let mut heads = BinaryHeap::with_capacity(runs.len());
+        for (index, run) in runs.iter().enumerate() {
+            heads.extend(R::get(run).map(|record| Reverse((record, index))));
+        }
+        SortedIter {
+            memory: self.run.iter(),
+            runs,
+            heads,
+            last: None,
+        }
+    }
+
+    /// How many there are. Costs a pass where they went to scratch space.
+    pub(super) fn count(&self) -> u64 {
+        if self.ends.is_empty() {
+            return self.run.len() as u64;
+        }
+        self.iter().count() as u64
+    }
+}
+
+pub(super) struct SortedIter<'a, R> {
+    memory: std::slice::Iter<'a, R>,
+    runs: Vec<&'a [u8]>,
+    heads: BinaryHeap<Reverse<(R, usize)>>,
+    last: Option<R>,
+}
+
+impl<R: Record> Iterator for SortedIter<'_, R> {
+    type Item = R;
+
+    fn next(&mut self) -> Option<R> {
+        if self.runs.is_empty() {
+            return self.memory.next().copied();
+        }
+        loop {
+            let mut head = self.heads.peek_mut()?;
+            let Reverse((record, index)) = *head;
+            let run = self.runs.get_mut(index)?;
+            *run = run.get(R::BYTES..).unwrap_or_default();
+            match R::get(run) {
+                Some(next) => *head = Reverse((next, index)),
+                None => {
+                    std::collections::binary_heap::PeekMut::pop(head);
+                }
+            }
+            if self.last != Some(record) {
+                self.last = Some(record);
+                return Some(record);
+            }
+        }
+    }
+}
