@@ -64,6 +64,7 @@ fn build(dir: &Path, links: u64, seal_events: u32) -> Result<Store, Box<dyn std:
     let mut options = Options::default();
     options.seal_events = seal_events;
     options.seal_heap_bytes = 2 << 30;
+    options.compact = false;
     let store = Store::open(dir, options)?;
     let mut writer = store.writer()?;
     let body = format!(

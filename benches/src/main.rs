@@ -3,10 +3,12 @@
 //! ```text
 //! cargo run --release -p orrery-benches -- ingest [EVENTS] [SEED]
 //! cargo run --release -p orrery-benches -- hot-target [LINKS]
+//! cargo run --release -p orrery-benches -- compaction [SECONDS]
 //! ```
 #![expect(clippy::print_stdout, reason = "the figures are this program's output")]
 #![forbid(unsafe_code)]
 
+mod compaction;
 mod hot_target;
 mod ingest;
 mod process;
@@ -34,9 +36,10 @@ fn main() -> ExitCode {
     let number = |place: usize, default| numbers.get(place).copied().unwrap_or(default);
     let outcome = match scenario.as_str() {
         "ingest" => ingest::run(number(0, 1_000_000), number(1, 1)),
+        "compaction" => compaction::run(number(0, 20)),
         "hot-target" => hot_target::run(number(0, 1_000_000)),
         _ => {
-            println!("scenarios: ingest [EVENTS] [SEED], hot-target [LINKS]");
+            println!("scenarios: ingest [EVENTS] [SEED], hot-target [LINKS], compaction [SECONDS]");
             return ExitCode::from(2);
         }
     };

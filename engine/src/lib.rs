@@ -6,7 +6,6 @@
 #![deny(unsafe_code)]
 
 mod actors;
-#[cfg(any())]
 mod compaction;
 mod concurrent;
 mod error;
@@ -28,6 +27,7 @@ mod store;
 mod writer;
 
 pub use actors::ActorId;
+pub use compaction::{CompactReport, CompactionStatus};
 pub use error::{Error, Result};
 pub use options::Options;
 pub use orrery_formats::frame::SourceCursor;

@@ -17,8 +17,14 @@ use crate::snapshot::{Counters, Generation, Sealed, newest_state};
 use crate::store::{SEGMENTS, segment_name};
 use crate::{Error, Options, Result};
 
-/// Maps and opens a segment.
-pub(crate) fn open_segment(fs: &dyn Fs, dir: &Path, name: &str) -> Result<Sealed> {
+/// Maps and opens the file of a segment.
+pub(crate) fn open_segment(
+    fs: &dyn Fs,
+    dir: &Path,
+    name: &str,
+    id: u64,
+    level: u8,
+) -> Result<Sealed> {
     let path = dir.join(SEGMENTS).join(name);
     let mapped = fs.map(&path).map_err(Error::io("map", &path))?;
     let bytes = mapped.len() as u64;
@@ -32,6 +38,8 @@ pub(crate) fn open_segment(fs: &dyn Fs, dir: &Path, name: &str) -> Result<Sealed
     Ok(Sealed {
         segment: Arc::new(segment),
         mask: Arc::new(Mask::default()),
+        id,
+        level,
         name: name.into(),
         bytes,
     })
@@ -50,7 +58,7 @@ pub(crate) fn new_directory() -> Result<Directory> {
 
 pub(crate) fn open_entry(fs: &dyn Fs, dir: &Path, entry: &SegmentEntry) -> Result<Sealed> {
     let name = segment_name(entry.first_seq, entry.last_seq, entry.id);
-    let sealed = open_segment(fs, dir, &name)?;
+    let sealed = open_segment(fs, dir, &name, entry.id, entry.level)?;
     let info = sealed.segment.info();
     if (info.first_seq, info.last_seq, sealed.bytes)
         != (entry.first_seq, entry.last_seq, entry.bytes)
@@ -78,13 +86,15 @@ pub(crate) fn remove_orphans(fs: &dyn Fs, segments_dir: &Path, state: &State) ->
         .iter()
         .map(|entry| segment_name(entry.first_seq, entry.last_seq, entry.id))
         .collect();
-    let entries = fs
-        .list(segments_dir)
-        .map_err(Error::io("list", segments_dir))?;
-    for entry in entries {
-        if !named.contains(&entry.name) {
-            let path = segments_dir.join(&entry.name);
-            tracing::warn!(file = %entry.name, "removing a file that an interrupted seal left behind");
+    remove_all_but(fs, segments_dir, &|name| named.contains(name))
+}
+
+/// Removes the files of a directory that are not to be kept.
+pub(crate) fn remove_all_but(fs: &dyn Fs, dir: &Path, keep: &dyn Fn(&str) -> bool) -> Result<()> {
+    for entry in fs.list(dir).map_err(Error::io("list", dir))? {
+        if !keep(&entry.name) {
+            let path = dir.join(&entry.name);
+            tracing::warn!(file = %entry.name, "removing a file that an interrupted seal or merge left behind");
             fs.unlink(&path).map_err(Error::io("remove", &path))?;
         }
     }

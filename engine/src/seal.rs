@@ -53,7 +53,7 @@ impl Writer {
         let id = shared.next_segment_id();
         let name = segment_name(old.memtable.first_seq, last_seq, id);
         let checksum = xxh3_64(&bytes);
-        let sealed = shared.write_segment(&name, &bytes)?;
+        let sealed = shared.write_segment(&name, id, &bytes)?;
         drop(bytes);
         let info = *sealed.segment.info();
         let entry = SegmentEntry {
@@ -75,6 +75,7 @@ impl Writer {
             mask: Arc::new(mask),
             ..sealed
         });
+        let merged_away = self.install_waiting(&mut segments)?;
         let generation = Arc::new(Generation {
             number: old.number + 1,
             segments,
@@ -90,6 +91,8 @@ impl Writer {
         });
         shared.publish(Arc::clone(&generation));
         self.renew(generation);
+        self.unlink_segments(&merged_away);
+        shared.compaction.notify();
         self.journal.rotate(&shared.options)?;
         self.note_durable();
         self.write_masks(&shared.options.mask_bounds)

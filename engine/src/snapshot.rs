@@ -19,6 +19,10 @@ use crate::{Error, Result};
 pub(crate) struct Sealed {
     pub(crate) segment: Arc<Segment>,
     pub(crate) mask: Arc<Mask>,
+    /// Its id in the manifest.
+    pub(crate) id: u64,
+    /// How often its rows were merged.
+    pub(crate) level: u8,
     /// The name of its file.
     pub(crate) name: Arc<str>,
     /// The size of its file in bytes.
@@ -29,10 +33,8 @@ impl Sealed {
     /// The same segment with another mask.
     pub(crate) fn with_mask(&self, mask: Arc<Mask>) -> Self {
         Self {
-            segment: Arc::clone(&self.segment),
             mask,
-            name: Arc::clone(&self.name),
-            bytes: self.bytes,
+            ..self.clone()
         }
     }
 }

@@ -13,13 +13,14 @@ use orrery_formats::frame::SourceCursor;
 use orrery_formats::manifest::GapEntry;
 use parking_lot::{Mutex, RwLock};
 
+use crate::compaction::{Compaction, CompactionStatus};
 use crate::io::fs::{Fs, OsFs, write_sealed};
 use crate::journal::Journal;
 use crate::lock::DirLock;
 use crate::manifest::Manifest;
 use crate::mask::files::{MASKS, load_masks};
 use crate::recovery::{
-    new_directory, open_entry, open_segment, recover_generation, remove_orphans,
+    new_directory, open_entry, open_segment, recover_generation, remove_all_but, remove_orphans,
 };
 use crate::snapshot::{Generation, Sealed, Snapshot};
 use crate::writer::Writer;
@@ -27,6 +28,8 @@ use crate::{Error, Options, Result, log};
 
 /// The directory of segments, within the data directory.
 pub(crate) const SEGMENTS: &str = "segments";
+/// The directory of what merges write and read again.
+pub(crate) const SCRATCH: &str = "scratch";
 /// The directory of log files and their key indexes.
 const LOG: &str = "log";
 
@@ -38,7 +41,9 @@ pub(crate) struct Shared {
     /// Held for the time of a pointer's copy.
     generation: RwLock<Arc<Generation>>,
     pub(crate) durable: Mutex<Durable>,
-    segments_bytes: AtomicU64,
+    /// Bytes of segments written by seals since the store was opened.
+    pub(crate) sealed_bytes: AtomicU64,
+    pub(crate) compaction: Compaction,
     segment_id: AtomicU64,
     /// Bytes of mask files written since the store was opened.
     pub(crate) masks_written: AtomicU64,
@@ -80,6 +85,10 @@ pub struct Status {
     pub mask_heap_bytes: usize,
     /// Bytes of mask files written since the store was opened.
     pub masks_written_bytes: u64,
+    /// Bytes of segments that seals wrote since the store was opened.
+    pub sealed_bytes: u64,
+    /// What compaction does and has done.
+    pub compaction: CompactionStatus,
 }
 
 /// An open data directory. Clones share it; the directory is unlocked when the last one and the
@@ -93,11 +102,10 @@ pub struct Store {
 
 impl Shared {
     /// Writes, syncs and maps the segment with that id. A crash leaves a file that no manifest names.
-    pub(crate) fn write_segment(&self, name: &str, bytes: &[u8]) -> Result<Sealed> {
+    pub(crate) fn write_segment(&self, name: &str, id: u64, bytes: &[u8]) -> Result<Sealed> {
         write_sealed(&*self.fs, &self.dir.join(SEGMENTS), name, bytes)?;
-        let sealed = open_segment(&*self.fs, &self.dir, name)?;
-        self.segments_bytes
-            .fetch_add(sealed.bytes, Ordering::Relaxed);
+        let sealed = open_segment(&*self.fs, &self.dir, name, id, 0)?;
+        self.sealed_bytes.fetch_add(sealed.bytes, Ordering::Relaxed);
         Ok(sealed)
     }
 
@@ -148,6 +156,9 @@ impl Store {
         let masks_dir = dir.join(MASKS);
         fs.create_dir_all(&masks_dir)
             .map_err(Error::io("create", &masks_dir))?;
+        let scratch_dir = dir.join(SCRATCH);
+        fs.create_dir_all(&scratch_dir)
+            .map_err(Error::io("create", &scratch_dir))?;
         let manifest = match Manifest::open(Arc::clone(&fs), &dir)? {
             Some(manifest) => manifest,
             None => Manifest::create(Arc::clone(&fs), &dir, new_directory()?)?,
@@ -155,6 +166,7 @@ impl Store {
         let journal = Journal::new(Arc::clone(&fs), &log_dir, manifest, &options);
         let state = journal.state();
         remove_orphans(&*fs, &segments_dir, state)?;
+        remove_all_but(&*fs, &scratch_dir, &|_| false)?;
         let mut segments = Vec::with_capacity(state.segments.len());
         for entry in &state.segments {
             segments.push(open_entry(&*fs, &dir, entry)?);
@@ -164,14 +176,14 @@ impl Store {
         let directory_id = state.directory.id;
         let last_id = state.segments.iter().map(|entry| entry.id).max();
         let generation = Arc::new(recover_generation(segments, state, &options)?);
-        let segments_bytes = generation.segments.iter().map(|sealed| sealed.bytes).sum();
         let shared = Arc::new(Shared {
             fs,
             dir,
             options,
             generation: RwLock::new(Arc::clone(&generation)),
             durable: Mutex::new(Durable::default()),
-            segments_bytes: AtomicU64::new(segments_bytes),
+            sealed_bytes: AtomicU64::new(0),
+            compaction: Compaction::default(),
             segment_id: AtomicU64::new(last_id.map_or(1, |id| id.saturating_add(1))),
             masks_written: AtomicU64::new(0),
             _lock: lock,
@@ -185,6 +197,9 @@ impl Store {
             &mut |replayed| writer.replay(&replayed.event, replayed.seq),
         )?;
         writer.start(found)?;
+        if shared.options.compact {
+            writer.start_compaction()?;
+        }
         Ok(Self {
             shared,
             writer: Arc::new(Mutex::new(Some(writer))),
@@ -232,7 +247,7 @@ impl Store {
             bytes: vec![
                 (
                     "segments",
-                    self.shared.segments_bytes.load(Ordering::Relaxed),
+                    generation.segments.iter().map(|sealed| sealed.bytes).sum(),
                 ),
                 ("masks", mask_files.map(|file| file.file_bytes()).sum()),
                 ("log", durable.log_bytes),
@@ -241,6 +256,8 @@ impl Store {
             memtable_bytes: generation.memtable.heap_bytes(),
             mask_heap_bytes: masks().map(|mask| mask.heap_bytes()).sum(),
             masks_written_bytes: self.shared.masks_written.load(Ordering::Relaxed),
+            sealed_bytes: self.shared.sealed_bytes.load(Ordering::Relaxed),
+            compaction: self.shared.compaction.status(),
         }
     }
 

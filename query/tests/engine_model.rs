@@ -142,11 +142,12 @@ fn twenty_thousand_events_over_many_segments_equal_the_model() {
         match number % 5_000 {
             2_500 => driver.step("clean restart", &Op::Restart),
             4_900 => driver.step("crash", &Op::Crash),
+            1_200 => driver.step("merge", &Op::Merge),
             _ => {}
         }
     }
     assert!(
-        driver.real.segments() >= 8,
+        driver.real.segments() >= 4,
         "only {} segments",
         driver.real.segments()
     );
@@ -163,4 +164,9 @@ fn twenty_thousand_events_over_many_segments_equal_the_model() {
     driver.compare_all("after everything came again", 6);
     driver.step("sealed", &Op::Seal);
     driver.compare_all("when all is sealed", 8);
+    driver.step("merged", &Op::Compact);
+    driver.compare_all("when all is in one segment", 9);
+    driver.real.verify();
+    driver.redeliver_everything();
+    driver.compare_all("after everything came again to one segment", 10);
 }

@@ -30,6 +30,10 @@ pub(crate) enum Failure {
         address: SocketAddr,
         source: io::Error,
     },
+    #[error(
+        "none of the {lines} lines is an event; a line has to be a Jetstream event as JSON, and the summary counts by reason what is wrong"
+    )]
+    NothingRead { lines: u64 },
     #[error("cannot write {what}: {source}")]
     Output { what: String, source: io::Error },
     #[error("{what}: {source}")]

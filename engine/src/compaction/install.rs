@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::merge::{Merged, candidates, merge, move_by_seq};
 use super::policy::{Policy, plan_full};
+use super::worker::Worker;
 use super::workspace::{Pace, Stopped};
 use crate::mask::Mask;
 use crate::memtable::Memtable;
@@ -110,6 +111,26 @@ impl Writer {
         self.shared.compaction.notify();
     }
 
+    /// Starts merging in the background.
+    pub(crate) fn start_compaction(&mut self) -> Result<()> {
+        self.compaction = Some(Worker::start(&self.shared)?);
+        Ok(())
+    }
+
+    /// Runs the merge that is due, if one is, in this thread. What it makes is installed by the next seal, or by the next
+    /// [`tick`](Self::tick) before which nothing came since the last seal. Gives whether there was one. For stores whose
+    /// [`Options::compact`](crate::Options::compact) is off.
+    ///
+    /// # Errors
+    /// When a merge fails, which loses nothing.
+    pub fn merge_due(&mut self) -> Result<bool> {
+        match self.shared.compaction.run_once(&self.shared) {
+            Ok(merged) => Ok(merged),
+            Err(Stopped::Failed(error)) => Err(error),
+            Err(Stopped::Cancelled) => Ok(false),
+        }
+    }
+
     /// Seals, and merges until the directory has as few segments as it can have and no dead row. `progress` hears of
     /// each merge before it begins: its segments and their bytes.
     ///
@@ -118,7 +139,7 @@ impl Writer {
     pub fn compact_full(&mut self, progress: &mut dyn FnMut(usize, u64)) -> Result<CompactReport> {
         self.seal()?;
         // What the background thread made counts too; what it makes meanwhile is given up.
-        self.stop_compaction();
+        let had_worker = self.compaction.take().is_some();
         let installed = self.install_between_seals();
         self.poison_on_error(installed)?;
         let sizes = |writer: &Self| {
@@ -153,6 +174,9 @@ impl Writer {
             self.publish_segments(segments);
             self.unlink_segments(&removed);
             report.merges += 1;
+        }
+        if had_worker {
+            self.start_compaction()?;
         }
         self.note_durable();
         (report.segments.1, report.bytes.1) = sizes(self);

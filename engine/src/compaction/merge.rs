@@ -71,13 +71,19 @@ pub(crate) fn merge(
     let id = shared.next_segment_id();
     let name = segment_name(first_seq, last_info.last_seq, id);
 
-    let mut inputs = Vec::with_capacity(sources.len());
-    for sealed in sources {
-        inputs.push(MergeInput {
+    let dead: Vec<DeadRows> = sources
+        .iter()
+        .map(|sealed| DeadRows::of(&sealed.mask))
+        .collect::<Result<_, _>>()?;
+    let dropped: Vec<_> = dead.iter().map(|dead| |row| dead.has(row)).collect();
+    let inputs: Vec<MergeInput<'_>> = sources
+        .iter()
+        .zip(&dropped)
+        .map(|(sealed, is_dropped)| MergeInput {
             segment: &sealed.segment,
-            dropped: &*sealed.mask,
-        });
-    }
+            is_dropped,
+        })
+        .collect();
     // A kill stays as long as its row stands in some other segment.
     let keep_kill = |seq: u64| row_exists(generation, seq);
     let scratch = shared.dir.join(SCRATCH);
@@ -87,7 +93,7 @@ pub(crate) fn merge(
     let written = segment::merge(&inputs, &keep_kill, &mut file, &mut workspace)?;
     file.finish()?;
 
-    let opened = open_segment(&*shared.fs, &shared.dir, &name);
+    let opened = open_segment(&*shared.fs, &shared.dir, &name, id, plan.level);
     let result = opened.and_then(|sealed| {
         check(&sealed, sources)?;
         let entry = SegmentEntry {
@@ -124,6 +130,25 @@ pub(crate) fn merge(
         drop(shared.fs.unlink(&segments.join(&name)));
     }
     Ok(result?)
+}
+
+/// The dead rows of a segment, one bit a row.
+struct DeadRows(Vec<u64>);
+
+impl DeadRows {
+    fn of(mask: &Mask) -> Result<Self, Error> {
+        let bits = mask.bits();
+        let mut words = Vec::new();
+        for number in 0..bits.chunks() {
+            words.extend(bits.chunk(number)?.dead);
+        }
+        Ok(Self(words))
+    }
+
+    fn has(&self, row: u32) -> bool {
+        let word = self.0.get((row / 64) as usize);
+        word.is_some_and(|word| word >> (row % 64) & 1 == 1)
+    }
 }
 
 /// Whether a segment outside of any merge still has a row with that seq. When in doubt, it has.

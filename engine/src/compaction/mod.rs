@@ -21,4 +21,5 @@ mod worker;
 mod workspace;
 
 pub use install::CompactReport;
-pub(crate) use worker::{Compaction, CompactionCounts, Worker};
+pub use worker::CompactionStatus;
+pub(crate) use worker::{Compaction, Worker};

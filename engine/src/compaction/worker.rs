@@ -24,7 +24,7 @@ pub(crate) struct Compaction {
     slot: Mutex<Slot>,
     wake: Condvar,
     is_cancelled: AtomicBool,
-    pub(crate) counts: CompactionCounts,
+    counts: Counts,
 }
 
 #[derive(Default)]
@@ -36,14 +36,29 @@ struct Slot {
     failure: Option<String>,
 }
 
-/// What compaction has done since the store was opened.
 #[derive(Debug, Default)]
-pub(crate) struct CompactionCounts {
-    pub(crate) merges: AtomicU64,
-    pub(crate) bytes_read: AtomicU64,
-    pub(crate) bytes_written: AtomicU64,
+struct Counts {
+    merges: AtomicU64,
+    bytes_read: AtomicU64,
+    bytes_written: AtomicU64,
     /// 1 while a merge runs.
-    pub(crate) running: AtomicU64,
+    running: AtomicU64,
+}
+
+/// What compaction does, and has done since the store was opened.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct CompactionStatus {
+    /// Merges, rewrites of one segment among them.
+    pub merges: u64,
+    /// Bytes of segments read by them.
+    pub bytes_read: u64,
+    /// Bytes of segments written by them.
+    pub bytes_written: u64,
+    /// Whether a merge runs now.
+    pub is_running: bool,
+    /// Why the last merge failed, until one succeeds.
+    pub failure: Option<String>,
 }
 
 impl Compaction {
@@ -66,7 +81,7 @@ impl Compaction {
     }
 
     /// Why the last merge failed, until one succeeds.
-    pub(crate) fn failure(&self) -> Option<String> {
+    fn failure(&self) -> Option<String> {
         self.slot.lock().failure.clone()
     }
 
@@ -78,6 +93,33 @@ impl Compaction {
         self.counts
             .bytes_written
             .fetch_add(written, Ordering::Relaxed);
+    }
+
+    /// Runs the merge that is due, if one is and nothing waits to be installed. Gives whether there was one.
+    pub(crate) fn run_once(&self, shared: &Shared) -> Result<bool, Stopped> {
+        if self.slot.lock().merged.is_some() {
+            return Ok(false);
+        }
+        let Some(merged) = merge_next(shared)? else {
+            return Ok(false);
+        };
+        let mut slot = self.slot.lock();
+        slot.merged = Some(merged);
+        slot.merged_at = Some(Instant::now());
+        slot.failure = None;
+        Ok(true)
+    }
+
+    /// For the status.
+    pub(crate) fn status(&self) -> CompactionStatus {
+        let counts = &self.counts;
+        CompactionStatus {
+            merges: counts.merges.load(Ordering::Relaxed),
+            bytes_read: counts.bytes_read.load(Ordering::Relaxed),
+            bytes_written: counts.bytes_written.load(Ordering::Relaxed),
+            is_running: counts.running.load(Ordering::Relaxed) != 0,
+            failure: self.failure(),
+        }
     }
 
     pub(crate) const fn is_cancelled(&self) -> &AtomicBool {
@@ -147,14 +189,8 @@ fn run(shared: &Shared) {
             slot.is_due = false;
         }
         retry_at = None;
-        match merge_next(shared) {
-            Ok(None) => {}
-            Ok(Some(merged)) => {
-                let mut slot = compaction.slot.lock();
-                slot.merged = Some(merged);
-                slot.merged_at = Some(Instant::now());
-                slot.failure = None;
-            }
+        match compaction.run_once(shared) {
+            Ok(_) => {}
             Err(Stopped::Cancelled) => return,
             Err(Stopped::Failed(error)) => {
                 tracing::warn!(%error, "segments cannot be merged; trying again in a minute");

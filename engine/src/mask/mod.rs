@@ -230,15 +230,13 @@ impl Mask {
         Ok(())
     }
 
-    /// The dead rows, rising. Costs a pass over the bits.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for compaction"))]
-    pub(crate) fn dead_row_numbers(&self) -> impl Iterator<Item = Result<u32>> + '_ {
-        self.bits().rows_of(|chunk| chunk.dead)
+    /// The rows that are hidden and not dead, rising. Costs a pass over the bits.
+    pub(crate) fn hidden_row_numbers(&self) -> impl Iterator<Item = Result<u32>> + '_ {
+        self.bits().rows_of(|chunk| chunk.hidden)
     }
 
     /// The rows whose state differs between two masks of one segment, rising, with the newer state. Costs the
     /// changes where both stand on one file, else a pass over the bits of both.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for compaction"))]
     pub(crate) fn changed_rows<'m>(
         old: &'m Self,
         new: &'m Self,

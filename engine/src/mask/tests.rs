@@ -84,9 +84,9 @@ fn agree(mask: &Mask, model: &Model) {
     assert_eq!(mask.dead_rows(), count(DEAD));
     assert_eq!(mask.hidden_rows(), count(HIDDEN));
     assert_eq!(mask.masked_rows(), model.rows.len() as u64);
-    let dead: Vec<u32> = mask.dead_row_numbers().map(Result::unwrap).collect();
-    let expected = model.rows.iter().filter(|(_, state)| **state == DEAD);
-    assert_eq!(dead, expected.map(|(row, _)| *row).collect::<Vec<_>>());
+    let hidden: Vec<u32> = mask.hidden_row_numbers().map(Result::unwrap).collect();
+    let expected = model.rows.iter().filter(|(_, state)| **state == HIDDEN);
+    assert_eq!(hidden, expected.map(|(row, _)| *row).collect::<Vec<_>>());
 }
 
 fn differ_as(old: (&Mask, &Model), new: (&Mask, &Model)) {
@@ -169,7 +169,7 @@ fn a_damaged_file_is_an_error_where_it_is_read() {
     assert!((512..=514).contains(&lost), "{lost} chunks are lost");
     mask.state(row).unwrap_err();
     mask.column().state(row).unwrap_err();
-    assert!(mask.dead_row_numbers().any(|row| row.is_err()));
+    assert!(mask.hidden_row_numbers().any(|row| row.is_err()));
     assert!(Mask::changed_rows(&Mask::default(), &mask).any(|row| row.is_err()));
     // What is known to have changed is known.
     mask.rows.insert(row, 0);

@@ -14,6 +14,7 @@ mod rows;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use orrery_formats::event::{Body, Event, Operation};
 use orrery_formats::frame::SourceCursor;
@@ -21,6 +22,7 @@ use orrery_links::{Extractor, Limits};
 use xxhash_rust::xxh3::Xxh3Builder;
 
 use crate::actors::{ActorId, States, is_hidden};
+use crate::compaction::Worker;
 use crate::journal::{Journal, key_write};
 use crate::log::Recovery;
 use crate::memtable::{DEAD, Memtable, NewRow};
@@ -38,6 +40,9 @@ const MEASURE_BYTES: usize = 1 << 20;
 /// The most bytes of an event; more does not fit into a frame of the log. Records of the network have at
 /// most 1 MB.
 const EVENT_BYTES_MAX: usize = 8 << 20;
+
+/// A merged segment waits for a seal no longer than this; then one is made for it.
+const INSTALL_WITHIN: Duration = Duration::from_secs(600);
 
 /// What became of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,6 +98,8 @@ pub struct Writer {
     unmeasured_bytes: usize,
     /// Why nothing more is accepted.
     poisoned: Option<String>,
+    /// Merges in the background, as long as the writer lives.
+    pub(crate) compaction: Option<Worker>,
 }
 
 impl Writer {
@@ -111,6 +118,7 @@ impl Writer {
             spans: Vec::new(),
             unmeasured_bytes: 0,
             poisoned: None,
+            compaction: None,
         }
     }
 
@@ -425,7 +433,17 @@ impl Writer {
         if self.journal.should_commit() {
             self.commit()?;
         }
-        Ok(())
+        let installed = self.install_when_idle();
+        self.poison_on_error(installed)
+    }
+
+    /// Installs a merged segment that waits, where no seal is about to do it.
+    fn install_when_idle(&mut self) -> Result<()> {
+        match self.shared.compaction.waiting() {
+            Some(_) if self.events == 0 => self.install_between_seals(),
+            Some(waiting) if waiting >= INSTALL_WITHIN => self.seal(),
+            _ => Ok(()),
+        }
     }
 
     /// Makes everything applied so far durable, with the cursor.

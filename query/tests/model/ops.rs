@@ -80,6 +80,10 @@ pub enum Op {
     RewindAll,
     Commitment,
     Seal,
+    /// Merges segments; a later seal installs what comes out, and changes until then must reach it.
+    Merge,
+    /// Merges all segments into one.
+    Compact,
     Restart,
     /// Stops without making anything durable, starts again, and has the rest delivered again.
     Crash,
@@ -184,7 +188,7 @@ fn walk(universe: &Universe) -> impl Strategy<Value = Op> + use<> {
         2 => Just(WalkKind::Many),
         2 => Just(WalkKind::ManyCounts),
     ];
-    let step = prop_oneof![8 => change(universe), 1 => Just(Op::Seal), 1 => Just(Op::Restart), 1 => Just(Op::RewindAll)];
+    let step = prop_oneof![8 => change(universe), 2 => Just(Op::Seal), 2 => Just(Op::Merge), 1 => Just(Op::Compact), 1 => Just(Op::Restart), 1 => Just(Op::RewindAll)];
     let between = vec(vec(step, 0..3), 0..6);
     (
         kind,
@@ -218,7 +222,9 @@ pub fn sequences(
         2 => (1..20_usize, option::of(1..4_usize)).prop_map(|(back, interleave)| Op::Rewind { back, interleave }),
         1 => Just(Op::RewindAll),
         2 => Just(Op::Commitment),
-        2 => Just(Op::Seal),
+        3 => Just(Op::Seal),
+        2 => Just(Op::Merge),
+        1 => Just(Op::Compact),
         1 => Just(Op::Restart),
         1 => Just(Op::Crash),
         3 => any::<u64>().prop_map(|seed| Op::Check { seed }),

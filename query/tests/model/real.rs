@@ -35,6 +35,9 @@ pub fn options(seal_events: u32, eager_commit: bool) -> Options {
     let mut options = Options::default();
     options.seal_events = seal_events;
     options.commit_interval = Duration::from_secs(3_600);
+    // Merges are operations here.
+    options.compact = false;
+    options.compact_fan_in = 2;
     if eager_commit {
         options.commit_bytes = 300;
     }
@@ -183,6 +186,16 @@ impl System for Real {
 
     fn seal(&mut self) {
         self.writer().seal().expect("a seal works");
+    }
+
+    fn merge(&mut self) {
+        self.writer().merge_due().expect("a merge works");
+    }
+
+    fn compact(&mut self) {
+        let report = self.writer().compact_full(&mut |_, _| {});
+        let report = report.expect("a compaction works");
+        assert!(report.segments.1 <= 1, "{report:?}");
     }
 
     fn restart(&mut self) {

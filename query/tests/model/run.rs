@@ -396,6 +396,15 @@ impl Driver {
                 self.rewound = false;
                 self.glance(context);
             }
+            Op::Merge => {
+                self.real.merge();
+                self.glance(context);
+            }
+            Op::Compact => {
+                self.real.compact();
+                self.rewound = false;
+                self.glance(context);
+            }
             Op::Restart => {
                 self.check_held(context);
                 self.real.restart();

@@ -95,6 +95,10 @@ pub trait System {
     fn commit(&mut self) {}
     /// Closes the current segment.
     fn seal(&mut self) {}
+    /// Merges segments, if the policy says so.
+    fn merge(&mut self) {}
+    /// Merges all segments into one.
+    fn compact(&mut self) {}
     /// Stops cleanly and starts again.
     fn restart(&mut self) {}
 }

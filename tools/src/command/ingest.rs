@@ -78,10 +78,15 @@ pub(crate) fn run(arguments: IngestArguments) -> Result<()> {
         members.insert("links_by_source".to_owned(), by_source.into());
     }
     if arguments.json {
-        output::line(format_args!("{summary}"))
+        output::line(format_args!("{summary}"))?;
     } else {
-        print_for_people(&summary, "")
+        print_for_people(&summary, "")?;
     }
+    let bad: u64 = tally.drops.iter().map(|(_, count)| count).sum();
+    if tally.events == 0 && tally.unselected == 0 && bad > 0 {
+        return Err(Failure::NothingRead { lines: bad });
+    }
+    Ok(())
 }
 
 /// User and system time of all threads of this process, in seconds.
