@@ -126,9 +126,10 @@ impl FileBuilder {
         let body_len = bytes.len();
         let checksums: Vec<u64> = bytes.chunks(CHUNK_BYTES).map(xxh3_64).collect();
         for (id, range) in &sections {
+            let checksum = section_checksum(bytes.get(range.clone()).unwrap_or_default());
             put_u16(&mut bytes, *id);
             put_u16(&mut bytes, 0);
-            put_u32(&mut bytes, 0);
+            put_u32(&mut bytes, checksum);
             put_u64(&mut bytes, range.start as u64);
             put_u64(&mut bytes, range.len() as u64);
         }
@@ -148,6 +149,19 @@ impl FileBuilder {
     }
 }
 
+/// The checksum of a section in the table: the low half of the XXH3-64 of its bytes. It says in which of
+/// the sections that share a damaged chunk the damage is. A writer that has none puts zero.
+#[must_use]
+pub fn section_checksum(section: &[u8]) -> u32 {
+    xxh3_64(section) as u32
+}
+
+/// The header of a sound file of `kind` in that version.
+#[must_use]
+pub fn header(kind: FileKind, version: u16) -> Vec<u8> {
+    FileBuilder::new(kind, version).bytes
+}
+
 /// XXH3-64 over the header and then the footer up to its checksum: opening a file believes the header,
 /// so it must not have to read the first chunk to do so.
 fn footer_checksum(header: &[u8], footer: &[u8]) -> u64 {
@@ -164,8 +178,8 @@ pub(crate) struct Layout {
     pub(crate) version: u16,
     /// Bytes before the footer, all of which lie in a chunk with a checksum.
     pub(crate) body_len: usize,
-    /// Ids and places of the sections, in file order.
-    pub(crate) sections: Vec<(u16, Range<usize>)>,
+    /// Ids, places and checksums of the sections, in file order.
+    pub(crate) sections: Vec<(u16, Range<usize>, u32)>,
     /// The XXH3-64 of each chunk of the body.
     pub(crate) checksums: Vec<u64>,
 }
@@ -278,21 +292,22 @@ fn read_sections(
     fields: &mut Reader<'_>,
     count: usize,
     body_len: usize,
-) -> Result<Vec<(u16, Range<usize>)>> {
+) -> Result<Vec<(u16, Range<usize>, u32)>> {
     if count > usize::from(SECTION_IDS) {
         return Err(fields.corrupt(
             format!("at most {SECTION_IDS} sections"),
             format!("{count} sections"),
         ));
     }
-    let mut sections: Vec<(u16, Range<usize>)> = Vec::with_capacity(count);
+    let mut sections: Vec<(u16, Range<usize>, u32)> = Vec::with_capacity(count);
     let mut expected_start = HEADER_BYTES;
     for _ in 0..count {
         let entry = fields.clone();
         let id = fields.u16()?;
-        fields.zeros(6)?;
+        fields.zeros(2)?;
+        let checksum = fields.u32()?;
         let (start, len) = (fields.u64()?, fields.u64()?);
-        if id >= SECTION_IDS || sections.iter().any(|(other, _)| *other == id) {
+        if id >= SECTION_IDS || sections.iter().any(|(other, ..)| *other == id) {
             return Err(entry.corrupt(
                 format!("a section id below {SECTION_IDS} not used before"),
                 id,
@@ -309,7 +324,7 @@ fn read_sections(
                 format!("its start at {start} and a length of {len}"),
             ));
         };
-        sections.push((id, expected_start..end));
+        sections.push((id, expected_start..end, checksum));
         expected_start = end.next_multiple_of(8);
     }
     if expected_start != body_len {

@@ -77,6 +77,11 @@ impl<'a> Strings<'a> {
         })
     }
 
+    /// How many strings there are.
+    pub(super) const fn len(&self) -> u32 {
+        self.count
+    }
+
     /// The string with that id.
     pub(super) fn get(&self, id: u32) -> Result<&'a str> {
         if id >= self.count {
