@@ -28,7 +28,7 @@ use crate::{Error, Options, Result, log};
 /// The directory of segments, within the data directory.
 pub(crate) const SEGMENTS: &str = "segments";
 /// The directory of log files and their key indexes.
-const LOG: &str = "log";
+pub(crate) const LOG: &str = "log";
 
 /// What the writer and all readers share.
 pub(crate) struct Shared {
