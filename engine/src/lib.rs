@@ -16,6 +16,7 @@ pub mod log;
 pub mod manifest;
 mod mask;
 mod memtable;
+pub mod offline;
 mod options;
 mod part;
 #[cfg(test)]

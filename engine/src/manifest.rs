@@ -73,6 +73,7 @@ impl Manifest {
             bytes,
             last_edit,
             end,
+            ..
         } = load(file.as_ref(), &path, number)?;
         if end < bytes.len() as u64 {
             tracing::info!(path = %path.display(), bytes = bytes.len() as u64 - end, "a torn edit is cut off");
@@ -111,6 +112,26 @@ impl Manifest {
         let path = dir.join(name(number));
         let file = fs.open(&path).map_err(Error::io("open", &path))?;
         Ok(Some(load(file.as_ref(), &path, number)?.state))
+    }
+
+    /// As [`Manifest::read`], with what a look from outside wants to know of the file.
+    ///
+    /// # Errors
+    /// As [`Manifest::open`].
+    pub fn look(fs: &dyn Fs, dir: &Path) -> Result<Option<Look>> {
+        let Some(number) = newest(fs, dir)? else {
+            return Ok(None);
+        };
+        let path = dir.join(name(number));
+        let file = fs.open(&path).map_err(Error::io("open", &path))?;
+        let loaded = load(file.as_ref(), &path, number)?;
+        Ok(Some(Look {
+            name: name(number),
+            number,
+            bytes: loaded.bytes.len() as u64,
+            state: loaded.state,
+            tail: loaded.tail,
+        }))
     }
 
     /// The state after every durable edit.
@@ -206,11 +227,28 @@ const fn compact_at(end: u64) -> u64 {
     }
 }
 
+/// A manifest as it was read, by someone who does not write it.
+#[derive(Debug)]
+pub struct Look {
+    /// The file's name.
+    pub name: String,
+    /// Its number.
+    pub number: u64,
+    /// Its length.
+    pub bytes: u64,
+    /// What its sound edits add up to.
+    pub state: State,
+    /// Why reading ended before the end of the file, if it did: a crash tears the last edit, and the next
+    /// start of the store cuts it off.
+    pub tail: Option<FormatError>,
+}
+
 struct Loaded {
     state: State,
     bytes: Vec<u8>,
     last_edit: u64,
     end: u64,
+    tail: Option<FormatError>,
 }
 
 fn load(file: &dyn File, path: &Path, number: u64) -> Result<Loaded> {
@@ -235,11 +273,15 @@ fn load(file: &dyn File, path: &Path, number: u64) -> Result<Loaded> {
     // A manifest gets its name with its first edit in it, durable: without a sound one it is damaged.
     let (first, mut end) = decode_edit(&bytes, number, last_edit).map_err(in_file)?;
     let mut state = State::from_first(first).map_err(in_file)?;
+    let mut tail = None;
     while end < bytes.len() as u64 {
         let (edit, next) = match decode_edit(&bytes, number, end) {
             Ok(decoded) => decoded,
             Err(error) if follows(&bytes, number, end) => return Err(in_file(error)),
-            Err(_) => break,
+            Err(error) => {
+                tail = Some(error.in_file(&name));
+                break;
+            }
         };
         state.apply(edit).map_err(in_file)?;
         last_edit = end;
@@ -250,6 +292,7 @@ fn load(file: &dyn File, path: &Path, number: u64) -> Result<Loaded> {
         bytes,
         last_edit,
         end,
+        tail,
     })
 }
 

@@ -31,7 +31,7 @@ pub(crate) const SEGMENTS: &str = "segments";
 /// The directory of what merges write and read again.
 pub(crate) const SCRATCH: &str = "scratch";
 /// The directory of log files and their key indexes.
-const LOG: &str = "log";
+pub(crate) const LOG: &str = "log";
 
 /// What the writer and all readers share.
 pub(crate) struct Shared {

@@ -121,18 +121,23 @@ impl FileBuilder {
             sections,
         } = self;
         let checksums: Vec<u64> = bytes.chunks(CHUNK_BYTES).map(xxh3_64).collect();
-        let places = sections
-            .iter()
-            .map(|(id, range)| (*id, range.start as u64, range.len() as u64));
+        let places = sections.iter().map(|(id, range)| SectionEntry {
+            id: *id,
+            checksum: section_checksum(bytes.get(range.clone()).unwrap_or_default()),
+            start: range.start as u64,
+            len: range.len() as u64,
+        });
+        let places: Vec<SectionEntry> = places.collect();
         let (header, _) = bytes.split_at(HEADER_BYTES);
-        let footer = footer(header, places, &checksums);
+        let footer = footer(header, &places, &checksums);
         bytes.extend_from_slice(&footer);
         bytes
     }
 }
 
-/// The header of a file.
-fn header(kind: FileKind, version: u16) -> Vec<u8> {
+/// The header of a sound file of `kind` in that version.
+#[must_use]
+pub fn header(kind: FileKind, version: u16) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(HEADER_BYTES);
     bytes.extend_from_slice(&MAGIC);
     put_u16(&mut bytes, kind.id());
@@ -141,26 +146,36 @@ fn header(kind: FileKind, version: u16) -> Vec<u8> {
     bytes
 }
 
-/// The footer of a file with that header, ids, places and lengths of sections, and chunks.
-fn footer(
-    header: &[u8],
-    sections: impl Iterator<Item = (u16, u64, u64)>,
-    checksums: &[u64],
-) -> Vec<u8> {
+/// The checksum of a section in the table: the low half of the XXH3-64 of its bytes. It says in which of
+/// the sections that share a damaged chunk the damage is. A writer that has none puts zero.
+#[must_use]
+pub fn section_checksum(section: &[u8]) -> u32 {
+    xxh3_64(section) as u32
+}
+
+/// One entry of the section table.
+#[derive(Debug, Clone, Copy)]
+struct SectionEntry {
+    id: u16,
+    checksum: u32,
+    start: u64,
+    len: u64,
+}
+
+/// The footer of a file with that header, sections and chunks.
+fn footer(header: &[u8], sections: &[SectionEntry], checksums: &[u64]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let mut count = 0;
-    for (id, start, len) in sections {
-        put_u16(&mut bytes, id);
+    for section in sections {
+        put_u16(&mut bytes, section.id);
         put_u16(&mut bytes, 0);
-        put_u32(&mut bytes, 0);
-        put_u64(&mut bytes, start);
-        put_u64(&mut bytes, len);
-        count += 1;
+        put_u32(&mut bytes, section.checksum);
+        put_u64(&mut bytes, section.start);
+        put_u64(&mut bytes, section.len);
     }
     for checksum in checksums {
         put_u64(&mut bytes, *checksum);
     }
-    put_u32(&mut bytes, count);
+    put_u32(&mut bytes, sections.len() as u32);
     put_u32(&mut bytes, checksums.len() as u32);
     let footer_len = bytes.len() + 8 + FOOTER_CHECKSUM_FROM_END;
     put_u64(&mut bytes, footer_len as u64);
@@ -175,7 +190,9 @@ fn footer(
 pub struct FileWriter<S> {
     sink: S,
     header: Vec<u8>,
-    sections: Vec<(u16, u64, u64)>,
+    sections: Vec<SectionEntry>,
+    /// The bytes of the section begun last, hashed.
+    section: Xxh3,
     /// Bytes of the chunk being filled.
     chunk: Vec<u8>,
     /// Bytes of the chunks before it.
@@ -212,6 +229,7 @@ impl<S: Sink> FileWriter<S> {
             sink,
             header,
             sections: Vec::new(),
+            section: Xxh3::new(),
             chunk,
             written: 0,
             checksums: Vec::new(),
@@ -230,11 +248,16 @@ impl<S: Sink> FileWriter<S> {
     pub fn begin(&mut self, id: u16) -> Result<(), S::Error> {
         debug_assert!(id < SECTION_IDS, "section id {id}");
         debug_assert!(
-            self.sections.iter().all(|(other, ..)| *other != id),
+            self.sections.iter().all(|section| section.id != id),
             "section {id} twice"
         );
-        self.pad()?;
-        self.sections.push((id, self.position(), 0));
+        self.end_section()?;
+        self.sections.push(SectionEntry {
+            id,
+            checksum: 0,
+            start: self.position(),
+            len: 0,
+        });
         Ok(())
     }
 
@@ -243,18 +266,23 @@ impl<S: Sink> FileWriter<S> {
     /// # Errors
     /// The sink fails.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), S::Error> {
-        if let Some((.., len)) = self.sections.last_mut() {
-            *len += bytes.len() as u64;
+        if let Some(section) = self.sections.last_mut() {
+            section.len += bytes.len() as u64;
+            self.section.update(bytes);
         }
         self.append(bytes)
     }
 
     /// Bytes of the section begun last.
     pub fn section_len(&self) -> u64 {
-        self.sections.last().map_or(0, |(.., len)| *len)
+        self.sections.last().map_or(0, |section| section.len)
     }
 
-    fn pad(&mut self) -> Result<(), S::Error> {
+    fn end_section(&mut self) -> Result<(), S::Error> {
+        if let Some(section) = self.sections.last_mut() {
+            section.checksum = self.section.digest() as u32;
+            self.section.reset();
+        }
         let padding = self.position().next_multiple_of(8) - self.position();
         self.append([0; 8].get(..padding as usize).unwrap_or_default())
     }
@@ -289,9 +317,9 @@ impl<S: Sink> FileWriter<S> {
     /// # Errors
     /// The sink fails.
     pub fn finish(mut self) -> Result<Written, S::Error> {
-        self.pad()?;
+        self.end_section()?;
         self.flush()?;
-        let footer = footer(&self.header, self.sections.iter().copied(), &self.checksums);
+        let footer = footer(&self.header, &self.sections, &self.checksums);
         self.whole.update(&footer);
         self.sink.write(&footer)?;
         Ok(Written {
@@ -317,8 +345,8 @@ pub(crate) struct Layout {
     pub(crate) version: u16,
     /// Bytes before the footer, all of which lie in a chunk with a checksum.
     pub(crate) body_len: usize,
-    /// Ids and places of the sections, in file order.
-    pub(crate) sections: Vec<(u16, Range<usize>)>,
+    /// Ids, places and checksums of the sections, in file order.
+    pub(crate) sections: Vec<(u16, Range<usize>, u32)>,
     /// The XXH3-64 of each chunk of the body.
     pub(crate) checksums: Vec<u64>,
 }
@@ -431,21 +459,22 @@ fn read_sections(
     fields: &mut Reader<'_>,
     count: usize,
     body_len: usize,
-) -> Result<Vec<(u16, Range<usize>)>> {
+) -> Result<Vec<(u16, Range<usize>, u32)>> {
     if count > usize::from(SECTION_IDS) {
         return Err(fields.corrupt(
             format!("at most {SECTION_IDS} sections"),
             format!("{count} sections"),
         ));
     }
-    let mut sections: Vec<(u16, Range<usize>)> = Vec::with_capacity(count);
+    let mut sections: Vec<(u16, Range<usize>, u32)> = Vec::with_capacity(count);
     let mut expected_start = HEADER_BYTES;
     for _ in 0..count {
         let entry = fields.clone();
         let id = fields.u16()?;
-        fields.zeros(6)?;
+        fields.zeros(2)?;
+        let checksum = fields.u32()?;
         let (start, len) = (fields.u64()?, fields.u64()?);
-        if id >= SECTION_IDS || sections.iter().any(|(other, _)| *other == id) {
+        if id >= SECTION_IDS || sections.iter().any(|(other, ..)| *other == id) {
             return Err(entry.corrupt(
                 format!("a section id below {SECTION_IDS} not used before"),
                 id,
@@ -462,7 +491,7 @@ fn read_sections(
                 format!("its start at {start} and a length of {len}"),
             ));
         };
-        sections.push((id, expected_start..end));
+        sections.push((id, expected_start..end, checksum));
         expected_start = end.next_multiple_of(8);
     }
     if expected_start != body_len {

@@ -37,3 +37,4 @@ pub use index::{
     Answer, Fact, FactKind, Index, IndexError, Listing, Paging, RecordsAt, Selection, Status,
 };
 pub use serve::serve;
+pub use time::{format_time, parse_time_us};

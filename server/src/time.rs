@@ -1,7 +1,8 @@
 //! Times on the wire: microseconds since 1970, or RFC 3339 (section 5.6) with an offset.
 
 /// Reads digits as microseconds since 1970, anything else as RFC 3339. `None`: neither, or before 1970.
-pub(crate) fn parse_time_us(text: &str) -> Option<u64> {
+#[must_use]
+pub fn parse_time_us(text: &str) -> Option<u64> {
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
         return text.parse().ok();
     }
@@ -80,7 +81,8 @@ fn rfc3339_us(text: &str) -> Option<u64> {
 }
 
 /// Microseconds since 1970 as RFC 3339 in UTC, to the millisecond.
-pub(crate) fn format_time(time_us: u64) -> String {
+#[must_use]
+pub fn format_time(time_us: u64) -> String {
     let seconds = (time_us / 1_000_000) as i64;
     let days = seconds / 86_400 + 719_468;
     let era = days / 146_097;

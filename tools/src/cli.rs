@@ -1,4 +1,7 @@
-//! The command line: every option with its variable `ORRERY_*`, its default and its unit.
+//! The command line: every option with its variable `ORRERY_*`, its default and its unit. Those of the
+//! commands that work on a data directory without serving it are in `offline`.
+
+mod offline;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -8,6 +11,8 @@ use clap::{Args, Parser, Subcommand};
 use orrery_ingest::Selection;
 
 use crate::units;
+
+pub(crate) use offline::{DumpArguments, DumpWhat, InspectArguments, VerifyArguments};
 
 /// The address that servers listen on by default.
 const BIND_DEFAULT: &str = "127.0.0.1:6789";
@@ -25,7 +30,10 @@ const BIND_DEFAULT: &str = "127.0.0.1:6789";
         orrery demo\n  \
         orrery serve --data ./data --jetstream us-east-1\n  \
         orrery ingest --data ./data saved.jsonl.zst --json\n  \
-        orrery synth --events 1000000 --seed 7 --out events.jsonl\n\n\
+        orrery synth --events 1000000 --seed 7 --out events.jsonl\n  \
+        orrery inspect --data ./data\n  \
+        orrery verify --data ./data\n\n\
+        Exit codes: 0 done; 1 it failed, or (verify) found damage; 2 the command line makes no sense.\n\
         Every option can also be set by a variable, such as ORRERY_DATA for --data."
 )]
 pub(crate) struct Cli {
@@ -46,8 +54,14 @@ pub(crate) enum Command {
     Serve(ServeArguments),
     /// Load saved Jetstream events into a data directory
     Ingest(IngestArguments),
-    /// Write a synthetic event stream as JSON lines
+    /// Write a synthetic event stream as JSON lines, or serve it as a Jetstream server does
     Synth(SynthArguments),
+    /// Show what a data directory holds, also beside a running server
+    Inspect(InspectArguments),
+    /// Check every byte of a data directory, also beside a running server
+    Verify(VerifyArguments),
+    /// Write events of the log or links of the segments as JSON lines, also beside a running server
+    Dump(DumpArguments),
 }
 
 /// Which collections to index.

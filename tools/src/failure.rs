@@ -3,7 +3,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The result of a command.
 pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
@@ -19,6 +19,9 @@ pub(crate) enum Failure {
         path: PathBuf,
         source: orrery_engine::Error,
     },
+    /// A check found damage, each told on its own line before.
+    #[error("{places} of {} damaged", path.display())]
+    Damaged { path: PathBuf, places: String },
     #[error(transparent)]
     Ingest(#[from] orrery_ingest::Error),
     #[error(transparent)]
@@ -63,6 +66,15 @@ impl Failure {
     /// For `map_err` on calls of the operating system.
     pub(crate) fn system(what: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::System { what, source }
+    }
+
+    /// For `map_err` on calls of the engine about the data directory `path`.
+    pub(crate) fn store(path: &Path) -> impl Fn(orrery_engine::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Store {
+            path: path.clone(),
+            source,
+        }
     }
 
     /// For `map_err` on writes to standard output.

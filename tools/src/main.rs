@@ -43,6 +43,9 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => command::serve::run(arguments),
         Command::Ingest(arguments) => command::ingest::run(arguments),
         Command::Synth(arguments) => command::synth::run(arguments),
+        Command::Inspect(arguments) => command::inspect::run(&arguments),
+        Command::Verify(arguments) => command::verify::run(&arguments),
+        Command::Dump(arguments) => command::dump::run(&arguments),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -23,3 +23,8 @@ pub(crate) fn note(text: Arguments<'_>) {
     // When standard error is gone, there is nowhere left to say so.
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
+
+/// Standard output for many lines.
+pub(crate) fn lines() -> std::io::BufWriter<std::io::StdoutLock<'static>> {
+    std::io::BufWriter::with_capacity(256 << 10, std::io::stdout().lock())
+}

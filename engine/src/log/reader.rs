@@ -18,6 +18,8 @@ pub struct FrameBuffer {
     payload: Vec<u8>,
     raw: Vec<u8>,
     header: Option<FrameHeader>,
+    /// The bytes behind the payload, up to the next frame.
+    padding: [u8; ALIGNMENT],
 }
 
 impl FrameBuffer {
@@ -31,6 +33,15 @@ impl FrameBuffer {
     #[must_use]
     pub const fn header(&self) -> Option<&FrameHeader> {
         self.header.as_ref()
+    }
+
+    /// The offset in the frame read last of a byte behind its payload that is not zero, if there is one.
+    /// It harms nobody, and no checksum covers it; only a full verification asks.
+    #[must_use]
+    pub fn padding_damage(&self) -> Option<u64> {
+        let header = self.header.as_ref()?;
+        let at = self.padding.iter().position(|byte| *byte != 0)?;
+        Some(header.payload_start() + u64::from(header.payload_bytes) + at as u64)
     }
 
     /// The events of the frame read last, with their seqs.
@@ -67,7 +78,7 @@ impl LogReader {
     }
 
     /// As [`LogReader::open`], but a damaged header is only told: the frames can be read without it.
-    pub(super) fn open_damaged(
+    pub(crate) fn open_damaged(
         fs: &dyn Fs,
         path: &Path,
         directory_id: [u8; 16],
@@ -202,7 +213,7 @@ impl LogReader {
     }
 
     /// Reads and checks the frame at `offset`; its events too if `decompress`.
-    pub(super) fn read_frame(
+    pub(crate) fn read_frame(
         &self,
         offset: u64,
         buffer: &mut FrameBuffer,
@@ -214,7 +225,7 @@ impl LogReader {
             return Ok(());
         };
         let result = self
-            .read_payload(header, offset, &mut buffer.payload)
+            .read_payload(header, offset, &mut buffer.payload, &mut buffer.padding)
             .and_then(|()| {
                 let raw = decompress.then_some(&mut buffer.raw);
                 let opened = header.open(&buffer.payload, self.seed, offset, raw);
@@ -227,7 +238,7 @@ impl LogReader {
     }
 
     /// Reads the head of the frame at `offset` only.
-    pub(super) fn read_head(&self, offset: u64, buffer: &mut FrameBuffer) -> Result<()> {
+    pub(crate) fn read_head(&self, offset: u64, buffer: &mut FrameBuffer) -> Result<()> {
         let mut start = [0; FRAME_HEADER_BYTES];
         if !self.read(offset, &mut start)? {
             return Err(self.cut_short(offset, "the header of a frame"));
@@ -244,7 +255,13 @@ impl LogReader {
         Ok(())
     }
 
-    fn read_payload(&self, header: &FrameHeader, offset: u64, payload: &mut Vec<u8>) -> Result<()> {
+    fn read_payload(
+        &self,
+        header: &FrameHeader,
+        offset: u64,
+        payload: &mut Vec<u8>,
+        padding: &mut [u8; ALIGNMENT],
+    ) -> Result<()> {
         // The padding belongs to the frame: a file that ends inside it was torn.
         let whole = header.frame_bytes() - header.payload_start();
         if offset.saturating_add(header.frame_bytes()) > self.bytes {
@@ -255,13 +272,18 @@ impl LogReader {
         if !self.read(offset + header.payload_start(), payload)? {
             return Err(self.cut_short(offset, "the payload of a frame"));
         }
+        *padding = [0; ALIGNMENT];
+        let behind = payload.get(header.payload_bytes as usize..);
+        for (to, from) in padding.iter_mut().zip(behind.unwrap_or_default()) {
+            *to = *from;
+        }
         payload.truncate(header.payload_bytes as usize);
         Ok(())
     }
 
     /// The offset of the next sound frame behind `offset`, if there is one. Reads the rest of the file
     /// at worst.
-    pub(super) fn next_sound(&self, offset: u64, buffer: &mut FrameBuffer) -> Result<Option<u64>> {
+    pub(crate) fn next_sound(&self, offset: u64, buffer: &mut FrameBuffer) -> Result<Option<u64>> {
         const BLOCK_BYTES: usize = 64 << 10;
         let mut block = vec![0; BLOCK_BYTES];
         let mut at = (offset + 1).next_multiple_of(ALIGNMENT as u64);

@@ -75,6 +75,13 @@ impl Section {
     }
 }
 
+/// The name of the section with that id, for messages.
+#[must_use]
+pub fn section_name(id: u16) -> &'static str {
+    let section = Section::ALL.iter().find(|section| section.id() == id);
+    section.map_or("unknown section", |section| section.name())
+}
+
 /// What a segment says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SegmentInfo {

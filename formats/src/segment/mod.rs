@@ -29,6 +29,7 @@
 
 mod actors;
 mod build;
+mod cross;
 mod did_index;
 mod ef;
 mod hash;
@@ -50,7 +51,7 @@ mod workspace;
 
 pub use build::build;
 pub use input::{ActorState, ActorsInput, RowInput, SegmentInput, ShapeInput, TargetKey};
-pub use layout::{KIND, ROWS_MAX, SegmentInfo, VERSION};
+pub use layout::{KIND, ROWS_MAX, SegmentInfo, VERSION, section_name};
 pub use list::{List, ListIter};
 pub use merge::{MergeInput, Merged, merge};
 pub use reader::{ActorRows, Kills, LinkRef, ListInfo, Lists, RowLinks, Segment};

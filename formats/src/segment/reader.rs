@@ -15,12 +15,12 @@ use super::strings::Strings;
 use super::targets::{PackedRecord, Records};
 use super::value::{plc_bytes, tid};
 use super::{ActorState, DidRef, RecordKey, TargetKey, TargetRef};
-use crate::Result;
 use crate::bits::read_bits;
 use crate::bytes::Reader;
 use crate::chunks::{Region, SealedFile};
 use crate::filter::Filter;
 use crate::monotone::Monotone;
+use crate::{Error, Result};
 
 /// A segment. Holds the file and a few counts; nothing in memory grows with the file.
 ///
@@ -171,7 +171,7 @@ impl Segment {
         Ok((collection, runs, reader))
     }
 
-    fn collection_id(&self, row: u32) -> Result<u32> {
+    pub(super) fn collection_id(&self, row: u32) -> Result<u32> {
         Ok(self.shape(self.rows()?.shape(row)?)?.0)
     }
 
@@ -583,8 +583,25 @@ impl Segment {
             .collect()
     }
 
-    /// Reads everything: all checksums, then every row, link, target, list, DID, state and kill, and that
-    /// what must rise does.
+    /// Where the section of that name begins in the file.
+    #[must_use]
+    pub fn section_start(&self, name: &str) -> Option<u64> {
+        let section = Section::ALL.iter().find(|section| section.name() == name)?;
+        Some(self.file.section_range(section.id())?.start)
+    }
+
+    /// Tells of what the parts of the segment contradict, the first of each kind of contradiction. Offsets
+    /// are those in the named section. Of a segment with damaged checksums it tells once more where the
+    /// reading ends.
+    pub fn each_contradiction(&self, each: &mut dyn FnMut(Error)) {
+        let checks = super::verify::CHECKS.iter().chain(&super::cross::CHECKS);
+        for error in checks.filter_map(|check| check(self).err()) {
+            each(error);
+        }
+    }
+
+    /// Reads everything: all checksums, then every row, link, target, list, DID, state and kill, that
+    /// what must rise does, and that links, lists, indexes and filters agree.
     ///
     /// # Errors
     /// The first damage found.

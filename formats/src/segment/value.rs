@@ -39,6 +39,20 @@ impl<'s> RecordKey<'s> {
     }
 }
 
+impl RecordKey<'_> {
+    /// The order of record targets of one collection in every segment: TIDs as numbers, then other keys by
+    /// their bytes.
+    #[must_use]
+    pub fn order(&self, other: &RecordKey<'_>) -> std::cmp::Ordering {
+        match (self, other) {
+            (Self::Tid(a), RecordKey::Tid(b)) => a.cmp(b),
+            (Self::Str(a), RecordKey::Str(b)) => (*a).cmp(*b),
+            (Self::Tid(_), RecordKey::Str(_)) => std::cmp::Ordering::Less,
+            (Self::Str(_), RecordKey::Tid(_)) => std::cmp::Ordering::Greater,
+        }
+    }
+}
+
 impl fmt::Display for RecordKey<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text())

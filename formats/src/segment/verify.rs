@@ -7,11 +7,14 @@ use crate::filter::Filter;
 
 /// Reads all of `segment`.
 pub(super) fn verify(segment: &Segment) -> Result<()> {
-    rows(segment)?;
-    targets(segment)?;
-    filters(segment)?;
-    actors(segment)
+    CHECKS
+        .iter()
+        .chain(&super::cross::CHECKS)
+        .try_for_each(|check| check(segment))
 }
+
+/// The checks of single sections, each of which ends at its first damage.
+pub(super) const CHECKS: [fn(&Segment) -> Result<()>; 4] = [rows, targets, filters, actors];
 
 fn region(segment: &Segment, section: Section) -> Result<crate::chunks::Region<'_>> {
     section.of(segment.file())

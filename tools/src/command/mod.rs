@@ -1,6 +1,9 @@
 //! The subcommands.
 
 pub(crate) mod demo;
+pub(crate) mod dump;
 pub(crate) mod ingest;
+pub(crate) mod inspect;
 pub(crate) mod serve;
 pub(crate) mod synth;
+pub(crate) mod verify;

@@ -12,6 +12,8 @@
     reason = "a helper that fails fails its test"
 )]
 
+pub mod directory;
+
 use std::collections::{BTreeMap, HashMap};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

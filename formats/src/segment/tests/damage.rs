@@ -140,3 +140,45 @@ fn damage_under_sound_checksums_ends_without_a_panic() {
         }
     }
 }
+
+#[test]
+fn each_flipped_byte_is_placed_in_its_section() {
+    let sample = golden::sample();
+    let bytes = build(&sample.input()).unwrap();
+    let sound = open(bytes.clone()).unwrap();
+    let body_end = sound
+        .section_sizes()
+        .iter()
+        .map(|(name, len)| sound.section_start(name).unwrap() + len)
+        .max()
+        .unwrap();
+    for at in crate::envelope::HEADER_BYTES as u64..body_end.next_multiple_of(8) {
+        let mut bytes = bytes.clone();
+        bytes[at as usize] ^= 1 << (at % 8);
+        let sizes = sound.section_sizes();
+        let section = sizes.iter().find(|(name, len)| {
+            let start = sound.section_start(name).unwrap();
+            (start..start + len).contains(&at)
+        });
+        let expected = section.map_or("padding", |(name, _)| name);
+        let file =
+            SealedFile::open("test.segment".to_owned(), bytes, KIND, VERSION..=VERSION).unwrap();
+        let mut found = Vec::new();
+        file.each_damage(&section_name, &mut |error| found.push(error.to_string()));
+        assert!(
+            found.len() == 1 && found[0].contains(&format!("section {expected}, ")),
+            "{at} in {expected}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn a_sound_segment_contradicts_itself_nowhere() {
+    let sample = golden::sample();
+    let segment = open(build(&sample.input()).unwrap()).unwrap();
+    let mut found = Vec::new();
+    let file = segment.file();
+    file.each_damage(&section_name, &mut |error| found.push(error));
+    segment.each_contradiction(&mut |error| found.push(error));
+    assert_eq!(found, []);
+}

@@ -70,14 +70,14 @@ fn the_golden_segment_is_built_and_read() {
     let sample = sample();
     let input = sample.input();
     let bytes = build(&input).unwrap();
-    if std::env::var_os("ORRERY_BLESS").is_some() {
+    if std::env::var_os("ORRERY_REGENERATE").is_some() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, &bytes).unwrap();
     }
     let golden = std::fs::read(&path).unwrap();
     assert!(
         bytes == golden,
-        "the bytes differ; ORRERY_BLESS=1 writes them anew"
+        "the bytes differ; ORRERY_REGENERATE=1 writes them anew"
     );
     let segment = open(golden).unwrap();
     segment.verify().unwrap();

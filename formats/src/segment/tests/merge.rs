@@ -122,6 +122,8 @@ fn cut<'a>(whole: &SegmentInput<'a>, count: usize) -> Vec<SegmentInput<'a>> {
             input
                 .kills
                 .extend(whole.rows.iter().map(|row| row.seq).step_by(5 + part));
+            let last_seq = input.last_seq;
+            input.kills.retain(|kill| (1..=last_seq).contains(kill));
             input
         })
         .collect()
@@ -187,7 +189,9 @@ fn merged(
     let mut spilled = Vec::new();
     super::super::merge(&inputs, keep_kill, &mut spilled, &mut tiny).unwrap();
     assert!(spilled == bytes, "spilling changes nothing");
-    assert!(tiny.scratches > 0 && tiny.bytes > 0);
+    // A handful of rows stays in memory.
+    let spills = tiny.scratches > 0 && tiny.bytes > 0;
+    assert!(spills || result.info.rows < 64, "{:?}", result.info);
     let segment = open(bytes.clone()).unwrap();
     assert_eq!(*segment.info(), result.info);
     segment.verify().unwrap();

@@ -1,0 +1,70 @@
+//! Which rows are dead, which are hidden, as of the last seal: kills and account states of the segments
+//! say all of it.
+
+use std::collections::HashSet;
+
+use super::Directory;
+use crate::Result;
+use crate::actors::{ActorId, INACTIVE};
+
+/// Rows of one segment, one bit each.
+pub(super) struct Rows(Vec<u64>);
+
+impl Rows {
+    fn with_room(rows: u32) -> Self {
+        Self(vec![0; rows.div_ceil(64) as usize])
+    }
+
+    fn insert(&mut self, row: u32) {
+        if let Some(word) = self.0.get_mut((row / 64) as usize) {
+            *word |= 1 << (row % 64);
+        }
+    }
+
+    pub(super) fn contains(&self, row: u32) -> bool {
+        self.0
+            .get((row / 64) as usize)
+            .is_some_and(|word| word >> (row % 64) & 1 == 1)
+    }
+}
+
+impl Directory {
+    /// The dead rows of the segment at that place. Reads the kills of all segments from it on.
+    pub(super) fn dead_rows(&self, place: usize) -> Result<Rows> {
+        let Some(Ok(segment)) = self.segments.get(place).map(|file| file.segment()) else {
+            return Ok(Rows::with_room(0));
+        };
+        let info = segment.info();
+        let mut dead = Rows::with_room(info.rows);
+        for file in self.segments.iter().skip(place) {
+            let Ok(killer) = file.segment() else { continue };
+            for seq in killer.kills()? {
+                let seq = seq?;
+                if seq > info.last_seq {
+                    break;
+                }
+                let row = segment.lower_bound_seq(seq)?;
+                if seq >= info.first_seq && row < info.rows && segment.seq(row)? == seq {
+                    dead.insert(row);
+                }
+            }
+        }
+        Ok(dead)
+    }
+
+    /// The accounts whose records are not shown. Memory grows with their number.
+    pub(super) fn hidden_actors(&self) -> Result<HashSet<ActorId>> {
+        let mut hidden = HashSet::new();
+        for (_, segment) in self.sound_segments() {
+            for state in segment.states()? {
+                let state = state?;
+                if state.status == INACTIVE {
+                    hidden.insert(state.id);
+                } else {
+                    hidden.remove(&state.id);
+                }
+            }
+        }
+        Ok(hidden)
+    }
+}

@@ -1,0 +1,237 @@
+//! The key indexes: each by itself, then against the log file that it is about. A missing one is no damage:
+//! it is derived, and the next start makes it anew.
+
+use std::collections::HashMap;
+
+use orrery_formats::envelope::FileKind;
+use orrery_formats::event::Body;
+use orrery_formats::frame::FileHeader;
+use orrery_formats::keys::{self, FRAME_UNIT, KeyEntry, KeysFile, fingerprint};
+use orrery_formats::manifest::State;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::Check;
+use super::log::ReadLog;
+use crate::log::keys::KeyHasher;
+use crate::log::{FrameBuffer, LogReader, parse_name};
+use crate::offline::Directory;
+use crate::offline::directory::found;
+use crate::store::LOG;
+use crate::{ActorId, Error, Result};
+
+fn section_name(id: u16) -> &'static str {
+    match id {
+        1 => "header",
+        2 => "directory",
+        3 => "entries",
+        _ => "unknown section",
+    }
+}
+
+impl Check<'_> {
+    pub(super) fn key_indexes(&mut self, state: Option<&State>, logs: &[ReadLog]) -> Result<()> {
+        let mut opened = Vec::new();
+        for file in found(&*self.fs, &self.path.join(LOG), |name| {
+            parse_name(name, "keys")
+        })? {
+            let name = format!("{LOG}/{}", file.name);
+            let versions = keys::VERSION..=keys::VERSION;
+            let checked = self.sealed(&name, FileKind::KeyIndex, versions, &section_name);
+            let is_sound = checked.is_some_and(|checked| checked.sound.is_some());
+            let Some(log) = logs.iter().find(|log| log.file.first_seq == file.first_seq) else {
+                self.note(format!("{name}: its log file is not there"));
+                continue;
+            };
+            if !is_sound || self.quick {
+                continue;
+            }
+            let path = self.path.join(&name);
+            let index = self
+                .fs
+                .map(&path)
+                .map_err(Error::io("map", &path))
+                .and_then(|mapped| Ok(KeysFile::open(file.name.clone(), mapped)?));
+            let index = match index.and_then(|index| Ok(index.verify().map(|()| index)?)) {
+                Ok(index) => index,
+                Err(error) => {
+                    self.error(&name, error);
+                    continue;
+                }
+            };
+            if log.is_sound && self.is_about(&name, &index, log) {
+                opened.push((name, index, log));
+            }
+        }
+        let (Some(state), false) = (state, opened.is_empty()) else {
+            return Ok(());
+        };
+        let hasher = KeyHasher::new(&state.directory.secret);
+        let logs: Vec<&ReadLog> = opened.iter().map(|(_, _, log)| *log).collect();
+        let Some(actors) = self.actors_of(&logs)? else {
+            self.note(
+                "key indexes are not compared with their log: a segment is damaged".to_owned(),
+            );
+            return Ok(());
+        };
+        for (name, index, log) in &opened {
+            self.against_log(name, index, log, hasher, &actors)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the index says that it is about the log file of its name as it is.
+    fn is_about(&mut self, name: &str, index: &KeysFile, log: &ReadLog) -> bool {
+        let header = index.header();
+        let seed = FileHeader {
+            first_seq: log.file.first_seq,
+            directory_id: log.directory_id,
+        }
+        .seed();
+        let says = (
+            header.first_seq,
+            header.last_seq,
+            header.log_bytes,
+            header.log_seed,
+        );
+        let is = (log.file.first_seq, log.last_seq, log.file.bytes, seed);
+        if says != is {
+            let expected = format!("first seq, last seq, bytes and seed of its log file {is:?}");
+            self.damage(name, "header", 0, expected, format!("{says:?}"));
+        }
+        says == is
+    }
+
+    /// The accounts of the log's commits that segments know, by the hash of their DID. `None` where a segment
+    /// does not open.
+    fn actors_of(&mut self, logs: &[&ReadLog]) -> Result<Option<HashMap<u64, ActorId>>> {
+        let Ok(directory) = Directory::open_with_fs(self.fs.clone(), &self.path) else {
+            return Ok(None);
+        };
+        let mut actors: HashMap<u64, Option<ActorId>> = HashMap::new();
+        for log in logs {
+            self.each_commit(log, &mut |did, _, _, _| {
+                actors.entry(xxh3_64(did.as_bytes())).or_default();
+            })?;
+        }
+        for file in directory.segments() {
+            let Ok(segment) = file.segment() else {
+                return Ok(None);
+            };
+            let first = segment.info().actors_first_id;
+            for id in first..first.saturating_add(segment.info().actors_count) {
+                // Damage here was told by the segment's own check.
+                let Ok(Some(did)) = segment.did(id) else {
+                    return Ok(None);
+                };
+                if let Some(known) = actors.get_mut(&xxh3_64(did.text().as_bytes())) {
+                    *known = Some(id);
+                }
+            }
+        }
+        let known = actors.into_iter();
+        Ok(Some(
+            known.filter_map(|(did, id)| Some((did, id?))).collect(),
+        ))
+    }
+
+    /// Compares an index with the events of its log file. Accounts that no segment knows yet have no id to
+    /// make a fingerprint of: of their keys only the number is compared.
+    fn against_log(
+        &mut self,
+        name: &str,
+        index: &KeysFile,
+        log: &ReadLog,
+        hasher: KeyHasher,
+        actors: &HashMap<u64, ActorId>,
+    ) -> Result<()> {
+        let mut newest: HashMap<u64, KeyEntry> = HashMap::new();
+        let mut unknown = std::collections::HashSet::new();
+        self.each_commit(log, &mut |did, key, rev, at: (u64, u32)| {
+            let hash = hasher.hash(key.0, key.1);
+            let Some(actor) = actors.get(&xxh3_64(did.as_bytes())) else {
+                unknown.insert((xxh3_64(did.as_bytes()), hash));
+                return;
+            };
+            let entry = KeyEntry {
+                fingerprint: fingerprint(*actor, hash),
+                rev,
+                frame: u32::try_from(at.0 / FRAME_UNIT).unwrap_or(u32::MAX),
+                ordinal: at.1,
+            };
+            newest
+                .entry(entry.fingerprint)
+                .and_modify(|known| {
+                    if known.rev <= rev {
+                        *known = entry;
+                    }
+                })
+                .or_insert(entry);
+        })?;
+        let keys = (newest.len() + unknown.len()) as u64;
+        let mut count = 0u64;
+        let mut strange = 0u64;
+        for entry in index.entries() {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => {
+                    self.format_error(name, 0, error);
+                    return Ok(());
+                }
+            };
+            count += 1;
+            match newest.get(&entry.fingerprint) {
+                Some(known) if *known == entry => {}
+                Some(known) => {
+                    let expected = format!("{known:?}");
+                    self.damage(name, "entries", 0, expected, format!("{entry:?}"));
+                    return Ok(());
+                }
+                None => strange += 1,
+            }
+        }
+        if count != keys || strange != unknown.len() as u64 {
+            let expected = format!("the {keys} keys of its log file");
+            self.damage(
+                name,
+                "entries",
+                0,
+                expected,
+                format!("{count} keys, {strange} of others"),
+            );
+        }
+        Ok(())
+    }
+
+    /// Calls `each` with DID, (collection, record key), rev and (frame, ordinal) of the commits of a log file
+    /// that is known to be sound.
+    fn each_commit(
+        &self,
+        log: &ReadLog,
+        each: &mut dyn FnMut(&str, (&str, &str), u64, (u64, u32)),
+    ) -> Result<()> {
+        let path = self
+            .path
+            .join(LOG)
+            .join(crate::log::log_name(log.file.first_seq));
+        let Ok(mut reader) = LogReader::open(&*self.fs, &path, log.directory_id) else {
+            // Trimmed by a running store since it was read.
+            return Ok(());
+        };
+        let mut buffer = FrameBuffer::new();
+        while let Some(frame) = reader.next_frame(&mut buffer)? {
+            for (ordinal, event) in (0..).zip(buffer.events().into_iter().flatten()) {
+                let (_, event) = event?;
+                if let Body::Commit {
+                    rev,
+                    collection,
+                    rkey,
+                    ..
+                } = event.body
+                {
+                    each(event.did, (collection, rkey), rev, (frame, ordinal));
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,331 @@
+//! What the parts of a segment say of each other: dictionaries in order, forward links against posting
+//! lists, the index of actors against the rows, filters against what they must hold. Everything is read in
+//! place; memory does not grow with the segment.
+
+use std::ops::ControlFlow;
+
+use super::actors::{ACTOR_BLOCK, block_width};
+use super::layout::Section;
+use super::reader::LinkRef;
+use super::strings::Strings;
+use super::value::RecordKey;
+use super::{Segment, TargetRef, Text, hash};
+use crate::Result;
+use crate::bits::read_bits;
+use crate::chunks::Region;
+use crate::filter::Filter;
+use crate::monotone::Monotone;
+
+/// The checks, each of which ends at its first damage.
+pub(super) const CHECKS: [fn(&Segment) -> Result<()>; 7] = [
+    dictionaries,
+    target_order,
+    lists_against_links,
+    actor_index,
+    filters,
+    times,
+    states_and_kills,
+];
+
+fn region(segment: &Segment, section: Section) -> Result<Region<'_>> {
+    section.of(segment.file())
+}
+
+fn wrong<T>(
+    segment: &Segment,
+    section: Section,
+    expected: impl Into<String>,
+    found: impl ToString,
+) -> Result<T> {
+    Err(region(segment, section)?.corrupt(0, expected, found))
+}
+
+/// Tables of strings rise by their bytes, sources by collection and path.
+fn dictionaries(segment: &Segment) -> Result<()> {
+    for section in [
+        Section::Collections,
+        Section::Paths,
+        Section::Keys,
+        Section::OtherTargets,
+    ] {
+        let strings = Strings::open(region(segment, section)?)?;
+        let mut before: Option<&str> = None;
+        for id in 0..strings.count() {
+            let string = strings.get(id)?;
+            if before.is_some_and(|before| before >= string) {
+                return wrong(
+                    segment,
+                    section,
+                    "strings in rising order",
+                    format!("{string:?}"),
+                );
+            }
+            before = Some(string);
+        }
+    }
+    let mut before = None;
+    for id in 0..segment.info().sources {
+        let source = segment.source(id)?;
+        if before >= Some(source) {
+            return wrong(
+                segment,
+                Section::Sources,
+                "rising sources",
+                format!("{source:?}"),
+            );
+        }
+        before = Some(source);
+    }
+    Ok(())
+}
+
+/// Targets rise: DIDs by actor, records by actor, collection and key; other targets are a dictionary.
+fn target_order(segment: &Segment) -> Result<()> {
+    let info = segment.info();
+    let mut before = None;
+    for target in 0..info.did_targets {
+        let TargetRef::Did(actor) = segment.target(target)? else {
+            return wrong(segment, Section::DidTargets, "a DID", target);
+        };
+        if before >= Some(actor) {
+            return wrong(segment, Section::DidTargets, "rising actors", actor);
+        }
+        before = Some(actor);
+    }
+    let mut before: Option<(u32, &str, RecordKey<'_>)> = None;
+    for index in 0..info.record_targets {
+        let target = segment.target(info.did_targets.saturating_add(index))?;
+        let TargetRef::Record {
+            actor,
+            collection,
+            rkey,
+        } = target
+        else {
+            return wrong(segment, Section::RecordTargets, "a record", index);
+        };
+        let falls = before.is_some_and(|(a, c, k)| {
+            (a, c)
+                .cmp(&(actor, collection))
+                .then_with(|| k.order(&rkey))
+                .is_ge()
+        });
+        if falls {
+            return wrong(
+                segment,
+                Section::RecordTargets,
+                "rising records",
+                format!("{target:?}"),
+            );
+        }
+        before = Some((actor, collection, rkey));
+    }
+    Ok(())
+}
+
+/// Every row of a list links to its target from its source, and there are as many rows in lists as rows
+/// have distinct links: so every link is in its list.
+fn lists_against_links(segment: &Segment) -> Result<()> {
+    let info = segment.info();
+    let mut links: Vec<LinkRef> = Vec::new();
+    let mut expected = 0u64;
+    for row in 0..info.rows {
+        links.clear();
+        for link in segment.links(row)? {
+            links.push(link?);
+        }
+        links.sort_unstable_by_key(|link| (link.path, link.target));
+        links.dedup();
+        expected = expected.saturating_add(links.len() as u64);
+    }
+    let mut found = 0u64;
+    for target in 0..info.targets {
+        for list in segment.lists_of(target)? {
+            let list = list?;
+            let (collection, path) = segment.source(list.source)?;
+            for row in segment.list(list.id)?.iter_from(0) {
+                let row = row?;
+                let mut is_there = segment.collection_id(row)? == collection;
+                if is_there {
+                    let wanted = LinkRef { path, target };
+                    let hit = segment.links(row)?.try_for_each(|link| match link {
+                        Ok(link) if link == wanted => ControlFlow::Break(Ok(())),
+                        Ok(_) => ControlFlow::Continue(()),
+                        Err(error) => ControlFlow::Break(Err(error)),
+                    });
+                    is_there = match hit {
+                        ControlFlow::Break(result) => {
+                            result?;
+                            true
+                        }
+                        ControlFlow::Continue(()) => false,
+                    };
+                }
+                if !is_there {
+                    return wrong(
+                        segment,
+                        Section::Lists,
+                        format!("only rows that link to target {target} in list {}", list.id),
+                        format!("row {row}"),
+                    );
+                }
+                found = found.saturating_add(1);
+            }
+        }
+    }
+    if found != expected {
+        return wrong(
+            segment,
+            Section::Lists,
+            format!("{expected} links in lists"),
+            found,
+        );
+    }
+    Ok(())
+}
+
+/// The index of actors names, for each actor, just the blocks of 1,024 rows in which it has one.
+fn actor_index(segment: &Segment) -> Result<()> {
+    let info = segment.info();
+    let actors = Monotone::open(region(segment, Section::RowActors)?)?;
+    let starts = Monotone::open(region(segment, Section::RowActorStarts)?)?;
+    let blocks = region(segment, Section::RowActorBlocks)?;
+    let width = block_width(info.rows);
+    let mut column = segment.actor_column()?;
+    let mut pairs = 0u64;
+    let mut present: Vec<u32> = Vec::with_capacity(ACTOR_BLOCK as usize);
+    for block in 0..info.rows.div_ceil(ACTOR_BLOCK) {
+        let first = block.saturating_mul(ACTOR_BLOCK);
+        present.clear();
+        for row in first..first.saturating_add(ACTOR_BLOCK).min(info.rows) {
+            present.push(column.get(row)?);
+        }
+        present.sort_unstable();
+        present.dedup();
+        for &actor in &present {
+            let index = actors.lower_bound(actor)?;
+            if index >= actors.len() || actors.get(index)? != actor {
+                return wrong(
+                    segment,
+                    Section::RowActors,
+                    format!("actor {actor}"),
+                    "none",
+                );
+            }
+            let (mut low, end) = (starts.get(index)?, starts.get(index.saturating_add(1))?);
+            let mut high = end;
+            let number = |at: u32| read_bits(blocks, u64::from(at) * u64::from(width), width);
+            while low < high {
+                let middle = low + (high - low) / 2;
+                if number(middle)? < u64::from(block) {
+                    low = middle + 1;
+                } else {
+                    high = middle;
+                }
+            }
+            if low >= end || number(low)? != u64::from(block) {
+                return wrong(
+                    segment,
+                    Section::RowActorBlocks,
+                    format!("block {block} among those of actor {actor}"),
+                    "none",
+                );
+            }
+        }
+        pairs = pairs.saturating_add(present.len() as u64);
+    }
+    let indexed = starts.last().unwrap_or(0);
+    if u64::from(indexed) != pairs {
+        return wrong(
+            segment,
+            Section::RowActorStarts,
+            format!("{pairs} blocks"),
+            indexed,
+        );
+    }
+    Ok(())
+}
+
+/// No target and no key outside the window is missing from its filter.
+fn filters(segment: &Segment) -> Result<()> {
+    let info = segment.info();
+    for target in 0..info.targets {
+        let read = segment.target(target)?;
+        let mut text = Text::default();
+        if segment.find_target(&read.key(&mut text))? != Some(target) {
+            return wrong(
+                segment,
+                Section::TargetFilter,
+                format!("target {target} to be found"),
+                format!("{read:?}"),
+            );
+        }
+    }
+    let stray = Filter::open(region(segment, Section::StrayFilter)?)?;
+    for row in 0..info.rows {
+        let rkey = segment.rkey(row)?;
+        if matches!(rkey, RecordKey::Tid(tid) if info.window_holds(tid)) {
+            continue;
+        }
+        let key = hash::stray(segment.actor(row)?, segment.collection(row)?, &rkey.text());
+        if !stray.contains(key)? {
+            return wrong(
+                segment,
+                Section::StrayFilter,
+                format!("the key of row {row}"),
+                "none",
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Times of rows lie in the segment's range.
+fn times(segment: &Segment) -> Result<()> {
+    let info = segment.info();
+    for row in 0..info.rows {
+        let time_ms = segment.time_us(row)? / 1_000;
+        if !(info.first_time_us / 1_000..=info.last_time_us / 1_000).contains(&time_ms) {
+            let expected = format!("times from {} to {}", info.first_time_us, info.last_time_us);
+            return wrong(
+                segment,
+                Section::Rows,
+                expected,
+                time_ms.saturating_mul(1_000),
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Ids of states and kills rise; a kill is of a row up to the segment's own.
+fn states_and_kills(segment: &Segment) -> Result<()> {
+    let info = segment.info();
+    let mut before = None;
+    for state in segment.states()? {
+        let state = state?;
+        if before >= Some(state.id) {
+            return wrong(segment, Section::StateIds, "rising actors", state.id);
+        }
+        before = Some(state.id);
+    }
+    let mut before = None;
+    let mut kills = 0u32;
+    for kill in segment.kills()? {
+        let kill = kill?;
+        if before >= Some(kill) || kill == 0 || kill > info.last_seq {
+            let expected = format!("rising seqs up to {}", info.last_seq);
+            return wrong(segment, Section::Kills, expected, kill);
+        }
+        before = Some(kill);
+        kills = kills.saturating_add(1);
+    }
+    if kills != info.kills {
+        return wrong(
+            segment,
+            Section::Kills,
+            format!("{} kills", info.kills),
+            kills,
+        );
+    }
+    Ok(())
+}

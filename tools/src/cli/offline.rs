@@ -1,0 +1,111 @@
+//! The options of the commands that look at a data directory, or make one out of another.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use orrery_server::parse_time_us;
+
+/// Reads a time, for options.
+fn time_us(text: &str) -> Result<u64, String> {
+    parse_time_us(text).ok_or_else(|| {
+        format!(
+            "{text:?} is no time; write it like 2026-01-31T12:00:00Z or as microseconds since 1970"
+        )
+    })
+}
+
+/// `inspect`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    orrery inspect --data ./data\n  \
+    orrery inspect --data ./data --json | jq .bytes_per_link\n  \
+    orrery inspect --data ./data --top 20\n  \
+    orrery inspect --data ./data --target at://did:plc:z72i7hdynmk6r22z27h6tvur/app.bsky.feed.post/3mabc2222222a\n\n\
+    It takes no lock and shows the index as of the last seal. Exit codes: 0 shown; 1 the directory cannot be read; 2 wrong usage.")]
+pub(crate) struct InspectArguments {
+    /// The data directory
+    #[arg(long, value_name = "DIR", env = "ORRERY_DATA")]
+    pub(crate) data: PathBuf,
+    /// Print one JSON object; with one of the views below, one JSON object a line
+    #[arg(long, env = "ORRERY_JSON")]
+    pub(crate) json: bool,
+    /// Show the N targets with the most links instead, dead ones included
+    #[arg(long, value_name = "N", env = "ORRERY_TOP", group = "view")]
+    pub(crate) top: Option<usize>,
+    /// Show the lists of one target instead, by segment
+    #[arg(long, value_name = "URI", env = "ORRERY_TARGET", group = "view")]
+    pub(crate) target: Option<String>,
+    /// Show the records of one account instead
+    #[arg(long, value_name = "DID", env = "ORRERY_ACTOR", group = "view")]
+    pub(crate) actor: Option<String>,
+    /// Show the frames of the log instead
+    #[arg(long = "log-frames", env = "ORRERY_LOG_FRAMES", group = "view")]
+    pub(crate) log_frames: bool,
+}
+
+/// `verify`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    orrery verify --data ./data\n  \
+    orrery verify --data ./data --quick && echo sound\n\n\
+    Each damage is a line with file, section, offset, what is expected and what was found. It writes nothing and takes no lock.\n\
+    A directory whose store was killed may end in a torn frame or edit, which is told too, and which the next start cuts off.\n\
+    Exit codes: 0 no damage; 1 damage, or the directory cannot be read; 2 wrong usage.")]
+pub(crate) struct VerifyArguments {
+    /// The data directory
+    #[arg(long, value_name = "DIR", env = "ORRERY_DATA")]
+    pub(crate) data: PathBuf,
+    /// Print each damage as a JSON object, and last a summary as one
+    #[arg(long, env = "ORRERY_JSON")]
+    pub(crate) json: bool,
+    /// Check only what checksums cover, not what the files say of each other
+    #[arg(long, env = "ORRERY_QUICK")]
+    pub(crate) quick: bool,
+}
+
+/// What `dump` writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DumpWhat {
+    /// The events in the log, as Jetstream sends them, and with their seq
+    Events,
+    /// The links in the segments
+    Links,
+}
+
+/// `dump`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    orrery dump --data ./data --what events | zstd > events.jsonl.zst\n  \
+    orrery dump --data ./data --what links --since 2026-01-31T00:00:00Z --until 2026-01-31T23:59:59Z\n\n\
+    `orrery ingest` loads dumped events again. The log is a window: what it no longer holds, only segments have, as links.\n\
+    Links are as of the last seal; dead ones were replaced or deleted, hidden ones are of accounts that are not shown.\n\
+    It takes no lock. Exit codes: 0 written, or the reader went away; 1 it failed, or damage was passed over; 2 wrong usage.")]
+pub(crate) struct DumpArguments {
+    /// The data directory
+    #[arg(long, value_name = "DIR", env = "ORRERY_DATA")]
+    pub(crate) data: PathBuf,
+    /// What to write
+    #[arg(long, value_enum, default_value = "events", env = "ORRERY_WHAT")]
+    pub(crate) what: DumpWhat,
+    /// Write JSON lines; there is no other form
+    #[arg(long, env = "ORRERY_JSON")]
+    pub(crate) json: bool,
+    /// The first seq
+    #[arg(
+        long,
+        value_name = "SEQ",
+        default_value_t = 0,
+        env = "ORRERY_FROM_SEQ",
+        hide_default_value = true
+    )]
+    pub(crate) from_seq: u64,
+    /// The last seq
+    #[arg(long, value_name = "SEQ", default_value_t = u64::MAX, env = "ORRERY_TO_SEQ", hide_default_value = true)]
+    pub(crate) to_seq: u64,
+    /// The earliest event time: RFC 3339, or microseconds since 1970
+    #[arg(long, value_name = "TIME", value_parser = time_us, env = "ORRERY_SINCE")]
+    pub(crate) since: Option<u64>,
+    /// The latest event time
+    #[arg(long, value_name = "TIME", value_parser = time_us, env = "ORRERY_UNTIL")]
+    pub(crate) until: Option<u64>,
+}
