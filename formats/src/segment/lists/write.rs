@@ -122,7 +122,7 @@ impl<W: Workspace> ListsWriter<W> {
 
     fn put_long(&mut self, env: &mut Env<'_, W>, list: LongList<W>) -> Result<(), W::Error> {
         let offset = self.long.len();
-        let (rows, kind, parts) = list.finish(env)?;
+        let Encoded { rows, kind, parts } = list.finish(env)?;
         for part in parts {
             // Mapped bytes may be many; they move in pieces.
             for piece in part.bytes().chunks(64 << 10) {
@@ -208,6 +208,14 @@ impl<W: Workspace> ListsWriter<W> {
     }
 }
 
+/// The shorter encoding of a long list.
+struct Encoded<W: Workspace> {
+    rows: u32,
+    /// The flag of its directory entry.
+    kind: u64,
+    parts: Vec<Spooled<W>>,
+}
+
 /// A list of more than 64 rows, encoded in both ways while its rows come.
 struct LongList<W: Workspace> {
     monotone: monotone::Encoder,
@@ -238,8 +246,8 @@ impl<W: Workspace> LongList<W> {
         self.containers.settle(env)
     }
 
-    /// Rows, kind and bytes of the shorter encoding.
-    fn finish(mut self, env: &mut Env<'_, W>) -> Result<(u32, u64, Vec<Spooled<W>>), W::Error> {
+    /// The shorter encoding.
+    fn finish(mut self, env: &mut Env<'_, W>) -> Result<Encoded<W>, W::Error> {
         let rows = self.monotone.len();
         let mut head = Vec::new();
         let (skips, blocks) = (self.skips.tail(), self.blocks.tail());
@@ -250,10 +258,17 @@ impl<W: Workspace> LongList<W> {
         let bitmap_len = bitmap_head.len() as u64 + self.containers.len();
         if bitmap_len < monotone_len {
             let containers = self.containers.finish(env)?;
-            let parts = vec![Spooled::Memory(bitmap_head), containers];
-            return Ok((rows, BITMAP, parts));
+            return Ok(Encoded {
+                rows,
+                kind: BITMAP,
+                parts: vec![Spooled::Memory(bitmap_head), containers],
+            });
         }
         let (skips, blocks) = (self.skips.finish(env)?, self.blocks.finish(env)?);
-        Ok((rows, 0, vec![Spooled::Memory(head), skips, blocks]))
+        Ok(Encoded {
+            rows,
+            kind: 0,
+            parts: vec![Spooled::Memory(head), skips, blocks],
+        })
     }
 }

@@ -110,7 +110,7 @@ fn cut<'a>(whole: &SegmentInput<'a>, count: usize) -> Vec<SegmentInput<'a>> {
             input
                 .actors
                 .states
-                .retain(|state| (state.id as usize + part) % 3 != 0);
+                .retain(|state| !(state.id as usize + part).is_multiple_of(3));
             for state in &mut input.actors.states {
                 state.last_rev ^= part as u64;
                 state.account_seq &= !(part as u64);
@@ -222,7 +222,7 @@ fn assert_same(found: &[u8], expected: &[u8], what: &str) {
 
 fn check_merges(whole: &SegmentInput<'_>, count: usize, drop_of_ten: u64, salt: u64) {
     let dropped = |seq: u64| (seq ^ salt).wrapping_mul(0x9e37_79b9_7f4a_7c15) % 10 < drop_of_ten;
-    let keep_kill = |kill: u64| kill % 3 != 0;
+    let keep_kill = |kill: u64| !kill.is_multiple_of(3);
     let parts = cut(whole, count);
     let segments: Vec<Segment> = parts
         .iter()
