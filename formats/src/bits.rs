@@ -162,15 +162,24 @@ impl<'a> BitReader<'a> {
     /// The next `width` bits, at most 64; `None` behind the end.
     #[inline]
     pub(crate) fn read(&mut self, width: u32) -> Option<u64> {
-        let value = if width <= 32 {
-            bits_of(self.bytes, self.bit, width)?
-        } else {
-            let low = bits_of(self.bytes, self.bit, 32)?;
-            let high = bits_of(self.bytes, self.bit.checked_add(32)?, width.min(64) - 32)?;
-            high << 32 | low
+        let (start, shift) = (self.bit >> 3, (self.bit & 7) as u32);
+        let value = match self.bytes.get(start..).and_then(<[u8]>::first_chunk) {
+            Some(word) if shift + width <= 64 => (u64::from_le_bytes(*word) >> shift) & mask(width),
+            _ => self.read_across(width)?,
         };
         self.bit = self.bit.checked_add(width as usize)?;
         Some(value)
+    }
+
+    /// As `read`, near the end or for many bits.
+    #[cold]
+    fn read_across(&self, width: u32) -> Option<u64> {
+        if width <= 32 {
+            return bits_of(self.bytes, self.bit, width);
+        }
+        let low = bits_of(self.bytes, self.bit, 32)?;
+        let high = bits_of(self.bytes, self.bit.checked_add(32)?, width.min(64) - 32)?;
+        Some(high << 32 | low)
     }
 }
 

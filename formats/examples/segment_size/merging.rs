@@ -110,17 +110,6 @@ impl Workspace for Meter {
     }
 }
 
-/// Output that goes nowhere.
-struct Discard;
-
-impl Sink for Discard {
-    type Error = orrery_formats::Error;
-
-    fn write(&mut self, _bytes: &[u8]) -> Result<(), Self::Error> {
-        Ok(())
-    }
-}
-
 /// Writes segments of `rows` rows in all to `dir`.
 pub(crate) fn parts(dir: &Path, rows: u64, count: u64) -> Result<(), Box<dyn Error>> {
     let mut events = Events::new(rows);
@@ -156,13 +145,11 @@ pub(crate) fn merge_all(dir: &Path) -> Result<(), Box<dyn Error>> {
     }
     let mut drops = Vec::new();
     for segment in &segments {
-        let mut rows = HashSet::new();
+        let mut rows = Vec::new();
         for row in 0..segment.info().rows {
-            if dead.contains(&segment.seq(row)?) {
-                rows.insert(row);
-            }
+            rows.push(dead.contains(&segment.seq(row)?));
         }
-        drops.push(move |row: u32| rows.contains(&row));
+        drops.push(move |row: u32| rows.get(row as usize).copied().unwrap_or(false));
     }
     let inputs: Vec<MergeInput<'_>> = segments
         .iter()
@@ -180,15 +167,16 @@ pub(crate) fn merge_all(dir: &Path) -> Result<(), Box<dyn Error>> {
         written: 0,
         calls: 0,
     };
+    let mut out = meter.scratch()?;
     let start = cpu_seconds();
-    let merged = merge(&inputs, &|_| true, Discard, &mut meter)?;
+    let merged = merge(&inputs, &|_| true, &mut out, &mut meter)?;
     let seconds = cpu_seconds() - start;
     let old: u64 = segments
         .iter()
         .map(|segment| u64::from(segment.info().links))
         .sum();
     println!(
-        "{} segments, {old} links, {} live: {seconds:.2} s of CPU, {:.2} M links a CPU second; heap {:.1} MiB and scratch {:.1} MiB at most; {} bytes written, {} of them the segment",
+        "{} segments, {old} links, {} live: {seconds:.2} s of CPU, {:.2} M links a CPU second; heap {:.1} MiB at most, scratch and output {:.1} MiB; {} bytes written, {} of them the segment",
         segments.len(),
         merged.info.links,
         old as f64 / seconds / 1e6,
@@ -197,14 +185,7 @@ pub(crate) fn merge_all(dir: &Path) -> Result<(), Box<dyn Error>> {
         meter.written,
         merged.bytes,
     );
-    let mut bytes = Vec::new();
-    merge(
-        &inputs,
-        &|_| true,
-        &mut bytes,
-        &mut orrery_formats::segment::InMemory,
-    )?;
-    let segment = open("merged", bytes)?;
+    let segment = open("merged", out.to_vec())?;
     crate::sizes(&segment);
     Ok(())
 }

@@ -13,6 +13,11 @@ proptest! {
         }
         let len = writer.len_bits();
         let bytes = writer.finish();
+        let mut reader = BitReader::new(&bytes, 0);
+        for (value, width) in &values {
+            prop_assert_eq!(reader.read(*width), Some(*value & mask(*width)));
+        }
+        prop_assert_eq!(reader.read(8), None);
         prop_assert_eq!(bytes.len() as u64, len.div_ceil(8));
         for ((value, width), place) in values.iter().zip(places) {
             // Bit by bit, as the module says where they stand.

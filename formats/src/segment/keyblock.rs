@@ -67,8 +67,13 @@ fn split(tid: u64) -> Option<(u64, u64)> {
 /// The window of numbers, as a base and a width in bits, that makes the entries inside it and
 /// `outside_bits` for each number outside shortest in all. `sorted` is not empty.
 fn best_window(sorted: &[u64], extra_bits: u64, outside_bits: u64) -> (u64, u32) {
+    let (Some(first), Some(last)) = (sorted.first(), sorted.last()) else {
+        return (0, 0);
+    };
+    let all = sorted.len() as u64;
     let mut best = (u64::MAX, 0, 0);
-    for width in 0..=63u32 {
+    // From the width that takes in all of them downwards; of equally short ones the narrowest is taken.
+    for width in (0..=width_for(last - first).min(63)).rev() {
         let span = (1u64 << width) - 1;
         let (mut most, mut base) = (0u64, 0u64);
         let (mut ends, mut count) = (sorted.iter().peekable(), 0u64);
@@ -84,12 +89,12 @@ fn best_window(sorted: &[u64], extra_bits: u64, outside_bits: u64) -> (u64, u32)
             }
             count -= 1;
         }
-        let outside = sorted.len() as u64 - most;
-        let bits = most * (u64::from(width) + extra_bits) + outside * outside_bits;
-        if bits < best.0 {
+        let bits = most * (u64::from(width) + extra_bits) + (all - most) * outside_bits;
+        if bits <= best.0 {
             best = (bits, base, width);
         }
-        if outside == 0 {
+        // A narrower window has no more inside, at no less than the extra bits each.
+        if all * outside_bits - most * (outside_bits - extra_bits) > best.0 {
             break;
         }
     }

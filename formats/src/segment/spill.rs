@@ -32,7 +32,7 @@ impl<W: Workspace> Spool<W> {
         }
     }
 
-    /// Bytes so far, those in [`tail`](Self::tail) not counted.
+    /// Bytes so far.
     pub(super) fn len(&self) -> u64 {
         self.len + self.buffer.len() as u64
     }
@@ -222,11 +222,16 @@ impl<W: Workspace, R: Record> Sorted<W, R> {
     }
 
     /// How many there are. Costs a pass where they went to scratch space.
-    pub(super) fn count(&self) -> u64 {
+    pub(super) fn count(&self, env: &mut Env<'_, W>) -> Result<u64, W::Error> {
         if self.ends.is_empty() {
-            return self.run.len() as u64;
+            return Ok(self.run.len() as u64);
         }
-        self.iter().count() as u64
+        let mut count = 0;
+        for _ in self.iter() {
+            count += 1;
+            env.stepped(1)?;
+        }
+        Ok(count)
     }
 }
 
@@ -259,6 +264,70 @@ impl<R: Record> Iterator for SortedIter<'_, R> {
                 self.last = Some(record);
                 return Some(record);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::segment::InMemory;
+
+    /// A workspace with room for a few numbers.
+    struct Small(usize);
+
+    impl Workspace for Small {
+        type Error = crate::Error;
+        type Scratch = Vec<u8>;
+
+        fn scratch(&mut self) -> crate::Result<Vec<u8>> {
+            InMemory.scratch()
+        }
+
+        fn progress(&mut self, _bytes: u64) -> crate::Result<()> {
+            Ok(())
+        }
+
+        fn sort_bytes(&self) -> usize {
+            self.0
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn numbers_come_back_in_order_and_once(
+            numbers in prop::collection::vec((0u64..50, 0u32..3), 0..300),
+            bytes in 1usize..2000,
+        ) {
+            let mut workspace = Small(bytes);
+            let env = &mut Env::new(&mut workspace);
+            let mut sorter = Sorter::new(env);
+            for number in &numbers {
+                sorter.push(env, *number).unwrap();
+            }
+            let sorted = sorter.finish(env).unwrap();
+            let expected: std::collections::BTreeSet<_> = numbers.into_iter().collect();
+            prop_assert_eq!(sorted.count(env).unwrap(), expected.len() as u64);
+            prop_assert!(sorted.iter().eq(expected));
+        }
+
+        #[test]
+        fn bytes_come_back_as_they_came(
+            pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..50), 0..30),
+            bytes in 1usize..200,
+        ) {
+            let mut workspace = Small(bytes);
+            let env = &mut Env::new(&mut workspace);
+            let mut spool: Spool<Small> = Spool::new();
+            for piece in &pieces {
+                spool.write(env, piece).unwrap();
+            }
+            let expected = pieces.concat();
+            prop_assert_eq!(spool.len(), expected.len() as u64);
+            let spooled = spool.finish(env).unwrap();
+            prop_assert_eq!(spooled.bytes(), expected);
         }
     }
 }

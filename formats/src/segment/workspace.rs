@@ -31,7 +31,9 @@ pub trait Workspace {
     fn scratch(&mut self) -> Result<Self::Scratch, Self::Error>;
 
     /// Called every few thousand rows, targets, lists or actors, and at least every 256 KiB written;
-    /// `bytes` were written to the output and to scratch space since the last call. May wait.
+    /// `bytes` were written to the output and to scratch space since the last call. May wait. The
+    /// longest work between two calls is one sort in memory, of [`sort_bytes`](Self::sort_bytes), or one
+    /// shard of a filter, of half a million keys: a tenth of a second.
     ///
     /// # Errors
     /// To give up; the merge ends with that error.

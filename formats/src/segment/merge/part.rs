@@ -55,7 +55,12 @@ pub(super) struct LiveRows {
 }
 
 impl LiveRows {
-    fn new(rows: u32, first: u32, is_dropped: &dyn Fn(u32) -> bool) -> Self {
+    fn new<W: Workspace>(
+        env: &mut Env<'_, W>,
+        rows: u32,
+        first: u32,
+        is_dropped: &dyn Fn(u32) -> bool,
+    ) -> Result<Self, W::Error> {
         let mut words = vec![0u64; rows.div_ceil(64) as usize];
         let mut sums = Vec::with_capacity(rows.div_ceil(SUM_ROWS) as usize);
         let mut live = 0;
@@ -68,14 +73,15 @@ impl LiveRows {
                 *word |= u64::from(!is_dropped(start + bit)) << bit;
             }
             live += word.count_ones();
+            env.stepped(64)?;
         }
-        Self {
+        Ok(Self {
             words,
             sums,
             first,
             live,
             rows,
-        }
+        })
     }
 
     /// The number of `row` in the new segment; `None` for a dead one.
@@ -143,7 +149,7 @@ impl<'a, W: Workspace> Part<'a, W> {
     ) -> Result<Self, W::Error> {
         let segment = input.segment;
         let old = segment.info();
-        let live = LiveRows::new(old.rows, info.rows, input.is_dropped);
+        let live = LiveRows::new(env, old.rows, info.rows, input.is_dropped)?;
         let rows = info.rows as usize + live.live as usize;
         info.rows = count("rows of a segment", rows, ROWS_MAX)?;
         let keys = segment.strings(Section::Keys)?.count();

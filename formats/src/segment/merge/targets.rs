@@ -285,7 +285,7 @@ pub(super) fn filter_section<W: Workspace, O: Sink<Error = W::Error>>(
     out: &mut Output<O>,
 ) -> Result<(), W::Error> {
     let hashes = hashes.finish(env)?;
-    let mut writer = filter::Writer::new(hashes.count());
+    let mut writer = filter::Writer::new(hashes.count(env)?);
     let mut buffer = Vec::new();
     out.begin(section)?;
     for hash in hashes.iter() {
