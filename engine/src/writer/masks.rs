@@ -10,22 +10,27 @@ use crate::mask::policy::{Bounds, Load, plan};
 use crate::snapshot::{Generation, Sealed};
 use crate::{Error, Result};
 
-/// Kills and account states of segments that end after `seq`.
-fn behind(segments: &[Sealed], seq: u64) -> u64 {
-    let newer = segments.iter().rev().map(|sealed| sealed.segment.info());
-    newer
-        .take_while(|info| info.last_seq > seq)
-        .map(|info| u64::from(info.kills) + u64::from(info.states))
-        .sum()
-}
-
-fn load(segments: &[Sealed], sealed: &Sealed) -> Load {
-    let header = sealed.mask.file().map(|file| file.header());
-    Load {
-        file_rows: header.map(|header| header.masked_rows.into()),
-        changes: sealed.mask.changes(),
-        behind: header.map_or(0, |header| behind(segments, header.through_seq)),
+/// What speaks for writing each mask of a generation.
+fn loads(segments: &[Sealed]) -> Vec<Load> {
+    // Kills and account states of each segment and all newer ones.
+    let mut since = vec![0_u64];
+    for sealed in segments.iter().rev() {
+        let info = sealed.segment.info();
+        let newer = since.last().copied().unwrap_or(0);
+        since.push(newer + u64::from(info.kills) + u64::from(info.states));
     }
+    since.reverse();
+    let load = |sealed: &Sealed| {
+        let header = sealed.mask.file().map(|file| file.header());
+        let through = header.map_or(0, |header| header.through_seq);
+        let newer = segments.partition_point(|other| other.segment.info().last_seq <= through);
+        Load {
+            file_rows: header.map(|header| header.masked_rows.into()),
+            changes: sealed.mask.changes(),
+            behind: since.get(newer).copied().unwrap_or(0),
+        }
+    };
+    segments.iter().map(load).collect()
 }
 
 /// After a failed sync it is unknown what the disk holds, of any file.
@@ -52,12 +57,7 @@ impl Writer {
     /// When a sync fails. Other failures are logged.
     pub(crate) fn write_masks(&mut self, bounds: &Bounds) -> Result<()> {
         let old = Arc::clone(&self.generation);
-        let loads: Vec<Load> = old
-            .segments
-            .iter()
-            .map(|sealed| load(&old.segments, sealed))
-            .collect();
-        let due = plan(&loads, bounds);
+        let due = plan(&loads(&old.segments), bounds);
         if due.is_empty() {
             return Ok(());
         }
