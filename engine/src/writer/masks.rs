@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Writer;
-use crate::mask::files::{MASKS, entries_by_name, write_mask};
+use crate::mask::files::{entries_by_name, remove_unused, write_mask};
 use crate::mask::policy::{Bounds, Load, plan};
 use crate::snapshot::{Generation, Sealed};
 use crate::{Error, Result};
@@ -50,8 +50,9 @@ impl Writer {
         self.poison_on_error(written)
     }
 
-    /// Writes the files of the masks that are due by `bounds`, and publishes the masks that stand on them. The
-    /// files that they replace are then removed; snapshots keep these mapped.
+    /// Writes the files of the masks that are due by `bounds`, and publishes the masks that stand on them. Files
+    /// that are then of no use, as those that were replaced and those of segments that were merged, are
+    /// removed; snapshots keep them mapped.
     ///
     /// # Errors
     /// When a sync fails. Other failures are logged.
@@ -71,7 +72,6 @@ impl Writer {
             .iter()
             .map(|sealed| sealed.with_mask(Arc::clone(&sealed.mask)))
             .collect();
-        let mut replaced = Vec::new();
         for place in due {
             let Some(sealed) = segments.get_mut(place) else {
                 continue;
@@ -91,9 +91,6 @@ impl Writer {
             match written {
                 Ok((mask, bytes)) => {
                     shared.masks_written.fetch_add(bytes, Ordering::Relaxed);
-                    let before = sealed.mask.file().map(|file| file.name().to_owned());
-                    let now = mask.file().map(|file| file.name());
-                    replaced.extend(before.filter(|before| now != Some(before)));
                     *sealed = sealed.with_mask(Arc::new(mask));
                 }
                 Err(error) if is_failed_sync(&error) => return Err(error),
@@ -113,12 +110,7 @@ impl Writer {
         });
         shared.publish(Arc::clone(&generation));
         self.generation = generation;
-        for name in replaced {
-            let path = shared.dir.join(MASKS).join(name);
-            if let Err(error) = shared.fs.unlink(&path) {
-                tracing::warn!(file = %path.display(), %error, "cannot remove a mask file that was replaced");
-            }
-        }
+        remove_unused(&*shared.fs, &shared.dir, &self.generation.segments);
         Ok(())
     }
 }
