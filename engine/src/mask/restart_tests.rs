@@ -258,6 +258,28 @@ fn a_mask_is_written_anew_when_much_has_changed_and_its_old_file_goes() {
     assert_eq!(contents(&open()), before);
 }
 
+#[test]
+fn files_of_merged_segments_go_and_the_merged_segment_has_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || Store::open(dir.path(), Options::default()).unwrap();
+    let store = open();
+    let mut clock = 100_000;
+    write(&store, 0, 3_000, false, &mut clock);
+    write(&store, 3_000, 6_000, false, &mut clock);
+    write(&store, 2_000, 4_000, true, &mut clock);
+    let mut writer = store.writer().unwrap();
+    writer.compact_full(&mut |_, _| {}).unwrap();
+    store.give_back(writer);
+    assert_eq!(store.snapshot().totals().live_rows, 4_000);
+    let before = contents(&store);
+    let files = std::fs::read_dir(dir.path().join(MASKS)).unwrap().count();
+    assert_eq!(files, before.len());
+    drop(store);
+    let store = open();
+    assert_eq!(contents(&store), before);
+    assert_eq!(store.status().masks_written_bytes, 0);
+}
+
 /// Run with `cargo test --release -p orrery-engine --lib -- --ignored --nocapture a_million_kills`.
 #[test]
 #[ignore = "prints times, asserts nothing about them"]
