@@ -188,7 +188,6 @@ impl<'a> Part<'a> {
 
     /// Tells of many rows, in any order, whether they are dead or hidden, faster than one by one where they
     /// stand close together.
-    #[must_use]
     pub fn mask_reader(&self) -> impl FnMut(u32) -> Result<bool> + use<'a> {
         let seq = self.snapshot.visible_seq;
         let memtable = &self.snapshot.generation.memtable;

@@ -9,11 +9,11 @@ use orrery_formats::chunks::SealedFile;
 use orrery_formats::manifest::{Directory, SegmentEntry, State};
 use orrery_formats::segment::{self, Segment};
 
-use crate::actors::{DidCache, is_hidden};
+use crate::actors::DidCache;
 use crate::io::Fs;
 use crate::mask::{Mask, recover_masks};
 use crate::memtable::Memtable;
-use crate::snapshot::{Counters, Generation, Sealed, newest_state};
+use crate::snapshot::{Counters, Generation, Sealed};
 use crate::store::{SEGMENTS, segment_name};
 use crate::{Error, Options, Result};
 
@@ -119,11 +119,7 @@ pub(crate) fn recover_generation(
         first_actor = first_actor.saturating_add(info.actors_count);
     }
     let mut segments = segments;
-    let states = segments.clone();
-    recover_masks(&mut segments, &|actor| {
-        let state = newest_state(&states, actor)?;
-        Ok(state.is_some_and(|state| is_hidden(&state)))
-    })?;
+    recover_masks(&mut segments)?;
     debug_assert_eq!(
         (state.counts.live_rows, state.counts.live_links),
         live_counts(&segments),

@@ -278,7 +278,7 @@ impl Store {
         sums
     }
 
-    /// Checks every checksum and the structure of every segment.
+    /// Checks every checksum and the structure of every segment and of every mask file.
     ///
     /// # Errors
     /// The first damage, with its file, section and offset.
@@ -286,6 +286,9 @@ impl Store {
         let generation = self.shared.generation();
         for sealed in &generation.segments {
             sealed.segment.verify()?;
+            if let Some(file) = sealed.mask.file() {
+                file.verify()?;
+            }
         }
         Ok(())
     }

@@ -84,6 +84,8 @@ impl Writer {
         if !removed.is_empty() {
             self.publish_segments(segments);
             self.unlink_segments(&removed);
+            let bounds = self.shared.options.mask_bounds;
+            self.write_masks(&bounds)?;
         }
         Ok(())
     }
@@ -175,6 +177,9 @@ impl Writer {
             self.unlink_segments(&removed);
             report.merges += 1;
         }
+        let bounds = self.shared.options.mask_bounds;
+        let written = self.write_masks(&bounds);
+        self.poison_on_error(written)?;
         if had_worker {
             self.start_compaction()?;
         }

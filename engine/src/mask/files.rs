@@ -1,7 +1,7 @@
 //! The files of masks: their names, taking them in at a start, and writing one. All are derived; whatever is
 //! wrong with one, it is removed and the mask is made from the segments.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -96,13 +96,36 @@ pub(crate) fn load_masks(
     Ok(())
 }
 
-/// Removes a file that is of no use. If that fails it is found, and left aside, again at the next start.
-fn remove(fs: &dyn Fs, masks_dir: &Path, name: &str, why: &str) {
-    tracing::warn!(file = %name, why, "removing a mask file");
-    let path = masks_dir.join(name);
-    if let Err(error) = fs.unlink(&path) {
+/// Removes all files but those that the masks of `segments` stand on.
+pub(crate) fn remove_unused(fs: &dyn Fs, dir: &Path, segments: &[Sealed]) {
+    let masks_dir = dir.join(MASKS);
+    let used: HashSet<&str> = segments
+        .iter()
+        .filter_map(|sealed| sealed.mask.file())
+        .map(|file| file.name())
+        .collect();
+    match fs.list(&masks_dir) {
+        Ok(listed) => {
+            for entry in listed {
+                if !used.contains(&*entry.name) {
+                    unlink(fs, &masks_dir.join(entry.name));
+                }
+            }
+        }
+        Err(error) => tracing::warn!(%error, "cannot list the mask files"),
+    }
+}
+
+/// If this fails the file is found again after the next one was written, and at the next start.
+fn unlink(fs: &dyn Fs, path: &Path) {
+    if let Err(error) = fs.unlink(path) {
         tracing::warn!(file = %path.display(), %error, "cannot remove a mask file");
     }
+}
+
+fn remove(fs: &dyn Fs, masks_dir: &Path, name: &str, why: &str) {
+    tracing::warn!(file = %name, why, "removing a mask file");
+    unlink(fs, &masks_dir.join(name));
 }
 
 fn open_mask(fs: &dyn Fs, path: &Path, name: &str) -> Result<MaskFile> {

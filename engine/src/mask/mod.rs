@@ -315,4 +315,6 @@ impl Column<'_> {
 }
 
 #[cfg(test)]
+mod restart_tests;
+#[cfg(test)]
 mod tests;

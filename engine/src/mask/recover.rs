@@ -5,15 +5,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{Mask, OrdinalHasher};
-use crate::actors::{ActorId, INACTIVE};
+use crate::actors::{ActorId, is_hidden};
 use crate::memtable::{DEAD, HIDDEN};
 use crate::snapshot::Sealed;
 use crate::{Error, Result};
 
 type ByActor<V> = HashMap<ActorId, V, std::hash::BuildHasherDefault<OrdinalHasher>>;
 
-/// So many hidden rows are looked through in the time that one actor's rows are looked up.
-const LOOKUP_COST: u64 = 32;
+/// So many hidden rows are looked through in the time that one actor's rows are looked up. In tests, whose
+/// segments are small, less, so that both ways are taken.
+const LOOKUP_COST: u64 = if cfg!(test) { 1 } else { 32 };
 
 /// The newest account state of an actor among some segments.
 struct Account {
@@ -22,45 +23,37 @@ struct Account {
     hidden: bool,
 }
 
-/// Brings the masks up to the newest of `segments`, which come with the masks of their files. `is_hidden` says
-/// whether an account is inactive as of the newest segment.
+/// Brings the masks up to the newest of `segments`, which come with the masks of their files.
 ///
 /// Costs the kills and account states of the segments that are newer than the oldest file; for a segment without a
-/// file, all its rows besides.
-pub(crate) fn recover_masks(
-    segments: &mut [Sealed],
-    is_hidden: &dyn Fn(ActorId) -> Result<bool>,
-) -> Result<()> {
+/// file, those of all segments from it on, and all account states.
+pub(crate) fn recover_masks(segments: &mut [Sealed]) -> Result<()> {
     let mut masks: Vec<Mask> = segments
         .iter()
         .map(|sealed| Mask::clone(&sealed.mask))
         .collect();
-    let throughs: Vec<u64> = segments.iter().map(through).collect();
-    apply_kills(segments, &throughs, &mut masks)?;
-    let with_file = segments
+    let in_file = |sealed: &Sealed| sealed.mask.file().map(|file| file.header().through_seq);
+    // The kills in a segment's own range may be of its rows; whether its rows are hidden, older ones say too.
+    let kills: Vec<u64> = segments
         .iter()
-        .filter(|sealed| sealed.mask.file().is_some());
-    let oldest = with_file.map(through).min().unwrap_or(u64::MAX);
-    let accounts = newest_accounts(segments, oldest)?;
-    for ((sealed, mask), through) in segments.iter().zip(&mut masks).zip(&throughs) {
-        if mask.file().is_some() {
-            apply_accounts(sealed, mask, &accounts, *through)?;
-        } else {
-            hide_rows(sealed, mask, is_hidden)?;
-        }
+        .map(|sealed| {
+            let before = sealed.segment.info().first_seq.saturating_sub(1);
+            in_file(sealed).unwrap_or(before)
+        })
+        .collect();
+    let states: Vec<u64> = segments
+        .iter()
+        .map(|sealed| in_file(sealed).unwrap_or(0))
+        .collect();
+    apply_kills(segments, &kills, &mut masks)?;
+    let accounts = newest_accounts(segments, states.iter().min().copied().unwrap_or(0))?;
+    for ((sealed, mask), through) in segments.iter().zip(&mut masks).zip(&states) {
+        apply_accounts(sealed, mask, &accounts, *through)?;
     }
     for (sealed, mask) in segments.iter_mut().zip(masks) {
         sealed.mask = Arc::new(mask);
     }
     Ok(())
-}
-
-/// All events up to this seq are in the mask of the segment's file.
-fn through(sealed: &Sealed) -> u64 {
-    match sealed.mask.file() {
-        Some(file) => file.header().through_seq,
-        None => sealed.segment.info().first_seq.saturating_sub(1),
-    }
 }
 
 fn apply_kills(segments: &[Sealed], throughs: &[u64], masks: &mut [Mask]) -> Result<()> {
@@ -102,20 +95,18 @@ fn newest_accounts(segments: &[Sealed], oldest: u64) -> Result<ByActor<Account>>
         if last_seq <= oldest {
             break;
         }
-        for state in newer.segment.states()? {
+        for state in newer.segment.account_states()? {
             let state = state?;
-            if state.account_seq != 0 {
-                accounts.entry(state.id).or_insert(Account {
-                    segment_seq: last_seq,
-                    hidden: state.status == INACTIVE,
-                });
-            }
+            accounts.entry(state.id).or_insert(Account {
+                segment_seq: last_seq,
+                hidden: is_hidden(&state),
+            });
         }
     }
     Ok(accounts)
 }
 
-/// Applies what accounts became after `through` to the mask of a file.
+/// Applies what accounts became after `through` to a mask.
 fn apply_accounts(
     sealed: &Sealed,
     mask: &mut Mask,
@@ -154,35 +145,6 @@ fn apply_accounts(
             let hidden = if account.hidden { HIDDEN } else { 0 };
             if state & DEAD == 0 && state != hidden {
                 mask.move_row(segment, row, hidden)?;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Hides the rows of inactive accounts.
-fn hide_rows(
-    sealed: &Sealed,
-    mask: &mut Mask,
-    is_hidden: &dyn Fn(ActorId) -> Result<bool>,
-) -> Result<()> {
-    let segment = &sealed.segment;
-    let mut known: ByActor<bool> = HashMap::default();
-    let mut actors = segment.actor_column()?;
-    for row in 0..segment.info().rows {
-        let actor = actors.get(row)?;
-        let hidden = match known.get(&actor) {
-            Some(hidden) => *hidden,
-            None => {
-                let hidden = is_hidden(actor)?;
-                known.insert(actor, hidden);
-                hidden
-            }
-        };
-        if hidden {
-            let state = mask.state(row)?;
-            if state & DEAD == 0 {
-                mask.move_row(segment, row, state | HIDDEN)?;
             }
         }
     }

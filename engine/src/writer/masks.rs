@@ -5,27 +5,32 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Writer;
-use crate::mask::files::{MASKS, entries_by_name, write_mask};
+use crate::mask::files::{entries_by_name, remove_unused, write_mask};
 use crate::mask::policy::{Bounds, Load, plan};
 use crate::snapshot::{Generation, Sealed};
 use crate::{Error, Result};
 
-/// Kills and account states of segments that end after `seq`.
-fn behind(segments: &[Sealed], seq: u64) -> u64 {
-    let newer = segments.iter().rev().map(|sealed| sealed.segment.info());
-    newer
-        .take_while(|info| info.last_seq > seq)
-        .map(|info| u64::from(info.kills) + u64::from(info.states))
-        .sum()
-}
-
-fn load(segments: &[Sealed], sealed: &Sealed) -> Load {
-    let header = sealed.mask.file().map(|file| file.header());
-    Load {
-        file_rows: header.map(|header| header.masked_rows.into()),
-        changes: sealed.mask.changes(),
-        behind: header.map_or(0, |header| behind(segments, header.through_seq)),
+/// What speaks for writing each mask of a generation.
+fn loads(segments: &[Sealed]) -> Vec<Load> {
+    // Kills and account states of each segment and all newer ones.
+    let mut since = vec![0_u64];
+    for sealed in segments.iter().rev() {
+        let info = sealed.segment.info();
+        let newer = since.last().copied().unwrap_or(0);
+        since.push(newer + u64::from(info.kills) + u64::from(info.states));
     }
+    since.reverse();
+    let load = |sealed: &Sealed| {
+        let header = sealed.mask.file().map(|file| file.header());
+        let through = header.map_or(0, |header| header.through_seq);
+        let newer = segments.partition_point(|other| other.segment.info().last_seq <= through);
+        Load {
+            file_rows: header.map(|header| header.masked_rows.into()),
+            changes: sealed.mask.changes(),
+            behind: since.get(newer).copied().unwrap_or(0),
+        }
+    };
+    segments.iter().map(load).collect()
 }
 
 /// After a failed sync it is unknown what the disk holds, of any file.
@@ -45,19 +50,15 @@ impl Writer {
         self.poison_on_error(written)
     }
 
-    /// Writes the files of the masks that are due by `bounds`, and publishes the masks that stand on them. The
-    /// files that they replace are then removed; snapshots keep these mapped.
+    /// Writes the files of the masks that are due by `bounds`, and publishes the masks that stand on them. Files
+    /// that are then of no use, as those that were replaced and those of segments that were merged, are
+    /// removed; snapshots keep them mapped.
     ///
     /// # Errors
     /// When a sync fails. Other failures are logged.
     pub(crate) fn write_masks(&mut self, bounds: &Bounds) -> Result<()> {
         let old = Arc::clone(&self.generation);
-        let loads: Vec<Load> = old
-            .segments
-            .iter()
-            .map(|sealed| load(&old.segments, sealed))
-            .collect();
-        let due = plan(&loads, bounds);
+        let due = plan(&loads(&old.segments), bounds);
         if due.is_empty() {
             return Ok(());
         }
@@ -71,7 +72,6 @@ impl Writer {
             .iter()
             .map(|sealed| sealed.with_mask(Arc::clone(&sealed.mask)))
             .collect();
-        let mut replaced = Vec::new();
         for place in due {
             let Some(sealed) = segments.get_mut(place) else {
                 continue;
@@ -91,9 +91,6 @@ impl Writer {
             match written {
                 Ok((mask, bytes)) => {
                     shared.masks_written.fetch_add(bytes, Ordering::Relaxed);
-                    let before = sealed.mask.file().map(|file| file.name().to_owned());
-                    let now = mask.file().map(|file| file.name());
-                    replaced.extend(before.filter(|before| now != Some(before)));
                     *sealed = sealed.with_mask(Arc::new(mask));
                 }
                 Err(error) if is_failed_sync(&error) => return Err(error),
@@ -113,12 +110,7 @@ impl Writer {
         });
         shared.publish(Arc::clone(&generation));
         self.generation = generation;
-        for name in replaced {
-            let path = shared.dir.join(MASKS).join(name);
-            if let Err(error) = shared.fs.unlink(&path) {
-                tracing::warn!(file = %path.display(), %error, "cannot remove a mask file that was replaced");
-            }
-        }
+        remove_unused(&*shared.fs, &shared.dir, &self.generation.segments);
         Ok(())
     }
 }

@@ -43,7 +43,7 @@ pub(crate) fn run(arguments: IngestArguments) -> Result<()> {
         tally.add(&read?);
     }
     writer.seal().map_err(failed)?;
-    store.give_back(writer);
+    writer.close().map_err(failed)?;
 
     let totals = store.snapshot().totals();
     let mut bytes = Map::new();
