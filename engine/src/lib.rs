@@ -8,6 +8,7 @@
 mod actors;
 mod compaction;
 mod concurrent;
+mod damage;
 mod error;
 pub mod io;
 mod journal;

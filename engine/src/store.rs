@@ -14,7 +14,8 @@ use orrery_formats::manifest::GapEntry;
 use parking_lot::{Mutex, RwLock};
 
 use crate::compaction::{Compaction, CompactionStatus};
-use crate::io::fs::{Fs, OsFs, write_sealed};
+use crate::damage::Marker;
+use crate::io::fs::{Fs, HeapFs, OsFs, write_sealed};
 use crate::journal::Journal;
 use crate::lock::DirLock;
 use crate::manifest::Manifest;
@@ -31,7 +32,7 @@ pub(crate) const SEGMENTS: &str = "segments";
 /// The directory of what merges write and read again.
 pub(crate) const SCRATCH: &str = "scratch";
 /// The directory of log files and their key indexes.
-const LOG: &str = "log";
+pub(crate) const LOG: &str = "log";
 
 /// What the writer and all readers share.
 pub(crate) struct Shared {
@@ -145,6 +146,11 @@ impl Store {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_with_fs(fs: Arc<dyn Fs>, dir: impl AsRef<Path>, options: Options) -> Result<Self> {
+        let fs = if options.map_files {
+            fs
+        } else {
+            HeapFs::shared(fs)
+        };
         let dir = dir.as_ref().to_owned();
         let segments_dir = dir.join(SEGMENTS);
         fs.create_dir_all(&segments_dir)
@@ -167,6 +173,15 @@ impl Store {
         let state = journal.state();
         remove_orphans(&*fs, &segments_dir, state)?;
         remove_all_but(&*fs, &scratch_dir, &|_| false)?;
+        if let Some(marker) = Marker::read(&*fs, &dir)? {
+            if let Some(damaged) = marker.find_damage(&*fs, &dir, state)?.into_iter().next() {
+                return Err(Error::Inconsistent {
+                    path: segments_dir.join(damaged.name),
+                    what: damaged.why,
+                });
+            }
+            Marker::remove(&*fs, &dir)?;
+        }
         let mut segments = Vec::with_capacity(state.segments.len());
         for entry in &state.segments {
             segments.push(open_entry(&*fs, &dir, entry)?);

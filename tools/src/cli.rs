@@ -164,6 +164,10 @@ pub(crate) struct ServeArguments {
     /// Largest age of the log window behind the index
     #[arg(long, value_name = "DURATION", default_value = "48h", value_parser = units::parse_duration, env = "ORRERY_LOG_AGE")]
     pub(crate) log_age: Duration,
+    /// Read the index into memory instead of mapping its files: a read error is then an error message and
+    /// not the end of the process. Takes as much memory as the index has bytes
+    #[arg(long, env = "ORRERY_NO_MMAP")]
+    pub(crate) no_mmap: bool,
 }
 
 /// `ingest`.

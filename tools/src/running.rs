@@ -63,6 +63,14 @@ pub(crate) fn bind(address: SocketAddr) -> Result<TcpListener> {
     listen().map_err(|source| Failure::Bind { address, source })
 }
 
+/// Has a read error in a mapped file leave word for the next start. Without that the error says less, and
+/// nothing else changes.
+pub(crate) fn watch_reads(path: &Path) {
+    if let Err(error) = orrery_engine::io::mmap::catch_faults(path) {
+        tracing::warn!(%error, "read errors in mapped files are not watched");
+    }
+}
+
 impl Running {
     /// Opens the data directory.
     ///
@@ -70,6 +78,7 @@ impl Running {
     ///
     /// [`Failure::Store`].
     pub(crate) fn open(path: &Path, options: Options, selection: Selection) -> Result<Self> {
+        watch_reads(path);
         let store = Store::open(path, options).map_err(|source| Failure::Store {
             path: path.to_owned(),
             source,
