@@ -87,7 +87,7 @@ pub(crate) fn script(random: &mut SplitMix) -> Vec<Step> {
         .collect()
 }
 
-fn apply(writer: &mut Writer, place: u64, step: Step) -> crate::Result<()> {
+pub(crate) fn apply(writer: &mut Writer, place: u64, step: Step) -> crate::Result<()> {
     let body;
     let (actor, commit) = match step {
         Step::Write {

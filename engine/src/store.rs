@@ -60,6 +60,8 @@ pub(crate) struct Durable {
     pub(crate) gaps: Vec<GapEntry>,
     pub(crate) log_bytes: u64,
     pub(crate) manifest_bytes: u64,
+    /// Why nothing is written now.
+    pub(crate) paused: Option<String>,
     /// Why nothing more is written.
     pub(crate) poisoned: Option<String>,
 }
@@ -78,6 +80,8 @@ pub struct Status {
     pub gaps: Vec<GapEntry>,
     /// Why writing has stopped, if it has.
     pub poisoned: Option<String>,
+    /// Why writing waits, if it does: there is too little room on disk. It goes on when there is.
+    pub paused: Option<String>,
     /// Bytes on disk by kind of file: `segments`, `masks`, `log`, `manifest`.
     pub bytes: Vec<(&'static str, u64)>,
     /// Heap bytes of the memtable.
@@ -259,6 +263,7 @@ impl Store {
             segments: generation.segments.len(),
             gaps: durable.gaps,
             poisoned: durable.poisoned,
+            paused: durable.paused,
             bytes: vec![
                 (
                     "segments",

@@ -67,6 +67,11 @@ pub trait Fs: Debug + Send + Sync + 'static {
     /// # Errors
     /// The system's reason.
     fn map(&self, path: &Path) -> io::Result<Mapped>;
+    /// The bytes that can still be written to the file system of `dir`, of which others may take some.
+    ///
+    /// # Errors
+    /// The system's reason.
+    fn free_bytes(&self, dir: &Path) -> io::Result<u64>;
 }
 
 /// An open file. Positioned calls only: there is no cursor to share.
@@ -235,6 +240,10 @@ impl Fs for HeapFs {
             }
         }
     }
+
+    fn free_bytes(&self, dir: &Path) -> io::Result<u64> {
+        self.0.free_bytes(dir)
+    }
 }
 
 #[derive(Debug)]
@@ -317,6 +326,11 @@ impl Fs for OsFs {
 
     fn map(&self, path: &Path) -> io::Result<Mapped> {
         Mapped::map(&std::fs::File::open(path)?, path)
+    }
+
+    fn free_bytes(&self, dir: &Path) -> io::Result<u64> {
+        let system = rustix::fs::statvfs(dir)?;
+        Ok(system.f_bavail.saturating_mul(system.f_frsize))
     }
 }
 
