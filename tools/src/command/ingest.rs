@@ -28,7 +28,9 @@ pub(crate) fn run(arguments: IngestArguments) -> Result<()> {
         source,
     };
     running::watch_reads(&arguments.data);
-    let store = Store::open(&arguments.data, Options::default()).map_err(failed)?;
+    let mut options = Options::default();
+    arguments.disk.apply(&mut options);
+    let store = Store::open(&arguments.data, options).map_err(failed)?;
     let mut writer = store.writer().map_err(failed)?;
     let mut tally = Tally::default();
     let mut link_counts = arguments.by_source.then(LinkCounts::default);
