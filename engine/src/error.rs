@@ -25,10 +25,24 @@ pub enum Error {
     Format(#[from] orrery_formats::Error),
     /// An earlier write or sync failed. What the disk holds is unknown until the directory is opened
     /// again, so nothing more is written.
-    #[error("writing stopped after an earlier failure ({why}); reopen the data directory")]
+    #[error("nothing more is written after a failure: {why}")]
     Poisoned {
-        /// The failure that stopped it.
+        /// The failure that stopped it, and what to do.
         why: String,
+    },
+    /// The next thing to be written may not fit on disk. Nothing has changed, and what was refused can be tried
+    /// again once there is room.
+    #[error(
+        "the disk is too full to go on: the next step may take {}, and {} are left, since {limit}",
+        crate::disk::Size(*need), crate::disk::Size(*free)
+    )]
+    DiskFull {
+        /// The most bytes that the next step takes.
+        need: u64,
+        /// How many may still be written.
+        free: u64,
+        /// What bounds them.
+        limit: crate::DiskLimit,
     },
     /// Another process writes to the data directory.
     #[error("{path} is locked: another process has this data directory open", path = path.display())]
@@ -53,6 +67,18 @@ pub enum Error {
 }
 
 impl Error {
+    /// What an operator can do after a write failed with this error.
+    pub(crate) fn advice(&self) -> &'static str {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        match self {
+            Self::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded) => {
+                "free some space on that disk, then restart"
+            }
+            Self::Io { .. } => "see in the system's log whether the drive is sound, then restart",
+            _ => "restart; nothing that was durable is lost",
+        }
+    }
+
     /// An I/O error of `op` on `path`, for `map_err`.
     pub fn io(op: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();

@@ -20,6 +20,9 @@ use crate::{ActorId, Error, Options, Result};
 /// is asked but not believed to know all.
 const SKEW_MAX_US: u64 = 10 * 60 * 1_000_000;
 
+/// An edit of the manifest without the state's length.
+const MANIFEST_EDIT_BYTES: u64 = 16 << 10;
+
 /// The parts that exist once the log has been recovered.
 struct Open {
     writer: LogWriter,
@@ -177,6 +180,27 @@ impl Journal {
         self.last_time_us = self.last_time_us.max(time_us);
     }
 
+    /// Bytes of the open batch, before compression.
+    pub(crate) fn batch_bytes(&self) -> usize {
+        let open = self.open.as_ref();
+        open.map_or(0, |open| open.writer.batch_bytes())
+    }
+
+    /// The most that the manifest's next edits take: now and then it is written anew.
+    pub(crate) fn manifest_need(&self) -> u64 {
+        2 * self.manifest.bytes() + MANIFEST_EDIT_BYTES
+    }
+
+    /// Lets the log reserve room ahead only where `spare` bytes are left beside what is needed: a
+    /// reservation must not take the room of what it is for.
+    pub(crate) fn reserve_ahead(&mut self, spare: u64) {
+        let bytes = LogOptions::default().preallocate_bytes;
+        let fits = spare / 4 > bytes;
+        if let Some(open) = &mut self.open {
+            open.writer.set_preallocate(if fits { bytes } else { 0 });
+        }
+    }
+
     /// Whether the open batch has reached the size at which it is committed.
     pub(crate) fn batch_is_full(&self) -> bool {
         let open = self.open.as_ref();
@@ -309,7 +333,6 @@ impl Journal {
     /// Lets the log go on in a new file, and trims its window.
     pub(crate) fn rotate(&mut self, options: &Options) -> Result<()> {
         let cursor = self.durable_cursor.clone();
-        let sealed_through = self.state().sealed_through;
         let age_us = u64::try_from(options.log_age_max.as_micros()).unwrap_or(u64::MAX);
         // An event's time is a claim: one from the future must not empty the window.
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -322,19 +345,35 @@ impl Journal {
             open.window.seal(&file)?;
         }
         self.position = None;
-        let open = self.open_ref()?;
-        let planned = open
-            .window
-            .plan_trim(options.log_bytes_max, older_than_us, sealed_through);
-        if let Some(floor) = planned {
-            self.manifest.append(&Edit {
-                log_floor: Some(floor),
-                window_complete: Some(false),
-                ..Edit::default()
-            })?;
-            self.open_mut()?.window.trim_below(floor)?;
-        }
+        self.trim(options.log_bytes_max, older_than_us)?;
         Ok(())
+    }
+
+    /// Removes closed log files that are not needed any more until the window takes at most `bytes_max` and
+    /// holds none with only events before `older_than_us`; tells whether it removed any.
+    fn trim(&mut self, bytes_max: u64, older_than_us: u64) -> Result<bool> {
+        let sealed_through = self.state().sealed_through;
+        let window = &self.open_ref()?.window;
+        let Some(floor) = window.plan_trim(bytes_max, older_than_us, sealed_through) else {
+            return Ok(false);
+        };
+        self.manifest.append(&Edit {
+            log_floor: Some(floor),
+            window_complete: Some(false),
+            ..Edit::default()
+        })?;
+        self.open_mut()?.window.trim_below(floor)?;
+        Ok(true)
+    }
+
+    /// Makes the log's window smaller by about `bytes`, as far as it has closed files whose events are
+    /// sealed; tells whether it did. What is given up no longer recognises repeats by itself.
+    pub(crate) fn give_up_window(&mut self, bytes: u64) -> Result<bool> {
+        let Some(open) = &self.open else {
+            return Ok(false);
+        };
+        let left = open.window.bytes().saturating_sub(bytes);
+        self.trim(left, 0)
     }
 
     /// Tells what is durable.

@@ -8,6 +8,10 @@
 mod actors;
 mod compaction;
 mod concurrent;
+mod damage;
+mod disk;
+#[cfg(test)]
+mod disk_full_tests;
 mod error;
 pub mod io;
 mod journal;
@@ -29,6 +33,7 @@ mod writer;
 
 pub use actors::ActorId;
 pub use compaction::{CompactReport, CompactionStatus};
+pub use disk::DiskLimit;
 pub use error::{Error, Result};
 pub use options::Options;
 pub use orrery_formats::frame::SourceCursor;

@@ -29,6 +29,13 @@ pub struct Options {
     pub compact_fan_in: usize,
     /// How much of masks is kept out of files while the store runs.
     pub(crate) mask_bounds: Bounds,
+    /// The most bytes that the data directory takes; none: what the file system has.
+    pub disk_limit: Option<u64>,
+    /// Bytes of the file system to leave free.
+    pub disk_reserve: u64,
+    /// Whether sealed files are mapped. Otherwise each is read onto the heap when it is opened: for drives
+    /// whose errors are to be error messages and not signals, with memory for the whole index.
+    pub map_files: bool,
 }
 
 impl Default for Options {
@@ -44,6 +51,9 @@ impl Default for Options {
             compact_share: 0.5,
             compact_fan_in: 10,
             mask_bounds: Bounds::RUNNING,
+            disk_limit: None,
+            disk_reserve: 256 << 20,
+            map_files: true,
         }
     }
 }

@@ -22,6 +22,7 @@ use orrery_formats::segment::{
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::disk::log_need;
 use crate::mask::Mask;
 use crate::memtable::Memtable;
 use crate::snapshot::{Generation, Sealed};
@@ -33,16 +34,25 @@ impl Writer {
     /// Seals the memtable into a segment now. Does nothing when nothing came since the last seal.
     ///
     /// # Errors
-    /// When a file cannot be written or synced. The writer then refuses everything
+    /// [`Error::DiskFull`] when there is too little room: nothing has changed. Otherwise when a file cannot be written or synced. The writer then refuses everything
     /// ([`Error::Poisoned`]) until the directory is opened anew; nothing durable is lost, and snapshots
     /// go on.
     pub fn seal(&mut self) -> Result<()> {
-        if self.events == 0 {
-            return Ok(());
+        if self.events > 0 {
+            let batch = log_need(self.journal.batch_bytes());
+            self.find_room(batch + self.seal_need())?;
+            self.commit()?;
+            let result = self.seal_committed();
+            self.poison_on_error(result)?;
         }
-        self.commit()?;
-        let result = self.seal_committed();
-        self.poison_on_error(result)
+        self.must_seal = false;
+        if self.journal.has_new_gaps() {
+            self.find_room_to_commit()?;
+            let result = self.journal.record_gaps();
+            self.poison_on_error(result)?;
+            self.note_durable();
+        }
+        Ok(())
     }
 
     fn seal_committed(&mut self) -> Result<()> {

@@ -14,7 +14,8 @@ use orrery_formats::manifest::GapEntry;
 use parking_lot::{Mutex, RwLock};
 
 use crate::compaction::{Compaction, CompactionStatus};
-use crate::io::fs::{Fs, OsFs, write_sealed};
+use crate::damage::Marker;
+use crate::io::fs::{Fs, HeapFs, OsFs, write_sealed};
 use crate::journal::Journal;
 use crate::lock::DirLock;
 use crate::manifest::Manifest;
@@ -59,6 +60,8 @@ pub(crate) struct Durable {
     pub(crate) gaps: Vec<GapEntry>,
     pub(crate) log_bytes: u64,
     pub(crate) manifest_bytes: u64,
+    /// Why nothing is written now.
+    pub(crate) paused: Option<String>,
     /// Why nothing more is written.
     pub(crate) poisoned: Option<String>,
 }
@@ -77,6 +80,8 @@ pub struct Status {
     pub gaps: Vec<GapEntry>,
     /// Why writing has stopped, if it has.
     pub poisoned: Option<String>,
+    /// Why writing waits, if it does: there is too little room on disk. It goes on when there is.
+    pub paused: Option<String>,
     /// Bytes on disk by kind of file: `segments`, `masks`, `log`, `manifest`.
     pub bytes: Vec<(&'static str, u64)>,
     /// Heap bytes of the memtable.
@@ -145,6 +150,11 @@ impl Store {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_with_fs(fs: Arc<dyn Fs>, dir: impl AsRef<Path>, options: Options) -> Result<Self> {
+        let fs = if options.map_files {
+            fs
+        } else {
+            HeapFs::shared(fs)
+        };
         let dir = dir.as_ref().to_owned();
         let segments_dir = dir.join(SEGMENTS);
         fs.create_dir_all(&segments_dir)
@@ -167,6 +177,15 @@ impl Store {
         let state = journal.state();
         remove_orphans(&*fs, &segments_dir, state)?;
         remove_all_but(&*fs, &scratch_dir, &|_| false)?;
+        if let Some(marker) = Marker::read(&*fs, &dir)? {
+            if let Some(damaged) = marker.find_damage(&*fs, &dir, state)?.into_iter().next() {
+                return Err(Error::Inconsistent {
+                    path: segments_dir.join(damaged.name),
+                    what: damaged.why,
+                });
+            }
+            Marker::remove(&*fs, &dir)?;
+        }
         let mut segments = Vec::with_capacity(state.segments.len());
         for entry in &state.segments {
             segments.push(open_entry(&*fs, &dir, entry)?);
@@ -244,6 +263,7 @@ impl Store {
             segments: generation.segments.len(),
             gaps: durable.gaps,
             poisoned: durable.poisoned,
+            paused: durable.paused,
             bytes: vec![
                 (
                     "segments",

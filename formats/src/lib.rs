@@ -9,6 +9,7 @@ pub mod chunks;
 pub mod envelope;
 mod error;
 pub mod event;
+pub mod fault;
 pub mod filter;
 pub mod frame;
 pub mod keys;

@@ -68,6 +68,9 @@ pub enum Error {
         /// The index's error.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The pipeline was told to stop while it waited for the index to take an event.
+    #[error("stopped while the index was paused")]
+    Stopped,
     /// The operating system gives no thread.
     #[error("cannot start the ingest thread: {source}")]
     Thread {

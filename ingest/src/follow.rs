@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use orrery_jetstream::{Config, Handle};
 use tokio::sync::watch;
@@ -17,6 +18,9 @@ use crate::resume::resume_point;
 use crate::select::Selection;
 use crate::sink::Sink;
 use crate::source::Cursor;
+
+/// How often a paused sink is asked whether it takes events again.
+const RETRY_EVERY: Duration = Duration::from_secs(1);
 
 /// What to follow.
 #[derive(Debug, Clone)]
@@ -98,6 +102,7 @@ pub fn follow<K: Sink + Send + 'static>(
                     selection: config.selection,
                     counters: Some(&counters),
                     stop: Some(&stop),
+                    retry_every: Some(RETRY_EVERY),
                     link_counts: None,
                 };
                 pump(&mut source, &mut sink, pipeline)

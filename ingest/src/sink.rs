@@ -28,8 +28,15 @@ pub enum Outcome {
 
 /// Takes events in order.
 pub trait Sink {
-    /// What can go wrong. Every error ends the pipeline.
+    /// What can go wrong. Every error ends the pipeline, unless it [passes](Self::passes).
     type Error: std::error::Error + Send + Sync + 'static;
+
+    /// Whether an error of [`apply`](Self::apply) or [`commit`](Self::commit) changed nothing and may pass, so
+    /// that the same call can be made again later.
+    fn passes(error: &Self::Error) -> bool {
+        let _ = error;
+        false
+    }
 
     /// Takes an event. Events can come again.
     ///
@@ -58,6 +65,10 @@ pub trait Sink {
 
 impl Sink for Writer {
     type Error = orrery_engine::Error;
+
+    fn passes(error: &Self::Error) -> bool {
+        matches!(error, orrery_engine::Error::DiskFull { .. })
+    }
 
     fn apply(&mut self, event: &Event<'_>) -> Result<Outcome, Self::Error> {
         Ok(match Writer::apply(self, event)? {

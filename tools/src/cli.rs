@@ -96,6 +96,25 @@ impl SelectionArguments {
     }
 }
 
+/// How much of the disk to take.
+#[derive(Debug, Args)]
+pub(crate) struct DiskArguments {
+    /// Pause taking events before the data directory takes more than this [default: no limit]
+    #[arg(long, value_name = "SIZE", value_parser = units::parse_bytes, env = "ORRERY_DISK_LIMIT")]
+    pub(crate) disk_limit: Option<u64>,
+    /// Pause taking events before less than this is free on the file system
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = units::parse_bytes, env = "ORRERY_DISK_RESERVE")]
+    pub(crate) disk_reserve: u64,
+}
+
+impl DiskArguments {
+    /// Puts them into the settings of a store.
+    pub(crate) fn apply(&self, options: &mut orrery_engine::Options) {
+        options.disk_limit = self.disk_limit;
+        options.disk_reserve = self.disk_reserve;
+    }
+}
+
 /// How to answer.
 #[derive(Debug, Args)]
 pub(crate) struct HttpArguments {
@@ -178,6 +197,12 @@ pub(crate) struct ServeArguments {
     /// Largest age of the log window behind the index
     #[arg(long, value_name = "DURATION", default_value = "48h", value_parser = units::parse_duration, env = "ORRERY_LOG_AGE")]
     pub(crate) log_age: Duration,
+    #[command(flatten)]
+    pub(crate) disk: DiskArguments,
+    /// Read the index into memory instead of mapping its files: a read error is then an error message and
+    /// not the end of the process. Takes as much memory as the index has bytes
+    #[arg(long, env = "ORRERY_NO_MMAP")]
+    pub(crate) no_mmap: bool,
 }
 
 /// `ingest`.
@@ -199,6 +224,8 @@ pub(crate) struct IngestArguments {
     /// Count the links of accepted records by source too; reads each record once more
     #[arg(long, env = "ORRERY_BY_SOURCE")]
     pub(crate) by_source: bool,
+    #[command(flatten)]
+    pub(crate) disk: DiskArguments,
     #[command(flatten)]
     pub(crate) selection: SelectionArguments,
 }

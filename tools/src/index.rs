@@ -154,10 +154,14 @@ impl Index for StoreIndex {
         let indexed_through_us = snapshot.indexed_through_us();
         let store = self.store.status();
         let health = self.health.get();
-        let degraded = store.poisoned.or_else(|| {
-            let lost = store.gaps.len();
-            (lost > 0).then(|| format!("{lost} stretches of the log were lost"))
-        });
+        let lost = store.gaps.len();
+        let reasons = [
+            store.poisoned,
+            store.paused.map(|why| format!("paused: {why}")),
+            (lost > 0).then(|| format!("{lost} stretches of the log were lost")),
+        ];
+        let reasons: Vec<String> = reasons.into_iter().flatten().collect();
+        let degraded = (!reasons.is_empty()).then(|| reasons.join("; "));
         Status {
             indexed_through_us,
             coverage_from_us: snapshot.coverage_from_us(),
@@ -187,6 +191,16 @@ impl Index for StoreIndex {
             "orrery_memtable_bytes",
             "Heap bytes of the memtable",
             status.memtable_bytes as u64,
+        );
+        facts.gauge(
+            "orrery_ingest_paused",
+            "Whether events wait for room on disk",
+            u64::from(status.paused.is_some()),
+        );
+        facts.gauge(
+            "orrery_ingest_stopped",
+            "Whether nothing more is indexed after a failed write",
+            u64::from(status.poisoned.is_some()),
         );
         facts.gauge(
             "orrery_gaps",

@@ -63,6 +63,14 @@ pub(crate) fn bind(address: SocketAddr) -> Result<TcpListener> {
     listen().map_err(|source| Failure::Bind { address, source })
 }
 
+/// Has a read error in a mapped file leave word for the next start. Without that the error says less, and
+/// nothing else changes.
+pub(crate) fn watch_reads(path: &Path) {
+    if let Err(error) = orrery_engine::io::mmap::catch_faults(path) {
+        tracing::warn!(%error, "read errors in mapped files are not watched");
+    }
+}
+
 impl Running {
     /// Opens the data directory.
     ///
@@ -70,6 +78,7 @@ impl Running {
     ///
     /// [`Failure::Store`].
     pub(crate) fn open(path: &Path, options: Options, selection: Selection) -> Result<Self> {
+        watch_reads(path);
         let store = Store::open(path, options).map_err(|source| Failure::Store {
             path: path.to_owned(),
             source,
@@ -114,8 +123,8 @@ impl Running {
         self.health.clone()
     }
 
-    /// Serves until a signal comes, the follower fails, or `beside` ends. A second signal cuts requests in
-    /// flight short.
+    /// Serves until a signal comes, the source fails, or `beside` ends. Where the index takes no more events,
+    /// queries go on until a signal. A second signal cuts requests in flight short.
     ///
     /// # Errors
     ///
@@ -129,43 +138,58 @@ impl Running {
     ) -> Result<()> {
         let listener = tokio::net::TcpListener::from_std(listener)
             .map_err(Failure::system("cannot use the listening socket"))?;
-        let (stop, stopped) = oneshot::channel::<()>();
+        let (end, is_over) = oneshot::channel::<()>();
         let mut server = pin!(orrery_server::serve(
             listener,
             self.index.clone(),
             config,
             async {
                 // Either sent or dropped, it is time to end.
-                let _ = stopped.await;
+                let _ = is_over.await;
             },
         ));
         let mut beside = pin!(beside);
-        let observing = pin!(observe(self.health.clone()));
-        let outcome = tokio::select! {
-            result = &mut server => return result.map_err(Failure::from),
-            result = &mut beside => result,
-            () = ended(self.follower.as_mut()) => Ok(()),
-            () = observing => Ok(()),
-            name = signals.any() => {
-                tracing::info!("{name}: shutting down");
-                Ok(())
+        let mut observing = pin!(observe(self.health.clone()));
+        let mut stopped = Ok(());
+        let outcome = loop {
+            tokio::select! {
+                result = &mut server => return result.map_err(Failure::from),
+                result = &mut beside => break result,
+                () = ended(self.follower.as_mut()) => match stop(self.follower.take()).await {
+                    Err(error @ orrery_ingest::Error::Sink { .. }) => {
+                        output::note(format_args!(
+                            "error: {error}. Nothing new is indexed; queries are answered until this is stopped"
+                        ));
+                        stopped = Err(error.into());
+                    }
+                    result => break result.map_err(Failure::from),
+                },
+                () = &mut observing => break Ok(()),
+                name = signals.any() => {
+                    tracing::info!("{name}: shutting down");
+                    break Ok(());
+                }
             }
         };
-        drop(stop);
+        drop(end);
         tokio::select! {
             result = &mut server => result?,
             name = signals.any() => output::note(format_args!("{name} again: ending at once")),
         }
-        if let Some(follower) = self.follower.take() {
-            // The follower ends after its present batch; its last commit may take a disk's while.
-            match tokio::task::spawn_blocking(move || follower.stop()).await {
-                Ok(result) => {
-                    result?;
-                }
-                Err(_) => return Err(orrery_ingest::Error::Panicked.into()),
-            }
-        }
-        outcome
+        stop(self.follower.take()).await?;
+        outcome.and(stopped)
+    }
+}
+
+/// Waits for the end of the follower, if there is one, and tells what ended it. It ends after its present
+/// batch; its last commit may take a disk's while.
+async fn stop(follower: Option<Follower>) -> orrery_ingest::Result<()> {
+    let Some(follower) = follower else {
+        return Ok(());
+    };
+    match tokio::task::spawn_blocking(move || follower.stop()).await {
+        Ok(result) => result.map(drop),
+        Err(_) => Err(orrery_ingest::Error::Panicked),
     }
 }
 

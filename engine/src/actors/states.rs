@@ -70,6 +70,11 @@ impl States {
         Ok(())
     }
 
+    /// How many states changed since the last seal.
+    pub(crate) const fn touched_len(&self) -> usize {
+        self.touched
+    }
+
     /// The states that changed since the last seal, by rising id.
     pub(crate) fn touched(&self) -> Vec<ActorState> {
         let touched = self.now.values().filter(|entry| entry.is_touched);

@@ -37,6 +37,12 @@ struct State {
     fail_call: Option<u64>,
     fail_sync: Option<u64>,
     stop_call: Option<u64>,
+    /// The most bytes that all files together take.
+    capacity: Option<u64>,
+    /// From that call on there is room for so many bytes.
+    fill: Option<(u64, u64)>,
+    /// Whether the free space is told as it is.
+    hides_free_space: bool,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -92,6 +98,9 @@ impl State {
         if self.stop_call.is_some_and(|stop| call >= stop) {
             return Err(io::Error::other("simulated: the power is off"));
         }
+        if let Some((_, left)) = self.fill.take_if(|(at, _)| call >= *at) {
+            self.capacity = Some(self.used() + left);
+        }
         let mut fails = self.fail_call == Some(call);
         if is_sync {
             fails |= self.fail_sync == Some(self.syncs);
@@ -106,6 +115,20 @@ impl State {
             Verdict::Go => Ok(()),
             Verdict::Fail => Err(failure()),
         }
+    }
+
+    /// Bytes of all files that have a name.
+    fn used(&self) -> u64 {
+        let files = self
+            .names
+            .values()
+            .filter_map(|inode| self.inodes.get(*inode));
+        files.map(|file| file.data.len() as u64).sum()
+    }
+
+    fn free(&self) -> u64 {
+        self.capacity
+            .map_or(u64::MAX, |capacity| capacity.saturating_sub(self.used()))
     }
 
     fn inode(&self, path: &Path) -> io::Result<usize> {
@@ -131,6 +154,13 @@ impl State {
         change.apply(&mut self.names);
         self.pending.push(change);
     }
+}
+
+fn full() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::StorageFull,
+        "simulated: no space left on device",
+    )
 }
 
 fn failure() -> io::Error {
@@ -267,6 +297,29 @@ impl SimFs {
     /// Makes every call from that number on fail without any effect, as if the power were off.
     pub fn stop_at(&self, call: u64) {
         self.state.lock().stop_call = Some(call);
+    }
+
+    /// Lets all files together take so many bytes; `None`: as many as they like.
+    pub fn set_capacity(&self, bytes: Option<u64>) {
+        let mut state = self.state.lock();
+        state.capacity = bytes;
+        state.fill = None;
+    }
+
+    /// From the call of that number on there is room for `left` more bytes.
+    pub fn fill_at(&self, call: u64, left: u64) {
+        self.state.lock().fill = Some((call, left));
+    }
+
+    /// Tells of more free space than there is, as a disk does that others fill, or one with a quota.
+    pub fn hide_free_space(&self) {
+        self.state.lock().hides_free_space = true;
+    }
+
+    /// Bytes of all files.
+    #[must_use]
+    pub fn used(&self) -> u64 {
+        self.state.lock().used()
     }
 
     /// What is found after a power cut at this moment: another file system, without faults planned.
@@ -471,6 +524,16 @@ impl Fs for SimFs {
         state.whole_call()?;
         Ok(Mapped::heap(state.get(state.inode(path)?)?.data.clone()))
     }
+
+    /// Counts no call: nothing changes, and nobody depends on it.
+    fn free_bytes(&self, _dir: &Path) -> io::Result<u64> {
+        let state = self.state.lock();
+        Ok(if state.hides_free_space {
+            u64::MAX
+        } else {
+            state.free()
+        })
+    }
 }
 
 impl File for SimFile {
@@ -480,12 +543,19 @@ impl File for SimFile {
         if !self.writable {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
+        let free = usize::try_from(state.free()).unwrap_or(usize::MAX);
         let inode = state.get_mut(self.inode)?;
         let offset = usize::try_from(offset).map_err(io::Error::other)?;
         match verdict {
             Verdict::Go => {
-                inode.write(offset, bytes);
-                Ok(())
+                let end = inode.data.len().saturating_add(free);
+                let fits = bytes.len().min(end.saturating_sub(offset));
+                inode.write(offset, bytes.get(..fits).unwrap_or_default());
+                if fits < bytes.len() {
+                    Err(full())
+                } else {
+                    Ok(())
+                }
             }
             Verdict::Fail => {
                 inode.write(offset, bytes.get(..bytes.len() / 2).unwrap_or(&[]));

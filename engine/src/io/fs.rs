@@ -67,6 +67,11 @@ pub trait Fs: Debug + Send + Sync + 'static {
     /// # Errors
     /// The system's reason.
     fn map(&self, path: &Path) -> io::Result<Mapped>;
+    /// The bytes that can still be written to the file system of `dir`, of which others may take some.
+    ///
+    /// # Errors
+    /// The system's reason.
+    fn free_bytes(&self, dir: &Path) -> io::Result<u64>;
 }
 
 /// An open file. Positioned calls only: there is no cursor to share.
@@ -174,6 +179,73 @@ impl OsFs {
     }
 }
 
+/// Another file system, with sealed files read onto the heap instead of mapped.
+#[derive(Debug, Clone)]
+pub struct HeapFs(Arc<dyn Fs>);
+
+impl HeapFs {
+    /// On `fs`, as a shared trait object.
+    #[must_use]
+    pub fn shared(fs: Arc<dyn Fs>) -> Arc<dyn Fs> {
+        Arc::new(Self(fs))
+    }
+}
+
+impl Fs for HeapFs {
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        self.0.create_dir_all(dir)
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        self.0.create(path)
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        self.0.open(path)
+    }
+
+    fn open_rw(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        self.0.open_rw(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.0.rename(from, to)
+    }
+
+    fn unlink(&self, path: &Path) -> io::Result<()> {
+        self.0.unlink(path)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
+        self.0.list(dir)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.0.sync_dir(dir)
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn LockGuard>>> {
+        self.0.lock(path)
+    }
+
+    fn map(&self, path: &Path) -> io::Result<Mapped> {
+        let file = self.0.open(path)?;
+        let mut bytes = Vec::new();
+        let mut block = vec![0; 1 << 20];
+        loop {
+            let read = file.read_at(bytes.len() as u64, &mut block)?;
+            bytes.extend_from_slice(block.get(..read).unwrap_or_default());
+            if read < block.len() {
+                return Ok(Mapped::heap(bytes));
+            }
+        }
+    }
+
+    fn free_bytes(&self, dir: &Path) -> io::Result<u64> {
+        self.0.free_bytes(dir)
+    }
+}
+
 #[derive(Debug)]
 struct OsFile(std::fs::File);
 
@@ -253,7 +325,12 @@ impl Fs for OsFs {
     }
 
     fn map(&self, path: &Path) -> io::Result<Mapped> {
-        Mapped::map(&std::fs::File::open(path)?)
+        Mapped::map(&std::fs::File::open(path)?, path)
+    }
+
+    fn free_bytes(&self, dir: &Path) -> io::Result<u64> {
+        let system = rustix::fs::statvfs(dir)?;
+        Ok(system.f_bavail.saturating_mul(system.f_frsize))
     }
 }
 
@@ -322,6 +399,16 @@ mod tests {
         OsFs.unlink(&path).unwrap();
         assert_eq!(&*mapped, b"hello", "an unlinked file stays mapped");
         assert!(OsFs.list(dir.path()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_file_can_be_read_onto_the_heap_instead() {
+        let dir = tempfile::tempdir().unwrap();
+        let bytes: Vec<u8> = (0..2_500_000_u32).map(|n| n as u8).collect();
+        let path = write_sealed(&OsFs, dir.path(), "one", &bytes).unwrap();
+        let mapped = HeapFs::shared(OsFs::shared()).map(&path).unwrap();
+        assert!(!mapped.is_mapped());
+        assert_eq!(&*mapped, bytes);
     }
 
     #[test]

@@ -8,14 +8,15 @@ use super::reader::{FrameBuffer, LogReader};
 use super::recovery::Replayed;
 use super::{LogFile, Position, keys_name, log_name, parse_name};
 use crate::error::{Error, Result};
-use crate::io::Fs;
 use crate::io::fs::{TEMPORARY_SUFFIX, write_sealed};
+use crate::io::{Fs, Mapped};
 use orrery_formats::frame::FileHeader;
 use orrery_formats::keys::{
     FRAME_UNIT, KeyEntry, KeysFile, KeysHeader, build, fingerprint, key_hash,
 };
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
@@ -407,13 +408,21 @@ impl KeyWindow {
             ordinal: slot.ordinal,
         });
         let bytes = build(self.header_for(log), entries.collect())?;
-        write_sealed(
-            self.fs.as_ref(),
-            &self.dir,
-            &keys_name(log.first_seq),
-            &bytes,
-        )?;
-        self.load(log)
+        let name = keys_name(log.first_seq);
+        match write_sealed(self.fs.as_ref(), &self.dir, &name, &bytes) {
+            Err(Error::Io { source, .. }) if source.kind() == ErrorKind::StorageFull => {
+                // It is derived, and the disk may be full when the directory is opened only to be read: it
+                // stays in memory, and the next open makes it anew.
+                tracing::warn!(file = %name, "the disk is full; a key index is kept in memory");
+                let temporary = self.dir.join(format!("{name}{TEMPORARY_SUFFIX}"));
+                drop(self.fs.unlink(&temporary));
+                Ok(KeysFile::open(name, Mapped::heap(bytes))?)
+            }
+            written => {
+                written?;
+                self.load(log)
+            }
+        }
     }
 
     /// Frames that are damaged are left out: their events are lost to the index as they are to the log.

@@ -158,6 +158,11 @@ impl LogWriter {
             })
     }
 
+    /// Changes how far ahead of its end a file has room reserved.
+    pub fn set_preallocate(&mut self, bytes: u64) {
+        self.options.preallocate_bytes = bytes;
+    }
+
     /// The seq that the next event gets.
     #[must_use]
     pub const fn next_seq(&self) -> u64 {

@@ -130,6 +130,8 @@ pub(crate) struct Memtable {
     paths: Names,
     /// Record keys that are no TIDs, and targets that are neither DID nor record.
     strings: Names,
+    /// Bytes of record keys that are no TIDs, each as often as it was used.
+    key_bytes: AtomicU64,
     /// DIDs first seen in this memtable; the id of each is `first_actor` + its index.
     pub(crate) dids: Names,
     versions: Versions,
@@ -222,6 +224,7 @@ impl Memtable {
             strings: Names::new(expected / 16, seed),
             dids: Names::new(expected / 2, seed),
             seed,
+            key_bytes: AtomicU64::new(0),
             versions: Versions::default(),
             segment_rows: Overlay::default(),
             segment_lists: Overlay::default(),
@@ -493,7 +496,11 @@ impl Memtable {
     fn store_key(&self, rkey: &str) -> u64 {
         match RecordKey::parse(rkey) {
             RecordKey::Tid(tid) => tid,
-            RecordKey::Str(text) => STRING_KEY | u64::from(self.strings.intern(text)),
+            RecordKey::Str(text) => {
+                self.key_bytes
+                    .fetch_add(text.len() as u64, Ordering::Relaxed);
+                STRING_KEY | u64::from(self.strings.intern(text))
+            }
         }
     }
 
@@ -679,6 +686,22 @@ impl Memtable {
         self.first_time_us.fetch_min(time_us, Ordering::Relaxed);
         self.last_time_us.fetch_max(time_us, Ordering::Relaxed);
         self.visible_seq.store(seq, Ordering::Release);
+    }
+
+    /// More bytes than the rows, links and accounts of the segment will take that this becomes. O(1).
+    pub(crate) fn segment_bytes_max(&self) -> u64 {
+        let counted = [
+            (self.row_count(), 40),
+            (self.link_count.load(Ordering::Relaxed), 24),
+            (self.target_count(), 48),
+            (self.list_count(), 24),
+            (self.dids.len(), 48),
+        ];
+        let counted = counted.map(|(count, bytes)| u64::from(count) * bytes);
+        let names = [&self.collections, &self.paths, &self.strings, &self.dids];
+        counted.iter().sum::<u64>()
+            + names.map(Names::text_bytes).iter().sum::<u64>()
+            + self.key_bytes.load(Ordering::Relaxed)
     }
 
     /// Heap bytes, close enough to bound memory by.

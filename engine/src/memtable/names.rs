@@ -77,6 +77,11 @@ impl Names {
         self.len.load(Ordering::Acquire)
     }
 
+    /// Bytes of all strings together.
+    pub(crate) fn text_bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn heap_bytes(&self) -> usize {
         self.strings.heap_bytes()
             + self.index.heap_bytes()

@@ -96,6 +96,10 @@ pub struct Writer {
     spans: Vec<(usize, usize)>,
     /// About how much was put into the memtable since it was last measured.
     unmeasured_bytes: usize,
+    /// Bytes of the open batch, before compression, for which there is room on disk.
+    pub(crate) granted_bytes: usize,
+    /// Whether the memtable is to be sealed before the next event, which may have to wait for room.
+    pub(crate) must_seal: bool,
     /// Why nothing more is accepted.
     poisoned: Option<String>,
     /// Merges in the background, as long as the writer lives.
@@ -117,6 +121,8 @@ impl Writer {
             text: String::new(),
             spans: Vec::new(),
             unmeasured_bytes: 0,
+            granted_bytes: 0,
+            must_seal: false,
             poisoned: None,
             compaction: None,
         }
@@ -129,14 +135,17 @@ impl Writer {
         self.states.seal();
         self.kills.clear();
         self.events = 0;
+        self.must_seal = false;
     }
 
     /// Applies one event. When this returns, new snapshots see all of it. It is durable after the next
     /// commit ([`tick`](Self::tick), [`commit`](Self::commit)).
     ///
     /// # Errors
-    /// When the index cannot be read or the log cannot be written; the event is then not applied. After
-    /// a failed write the writer refuses everything ([`Error::Poisoned`]).
+    /// [`Error::DiskFull`] when there is too little room for the event and the seal after it: nothing has
+    /// changed, and the same event can be tried again. Otherwise when the index cannot be read or the log
+    /// cannot be written; the event is then not applied. After a failed write the writer refuses everything
+    /// ([`Error::Poisoned`]).
     pub fn apply(&mut self, event: &Event<'_>) -> Result<Applied> {
         self.check()?;
         let bytes = event_bytes(event);
@@ -145,12 +154,14 @@ impl Writer {
                 "an event of {bytes} bytes, more than {EVENT_BYTES_MAX}"
             )));
         }
+        self.prepare(bytes)?;
         let applied = self.apply_as(event, None);
         // An event that failed half way may be in the log and not in the memtable; what is published
         // stays right, and the next start applies the log.
         let applied = self.poison_on_error(applied)?;
         if self.is_full() {
-            self.seal()?;
+            self.must_seal = true;
+            self.seal_if_there_is_room()?;
         }
         Ok(applied)
     }
@@ -176,12 +187,21 @@ impl Writer {
         }
     }
 
+    /// Seals, or leaves it to the next event where there is no room.
+    fn seal_if_there_is_room(&mut self) -> Result<()> {
+        match self.seal() {
+            Err(Error::DiskFull { .. }) => Ok(()),
+            sealed => sealed,
+        }
+    }
+
     /// After a failure nothing more is accepted.
     pub(crate) fn poison_on_error<T>(&mut self, result: Result<T>) -> Result<T> {
         if let Err(error) = &result
             && self.poisoned.is_none()
         {
-            let why = error.to_string();
+            let why = format!("{error}; {}", error.advice());
+            tracing::error!("nothing more is written: {why}; queries go on");
             self.shared.durable.lock().poisoned = Some(why.clone());
             self.poisoned = Some(why);
         }
@@ -196,14 +216,11 @@ impl Writer {
         let find = |did: &str| generation.find_actor(did);
         self.journal
             .open_log(found, &mut |replayed| key_write(&hasher, replayed, &find))?;
-        if self.journal.has_new_gaps() {
-            self.seal()?;
-            self.journal.record_gaps()?;
-        }
         self.note_durable();
         self.unmeasured_bytes = MEASURE_BYTES;
-        if self.is_full() {
-            self.seal()?;
+        self.must_seal = self.journal.has_new_gaps() || self.is_full();
+        if self.must_seal {
+            self.seal_if_there_is_room()?;
         }
         // Where files were missing, the next start is not to do all this again.
         let bounds = self.shared.options.mask_bounds;
@@ -253,14 +270,7 @@ impl Writer {
                 self.journal.note_time(event.time_us);
                 seq
             }
-            None => {
-                // Whoever applies a large batch without a tick must not outgrow a frame. The cursor is
-                // still that of the batch before.
-                if self.journal.batch_is_full() {
-                    self.journal.commit()?;
-                }
-                self.journal.append(event)?
-            }
+            None => self.journal.append(event)?,
         };
         self.events = self.events.saturating_add(1);
         self.unmeasured_bytes += 64;
@@ -424,17 +434,24 @@ impl Writer {
         self.journal.set_cursor(cursor);
     }
 
-    /// Commits if enough bytes or time have gathered. To be called after each batch of events, and at
-    /// least every second while there are none.
+    /// Commits if enough bytes or time have gathered, and there is room. To be called after each batch of
+    /// events, and at least every second while there are none.
     ///
     /// # Errors
     /// As [`commit`](Self::commit).
     pub fn tick(&mut self) -> Result<()> {
+        let mut result = Ok(());
         if self.journal.should_commit() {
-            self.commit()?;
+            result = self.commit();
         }
-        let installed = self.install_when_idle();
-        self.poison_on_error(installed)
+        if result.is_ok() && self.is_paused() {
+            result = self.prepare(0);
+        }
+        match result.and_then(|()| self.install_when_idle()) {
+            // It is tried again at the next tick, and the store's status tells.
+            Err(Error::DiskFull { .. }) => Ok(()),
+            done => self.poison_on_error(done),
+        }
     }
 
     /// Installs a merged segment that waits, where no seal is about to do it.
@@ -449,10 +466,13 @@ impl Writer {
     /// Makes everything applied so far durable, with the cursor.
     ///
     /// # Errors
-    /// When the log cannot be written or synced. It is not tried again: what the disk holds is unknown
-    /// until the directory is opened anew.
+    /// [`Error::DiskFull`] when there is too little room: nothing has changed. Otherwise when the log cannot be
+    /// written or synced. That is not tried again: what the disk holds is unknown until the directory is
+    /// opened anew.
     pub fn commit(&mut self) -> Result<()> {
         self.check()?;
+        self.find_room_to_commit()?;
+        self.granted_bytes = 0;
         let result = self.journal.commit();
         self.poison_on_error(result)?;
         self.note_durable();

@@ -22,6 +22,8 @@ use crate::{output, probe, units};
 const SOURCE_NAME: &str = "demo";
 /// The share of likes that go to one post, so that a minute's demo has a target with many.
 const HOT_LIKE_SHARE: f64 = 0.02;
+/// What to leave free on disk: a temporary directory may be small.
+const DISK_RESERVE: u64 = 32 << 20;
 /// Popular targets of each kind that are tried.
 const CANDIDATES: usize = 8;
 /// When to print what there is; the promise is 20 s.
@@ -64,7 +66,9 @@ pub(crate) fn run(arguments: DemoArguments) -> Result<()> {
         Signals::catch()?
     };
     let stream = runtime.block_on(serve_stream(options, arguments.rate))?;
-    let mut running = Running::open(data, Options::default(), Selection::default())?;
+    let mut store_options = Options::default();
+    store_options.disk_reserve = DISK_RESERVE;
+    let mut running = Running::open(data, store_options, Selection::default())?;
     let mut config = FollowConfig::new(stream.url());
     config.name = Some(SOURCE_NAME.to_owned());
     running.follow(config, &runtime)?;

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::IngestArguments;
 use crate::failure::{Failure, Result};
-use crate::{output, units};
+use crate::{output, running, units};
 
 pub(crate) fn run(arguments: IngestArguments) -> Result<()> {
     let started = Instant::now();
@@ -27,7 +27,10 @@ pub(crate) fn run(arguments: IngestArguments) -> Result<()> {
         path: arguments.data.clone(),
         source,
     };
-    let store = Store::open(&arguments.data, Options::default()).map_err(failed)?;
+    running::watch_reads(&arguments.data);
+    let mut options = Options::default();
+    arguments.disk.apply(&mut options);
+    let store = Store::open(&arguments.data, options).map_err(failed)?;
     let mut writer = store.writer().map_err(failed)?;
     let mut tally = Tally::default();
     let mut link_counts = arguments.by_source.then(LinkCounts::default);

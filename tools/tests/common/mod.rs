@@ -83,7 +83,12 @@ impl Server {
     /// Starts `orrery serve` with these arguments on a free port, its standard error going to `log`, and
     /// waits until it says where it answers.
     pub fn start(arguments: &[&str], log: &Path) -> Self {
-        let mut child = orrery()
+        Self::start_by(orrery(), arguments, log)
+    }
+
+    /// As [`start`](Self::start), by a command that takes the program's arguments.
+    pub fn start_by(mut command: Command, arguments: &[&str], log: &Path) -> Self {
+        let mut child = command
             .args(arguments)
             .args(["--bind", "127.0.0.1:0"])
             .stdin(Stdio::null())

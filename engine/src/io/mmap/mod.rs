@@ -1,4 +1,5 @@
-//! Read-only views of sealed files. The only module with `unsafe`: one call, which maps a file.
+//! Read-only views of sealed files. This module and its children are the only ones with `unsafe`: here one
+//! call, which maps a file; in [`sigbus`] what tells of a read error in a mapping.
 //!
 //! What makes the mapping sound is a rule of the data directory, kept by the rest of the engine: a
 //! sealed file is written under a temporary name, synced and renamed, and from then on it is never
@@ -8,6 +9,12 @@
 use std::fs::File;
 use std::io;
 use std::ops::Deref;
+use std::path::Path;
+
+mod sigbus;
+mod table;
+
+pub use sigbus::catch_faults;
 
 /// The bytes of a sealed file: mapped, or read onto the heap.
 #[derive(Debug)]
@@ -15,16 +22,23 @@ pub struct Mapped(Bytes);
 
 #[derive(Debug)]
 enum Bytes {
-    Map(memmap2::Mmap),
+    Map(Listed),
     Heap(Box<[u8]>),
 }
 
+/// A mapping that faults are looked up in. The entry goes before the mapping does.
+#[derive(Debug)]
+struct Listed {
+    _entry: Option<table::Entry>,
+    map: memmap2::Mmap,
+}
+
 impl Mapped {
-    /// Maps the whole of a sealed file. An empty file gives an empty slice.
+    /// Maps the whole of a sealed file, which is at `path`. An empty file gives an empty slice.
     ///
     /// # Errors
     /// What the system says against the mapping.
-    pub fn map(file: &File) -> io::Result<Self> {
+    pub fn map(file: &File, path: &Path) -> io::Result<Self> {
         if file.metadata()?.len() == 0 {
             return Ok(Self::heap(Vec::new()));
         }
@@ -33,7 +47,10 @@ impl Mapped {
         // to it or truncates it, and no other process that honours the directory's lock does. The
         // mapping is read-only and its length is the file's length at this moment.
         let map = unsafe { memmap2::Mmap::map(file)? };
-        Ok(Self(Bytes::Map(map)))
+        Ok(Self(Bytes::Map(Listed {
+            _entry: sigbus::enter(path, &map),
+            map,
+        })))
     }
 
     /// Bytes held on the heap, for file systems without mappings and for reading past a damaged disk.
@@ -50,7 +67,7 @@ impl Mapped {
 
     /// Tells the kernel that reads will be scattered, so that it reads no pages ahead. Only a hint.
     pub fn advise_random(&self) {
-        if let Bytes::Map(map) = &self.0 {
+        if let Bytes::Map(Listed { map, .. }) = &self.0 {
             drop(map.advise(memmap2::Advice::Random));
         }
     }
@@ -62,7 +79,7 @@ impl Deref for Mapped {
     #[inline]
     fn deref(&self) -> &[u8] {
         match &self.0 {
-            Bytes::Map(map) => map,
+            Bytes::Map(listed) => &listed.map,
             Bytes::Heap(bytes) => bytes,
         }
     }

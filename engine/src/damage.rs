@@ -1,0 +1,163 @@
+//! Finding the damaged file after the process died by a read error in a mapped file. The marker that the
+//! signal handler left (see [`crate::io::mmap::catch_faults`]) names a file; that file, and where it is
+//! sound all others, are read from end to end by plain reads, which fail with an error instead of a signal.
+
+use std::path::Path;
+
+use orrery_formats::fault::{self, Fault};
+use orrery_formats::manifest::{SegmentEntry, State};
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::io::Fs;
+use crate::store::{LOG, SEGMENTS, segment_name};
+use crate::{Error, Result};
+
+/// Bytes of one read.
+const BLOCK_BYTES: usize = 1 << 20;
+/// What the log's derived files end with: they are made anew where they are not there.
+const KEYS_SUFFIX: &str = ".keys";
+
+/// A segment that cannot be read, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Damaged {
+    pub(crate) id: u64,
+    pub(crate) name: String,
+    pub(crate) why: String,
+}
+
+/// What a fault marker says.
+#[derive(Debug)]
+pub(crate) struct Marker(Option<Fault>);
+
+impl Marker {
+    /// The marker of a data directory, if the last process left one.
+    pub(crate) fn read(fs: &dyn Fs, dir: &Path) -> Result<Option<Self>> {
+        let path = dir.join(fault::FILE_NAME);
+        let file = match fs.open(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            other => other.map_err(Error::io("open", &path))?,
+        };
+        let mut bytes = [0; fault::BYTES_MAX + 1];
+        // A marker that cannot be read says as much as one that is torn.
+        let read = file.read_at(0, &mut bytes).unwrap_or(0);
+        Ok(Some(Self(fault::decode(
+            bytes.get(..read).unwrap_or_default(),
+        ))))
+    }
+
+    /// Removes it. What it led to must be durable before.
+    pub(crate) fn remove(fs: &dyn Fs, dir: &Path) -> Result<()> {
+        let path = dir.join(fault::FILE_NAME);
+        fs.unlink(&path).map_err(Error::io("remove", &path))?;
+        fs.sync_dir(dir).map_err(Error::io("sync directory", dir))
+    }
+
+    /// Reads the named file, and all others where that does not explain the fault, and gives the damaged
+    /// segments. A derived file that cannot be read is removed: it is made anew. Reads up to the whole index.
+    pub(crate) fn find_damage(
+        &self,
+        fs: &dyn Fs,
+        dir: &Path,
+        state: &State,
+    ) -> Result<Vec<Damaged>> {
+        let entries: Vec<(String, &SegmentEntry)> = state
+            .segments
+            .iter()
+            .map(|entry| {
+                let name = segment_name(entry.first_seq, entry.last_seq, entry.id);
+                (name, entry)
+            })
+            .collect();
+        match &self.0 {
+            Some(Fault { name, offset }) => tracing::warn!(
+                "the last run died by a read error in {name}, at byte {offset}; reading that file whole to \
+                 see whether it is damaged. The system's log may name the drive"
+            ),
+            None => tracing::warn!(
+                "the last run died by a read error in a mapped file that is not known; reading all \
+                 segments. The system's log may name the drive"
+            ),
+        }
+        if let Some(Fault { name, .. }) = &self.0 {
+            let named = name
+                .strip_prefix(SEGMENTS)
+                .and_then(|n| n.strip_prefix('/'));
+            let segment = entries
+                .iter()
+                .find(|(known, _)| Some(known.as_str()) == named);
+            if let Some((known, entry)) = segment
+                && let Some(damaged) = check(fs, dir, known, entry)
+            {
+                return Ok(vec![damaged]);
+            }
+            let derived = name.strip_prefix(LOG).and_then(|n| n.strip_prefix('/'));
+            if let Some(derived) = derived.filter(|name| name.ends_with(KEYS_SUFFIX))
+                && drop_unreadable(fs, &dir.join(LOG).join(derived))?
+            {
+                return Ok(Vec::new());
+            }
+            tracing::warn!("{name} can be read now; reading all other files that are mapped");
+        }
+        for file in fs.list(&dir.join(LOG)).map_err(Error::io("list", dir))? {
+            if file.name.ends_with(KEYS_SUFFIX) {
+                drop_unreadable(fs, &dir.join(LOG).join(&file.name))?;
+            }
+        }
+        let all = entries.iter();
+        Ok(all
+            .filter_map(|(name, entry)| check(fs, dir, name, entry))
+            .collect())
+    }
+}
+
+/// Reads a segment and compares it with what the manifest knows of it.
+fn check(fs: &dyn Fs, dir: &Path, name: &str, entry: &SegmentEntry) -> Option<Damaged> {
+    let why = match read_whole(fs, &dir.join(SEGMENTS).join(name)) {
+        Err(error) => error.to_string(),
+        Ok((bytes, _)) if bytes != entry.bytes => {
+            format!("it has {bytes} bytes instead of {}", entry.bytes)
+        }
+        Ok((_, checksum)) if checksum != entry.checksum => format!(
+            "its checksum is {checksum:016x} instead of {:016x}",
+            entry.checksum
+        ),
+        Ok(_) => return None,
+    };
+    Some(Damaged {
+        id: entry.id,
+        name: name.to_owned(),
+        why,
+    })
+}
+
+/// Removes a derived file that cannot be read, and tells whether it did.
+fn drop_unreadable(fs: &dyn Fs, path: &Path) -> Result<bool> {
+    let Err(error) = read_whole(fs, path) else {
+        return Ok(false);
+    };
+    tracing::warn!(%error, "a derived file cannot be read and is made anew");
+    match fs.unlink(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::io("remove", path)(error))
+        }
+        _ => Ok(true),
+    }
+}
+
+/// The length and the XXH3-64 of a file, by plain reads.
+fn read_whole(fs: &dyn Fs, path: &Path) -> Result<(u64, u64)> {
+    let file = fs.open(path).map_err(Error::io("open", path))?;
+    let mut hash = Xxh3::new();
+    let mut offset = 0;
+    let mut block = vec![0; BLOCK_BYTES];
+    loop {
+        let read = file
+            .read_at(offset, &mut block)
+            .map_err(Error::io("read", path))?;
+        hash.update(block.get(..read).unwrap_or_default());
+        offset += read as u64;
+        if read < block.len() {
+            return Ok((offset, hash.digest()));
+        }
+    }
+}

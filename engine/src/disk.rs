@@ -1,0 +1,226 @@
+//! Room on disk. Before the writer appends or seals it makes sure that the largest thing it may write next
+//! fits, below the limit of the directory and above what is to stay free; where it does not, the writer
+//! pauses before anything changed. Running into a full disk instead would cost it its files: a failed
+//! write is final.
+
+use std::path::Path;
+
+use crate::io::Fs;
+use crate::mask::files::MASKS;
+use crate::store::{LOG, SCRATCH, SEGMENTS};
+use crate::writer::Writer;
+use crate::{Error, Options, Result};
+
+/// Edits of the manifest, file names, and the ends of blocks.
+const SLACK_BYTES: u64 = 64 << 10;
+/// Bytes of an event in the log beside its own.
+const EVENT_OVERHEAD: usize = 64;
+/// Fixed parts of a segment file.
+const SEGMENT_BYTES: u64 = 64 << 10;
+
+/// What bounds the bytes on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DiskLimit {
+    /// The most bytes that the data directory may take.
+    Directory(u64),
+    /// The bytes that are to stay free on the file system.
+    Reserve(u64),
+}
+
+impl std::fmt::Display for DiskLimit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Directory(bytes) => write!(
+                f,
+                "the data directory may take {} (raise the disk limit, or shorten the log window)",
+                Size(*bytes)
+            ),
+            Self::Reserve(bytes) => write!(
+                f,
+                "{} are to stay free on the file system (free some space there, or lower the reserve)",
+                Size(*bytes)
+            ),
+        }
+    }
+}
+
+/// A number of bytes for people.
+pub(crate) struct Size(pub(crate) u64);
+
+impl std::fmt::Display for Size {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            bytes if bytes >= 1 << 30 => {
+                write!(f, "{:.1} GiB", bytes as f64 / (1_u64 << 30) as f64)
+            }
+            bytes if bytes >= 1 << 20 => {
+                write!(f, "{:.1} MiB", bytes as f64 / (1_u64 << 20) as f64)
+            }
+            bytes => write!(f, "{:.1} KiB", bytes as f64 / 1024.0),
+        }
+    }
+}
+
+/// How much may still be written, and what bounds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Room {
+    pub(crate) bytes: u64,
+    pub(crate) limit: DiskLimit,
+}
+
+impl Room {
+    /// The room left in the data directory `dir`. Where the system does not tell, there is room: a write
+    /// will tell then.
+    pub(crate) fn of(fs: &dyn Fs, dir: &Path, options: &Options) -> Self {
+        let mut room = Self {
+            bytes: free_bytes(fs, dir).saturating_sub(options.disk_reserve),
+            limit: DiskLimit::Reserve(options.disk_reserve),
+        };
+        if let Some(limit) = options.disk_limit {
+            let left = limit.saturating_sub(used_bytes(fs, dir));
+            if left < room.bytes {
+                room = Self {
+                    bytes: left,
+                    limit: DiskLimit::Directory(limit),
+                };
+            }
+        }
+        room
+    }
+
+    /// Whether `need` bytes fit.
+    ///
+    /// # Errors
+    /// [`Error::DiskFull`].
+    pub(crate) fn check(self, need: u64) -> Result<()> {
+        if need <= self.bytes {
+            return Ok(());
+        }
+        Err(Error::DiskFull {
+            need,
+            free: self.bytes,
+            limit: self.limit,
+        })
+    }
+}
+
+/// What the file system of `dir` has left.
+fn free_bytes(fs: &dyn Fs, dir: &Path) -> u64 {
+    fs.free_bytes(dir).unwrap_or_else(|error| {
+        tracing::debug!(%error, dir = %dir.display(), "the free space is not known");
+        u64::MAX
+    })
+}
+
+/// The lengths of all files of a data directory.
+fn used_bytes(fs: &dyn Fs, dir: &Path) -> u64 {
+    let below = [SEGMENTS, LOG, MASKS, SCRATCH].map(|name| dir.join(name));
+    let dirs = std::iter::once(dir).chain(below.iter().map(|dir| &**dir));
+    dirs.filter_map(|dir| fs.list(dir).ok())
+        .flatten()
+        .map(|file| file.bytes)
+        .sum()
+}
+
+impl Writer {
+    /// Before an event that takes `bytes`: makes sure that it fits on disk, and the seal after it too, and
+    /// does what had to wait for room.
+    ///
+    /// # Errors
+    /// [`Error::DiskFull`], after which nothing has changed; otherwise as [`Writer::seal`].
+    pub(crate) fn prepare(&mut self, bytes: usize) -> Result<()> {
+        if self.must_seal {
+            self.seal()?;
+        }
+        // Whoever applies a large batch without a tick must not outgrow a frame. The cursor is still that
+        // of the batch before.
+        if self.journal.batch_is_full() {
+            self.commit()?;
+        }
+        let batch = self.journal.batch_bytes() + bytes + EVENT_OVERHEAD;
+        if batch <= self.granted_bytes {
+            return Ok(());
+        }
+        let grant = batch.max(self.shared.options.commit_bytes);
+        // About what the events add to a segment; the seal asks again for what it takes in truth.
+        let need = log_need(grant) + self.seal_need() + 3 * grant as u64;
+        self.find_room(need)?;
+        self.granted_bytes = grant;
+        Ok(())
+    }
+
+    /// Makes sure that `need` bytes fit, and pauses or goes on accordingly. Where the directory's own limit
+    /// is in the way, the log's window gives way first.
+    ///
+    /// # Errors
+    /// [`Error::DiskFull`]; otherwise a failure of the trimming, which poisons the writer.
+    pub(crate) fn find_room(&mut self, need: u64) -> Result<()> {
+        let mut room = self.room();
+        if room.bytes < need && matches!(room.limit, DiskLimit::Directory(_)) {
+            // The trimming itself takes some room in the manifest.
+            let short = need - room.bytes + SLACK_BYTES;
+            let trimmed = self.journal.give_up_window(short);
+            if self.poison_on_error(trimmed)? {
+                self.note_durable();
+                room = self.room();
+            }
+        }
+        self.journal.reserve_ahead(room.bytes.saturating_sub(need));
+        self.pause_unless(room.check(need))
+    }
+
+    /// Whether writing waits for room.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.shared.durable.lock().paused.is_some()
+    }
+
+    fn room(&self) -> Room {
+        Room::of(&*self.shared.fs, &self.shared.dir, &self.shared.options)
+    }
+
+    /// Makes sure that what was accepted can be made durable; for that the reserve is there.
+    ///
+    /// # Errors
+    /// [`Error::DiskFull`].
+    pub(crate) fn find_room_to_commit(&mut self) -> Result<()> {
+        let need = log_need(self.journal.batch_bytes()) + self.journal.manifest_need();
+        let bytes = free_bytes(&*self.shared.fs, &self.shared.dir);
+        let limit = DiskLimit::Reserve(0);
+        match (Room { bytes, limit }).check(need) {
+            Ok(()) => Ok(()),
+            full => self.pause_unless(full),
+        }
+    }
+
+    /// The most that a seal writes beside the log.
+    pub(crate) fn seal_need(&self) -> u64 {
+        let keys = 64 * u64::from(self.events);
+        let changes = 16 * self.kills.len() as u64 + 64 * self.states.touched_len() as u64;
+        self.generation.memtable.segment_bytes_max()
+            + SEGMENT_BYTES
+            + keys
+            + changes
+            + self.journal.manifest_need()
+    }
+
+    /// Tells the store whether writing is paused.
+    fn pause_unless(&self, room: Result<()>) -> Result<()> {
+        let paused = room.as_ref().err().map(ToString::to_string);
+        let mut durable = self.shared.durable.lock();
+        if durable.paused != paused {
+            durable.paused = paused;
+        }
+        drop(durable);
+        room
+    }
+}
+
+/// What a batch of `bytes` may take in the log: compression can make it longer by little.
+pub(crate) fn log_need(bytes: usize) -> u64 {
+    let bytes = bytes as u64;
+    bytes + bytes / 64 + SLACK_BYTES
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,105 @@
+use std::path::Path;
+
+use orrery_formats::event::{Body, Encoding, Event, Operation, Record};
+
+use super::*;
+use crate::Store;
+use crate::io::fault::SimFs;
+
+fn write(writer: &mut Writer, place: u64, did: &str, rkey: &str, body: &str) {
+    let time_us = 1_767_225_600_000_000 + place * 1_000;
+    let event = Event {
+        time_us,
+        did,
+        body: Body::Commit {
+            rev: time_us << 10,
+            collection: "app.bsky.feed.like",
+            rkey,
+            operation: Operation::Create(Record {
+                cid: "",
+                encoding: Encoding::Json,
+                body: body.as_bytes(),
+            }),
+        },
+    };
+    writer.apply(&event).unwrap();
+}
+
+/// What a seal writes after `n` events of each kind, against what it was thought to need.
+fn seal_takes_less_than_its_need(fill: impl Fn(&mut Writer)) {
+    let fs = SimFs::new();
+    let store = Store::open_with_fs(fs.shared(), Path::new("data"), Options::default()).unwrap();
+    let mut writer = store.writer().unwrap();
+    for round in 0..2 {
+        fill(&mut writer);
+        writer.commit().unwrap();
+        let (before, need) = (fs.used(), writer.seal_need());
+        writer.seal().unwrap();
+        let took = fs.used() - before;
+        assert!(took <= need, "round {round}: {took} of {need}");
+    }
+}
+
+#[test]
+fn a_seal_never_takes_more_than_was_reckoned() {
+    for count in [1, 100, 3_000] {
+        // New accounts, targets and lists with every event.
+        seal_takes_less_than_its_need(|writer| {
+            for n in 0..count {
+                let body = format!(r#"{{"subject":"https://example.org/{n}"}}"#);
+                write(writer, n, &format!("did:web:a{n}.example"), "self", &body);
+            }
+        });
+        // Long keys, which a segment holds as often as they are used.
+        let key = "k".repeat(500);
+        seal_takes_less_than_its_need(|writer| {
+            for n in 0..count {
+                let did = format!("did:plc:{n:a>24}");
+                write(
+                    writer,
+                    n,
+                    &did,
+                    &key,
+                    r#"{"subject":"did:plc:bbbbbbbbbbbbbbbbbbbbbbbb"}"#,
+                );
+            }
+        });
+        // A record of many links, each at a path of its own.
+        seal_takes_less_than_its_need(|writer| {
+            let links: Vec<_> = (0..count.min(1_000))
+                .map(|n| format!(r#""p{n}":"https://b.c/{n}""#))
+                .collect();
+            let body = format!("{{{}}}", links.join(","));
+            write(writer, 1, "did:web:a.b", "self", &body);
+        });
+        // Every record of a shape of its own.
+        seal_takes_less_than_its_need(|writer| {
+            for n in 0..count {
+                let body = format!(r#"{{"p{n}":"did:web:a.b"}}"#);
+                write(writer, n, "did:web:a.b", &format!("k{n}"), &body);
+            }
+        });
+        // Writes and rewrites: dead rows and kills.
+        seal_takes_less_than_its_need(|writer| {
+            for n in 0..count {
+                let body = format!(r#"{{"subject":"https://example.org/{n}"}}"#);
+                write(writer, n, "did:web:a.b", "self", &body);
+            }
+        });
+    }
+}
+
+#[test]
+fn the_message_says_how_much_and_what_to_do() {
+    let (need, free) = (3 << 20, 512);
+    let error = |limit| {
+        let text = Error::DiskFull { need, free, limit }.to_string();
+        assert!(
+            text.contains("3.0 MiB") && text.contains("0.5 KiB"),
+            "{text}"
+        );
+        text
+    };
+    assert!(error(DiskLimit::Directory(1 << 30)).contains("raise the disk limit"));
+    assert!(error(DiskLimit::Reserve(1 << 28)).contains("free some space"));
+}
