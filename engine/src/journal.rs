@@ -219,6 +219,28 @@ impl Journal {
         self.open.as_ref().ok_or_else(not_open)
     }
 
+    /// The seq that the next event gets.
+    pub(crate) fn next_seq(&self) -> Result<u64> {
+        Ok(self.open_ref()?.writer.next_seq())
+    }
+
+    /// Makes it known that the seqs before `seq` that no event has yet are lost, and lets the log go on with
+    /// `seq`, in a new file. Everything must be sealed before.
+    pub(crate) fn skip_to(&mut self, seq: u64) -> Result<()> {
+        let first_seq = self.next_seq()?;
+        let gap = GapEntry {
+            first_seq,
+            last_seq: Some(seq.saturating_sub(1)),
+            file: crate::log::log_name(first_seq),
+            offset: 0,
+        };
+        self.manifest.append(&Edit {
+            gaps: vec![gap],
+            ..Edit::default()
+        })?;
+        self.open_mut()?.writer.skip_to(seq)
+    }
+
     /// Puts the event into the log's open batch, and gives its seq.
     pub(crate) fn append(&mut self, event: &Event<'_>) -> Result<u64> {
         let appended = self.open_mut()?.writer.append(event)?;

@@ -305,7 +305,7 @@ fn follows(bytes: &[u8], number: u64, offset: u64) -> bool {
         .any(|offset| decode_edit(bytes, number, offset).is_ok())
 }
 
-fn name(number: u64) -> String {
+pub(crate) fn name(number: u64) -> String {
     format!("{PREFIX}{number:08}")
 }
 

@@ -14,7 +14,7 @@ use crate::io::Fs;
 use crate::mask::{Mask, recover_masks};
 use crate::memtable::Memtable;
 use crate::snapshot::{Counters, Generation, Sealed};
-use crate::store::{SEGMENTS, segment_name};
+use crate::store::{LOG, SEGMENTS, segment_name};
 use crate::{Error, Options, Result};
 
 /// Maps and opens the file of a segment.
@@ -43,6 +43,26 @@ pub(crate) fn open_segment(
         name: name.into(),
         bytes,
     })
+}
+
+/// Refuses a directory that has segments or a log and no manifest: no crash leaves one. A restoration that was
+/// interrupted does, or somebody who removed the manifest; to begin anew would remove everything else.
+pub(crate) fn refuse_contents(fs: &dyn Fs, dir: &Path) -> Result<()> {
+    for (within, suffix) in [(SEGMENTS, ".seg"), (LOG, ".log")] {
+        let within = dir.join(within);
+        let entries = fs.list(&within).map_err(Error::io("list", &within))?;
+        if let Some(entry) = entries.iter().find(|entry| entry.name.ends_with(suffix)) {
+            return Err(Error::Inconsistent {
+                path: dir.to_owned(),
+                what: format!(
+                    "it holds {} and has no manifest; an interrupted restore leaves that: remove the \
+                     directory and restore again",
+                    entry.name
+                ),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// The identity of a new data directory.

@@ -21,7 +21,8 @@ use crate::lock::DirLock;
 use crate::manifest::Manifest;
 use crate::mask::files::{MASKS, load_masks};
 use crate::recovery::{
-    new_directory, open_entry, open_segment, recover_generation, remove_all_but, remove_orphans,
+    new_directory, open_entry, open_segment, recover_generation, refuse_contents, remove_all_but,
+    remove_orphans,
 };
 use crate::snapshot::{Generation, Sealed, Snapshot};
 use crate::writer::Writer;
@@ -171,7 +172,10 @@ impl Store {
             .map_err(Error::io("create", &scratch_dir))?;
         let manifest = match Manifest::open(Arc::clone(&fs), &dir)? {
             Some(manifest) => manifest,
-            None => Manifest::create(Arc::clone(&fs), &dir, new_directory()?)?,
+            None => {
+                refuse_contents(&*fs, &dir)?;
+                Manifest::create(Arc::clone(&fs), &dir, new_directory()?)?
+            }
         };
         let journal = Journal::new(Arc::clone(&fs), &log_dir, manifest, &options);
         let state = journal.state();

@@ -51,6 +51,8 @@ pub enum FileKind {
     Mask = 3,
     /// The table of actors.
     ActorTable = 4,
+    /// The catalog of a backup.
+    Backup = 5,
 }
 
 impl FileKind {
@@ -66,6 +68,7 @@ impl FileKind {
             Self::KeyIndex => "key index",
             Self::Mask => "mask",
             Self::ActorTable => "actor table",
+            Self::Backup => "backup catalog",
         }
     }
 }

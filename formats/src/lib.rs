@@ -2,6 +2,7 @@
 //! tabulates. Bytes in, values out: no files, no clocks, no threads.
 #![forbid(unsafe_code)]
 
+pub mod backup;
 pub mod bitmap;
 pub mod bits;
 pub mod bytes;

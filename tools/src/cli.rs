@@ -7,12 +7,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use orrery_ingest::Selection;
 
 use crate::units;
 
-pub(crate) use offline::{DumpArguments, DumpWhat, InspectArguments, VerifyArguments};
+pub(crate) use offline::{
+    BackupArguments, DumpArguments, DumpWhat, InspectArguments, ReplayArguments, ReplaySource,
+    RestoreArguments, VerifyArguments,
+};
 
 /// The address that servers listen on by default.
 const BIND_DEFAULT: &str = "127.0.0.1:6789";
@@ -62,6 +65,12 @@ pub(crate) enum Command {
     Verify(VerifyArguments),
     /// Write events of the log or links of the segments as JSON lines, also beside a running server
     Dump(DumpArguments),
+    /// Copy a data directory as of one moment, also beside a running server; again only what is new
+    Backup(BackupArguments),
+    /// Make a data directory out of a backup
+    Restore(RestoreArguments),
+    /// Make a data directory anew out of another one's log or segments
+    Replay(ReplayArguments),
 }
 
 /// Which collections to index.
@@ -234,11 +243,39 @@ pub(crate) struct IngestArguments {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     orrery synth --events 1000000 --seed 7 --out events.jsonl\n  \
-    orrery synth --events 100000 --seed 1 --hot-share 0.5 | orrery ingest --data ./data -")]
+    orrery synth --events 100000 --seed 1 --hot-share 0.5 | orrery ingest --data ./data -\n  \
+    orrery synth --serve 127.0.0.1:7000 --rate 2400\n\n\
+    A server takes cursors, filters and compression as a Jetstream (v1) server does, at ws://ADDR/subscribe.\n\
+    Exit codes: 0 done; 1 it failed; 2 wrong usage.")]
 pub(crate) struct SynthArguments {
-    /// How many events
-    #[arg(long, value_name = "N", env = "ORRERY_EVENTS")]
-    pub(crate) events: u64,
+    /// How many events. A server ends 2 s after the last was sent; without it, it goes on for ever
+    #[arg(
+        long,
+        value_name = "N",
+        env = "ORRERY_EVENTS",
+        required_unless_present = "serve"
+    )]
+    pub(crate) events: Option<u64>,
+    /// Serve the stream on this address instead of writing it
+    #[arg(
+        long,
+        value_name = "ADDR:PORT",
+        env = "ORRERY_SERVE",
+        conflicts_with = "out"
+    )]
+    pub(crate) serve: Option<SocketAddr>,
+    /// What a server stamps events with: the times of the seed, or the present
+    #[arg(
+        long,
+        value_enum,
+        default_value = "seed",
+        env = "ORRERY_TIMES",
+        requires = "serve"
+    )]
+    pub(crate) times: SynthTimes,
+    /// Print where it serves, and at its end what it sent, as JSON objects
+    #[arg(long, env = "ORRERY_JSON", requires = "serve")]
+    pub(crate) json: bool,
     /// The seed: the same seed and options give the same bytes everywhere
     #[arg(long, value_name = "S", default_value_t = 1, env = "ORRERY_SEED")]
     pub(crate) seed: u64,
@@ -253,12 +290,21 @@ pub(crate) struct SynthArguments {
         env = "ORRERY_HOT_SHARE"
     )]
     pub(crate) hot_share: f64,
-    /// Events per second of event time
+    /// Events per second of event time; and of a server, in truth
     #[arg(long, value_name = "EVENTS", default_value_t = orrery_synth::EVENTS_PER_SECOND_DEFAULT, conflicts_with = "span", env = "ORRERY_RATE")]
     pub(crate) rate: f64,
     /// Spread the events over this much event time instead, such as 48h
     #[arg(long, value_name = "DURATION", value_parser = units::parse_duration, env = "ORRERY_SPAN")]
     pub(crate) span: Option<Duration>,
+}
+
+/// What a served event is stamped with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SynthTimes {
+    /// The times that the seed gives, the same in every run
+    Seed,
+    /// The time of sending
+    Now,
 }
 
 #[cfg(test)]

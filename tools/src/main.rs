@@ -46,6 +46,9 @@ fn main() -> ExitCode {
         Command::Inspect(arguments) => command::inspect::run(&arguments),
         Command::Verify(arguments) => command::verify::run(&arguments),
         Command::Dump(arguments) => command::dump::run(&arguments),
+        Command::Backup(arguments) => command::backup::run(&arguments),
+        Command::Restore(arguments) => command::restore::run(&arguments),
+        Command::Replay(arguments) => command::replay::run(&arguments),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,

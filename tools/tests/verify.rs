@@ -64,7 +64,8 @@ fn sections_at(data: &Path, file: &Path, offset: u64) -> Vec<&'static str> {
         let names = ["", "header", "directory", "entries"];
         sealed(FileKind::KeyIndex, &|id| names[usize::from(id)])
     } else if name.starts_with("masks") {
-        sealed(FileKind::Mask, &|_| "mask")
+        let names = ["", "header", "directory", "bits", "lists"];
+        sealed(FileKind::Mask, &|id| names[usize::from(id)])
     } else if name.ends_with(".log") {
         let mut at = FILE_HEADER_BYTES;
         if offset < at as u64 {
@@ -111,7 +112,7 @@ fn every_random_change_of_a_byte_is_found_and_placed() {
         .into_iter()
         .filter(|file| std::fs::metadata(data.join(file)).unwrap().len() > 0)
         .collect();
-    for kind in ["MANIFEST", ".seg", ".log", ".keys"] {
+    for kind in ["MANIFEST", ".seg", ".log", ".keys", ".mask"] {
         let is_there = files
             .iter()
             .any(|file| file.to_str().unwrap().contains(kind));

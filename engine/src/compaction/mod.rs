@@ -18,7 +18,7 @@ mod install;
 mod merge;
 pub(crate) mod policy;
 mod worker;
-mod workspace;
+pub(crate) mod workspace;
 
 pub use install::CompactReport;
 pub use worker::CompactionStatus;

@@ -169,6 +169,23 @@ impl LogWriter {
         self.next_seq
     }
 
+    /// Lets the next event get `seq`, which is not below the next one, in a new file.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with events in the open batch or in the file being written: see
+    /// [`LogWriter::rotate`].
+    pub(crate) fn skip_to(&mut self, seq: u64) -> Result<()> {
+        if self.batch.event_count() > 0 || self.active.is_some() || seq < self.next_seq {
+            return Err(Error::Config(format!(
+                "the log cannot go on with seq {seq} behind {}",
+                self.next_seq
+            )));
+        }
+        self.next_seq = seq;
+        self.durable_seq = seq - 1;
+        Ok(())
+    }
+
     /// Every event up to this seq is durable; the writer's first seq less one if none is.
     #[must_use]
     pub const fn durable_seq(&self) -> u64 {

@@ -31,6 +31,11 @@ impl Rows {
 impl Directory {
     /// The dead rows of the segment at that place. Reads the kills of all segments from it on.
     pub(super) fn dead_rows(&self, place: usize) -> Result<Rows> {
+        self.dead_rows_through(place, u64::MAX)
+    }
+
+    /// As [`dead_rows`](Self::dead_rows), by the kills of segments that end at `through_seq` or before.
+    pub(super) fn dead_rows_through(&self, place: usize, through_seq: u64) -> Result<Rows> {
         let Some(Ok(segment)) = self.segments.get(place).map(|file| file.segment()) else {
             return Ok(Rows::with_room(0));
         };
@@ -38,6 +43,9 @@ impl Directory {
         let mut dead = Rows::with_room(info.rows);
         for file in self.segments.iter().skip(place) {
             let Ok(killer) = file.segment() else { continue };
+            if killer.info().last_seq > through_seq {
+                break;
+            }
             for seq in killer.kills()? {
                 let seq = seq?;
                 if seq > info.last_seq {
@@ -54,9 +62,17 @@ impl Directory {
 
     /// The accounts whose records are not shown. Memory grows with their number.
     pub(super) fn hidden_actors(&self) -> Result<HashSet<ActorId>> {
+        self.hidden_actors_through(u64::MAX)
+    }
+
+    /// As [`hidden_actors`](Self::hidden_actors), by segments that end at `through_seq` or before.
+    pub(super) fn hidden_actors_through(&self, through_seq: u64) -> Result<HashSet<ActorId>> {
         let mut hidden = HashSet::new();
         for (_, segment) in self.sound_segments() {
-            for state in segment.states()? {
+            if segment.info().last_seq > through_seq {
+                break;
+            }
+            for state in segment.account_states()? {
                 let state = state?;
                 if state.status == INACTIVE {
                     hidden.insert(state.id);

@@ -11,12 +11,11 @@ use orrery_formats::segment::Segment;
 use crate::io::{Fs, OsFs};
 use crate::log::parse_name;
 use crate::manifest::{Look, Manifest};
+use crate::mask::files::MASKS;
 use crate::recovery::open_entry;
 use crate::store::{LOG, segment_name};
 use crate::{Error, Result};
 
-/// The directory of mask files, within the data directory.
-pub(crate) const MASKS: &str = "masks";
 /// How often a directory is read anew when a file vanishes, which a running store replaced.
 const ATTEMPTS: u32 = 8;
 /// Pause between two of them.

@@ -172,16 +172,11 @@ impl Directory {
             last_rev: 0,
             hidden: false,
         };
-        for (_, segment) in self.sound_segments() {
-            for state in segment.states()? {
-                let state = state?;
-                if state.id == id {
-                    info.last_rev = state.last_rev;
-                    info.hidden = state.status == crate::actors::INACTIVE;
-                }
-                if state.id >= id {
-                    break;
-                }
+        for (_, segment) in self.sound_segments().rev() {
+            if let Some(state) = segment.state(id)? {
+                info.last_rev = state.last_rev;
+                info.hidden = state.status == crate::actors::INACTIVE;
+                break;
             }
         }
         Ok(Some(info))

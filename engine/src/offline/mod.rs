@@ -4,19 +4,31 @@
 //!
 //! `directory` opens it · `names` accounts and targets as text · `deaths` which rows are dead or hidden ·
 //! `links` and `log` give contents in order · `summary` and `top` add them up · `verify` checks every byte.
-//! Copies, which write elsewhere, are in [`backup`]; `rebuild` makes a directory anew.
+//!
+//! Some make another directory out of it, which they lock: `backup` and `restore` copy (`copy`, `catalog`),
+//! `rebuild` writes it anew.
 
+mod backup;
+mod catalog;
+mod copy;
 mod deaths;
 mod directory;
 mod links;
 mod log;
 mod names;
+mod rebuild;
+mod restore;
 mod summary;
 mod top;
 pub mod verify;
 
+pub use backup::{BackupReport, backup, backup_with_fs};
 pub use directory::{Directory, FoundFile, SegmentFile};
 pub use links::{ActorInfo, ActorRow, Link, Span};
 pub use log::{FrameInfo, LogDamage};
+pub use rebuild::{
+    RebuildReport, replay_log, replay_log_with_fs, replay_segments, replay_segments_with_fs,
+};
+pub use restore::{RestoreReport, restore, restore_with_fs};
 pub use summary::{Sizes, TargetList, is_actor_section};
 pub use top::TopTarget;

@@ -35,20 +35,14 @@ impl Directory {
         Ok(f(&format!("did:unknown:{actor}")))
     }
 
-    /// The id of an account; `None` where no segment that opens knows it. Reads all DIDs at worst.
+    /// The id of an account; `None` where no segment that opens knows it. One look-up in each segment.
     ///
     /// # Errors
     /// When a segment cannot be read.
     pub fn find_actor(&self, did: &str) -> Result<Option<ActorId>> {
         for (_, segment) in self.sound_segments() {
-            let first = segment.info().actors_first_id;
-            for actor in first..first.saturating_add(segment.info().actors_count) {
-                if segment
-                    .did(actor)?
-                    .is_some_and(|known| &*known.text() == did)
-                {
-                    return Ok(Some(actor));
-                }
+            if let Some(actor) = segment.find_did(did)? {
+                return Ok(Some(actor));
             }
         }
         Ok(None)

@@ -45,9 +45,14 @@ impl Sizes {
 pub fn is_actor_section(name: &str) -> bool {
     matches!(
         name,
-        "did:plc" | "indexes of other DIDs" | "other DIDs" | "ids of states" | "states"
-    ) || name.starts_with("DID index")
-        || name.starts_with("index of DIDs")
+        "did:plc"
+            | "indexes of other DIDs"
+            | "other DIDs"
+            | "DID index"
+            | "ids of states"
+            | "states"
+            | "state directory"
+    )
 }
 
 /// One list of a target in one segment.

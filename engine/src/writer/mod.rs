@@ -9,6 +9,7 @@
 mod accounts;
 mod links;
 mod masks;
+mod rebuild;
 mod rows;
 
 use std::collections::HashMap;
@@ -104,6 +105,8 @@ pub struct Writer {
     poisoned: Option<String>,
     /// Merges in the background, as long as the writer lives.
     pub(crate) compaction: Option<Worker>,
+    /// Whether events that come with a seq are logged under it: the log is made anew, not replayed.
+    relogs: bool,
 }
 
 impl Writer {
@@ -125,6 +128,7 @@ impl Writer {
             must_seal: false,
             poisoned: None,
             compaction: None,
+            relogs: false,
         }
     }
 
@@ -265,7 +269,7 @@ impl Writer {
 
     /// Gives the event its seq, in the log unless it comes from there.
     fn accept(&mut self, event: &Event<'_>, replayed: Option<u64>) -> Result<u64> {
-        let seq = match replayed {
+        let seq = match replayed.filter(|_| !self.relogs) {
             Some(seq) => {
                 self.journal.note_time(event.time_us);
                 seq
@@ -334,7 +338,7 @@ impl Writer {
             Some(actor) => actor,
             None => self.intern_actor(event.did)?,
         };
-        if replayed.is_none() {
+        if replayed.is_none() || self.relogs {
             self.journal.note_key(actor, key_hash, rev)?;
         }
         let state = self.states.get(&self.generation, actor)?;

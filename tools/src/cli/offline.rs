@@ -109,3 +109,76 @@ pub(crate) struct DumpArguments {
     #[arg(long, value_name = "TIME", value_parser = time_us, env = "ORRERY_UNTIL")]
     pub(crate) until: Option<u64>,
 }
+
+/// `backup`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    orrery backup --data ./data --to /mnt/backup\n  \
+    orrery backup --data ./data --to /mnt/backup --recheck --json\n\n\
+    It takes no lock on the data directory and may run beside a server. Segments and closed log files are copied once. Until its last step,\n\
+    what was backed up before still restores; an interrupted backup is completed by the next one. `orrery restore` makes a data\n\
+    directory out of it. Exit codes: 0 done; 1 it failed, and the backup before still counts; 2 wrong usage.")]
+pub(crate) struct BackupArguments {
+    /// The data directory
+    #[arg(long, value_name = "DIR", env = "ORRERY_DATA")]
+    pub(crate) data: PathBuf,
+    /// Where the backup goes, or is; made where it is not there
+    #[arg(long, value_name = "DEST", env = "ORRERY_TO")]
+    pub(crate) to: PathBuf,
+    /// Read what is backed up already and compare it, instead of believing its name and size
+    #[arg(long, env = "ORRERY_RECHECK")]
+    pub(crate) recheck: bool,
+    /// Print what was done as one JSON object
+    #[arg(long, env = "ORRERY_JSON")]
+    pub(crate) json: bool,
+}
+
+/// `restore`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    orrery restore --from /mnt/backup --data ./data\n\n\
+    Every byte is checked. The directory holds what the backup's moment held: a server goes on from the position it had then.\n\
+    An interrupted restore leaves a directory that no server opens: remove it. Exit codes: 0 done; 1 it failed; 2 wrong usage.")]
+pub(crate) struct RestoreArguments {
+    /// The backup
+    #[arg(long, value_name = "DEST", env = "ORRERY_FROM")]
+    pub(crate) from: PathBuf,
+    /// The new data directory, empty or not there
+    #[arg(long, value_name = "DIR", env = "ORRERY_DATA")]
+    pub(crate) data: PathBuf,
+    /// Print what was done as one JSON object
+    #[arg(long, env = "ORRERY_JSON")]
+    pub(crate) json: bool,
+}
+
+/// What `replay` reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReplaySource {
+    /// The events of the log, which must reach back to the first one
+    Log,
+    /// The segments, without their dead rows, and what they alone do not tell
+    Segments,
+}
+
+/// `replay`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    orrery replay --from ./data --data ./new\n  \
+    orrery replay --from ./data --data ./new --source segments\n\n\
+    Both answer like the original, and events keep their seqs. From the log everything is made anew; it is a window, and only a\n\
+    directory that never trimmed it can be replayed so. From segments, events behind the last seal come from the log.\n\
+    --from is only read. Exit codes: 0 done; 1 it failed; 2 wrong usage.")]
+pub(crate) struct ReplayArguments {
+    /// The data directory to read
+    #[arg(long, value_name = "DIR", env = "ORRERY_FROM")]
+    pub(crate) from: PathBuf,
+    /// The new data directory, empty or not there
+    #[arg(long, value_name = "DIR", env = "ORRERY_DATA")]
+    pub(crate) data: PathBuf,
+    /// What to replay
+    #[arg(long, value_enum, default_value = "log", env = "ORRERY_SOURCE")]
+    pub(crate) source: ReplaySource,
+    /// Print what was done as one JSON object
+    #[arg(long, env = "ORRERY_JSON")]
+    pub(crate) json: bool,
+}

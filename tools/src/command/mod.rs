@@ -1,9 +1,12 @@
 //! The subcommands.
 
+pub(crate) mod backup;
 pub(crate) mod demo;
 pub(crate) mod dump;
 pub(crate) mod ingest;
 pub(crate) mod inspect;
+pub(crate) mod replay;
+pub(crate) mod restore;
 pub(crate) mod serve;
 pub(crate) mod synth;
 pub(crate) mod verify;

@@ -1,16 +1,28 @@
-//! `orrery synth`: the synthetic stream as JSON lines.
+//! `orrery synth`: the synthetic stream as JSON lines, or served over a websocket.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
+use std::net::SocketAddr;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
-use orrery_synth::{Generator, Options, Tempo};
+use bytes::Bytes;
+use orrery_synth::{Config, Generator, Options, Pace, Source, Stamp, Tempo};
+use serde_json::json;
 
-use crate::cli::SynthArguments;
+use crate::cli::{SynthArguments, SynthTimes};
 use crate::failure::{Failure, Result};
+use crate::signals::Signals;
+use crate::{output, running, units};
 
 /// Bytes written at a time.
 const BUFFER_BYTES: usize = 256 << 10;
+
+/// A server with a number of events ends when it has sent nothing for so long after the last one.
+const QUIET: Duration = Duration::from_secs(2);
+
+/// How often a server with a number of events looks whether it is done.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 pub(crate) fn run(arguments: SynthArguments) -> Result<()> {
     let tempo = match arguments.span {
@@ -18,10 +30,15 @@ pub(crate) fn run(arguments: SynthArguments) -> Result<()> {
         None => Tempo::EventsPerSecond(arguments.rate),
     };
     let options = Options {
+        seed: arguments.seed,
+        events: arguments.events,
         tempo,
         hot_like_share: arguments.hot_share,
-        ..Options::finite(arguments.seed, arguments.events)
+        ..Options::default()
     };
+    if let Some(address) = arguments.serve {
+        return serve(address, options, &arguments);
+    }
     let generator = Generator::new(options)?;
     if arguments.out == Path::new("-") {
         return write(generator, std::io::stdout().lock()).map_err(Failure::stdout);
@@ -42,4 +59,81 @@ fn write(mut generator: Generator, out: impl Write) -> std::io::Result<()> {
         out.write_all(&line)?;
     }
     out.flush()
+}
+
+/// Serves the stream until a signal comes or, with a number of events, all of them have appeared and nobody reads
+/// any more.
+fn serve(address: SocketAddr, options: Options, arguments: &SynthArguments) -> Result<()> {
+    let events = options.events;
+    let mut config = Config::new(Source::Generator(options));
+    // Where a span of event time is asked for, the true pace follows from it.
+    let rate = match (arguments.span, events) {
+        (Some(span), Some(events)) if !span.is_zero() => events as f64 / span.as_secs_f64(),
+        _ => arguments.rate,
+    };
+    config.pace = Pace::EventsPerSecond(rate);
+    config.stamp = match arguments.times {
+        SynthTimes::Seed => Stamp::AsGenerated,
+        SynthTimes::Now => Stamp::WallClock,
+    };
+    config.dictionary = Some(Bytes::from_static(orrery_jetstream::DICTIONARY));
+    config.close_at_end = true;
+    let runtime = running::runtime()?;
+    let result = runtime.block_on(async {
+        let mut signals = Signals::catch()?;
+        let listener = tokio::net::TcpListener::bind(address)
+            .await
+            .map_err(|source| Failure::Bind { address, source })?;
+        let server = orrery_synth::serve(listener, config)?;
+        if arguments.json {
+            output::line(format_args!("{}", json!({"url": server.url()})))?;
+        } else {
+            output::line(format_args!(
+                "{} events a second at {}; stop with Ctrl-C",
+                rate,
+                server.url()
+            ))?;
+        }
+        let done = async {
+            let Some(events) = events else {
+                return std::future::pending().await;
+            };
+            let mut sent = 0;
+            let mut since = Instant::now();
+            loop {
+                tokio::time::sleep(LOOK_EVERY).await;
+                let stats = server.stats();
+                if stats.events_produced < events || stats.events_sent != sent {
+                    (sent, since) = (stats.events_sent, Instant::now());
+                } else if since.elapsed() >= QUIET {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            name = signals.any() => tracing::info!("{name}: shutting down"),
+            () = done => {}
+        }
+        let stats = server.stats();
+        server.stop().await;
+        if arguments.json {
+            output::line(format_args!(
+                "{}",
+                json!({
+                    "connections": stats.connections,
+                    "events_produced": stats.events_produced,
+                    "events_sent": stats.events_sent,
+                })
+            ))
+        } else {
+            output::line(format_args!(
+                "{} events appeared, {} were sent over {} connections",
+                units::count_text(stats.events_produced),
+                units::count_text(stats.events_sent),
+                stats.connections
+            ))
+        }
+    });
+    running::end(runtime);
+    result
 }

@@ -66,15 +66,19 @@ impl Check<'_> {
             return Ok(());
         };
         let hasher = KeyHasher::new(&state.directory.secret);
-        let logs: Vec<&ReadLog> = opened.iter().map(|(_, _, log)| *log).collect();
-        let Some(actors) = self.actors_of(&logs)? else {
+        let directory = Directory::open_with_fs(self.fs.clone(), &self.path);
+        let sound = directory.as_ref().ok().filter(|directory| {
+            let mut segments = directory.segments().iter();
+            segments.all(|file| file.segment().is_ok())
+        });
+        let Some(directory) = sound else {
             self.note(
                 "key indexes are not compared with their log: a segment is damaged".to_owned(),
             );
             return Ok(());
         };
         for (name, index, log) in &opened {
-            self.against_log(name, index, log, hasher, &actors)?;
+            self.against_log(name, index, log, hasher, directory)?;
         }
         Ok(())
     }
@@ -101,39 +105,6 @@ impl Check<'_> {
         says == is
     }
 
-    /// The accounts of the log's commits that segments know, by the hash of their DID. `None` where a segment
-    /// does not open.
-    fn actors_of(&mut self, logs: &[&ReadLog]) -> Result<Option<HashMap<u64, ActorId>>> {
-        let Ok(directory) = Directory::open_with_fs(self.fs.clone(), &self.path) else {
-            return Ok(None);
-        };
-        let mut actors: HashMap<u64, Option<ActorId>> = HashMap::new();
-        for log in logs {
-            self.each_commit(log, &mut |did, _, _, _| {
-                actors.entry(xxh3_64(did.as_bytes())).or_default();
-            })?;
-        }
-        for file in directory.segments() {
-            let Ok(segment) = file.segment() else {
-                return Ok(None);
-            };
-            let first = segment.info().actors_first_id;
-            for id in first..first.saturating_add(segment.info().actors_count) {
-                // Damage here was told by the segment's own check.
-                let Ok(Some(did)) = segment.did(id) else {
-                    return Ok(None);
-                };
-                if let Some(known) = actors.get_mut(&xxh3_64(did.text().as_bytes())) {
-                    *known = Some(id);
-                }
-            }
-        }
-        let known = actors.into_iter();
-        Ok(Some(
-            known.filter_map(|(did, id)| Some((did, id?))).collect(),
-        ))
-    }
-
     /// Compares an index with the events of its log file. Accounts that no segment knows yet have no id to
     /// make a fingerprint of: of their keys only the number is compared.
     fn against_log(
@@ -142,14 +113,23 @@ impl Check<'_> {
         index: &KeysFile,
         log: &ReadLog,
         hasher: KeyHasher,
-        actors: &HashMap<u64, ActorId>,
+        directory: &Directory,
     ) -> Result<()> {
+        let mut actors: HashMap<u64, Option<ActorId>> = HashMap::new();
+        let mut unreadable = false;
         let mut newest: HashMap<u64, KeyEntry> = HashMap::new();
         let mut unknown = std::collections::HashSet::new();
         self.each_commit(log, &mut |did, key, rev, at: (u64, u32)| {
             let hash = hasher.hash(key.0, key.1);
-            let Some(actor) = actors.get(&xxh3_64(did.as_bytes())) else {
-                unknown.insert((xxh3_64(did.as_bytes()), hash));
+            let did_hash = xxh3_64(did.as_bytes());
+            // A segment damaged there was told by its own check.
+            let actor = actors.entry(did_hash).or_insert_with(|| {
+                let found = directory.find_actor(did);
+                unreadable |= found.is_err();
+                found.ok().flatten()
+            });
+            let Some(actor) = actor else {
+                unknown.insert((did_hash, hash));
                 return;
             };
             let entry = KeyEntry {
@@ -167,6 +147,12 @@ impl Check<'_> {
                 })
                 .or_insert(entry);
         })?;
+        if unreadable {
+            self.note(format!(
+                "{name} is not compared with its log: a segment is damaged"
+            ));
+            return Ok(());
+        }
         let keys = (newest.len() + unknown.len()) as u64;
         let mut count = 0u64;
         let mut strange = 0u64;

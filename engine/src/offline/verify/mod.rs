@@ -7,11 +7,13 @@
 //! | `segments.rs` | each segment: size, whole checksum, chunks, sections, and what its parts say of each other |
 //! | `log.rs` | each frame and event of the log, and that none is missing |
 //! | `keys.rs` | the key indexes, against their log files |
+//! | `masks.rs` | the masks, against kills and account states |
 //! | `sealed.rs` | the envelope of any sealed file |
 
 mod keys;
 mod log;
 mod manifest;
+mod masks;
 mod sealed;
 mod segments;
 
@@ -21,10 +23,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use orrery_formats::Error as FormatError;
-use orrery_formats::envelope::FileKind;
 use orrery_formats::manifest::State;
 
-use super::directory::{MASKS, found};
+use super::directory::found;
 use crate::io::fs::TEMPORARY_SUFFIX;
 use crate::io::{Fs, OsFs};
 use crate::lock::LOCK_NAME;
@@ -77,8 +78,8 @@ pub struct Report {
 }
 
 /// Checks the data directory at `path` and calls `each` with every damage. With `quick` only what checksums
-/// cover is checked: not what segments, logs and indexes say of each other. Memory is bounded but for one
-/// entry for each account that the log window names, and the largest key index.
+/// cover is checked: not what segments, logs and indexes say of each other. Memory: the keys of
+/// one log file, one bit for each row of a segment, and one entry for each hidden account.
 ///
 /// # Errors
 /// [`Error::Io`] where the directory itself cannot be read. Damage is no error.
@@ -110,7 +111,7 @@ pub fn verify_with_fs(
     check.segments(state.as_ref())?;
     let logs = check.log(state.as_ref())?;
     check.key_indexes(state.as_ref(), &logs)?;
-    check.masks()?;
+    check.masks(state.as_ref())?;
     Ok(check.report)
 }
 
@@ -238,18 +239,6 @@ impl Check<'_> {
                     self.note(format!("{dir}/{}: nothing names this file", file.name));
                 }
             }
-        }
-        Ok(())
-    }
-
-    fn masks(&mut self) -> Result<()> {
-        for file in found(&*self.fs, &self.path.join(MASKS), |_| Some(0))? {
-            let name = format!("{MASKS}/{}", file.name);
-            if file.name.ends_with(TEMPORARY_SUFFIX) {
-                self.note(format!("{name}: nothing names this file"));
-                continue;
-            }
-            self.sealed(&name, FileKind::Mask, 0..=u16::MAX, &|_| "mask");
         }
         Ok(())
     }

@@ -87,7 +87,7 @@ impl Check<'_> {
         let sound = header(kind, version);
         let wrong = sound.iter().zip(start).position(|(a, b)| a != b);
         match wrong {
-            Some(at) if corruption.section == "trailer" && kind != FileKind::Mask => self.damage(
+            Some(at) if corruption.section == "trailer" => self.damage(
                 name,
                 "header",
                 at as u64,

@@ -1,0 +1,566 @@
+//! Backups: a copy of a data directory as of one moment, made beside a running store. Segments and closed log
+//! files never change, so a further backup into the same place copies only what is new.
+//!
+//! Order, which an interruption may end anywhere:
+//!
+//! 1. The manifest is read, and the segments that it names are copied, each synced under a temporary name and
+//!    renamed. If one vanishes meanwhile, a compaction has replaced it: the manifest is read again.
+//! 2. The log is copied up to its last whole frame: files that are new are copied as segments are, and the one that
+//!    grew since the last backup has the new frames appended, behind what that backup counts.
+//! 3. Directories are synced, then the catalog is written and synced. From here on the backup counts.
+//! 4. Older catalogs are removed, then files that the new one does not name.
+//!
+//! So until step 3 the backup before still restores, and files of the unfinished one are taken over by the next.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use orrery_formats::backup::{Catalog, CatalogFile};
+use orrery_formats::frame::SourceCursor;
+use orrery_formats::manifest::State;
+use xxhash_rust::xxh3::Xxh3;
+
+use super::directory::{found, is_not_found};
+use super::{Directory, FoundFile, catalog, copy};
+use crate::io::fs::{TEMPORARY_SUFFIX, write_sealed};
+use crate::io::{Fs, OsFs};
+use crate::lock::{DirLock, LOCK_NAME};
+use crate::log::{FrameBuffer, LogReader, parse_name};
+use crate::store::{LOG, SEGMENTS};
+use crate::{Error, Result};
+
+/// How often the manifest is read anew when files vanish while they are copied.
+const ATTEMPTS: u32 = 10;
+
+/// What a backup did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct BackupReport {
+    /// The number of its catalog.
+    pub number: u64,
+    /// Files copied, or to which bytes were appended.
+    pub files_copied: u64,
+    /// Bytes copied.
+    pub bytes_copied: u64,
+    /// Files that were there already.
+    pub files_skipped: u64,
+    /// Bytes that were there already.
+    pub bytes_skipped: u64,
+    /// Files removed that the backup does not need any more.
+    pub files_removed: u64,
+    /// All events up to this seq are in the copied segments.
+    pub sealed_through: u64,
+    /// The last event in the backup.
+    pub last_seq: u64,
+    /// The place in the source behind the last event.
+    pub cursor: Option<SourceCursor>,
+    /// What is worth knowing: damage in the log, an earlier backup that was interrupted.
+    pub notes: Vec<String>,
+}
+
+/// Backs the data directory at `from` up into `to`, which is made where it is not there. With `recheck`, files
+/// that are there already are read and compared instead of believed.
+///
+/// # Errors
+/// [`Error::Inconsistent`] for a damaged segment, naming it, or where `to` holds a backup of another directory;
+/// [`Error::Locked`] while another backup goes into `to`; [`Error::Config`] where `to` is something else;
+/// [`Error::Io`]. The backup before still counts then.
+pub fn backup(from: &Path, to: &Path, recheck: bool) -> Result<BackupReport> {
+    backup_with_fs(&OsFs::shared(), from, to, recheck)
+}
+
+/// As [`backup`], on another file layer.
+///
+/// # Errors
+/// As [`backup`].
+pub fn backup_with_fs(
+    fs: &Arc<dyn Fs>,
+    from: &Path,
+    to: &Path,
+    recheck: bool,
+) -> Result<BackupReport> {
+    let source = Directory::open_with_fs(Arc::clone(fs), from)?;
+    for dir in [SEGMENTS, LOG] {
+        let dir = to.join(dir);
+        fs.create_dir_all(&dir).map_err(Error::io("create", &dir))?;
+    }
+    for entry in fs.list(to).map_err(Error::io("list", to))? {
+        let stem = entry.name.strip_suffix(TEMPORARY_SUFFIX);
+        let stem = stem.unwrap_or(&entry.name);
+        if entry.name != LOCK_NAME && catalog::number_of(stem).is_none() {
+            return Err(Error::Config(format!(
+                "{} is no place for a backup: it holds {}",
+                to.display(),
+                entry.name
+            )));
+        }
+    }
+    let _lock = DirLock::acquire(&**fs, to)?;
+    let mut run = Run::begin(fs, from, to, recheck, &source)?;
+    let state = run.copy_all(source)?;
+    run.finish(state)
+}
+
+/// A backup under way.
+struct Run {
+    fs: Arc<dyn Fs>,
+    from: PathBuf,
+    to: PathBuf,
+    /// What the backup before counts, by name; what this one has copied replaces it.
+    known: BTreeMap<String, CatalogFile>,
+    /// Names in `known` that were looked at by this backup.
+    done: BTreeMap<String, CatalogFile>,
+    recheck: bool,
+    report: BackupReport,
+}
+
+impl Run {
+    fn begin(
+        fs: &Arc<dyn Fs>,
+        from: &Path,
+        to: &Path,
+        recheck: bool,
+        source: &Directory,
+    ) -> Result<Self> {
+        let (before, errors) = catalog::newest(&**fs, to)?;
+        let mut report = BackupReport {
+            number: catalog::numbers(&**fs, to)?.last().copied().unwrap_or(0) + 1,
+            ..BackupReport::default()
+        };
+        report.notes.extend(
+            errors
+                .iter()
+                .map(|error| format!("a catalog is damaged: {error}")),
+        );
+        let mut known = BTreeMap::new();
+        if let Some((_, before)) = before {
+            if before.state.directory.id != source.state().directory.id {
+                return Err(Error::Inconsistent {
+                    path: to.to_owned(),
+                    what: "it holds a backup of another data directory".to_owned(),
+                });
+            }
+            known.extend(
+                before
+                    .files
+                    .into_iter()
+                    .map(|file| (file.name.clone(), file)),
+            );
+        }
+        let mut strangers = 0;
+        for dir in [SEGMENTS, LOG] {
+            for file in found(&**fs, &to.join(dir), |_| Some(0))? {
+                strangers += u64::from(!known.contains_key(&format!("{dir}/{}", file.name)));
+            }
+        }
+        if strangers > 0 {
+            report.notes.push(format!(
+                "an earlier backup was interrupted: {strangers} of its files are there"
+            ));
+        }
+        Ok(Self {
+            fs: Arc::clone(fs),
+            from: from.to_owned(),
+            to: to.to_owned(),
+            known,
+            done: BTreeMap::new(),
+            recheck,
+            report,
+        })
+    }
+
+    /// Copies segments and log, and gives the state that they make.
+    fn copy_all(&mut self, first: Directory) -> Result<State> {
+        let mut source = Some(first);
+        for _ in 0..ATTEMPTS {
+            let directory = match source.take() {
+                Some(directory) => directory,
+                None => Directory::open_with_fs(Arc::clone(&self.fs), &self.from)?,
+            };
+            match self.copy_once(&directory) {
+                Ok(Some(state)) => return Ok(state),
+                Ok(None) => {}
+                Err(error) if is_not_found(&error) => {
+                    tracing::debug!(%error, "replaced while it was copied");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::Inconsistent {
+            path: self.from.clone(),
+            what: "files vanish faster than they can be copied".to_owned(),
+        })
+    }
+
+    /// `None` where the log does not reach back to the segments any more.
+    fn copy_once(&mut self, directory: &Directory) -> Result<Option<State>> {
+        let mut state = directory.state().clone();
+        for file in directory.segments() {
+            let entry = &file.entry;
+            let is_damaged = state.quarantined.iter().any(|known| known.id == entry.id);
+            self.copy_segment(&file.name, entry.bytes, entry.checksum, is_damaged)?;
+        }
+        let files = found(&*self.fs, &self.from.join(LOG), |name| {
+            parse_name(name, "log")
+        })?;
+        let first = files.first().map(|file| file.first_seq);
+        if first.is_some_and(|first| first > state.sealed_through + 1) {
+            return Ok(None);
+        }
+        // Files below the floor wait to be removed; each ends where the next begins.
+        let mut kept: Vec<&FoundFile> = Vec::new();
+        for (at, file) in files.iter().enumerate() {
+            let next = files.get(at + 1).map(|next| next.first_seq);
+            if next.is_none_or(|next| next > state.log_floor) {
+                kept.push(file);
+            }
+        }
+        self.report.last_seq = state.sealed_through;
+        self.report.cursor.clone_from(&state.source_cursor);
+        for (at, file) in kept.iter().enumerate() {
+            self.copy_log(file, at + 1 == kept.len(), &state)?;
+        }
+        if kept.is_empty() {
+            // A store that sealed and trimmed everything meanwhile has newer segments.
+            let now = Directory::open_with_fs(Arc::clone(&self.fs), &self.from)?;
+            if now.state().sealed_through != state.sealed_through {
+                return Ok(None);
+            }
+        }
+        let floor = kept
+            .first()
+            .map_or(state.sealed_through + 1, |file| file.first_seq);
+        if floor > 1 {
+            state.log_floor = state.log_floor.max(floor);
+            state.window_complete = false;
+        }
+        self.report.sealed_through = state.sealed_through;
+        Ok(Some(state))
+    }
+
+    fn copy_segment(
+        &mut self,
+        name: &str,
+        bytes: u64,
+        checksum: u64,
+        is_damaged: bool,
+    ) -> Result<()> {
+        let path = format!("{SEGMENTS}/{name}");
+        if self.done.contains_key(&path) {
+            return Ok(());
+        }
+        let wanted = CatalogFile {
+            name: path.clone(),
+            bytes,
+            checksum,
+        };
+        if self.is_there(&wanted)? {
+            self.skip(wanted);
+            return Ok(());
+        }
+        let source = self.from.join(&path);
+        let file = self.fs.open(&source).map_err(Error::io("open", &source))?;
+        let (length, expected) = if is_damaged {
+            self.report
+                .notes
+                .push(format!("{path} is quarantined and copied as it is"));
+            let length = file
+                .len()
+                .map_err(Error::io("read the length of", &source))?;
+            (length, None)
+        } else {
+            (bytes, Some(checksum))
+        };
+        let dir = self.to.join(SEGMENTS);
+        let found = copy::copy_sealed(
+            &*self.fs,
+            (file.as_ref(), &source),
+            length,
+            expected,
+            (&dir, name),
+        )?;
+        self.copied(CatalogFile {
+            name: path,
+            bytes: length,
+            checksum: found,
+        });
+        Ok(())
+    }
+
+    /// Copies what is new of a log file. The copy of the last one ends with the last whole frame.
+    fn copy_log(&mut self, file: &FoundFile, is_last: bool, state: &State) -> Result<()> {
+        let path = format!("{LOG}/{}", file.name);
+        let source = self.from.join(&path);
+        let (reader, header) = LogReader::open_damaged(&*self.fs, &source, state.directory.id)?;
+        if let Some(error) = header {
+            self.report.notes.push(format!("damaged: {error}"));
+        }
+        let known = self.known.get(&path).cloned();
+        let bytes = if is_last {
+            match self.last_frame(reader, state)? {
+                Some(end) => end,
+                None => return Ok(()),
+            }
+        } else {
+            self.whole_file(reader, known.as_ref())?
+        };
+        if bytes == 0 {
+            return Ok(());
+        }
+        if let Some(known) = &known
+            && known.bytes == bytes
+            && self.is_there(known)?
+        {
+            self.skip(known.clone());
+            return Ok(());
+        }
+        if known.is_none() && self.was_left(&path, &source, bytes)? {
+            return Ok(());
+        }
+        let opened = self.fs.open(&source).map_err(Error::io("open", &source))?;
+        if let Some(known) = known.filter(|known| known.bytes < bytes)
+            && self.append(&path, &source, opened.as_ref(), &known, bytes)?
+        {
+            return Ok(());
+        }
+        let dir = self.to.join(LOG);
+        let opened = (opened.as_ref(), source.as_path());
+        let checksum = copy::copy_sealed(&*self.fs, opened, bytes, None, (&dir, &file.name))?;
+        self.copied(CatalogFile {
+            name: path,
+            bytes,
+            checksum,
+        });
+        Ok(())
+    }
+
+    /// Whether an interrupted backup has left a whole copy of the first `bytes` bytes of a log file.
+    fn was_left(&mut self, path: &str, source: &Path, bytes: u64) -> Result<bool> {
+        let target = self.to.join(path);
+        let length = self.fs.open(&target).and_then(|file| file.len());
+        if length.unwrap_or(0) < bytes {
+            return Ok(false);
+        }
+        let checksum = copy::checksum_of(&*self.fs, source, bytes)?;
+        let is_same = copy::checksum_of(&*self.fs, &target, bytes)? == checksum;
+        if is_same {
+            self.skip(CatalogFile {
+                name: path.to_owned(),
+                bytes,
+                checksum,
+            });
+        }
+        Ok(is_same)
+    }
+
+    /// Checks a closed file and gives its length. What the backup before has of it is not checked again.
+    fn whole_file(&mut self, mut reader: LogReader, known: Option<&CatalogFile>) -> Result<u64> {
+        let bytes = reader.file_bytes();
+        if let Some(known) = known.filter(|known| known.bytes <= bytes) {
+            reader.seek(known.bytes);
+        }
+        let mut buffer = FrameBuffer::new();
+        while reader.offset() < bytes {
+            let offset = reader.offset();
+            match reader.read_frame(offset, &mut buffer, false) {
+                Ok(()) => {
+                    let next = buffer
+                        .header()
+                        .map_or(bytes, |header| offset + header.frame_bytes());
+                    reader.seek(next);
+                }
+                Err(Error::Format(error)) => {
+                    // The copy is as damaged as the file, and reads alike.
+                    self.report.notes.push(format!("damaged: {error}"));
+                    match reader.next_sound(offset, &mut buffer)? {
+                        Some(next) => reader.seek(next),
+                        None => break,
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// Checks the last file, and gives where its last whole frame ends; `None` where it has none.
+    fn last_frame(&mut self, mut reader: LogReader, state: &State) -> Result<Option<u64>> {
+        let mut buffer = FrameBuffer::new();
+        let mut end = None;
+        while reader.offset() < reader.file_bytes() {
+            let offset = reader.offset();
+            match reader.read_frame(offset, &mut buffer, false) {
+                Ok(()) => {
+                    let Some(header) = buffer.header() else { break };
+                    let next = offset + header.frame_bytes();
+                    end = Some(next);
+                    if header.last_seq() > state.sealed_through {
+                        self.report.last_seq = header.last_seq();
+                        if header.cursor.is_some() {
+                            self.report.cursor.clone_from(&header.cursor);
+                        }
+                    }
+                    reader.seek(next);
+                }
+                Err(Error::Format(error)) => match reader.next_sound(offset, &mut buffer)? {
+                    Some(next) => {
+                        self.report.notes.push(format!("damaged: {error}"));
+                        reader.seek(next);
+                    }
+                    None => break,
+                },
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(end)
+    }
+
+    /// Appends to the copy what the file has grown by. False where the copy is not a beginning of the file: a
+    /// crash of the source may have lost its last frame, and other events have come since.
+    fn append(
+        &mut self,
+        path: &str,
+        source: &Path,
+        file: &dyn crate::io::File,
+        known: &CatalogFile,
+        bytes: u64,
+    ) -> Result<bool> {
+        let target = self.to.join(path);
+        let mut hasher = Xxh3::new();
+        copy::read_range(file, source, (0, known.bytes), &mut hasher, &mut |_, _| {
+            Ok(())
+        })?;
+        if hasher.digest() != known.checksum {
+            return Ok(false);
+        }
+        let copy = match self.fs.open_rw(&target) {
+            Ok(copy) => copy,
+            Err(_) => return Ok(false),
+        };
+        if copy
+            .len()
+            .map_err(Error::io("read the length of", &target))?
+            < known.bytes
+            || (self.recheck
+                && copy::checksum_of(&*self.fs, &target, known.bytes)? != known.checksum)
+        {
+            return Ok(false);
+        }
+        copy::read_range(
+            file,
+            source,
+            (known.bytes, bytes),
+            &mut hasher,
+            &mut |at, block| {
+                copy.write_at(at, block)
+                    .map_err(Error::io("write", &target))
+            },
+        )?;
+        copy.sync_all().map_err(Error::io("sync", &target))?;
+        self.report.bytes_skipped += known.bytes;
+        self.report.files_copied += 1;
+        self.report.bytes_copied += bytes - known.bytes;
+        self.note_done(CatalogFile {
+            name: path.to_owned(),
+            bytes,
+            checksum: hasher.digest(),
+        });
+        Ok(true)
+    }
+
+    /// Whether the backup has that file already. One that the backup before counts is believed, unless all are
+    /// to be checked; one that an interrupted backup left is read.
+    fn is_there(&self, wanted: &CatalogFile) -> Result<bool> {
+        let target = self.to.join(&wanted.name);
+        let Ok(file) = self.fs.open(&target) else {
+            return Ok(false);
+        };
+        let length = file
+            .len()
+            .map_err(Error::io("read the length of", &target))?;
+        if length < wanted.bytes {
+            return Ok(false);
+        }
+        if self.known.get(&wanted.name) == Some(wanted) && !self.recheck {
+            return Ok(true);
+        }
+        Ok(copy::checksum_of(&*self.fs, &target, wanted.bytes)? == wanted.checksum)
+    }
+
+    fn skip(&mut self, file: CatalogFile) {
+        if !self.done.contains_key(&file.name) {
+            self.report.files_skipped += 1;
+            self.report.bytes_skipped += file.bytes;
+        }
+        self.note_done(file);
+    }
+
+    fn copied(&mut self, file: CatalogFile) {
+        self.report.files_copied += 1;
+        self.report.bytes_copied += file.bytes;
+        self.note_done(file);
+    }
+
+    fn note_done(&mut self, file: CatalogFile) {
+        // A further attempt goes on from what this one has.
+        self.known.insert(file.name.clone(), file.clone());
+        self.done.insert(file.name.clone(), file);
+    }
+
+    /// Writes the catalog, then removes what it does not need.
+    fn finish(mut self, state: State) -> Result<BackupReport> {
+        let segments: Vec<String> = state
+            .segments
+            .iter()
+            .map(|entry| {
+                let name = crate::store::segment_name(entry.first_seq, entry.last_seq, entry.id);
+                format!("{SEGMENTS}/{name}")
+            })
+            .collect();
+        // Attempts that came to nothing may have copied more.
+        self.done.retain(|name, file| {
+            segments.binary_search(name).is_ok()
+                || parse_name(name.strip_prefix("log/").unwrap_or_default(), "log")
+                    .is_some_and(|first| first >= state.log_floor && file.bytes > 0)
+        });
+        for dir in [SEGMENTS, LOG] {
+            let dir = self.to.join(dir);
+            self.fs
+                .sync_dir(&dir)
+                .map_err(Error::io("sync directory", &dir))?;
+        }
+        let catalog = Catalog {
+            state,
+            files: self.done.values().cloned().collect(),
+        };
+        let name = catalog::name(self.report.number);
+        write_sealed(&*self.fs, &self.to, &name, &catalog.encode()?)?;
+        self.clean()?;
+        Ok(self.report)
+    }
+
+    fn clean(&mut self) -> Result<()> {
+        for entry in self
+            .fs
+            .list(&self.to)
+            .map_err(Error::io("list", &self.to))?
+        {
+            if entry.name != LOCK_NAME && entry.name != catalog::name(self.report.number) {
+                copy::remove_if_there(&*self.fs, &self.to.join(&entry.name))?;
+            }
+        }
+        self.fs
+            .sync_dir(&self.to)
+            .map_err(Error::io("sync directory", &self.to))?;
+        for dir in [SEGMENTS, LOG] {
+            for file in found(&*self.fs, &self.to.join(dir), |_| Some(0))? {
+                let name = format!("{dir}/{}", file.name);
+                if !self.done.contains_key(&name) {
+                    copy::remove_if_there(&*self.fs, &self.to.join(&name))?;
+                    self.report.files_removed += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+}

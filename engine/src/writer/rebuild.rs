@@ -1,0 +1,32 @@
+//! Taking events over from another directory's log: each keeps the seq that it has there, and is logged here
+//! under it.
+
+use orrery_formats::event::Event;
+
+use super::Writer;
+use crate::Result;
+
+impl Writer {
+    /// Applies an event that has its seq already, and logs it. It was accepted once, so it is not asked whether
+    /// it is new. Seqs between the last event and this one become a known loss. Seals when it is time to.
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply).
+    pub(crate) fn rebuild(&mut self, event: &Event<'_>, seq: u64) -> Result<()> {
+        self.check()?;
+        if self.journal.next_seq()? < seq {
+            // What a skip leaves out must not look like a loss of the unsealed log at the next start.
+            self.seal()?;
+            let skipped = self.journal.skip_to(seq);
+            self.poison_on_error(skipped)?;
+        }
+        self.relogs = true;
+        let applied = self.apply_as(event, Some(seq));
+        self.relogs = false;
+        self.poison_on_error(applied)?;
+        if self.is_full() {
+            self.seal()?;
+        }
+        Ok(())
+    }
+}

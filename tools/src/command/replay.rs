@@ -1,0 +1,41 @@
+//! `orrery replay`: a data directory made anew out of another one.
+
+use orrery_engine::Options;
+use orrery_engine::offline::{replay_log, replay_segments};
+use serde_json::json;
+
+use crate::cli::{ReplayArguments, ReplaySource};
+use crate::failure::{Failure, Result};
+use crate::{output, units};
+
+pub(crate) fn run(arguments: &ReplayArguments) -> Result<()> {
+    let replay = match arguments.source {
+        ReplaySource::Log => replay_log,
+        ReplaySource::Segments => replay_segments,
+    };
+    let report = replay(&arguments.from, &arguments.data, Options::default())
+        .map_err(Failure::store(&arguments.from))?;
+    for note in &report.notes {
+        output::note(format_args!("note: {note}"));
+    }
+    if arguments.json {
+        return output::line(format_args!(
+            "{}",
+            json!({
+                "events": report.events,
+                "segments": report.segments,
+                "rows": report.rows,
+                "log_files": report.log_files,
+                "last_seq": report.last_seq,
+                "notes": report.notes,
+            })
+        ));
+    }
+    output::line(format_args!(
+        "replayed up to seq {}: {} events of the log, {} segments, {} rows",
+        units::count_text(report.last_seq),
+        units::count_text(report.events),
+        report.segments,
+        units::count_text(report.rows),
+    ))
+}

@@ -1,0 +1,34 @@
+//! `orrery restore`: a data directory out of a backup.
+
+use orrery_engine::offline::restore;
+use serde_json::json;
+
+use crate::cli::RestoreArguments;
+use crate::failure::{Failure, Result};
+use crate::{output, units};
+
+pub(crate) fn run(arguments: &RestoreArguments) -> Result<()> {
+    let report =
+        restore(&arguments.from, &arguments.data).map_err(Failure::store(&arguments.data))?;
+    for note in &report.notes {
+        output::note(format_args!("note: {note}"));
+    }
+    if arguments.json {
+        return output::line(format_args!(
+            "{}",
+            json!({
+                "number": report.number,
+                "files": report.files,
+                "bytes": report.bytes,
+                "sealed_through": report.sealed_through,
+                "notes": report.notes,
+            })
+        ));
+    }
+    output::line(format_args!(
+        "backup {} restored: {} files, {}",
+        report.number,
+        report.files,
+        units::bytes_text(report.bytes)
+    ))
+}
