@@ -13,8 +13,8 @@ use orrery_ingest::Selection;
 use crate::units;
 
 pub(crate) use offline::{
-    BackupArguments, DumpArguments, DumpWhat, InspectArguments, ReplayArguments, ReplaySource,
-    RestoreArguments, VerifyArguments,
+    BackupArguments, CompactArguments, DumpArguments, DumpWhat, InspectArguments, ReplayArguments,
+    ReplaySource, RestoreArguments, VerifyArguments,
 };
 
 /// The address that servers listen on by default.
@@ -61,6 +61,8 @@ pub(crate) enum Command {
     Synth(SynthArguments),
     /// Show what a data directory holds, also beside a running server
     Inspect(InspectArguments),
+    /// Merge the segments of a stopped data directory
+    Compact(CompactArguments),
     /// Check every byte of a data directory, also beside a running server
     Verify(VerifyArguments),
     /// Write events of the log or links of the segments as JSON lines, also beside a running server

@@ -44,6 +44,7 @@ fn main() -> ExitCode {
         Command::Ingest(arguments) => command::ingest::run(arguments),
         Command::Synth(arguments) => command::synth::run(arguments),
         Command::Inspect(arguments) => command::inspect::run(&arguments),
+        Command::Compact(arguments) => command::compact::run(&arguments),
         Command::Verify(arguments) => command::verify::run(&arguments),
         Command::Dump(arguments) => command::dump::run(&arguments),
         Command::Backup(arguments) => command::backup::run(&arguments),

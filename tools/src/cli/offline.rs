@@ -43,6 +43,26 @@ pub(crate) struct InspectArguments {
     pub(crate) log_frames: bool,
 }
 
+/// `compact`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    orrery compact --data ./data\n  \
+    orrery compact --data ./data --full --json\n\n\
+    A running server merges segments by itself; this is for a stopped one. It needs room for what it writes beside what it replaces.\n\
+    --full gives back the space of everything deleted, and leaves no trace of it in the segments.\n\
+    Exit codes: 0 done; 1 it failed, which loses nothing, or the directory is in use; 2 wrong usage.")]
+pub(crate) struct CompactArguments {
+    /// The data directory, which nothing else writes to
+    #[arg(long, value_name = "DIR", env = "ORRERY_DATA")]
+    pub(crate) data: PathBuf,
+    /// Merge everything, not only what is due
+    #[arg(long, env = "ORRERY_FULL")]
+    pub(crate) full: bool,
+    /// Print the summary as one JSON object
+    #[arg(long, env = "ORRERY_JSON")]
+    pub(crate) json: bool,
+}
+
 /// `verify`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \

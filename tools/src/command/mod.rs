@@ -1,6 +1,7 @@
 //! The subcommands.
 
 pub(crate) mod backup;
+pub(crate) mod compact;
 pub(crate) mod demo;
 pub(crate) mod dump;
 pub(crate) mod ingest;
