@@ -8,6 +8,7 @@
 //! a table of strings (in the order of the indexes, not of bytes).
 
 use super::DidRef;
+use super::layout::ROWS_MAX;
 use super::strings::Strings;
 use crate::Result;
 use crate::bits::{BitWriter, width_for};
@@ -16,6 +17,9 @@ use crate::monotone::Monotone;
 
 /// Rows a block of the index of actors.
 pub(super) const ACTOR_BLOCK: u32 = 1024;
+/// Bits of the number of a block, of at most 2^28 rows.
+const BLOCK_BITS: u32 = 18;
+const _: () = assert!(ROWS_MAX / ACTOR_BLOCK == 1 << BLOCK_BITS);
 
 /// Makes the index from (actor, block of rows), in order, each pair once.
 pub(super) struct ActorIndexWriter {
@@ -39,15 +43,16 @@ impl ActorIndexWriter {
 
     /// The pair of a row and its actor, as one number in the order of pairs.
     pub(super) fn pair(actor: u32, row: u32) -> u64 {
-        u64::from(actor) << 32 | u64::from(row / ACTOR_BLOCK)
+        u64::from(actor) << BLOCK_BITS | u64::from(row / ACTOR_BLOCK)
     }
 
     /// Appends a pair. Gives the actor and where its blocks begin, when it is not that of the last pair.
     pub(super) fn push(&mut self, pair: u64) -> Option<(u32, u32)> {
-        let actor = (pair >> 32) as u32;
+        let actor = (pair >> BLOCK_BITS) as u32;
         let first = (self.actor != Some(actor)).then_some((actor, self.pairs));
         self.actor = Some(actor);
-        self.blocks.write(pair & u64::from(u32::MAX), self.width);
+        // The width is at most that of a block's number, so the bits of the actor are left out.
+        self.blocks.write(pair, self.width);
         // At most one pair a row.
         self.pairs = self.pairs.saturating_add(1);
         first

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! build(&SegmentInput) -> Result<Vec<u8>>
+//! merge(&[MergeInput], keep_kill, out: Sink, &mut Workspace) -> Result<Merged>
 //!
 //! Segment::open(SealedFile) -> Result<Segment>
 //! info() -> &SegmentInfo

@@ -1,21 +1,23 @@
 //! An opened segment: every question is answered in place, from the pages it needs.
 
+mod actors;
+mod walks;
+
+pub use walks::{ActorRows, Kills, LinkRef, ListInfo, Lists, RowLinks};
+
 use std::fmt;
 
-use super::actors::{ACTOR_BLOCK, Dids, block_width};
-use super::did_index::DidIndex;
+use super::actors::block_width;
 use super::hash;
 use super::keyblock::PackedKey;
 use super::layout::{Section, SegmentInfo};
 use super::list::List;
 use super::lists::{Postings, width_below};
-use super::rows::{ActorColumn, BLOCK, Rows};
-use super::states::{AccountStates, StateBlocks, States};
+use super::rows::{ActorColumn, Rows};
 use super::strings::Strings;
 use super::targets::{PackedRecord, Records};
-use super::value::{plc_bytes, tid};
-use super::{ActorState, DidRef, RecordKey, TargetKey, TargetRef};
-use crate::bits::read_bits;
+use super::value::tid;
+use super::{RecordKey, TargetKey, TargetRef};
 use crate::bytes::Reader;
 use crate::chunks::{Region, SealedFile};
 use crate::filter::Filter;
@@ -481,82 +483,6 @@ impl Segment {
         }
     }
 
-    pub(super) fn dids(&self) -> Result<Dids<'_>> {
-        Ok(Dids {
-            plc: self.section(Section::PlcDids)?,
-            other_indexes: Monotone::open(self.section(Section::OtherDidIndexes)?)?,
-            others: self.strings(Section::OtherDids)?,
-        })
-    }
-
-    /// The DID of an actor first seen in this segment's range; `None` for other actors.
-    ///
-    /// # Errors
-    /// See [`Segment`].
-    pub fn did(&self, actor: u32) -> Result<Option<DidRef<'_>>> {
-        let index = actor.checked_sub(self.info.actors_first_id);
-        let Some(index) = index.filter(|&index| index < self.info.actors_count) else {
-            return Ok(None);
-        };
-        self.dids()?.get(index).map(Some)
-    }
-
-    /// The actor of a DID first seen in this segment's range; `None` for other DIDs. O(1) expected; of
-    /// the DIDs that the segment does not have, one in 64 is compared with one that it has.
-    ///
-    /// # Errors
-    /// See [`Segment`].
-    pub fn find_did(&self, did: &str) -> Result<Option<u32>> {
-        let index = DidIndex {
-            region: self.section(Section::DidIndex)?,
-            actors: self.info.actors_count,
-        };
-        let wanted = match plc_bytes(did) {
-            Some(bytes) => DidRef::Plc(bytes),
-            None => DidRef::Str(did),
-        };
-        for index in index.candidates(hash::did(did, self.info.did_seed))? {
-            let index = index?;
-            if self.dids()?.get(index)? == wanted {
-                return Ok(Some(self.info.actors_first_id.saturating_add(index)));
-            }
-        }
-        Ok(None)
-    }
-
-    fn state_blocks(&self) -> Result<StateBlocks<'_>> {
-        Ok(StateBlocks {
-            ids: Monotone::open(self.section(Section::StateIds)?)?,
-            directory: self.section(Section::StateDirectory)?,
-            data: self.section(Section::States)?,
-        })
-    }
-
-    /// The state of an actor that events of the range touched; `None` for other actors. O(log states).
-    ///
-    /// # Errors
-    /// See [`Segment`].
-    pub fn state(&self, actor: u32) -> Result<Option<ActorState>> {
-        self.state_blocks()?.find(actor)
-    }
-
-    /// The states of actors, by rising id.
-    ///
-    /// # Errors
-    /// See [`Segment`].
-    pub fn states(&self) -> Result<States<'_>> {
-        Ok(States::new(self.state_blocks()?))
-    }
-
-    /// The states with an account seq other than 0, by rising id. Costs one read for each block of 128
-    /// states that has none.
-    ///
-    /// # Errors
-    /// See [`Segment`].
-    pub fn account_states(&self) -> Result<AccountStates<'_>> {
-        Ok(AccountStates::new(self.state_blocks()?))
-    }
-
     /// The seqs of the rows that events of the range made dead, rising.
     ///
     /// # Errors
@@ -608,217 +534,5 @@ impl Segment {
     pub fn verify(&self) -> Result<()> {
         self.file.verify_all()?;
         super::verify::verify(self)
-    }
-}
-
-/// The rows by one actor, rising.
-pub struct ActorRows<'s> {
-    rows: Rows<'s>,
-    blocks: Region<'s>,
-    block_width: u32,
-    actor: u32,
-    /// Only blocks of 128 rows that may hold this key are looked at.
-    key: Option<PackedKey>,
-    /// Blocks of 1,024 rows still to look at, as places in `blocks`.
-    next: u32,
-    end: u32,
-    /// Blocks of 128 rows still to look at.
-    small: u32,
-    small_end: u32,
-    /// Rows found that were not given out, less `first`.
-    found: u128,
-    first: u32,
-}
-
-impl ActorRows<'_> {
-    fn step(&mut self) -> Result<Option<u32>> {
-        loop {
-            if self.found != 0 {
-                let row = self.first + self.found.trailing_zeros();
-                self.found &= self.found - 1;
-                return Ok(Some(row));
-            }
-            if self.small < self.small_end {
-                let block = self.small;
-                self.small += 1;
-                if let Some(key) = self.key
-                    && !self.rows.may_hold_key(block, key)?
-                {
-                    continue;
-                }
-                self.found = self.rows.rows_by(block, self.actor)?;
-                self.first = block * BLOCK;
-            } else if self.next < self.end {
-                let at = u64::from(self.next) * u64::from(self.block_width);
-                let block = read_bits(self.blocks, at, self.block_width)?;
-                let small = block * u64::from(ACTOR_BLOCK / BLOCK);
-                if small >= u64::from(self.rows.blocks()) {
-                    return Err(self.blocks.corrupt(at / 8, "the number of a block", block));
-                }
-                self.next += 1;
-                self.small = small as u32;
-                self.small_end = (self.small + ACTOR_BLOCK / BLOCK).min(self.rows.blocks());
-            } else {
-                return Ok(None);
-            }
-        }
-    }
-}
-
-impl Iterator for ActorRows<'_> {
-    type Item = Result<u32>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let step = self.step();
-        if step.is_err() {
-            (self.next, self.small, self.found) = (self.end, self.small_end, 0);
-        }
-        step.transpose()
-    }
-}
-
-/// One link of a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct LinkRef {
-    /// The path, by its id in the segment.
-    pub path: u32,
-    /// The target's ordinal in the segment.
-    pub target: u32,
-}
-
-/// The links of a row.
-pub struct RowLinks<'s> {
-    targets: Region<'s>,
-    shapes: Region<'s>,
-    width: u32,
-    /// Links of the segment.
-    links: u32,
-    next: u32,
-    shape: Reader<'s>,
-    runs: u64,
-    path: u32,
-    left: u64,
-}
-
-impl RowLinks<'_> {
-    fn step(&mut self) -> Result<Option<LinkRef>> {
-        while self.left == 0 {
-            if self.runs == 0 {
-                return Ok(None);
-            }
-            self.runs -= 1;
-            let run = self
-                .shape
-                .varint_u32()
-                .and_then(|path| Ok((path, self.shape.varint()?)));
-            (self.path, self.left) = run.map_err(|error| self.shapes.in_file(error))?;
-        }
-        if self.next >= self.links {
-            let expected = format!("a link below {}", self.links);
-            return Err(self.shapes.corrupt(0, expected, self.next));
-        }
-        let at = u64::from(self.next) * u64::from(self.width);
-        let target = read_bits(self.targets, at, self.width)? as u32;
-        self.next += 1;
-        self.left -= 1;
-        Ok(Some(LinkRef {
-            path: self.path,
-            target,
-        }))
-    }
-}
-
-impl Iterator for RowLinks<'_> {
-    type Item = Result<LinkRef>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let step = self.step();
-        if step.is_err() {
-            (self.left, self.runs) = (0, 0);
-        }
-        step.transpose()
-    }
-}
-
-/// What a target's list is of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ListInfo<'s> {
-    /// The list.
-    pub id: u32,
-    /// The source, by its id in the segment.
-    pub source: u32,
-    /// The collection that links.
-    pub collection: &'s str,
-    /// The path it links at.
-    pub path: &'s str,
-    /// Rows in the list.
-    pub len: u32,
-}
-
-/// The lists of a target.
-pub struct Lists<'s> {
-    segment: &'s Segment,
-    postings: Postings<'s>,
-    next: u32,
-    end: u32,
-}
-
-impl<'s> Lists<'s> {
-    fn read(&self, id: u32) -> Result<ListInfo<'s>> {
-        let source = self.postings.source(id)?;
-        let (collection, path) = self.segment.source(source)?;
-        Ok(ListInfo {
-            id,
-            source,
-            collection: self
-                .segment
-                .strings(Section::Collections)?
-                .get(collection)?,
-            path: self.segment.path(path)?,
-            len: self.postings.len(id)?,
-        })
-    }
-}
-
-impl<'s> Iterator for Lists<'s> {
-    type Item = Result<ListInfo<'s>>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.next >= self.end {
-            return None;
-        }
-        let info = self.read(self.next);
-        self.next = if info.is_ok() {
-            self.next + 1
-        } else {
-            self.end
-        };
-        Some(info)
-    }
-}
-
-/// The seqs that a segment kills, rising.
-pub struct Kills<'s> {
-    region: Region<'s>,
-    reader: Reader<'s>,
-    left: u32,
-    before: u64,
-}
-
-impl Iterator for Kills<'_> {
-    type Item = Result<u64>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.left = self.left.checked_sub(1)?;
-        let delta = self.reader.varint();
-        let seq = delta.and_then(|delta| match self.before.checked_add(delta) {
-            Some(seq) => Ok(seq),
-            None => Err(self.reader.corrupt("a seq below 2^64", delta)),
-        });
-        match &seq {
-            Ok(seq) => self.before = *seq,
-            Err(_) => self.left = 0,
-        }
-        Some(seq.map_err(|error| self.region.in_file(error)))
     }
 }

@@ -26,10 +26,15 @@
 //! Every row has at least one link, so seqs and first links rise by at least one a row and lose
 //! nothing to the subtraction of the index.
 
+mod decode;
+mod write;
+
+pub(super) use decode::RowBlock;
+pub(super) use write::{PackedRow, RowsWriter};
+
 use super::ef::EfHead;
 use super::keyblock::{self, PackedKey};
-use crate::bits::{BitReader, BitWriter, read_bits, width_for};
-use crate::bytes::{put_u16, put_u32, put_u64};
+use crate::bits::{read_bits, width_for};
 use crate::chunks::Region;
 use crate::{Error, Result};
 
@@ -38,165 +43,6 @@ pub(super) const BLOCK: u32 = 128;
 pub(super) const DIRECTORY_ENTRY: u64 = 16;
 const HEAD: u64 = 22;
 const TIME_PACKED: u8 = 0x80;
-
-/// One row as the builder packs it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct PackedRow {
-    pub(super) seq: u64,
-    pub(super) time_ms: u64,
-    pub(super) actor: u32,
-    pub(super) shape: u32,
-    /// Index of its first link.
-    pub(super) first_link: u32,
-    pub(super) key: PackedKey,
-}
-
-/// Encodes rows in order, block by block.
-pub(super) struct RowsWriter {
-    shape_width: u32,
-    block: Vec<PackedRow>,
-    scratch: Scratch,
-    /// Bytes of the finished blocks.
-    written: u64,
-}
-
-impl RowsWriter {
-    /// A writer for a segment whose shapes have that width.
-    pub(super) fn new(shape_width: u32) -> Self {
-        Self {
-            shape_width,
-            block: Vec::with_capacity(BLOCK as usize),
-            scratch: Scratch::default(),
-            written: 0,
-        }
-    }
-
-    /// Appends a row. What is finished goes to the end of `directory` and `data`.
-    pub(super) fn push(
-        &mut self,
-        row: PackedRow,
-        directory: &mut Vec<u8>,
-        data: &mut Vec<u8>,
-    ) -> Result<()> {
-        self.block.push(row);
-        if self.block.len() == BLOCK as usize {
-            return self.flush(directory, data);
-        }
-        Ok(())
-    }
-
-    /// Writes the block being filled. To be called once at the end.
-    pub(super) fn flush(&mut self, directory: &mut Vec<u8>, data: &mut Vec<u8>) -> Result<()> {
-        let Some(first) = self.block.first() else {
-            return Ok(());
-        };
-        put_u32(
-            directory,
-            offset_u64(self.written, "bytes of rows in a segment")?,
-        );
-        put_u32(directory, first.first_link);
-        put_u64(directory, first.seq);
-        let before = data.len();
-        encode_block(&self.block, self.shape_width, &mut self.scratch, data);
-        self.written += (data.len() - before) as u64;
-        self.block.clear();
-        Ok(())
-    }
-}
-
-#[derive(Default)]
-struct Scratch {
-    values: Vec<u64>,
-    shapes: Vec<u32>,
-    keys: Vec<PackedKey>,
-    sort: Vec<u64>,
-}
-
-fn encode_block(rows: &[PackedRow], shape_width: u32, scratch: &mut Scratch, out: &mut Vec<u8>) {
-    let Some(first) = rows.first() else {
-        return;
-    };
-    let Scratch {
-        values,
-        shapes,
-        keys,
-        sort,
-    } = scratch;
-    let count = rows.len() as u64;
-    let mut bits = BitWriter::new();
-    let mut column = |values: &mut dyn Iterator<Item = u64>, bits: &mut BitWriter| {
-        sort.clear();
-        sort.extend(values);
-        let head = EfHead::choose(count, sort.last().copied().unwrap_or(0));
-        head.write(sort, bits);
-        head
-    };
-    // Seqs and first links of rows rise strictly, which the builder has checked.
-    let seq_head = column(
-        &mut (0u64..).zip(rows).map(|(i, row)| row.seq - first.seq - i),
-        &mut bits,
-    );
-    let time_base = rows.iter().map(|row| row.time_ms).min().unwrap_or(0);
-    let time_head = if rows.is_sorted_by_key(|row| row.time_ms) {
-        let head = column(
-            &mut rows.iter().map(|row| row.time_ms - time_base),
-            &mut bits,
-        );
-        [head.low, head.high_max]
-    } else {
-        let time_max = rows.iter().map(|row| row.time_ms).max().unwrap_or(0);
-        let width = width_for(time_max - time_base);
-        for row in rows {
-            bits.write(row.time_ms - time_base, width);
-        }
-        [TIME_PACKED | width as u8, 0]
-    };
-    let link_head = column(
-        &mut (0u64..)
-            .zip(rows)
-            .map(|(i, row)| u64::from(row.first_link - first.first_link) - i),
-        &mut bits,
-    );
-    values.clear();
-    values.extend(rows.iter().map(|row| u64::from(row.actor)));
-    let actor_base = values.iter().copied().min().unwrap_or(0);
-    let actor_width = width_for(values.iter().copied().max().unwrap_or(0) - actor_base);
-    for actor in values.iter() {
-        bits.write(actor - actor_base, actor_width);
-    }
-    shapes.clear();
-    shapes.extend(rows.iter().map(|row| row.shape));
-    shapes.sort_unstable();
-    shapes.dedup();
-    for &shape in shapes.iter() {
-        bits.write(u64::from(shape), shape_width);
-    }
-    let shapes_less_one = shapes.len().saturating_sub(1);
-    let index_width = width_for(shapes_less_one as u64);
-    for row in rows {
-        let index = shapes.partition_point(|&shape| shape < row.shape);
-        bits.write(index as u64, index_width);
-    }
-    let bits = bits.finish();
-    put_u64(out, time_base);
-    put_u32(out, actor_base as u32);
-    out.extend_from_slice(&[
-        actor_width as u8,
-        seq_head.low,
-        seq_head.high_max,
-        time_head[0],
-        time_head[1],
-        link_head.low,
-        link_head.high_max,
-        shapes_less_one as u8,
-    ]);
-    // 128 rows of five columns of at most 64 bits, and 128 shapes: far below 2^16.
-    put_u16(out, HEAD as u16 + bits.len() as u16);
-    out.extend_from_slice(&bits);
-    keys.clear();
-    keys.extend(rows.iter().map(|row| row.key));
-    keyblock::encode(keys, sort, out);
-}
 
 pub(super) fn offset_u64(offset: u64, what: &'static str) -> Result<u32> {
     u32::try_from(offset).map_err(|_| Error::TooLarge {
@@ -212,19 +58,6 @@ pub(super) fn offset_u32(offset: usize, what: &'static str) -> Result<u32> {
         found: offset as u64,
         limit: u64::from(u32::MAX),
     })
-}
-
-/// One row as it is decoded.
-pub(super) type DecodedRow = PackedRow;
-
-/// The rows of one block, decoded.
-#[derive(Default)]
-pub(super) struct RowBlock {
-    pub(super) rows: Vec<DecodedRow>,
-    /// The first link behind the block's.
-    pub(super) end_link: u32,
-    numbers: Vec<u64>,
-    keys: Vec<PackedKey>,
 }
 
 /// The rows of a segment.
@@ -453,107 +286,6 @@ impl<'a> Rows<'a> {
             bit += width as usize;
         }
         Ok(found)
-    }
-
-    /// Decodes the block `number`.
-    pub(super) fn decode(&self, number: u32, out: &mut RowBlock) -> Result<()> {
-        let block = self.block(number)?;
-        let entry = self.entry(number);
-        let (end, end_link) = if number + 1 < self.blocks() {
-            let next = entry + DIRECTORY_ENTRY;
-            let end = u64::from(self.directory.u32_at(next)?);
-            (end, self.directory.u32_at(next + 4)?)
-        } else {
-            (self.data.len(), self.links)
-        };
-        let first_link = self.directory.u32_at(entry + 4)?;
-        let first_seq = self.directory.u64_at(entry + 8)?;
-        let Some(len) = end.checked_sub(block.start) else {
-            return Err(self.directory.corrupt(entry, "rising offsets", end));
-        };
-        let bytes = self.data.get(block.start, len as usize)?;
-        out.end_link = end_link;
-        self.decode_columns(&block, bytes, first_seq, first_link, out)
-            .filter(|()| {
-                // Each row has a link, so these rise.
-                let firsts = out.rows.iter().map(|row| row.first_link);
-                firsts.chain([end_link]).is_sorted_by(|a, b| a < b) && end_link <= self.links
-            })
-            .ok_or_else(|| {
-                let expected = format!("a sound block {number} of rows");
-                self.data.corrupt(block.start, expected, "another")
-            })
-    }
-
-    fn decode_columns(
-        &self,
-        block: &Block<'_>,
-        bytes: &[u8],
-        first_seq: u64,
-        first_link: u32,
-        out: &mut RowBlock,
-    ) -> Option<()> {
-        let RowBlock {
-            rows,
-            numbers,
-            keys,
-            ..
-        } = out;
-        let start = block.start * 8;
-        let count = block.count as usize;
-        rows.clear();
-        numbers.clear();
-        numbers.resize(count, 0);
-        block.seqs.decode(bytes, block.seq_bit() - start, numbers)?;
-        keys.clear();
-        let keys_at = block.keys.checked_sub(block.start)? as usize;
-        keyblock::decode(bytes.get(keys_at..)?, count, keys)?;
-        for ((i, rest), &key) in (0..).zip(numbers.iter()).zip(keys.iter()) {
-            rows.push(PackedRow {
-                seq: first_seq.checked_add(*rest)?.checked_add(i)?,
-                time_ms: 0,
-                actor: 0,
-                shape: 0,
-                first_link: 0,
-                key,
-            });
-        }
-        let time_bit = block.time_bit() - start;
-        if block.times_packed {
-            let mut times = BitReader::new(bytes, time_bit as usize);
-            for row in rows.iter_mut() {
-                row.time_ms = block
-                    .time_base
-                    .checked_add(times.read(block.times.low.into())?)?;
-            }
-        } else {
-            block.times.decode(bytes, time_bit, numbers)?;
-            for (row, rest) in rows.iter_mut().zip(numbers.iter()) {
-                row.time_ms = block.time_base.checked_add(*rest)?;
-            }
-        }
-        block
-            .links
-            .decode(bytes, block.link_bit() - start, numbers)?;
-        for ((i, row), rest) in (0..).zip(rows.iter_mut()).zip(numbers.iter()) {
-            let link = u64::from(first_link).checked_add(*rest)?.checked_add(i)?;
-            row.first_link = u32::try_from(link).ok()?;
-        }
-        let mut actors = BitReader::new(bytes, (block.actor_bit() - start) as usize);
-        for row in rows.iter_mut() {
-            let rest = actors.read(block.actor_width)? as u32;
-            row.actor = block.actor_base.checked_add(rest)?;
-        }
-        let mut shapes = BitReader::new(bytes, (block.shape_bit() - start) as usize);
-        numbers.clear();
-        for _ in 0..block.shapes {
-            numbers.push(shapes.read(self.shape_width)?);
-        }
-        let width = width_for(block.shapes - 1);
-        for row in rows.iter_mut() {
-            row.shape = *numbers.get(shapes.read(width)? as usize)? as u32;
-        }
-        Some(())
     }
 
     pub(super) fn shape(&self, row: u32) -> Result<u32> {

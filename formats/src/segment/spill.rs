@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::workspace::{Env, Scratch, Workspace};
+use crate::bytes::{Reader, put_u32, put_varint};
 use crate::sink::Sink;
 
 /// Most bytes that a spool keeps in memory.
@@ -96,38 +97,38 @@ impl<W: Workspace> Spooled<W> {
     }
 }
 
-/// A number that can be sorted outside of memory.
+/// A number that can be sorted outside of memory. In a run each is written as its distance from the one
+/// before.
 pub(super) trait Record: Ord + Copy {
-    const BYTES: usize;
-    fn put(self, out: &mut Vec<u8>);
-    /// `None` where `bytes` are fewer than [`BYTES`](Self::BYTES).
-    fn get(bytes: &[u8]) -> Option<Self>;
+    /// The least one, from which the first of a run is counted.
+    const ZERO: Self;
+    fn put(self, before: Self, out: &mut Vec<u8>);
+    /// `None` at the end of the run.
+    fn get(run: &mut Reader<'_>, before: Self) -> Option<Self>;
 }
 
 impl Record for u64 {
-    const BYTES: usize = 8;
+    const ZERO: Self = 0;
 
-    fn put(self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.to_le_bytes());
+    fn put(self, before: Self, out: &mut Vec<u8>) {
+        put_varint(out, self.wrapping_sub(before));
     }
 
-    fn get(bytes: &[u8]) -> Option<Self> {
-        bytes.first_chunk().map(|bytes| Self::from_le_bytes(*bytes))
+    fn get(run: &mut Reader<'_>, before: Self) -> Option<Self> {
+        Some(run.varint().ok()?.wrapping_add(before))
     }
 }
 
 impl Record for (u64, u32) {
-    const BYTES: usize = 12;
+    const ZERO: Self = (0, 0);
 
-    fn put(self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.0.to_le_bytes());
-        out.extend_from_slice(&self.1.to_le_bytes());
+    fn put(self, before: Self, out: &mut Vec<u8>) {
+        self.0.put(before.0, out);
+        put_u32(out, self.1);
     }
 
-    fn get(bytes: &[u8]) -> Option<Self> {
-        let (high, low) = bytes.split_first_chunk()?;
-        let low = low.first_chunk()?;
-        Some((u64::from_le_bytes(*high), u32::from_le_bytes(*low)))
+    fn get(run: &mut Reader<'_>, before: Self) -> Option<Self> {
+        Some((u64::get(run, before.0)?, run.u32().ok()?))
     }
 }
 
@@ -162,8 +163,10 @@ impl<W: Workspace, R: Record> Sorter<W, R> {
 
     fn spill(&mut self, env: &mut Env<'_, W>) -> Result<(), W::Error> {
         self.sort_run();
-        for record in &self.run {
-            record.put(self.spool.tail());
+        let mut before = R::ZERO;
+        for &record in &self.run {
+            record.put(before, self.spool.tail());
+            before = record;
             self.spool.settle(env)?;
         }
         self.ends.push(self.spool.len());
@@ -206,12 +209,12 @@ impl<W: Workspace, R: Record> Sorted<W, R> {
         for &end in &self.ends {
             // The spool is in the address space, so its length fits.
             let run = self.spooled.bytes().get(start as usize..end as usize);
-            runs.push(run.unwrap_or_default());
+            runs.push(Reader::new("run", run.unwrap_or_default()));
             start = end;
         }
         let mut heads = BinaryHeap::with_capacity(runs.len());
-        for (index, run) in runs.iter().enumerate() {
-            heads.extend(R::get(run).map(|record| Reverse((record, index))));
+        for (index, run) in runs.iter_mut().enumerate() {
+            heads.extend(R::get(run, R::ZERO).map(|record| Reverse((record, index))));
         }
         SortedIter {
             memory: self.run.iter(),
@@ -237,7 +240,7 @@ impl<W: Workspace, R: Record> Sorted<W, R> {
 
 pub(super) struct SortedIter<'a, R> {
     memory: std::slice::Iter<'a, R>,
-    runs: Vec<&'a [u8]>,
+    runs: Vec<Reader<'a>>,
     heads: BinaryHeap<Reverse<(R, usize)>>,
     last: Option<R>,
 }
@@ -252,9 +255,7 @@ impl<R: Record> Iterator for SortedIter<'_, R> {
         loop {
             let mut head = self.heads.peek_mut()?;
             let Reverse((record, index)) = *head;
-            let run = self.runs.get_mut(index)?;
-            *run = run.get(R::BYTES..).unwrap_or_default();
-            match R::get(run) {
+            match R::get(self.runs.get_mut(index)?, record) {
                 Some(next) => *head = Reverse((next, index)),
                 None => {
                     std::collections::binary_heap::PeekMut::pop(head);

@@ -146,6 +146,43 @@ proptest! {
     }
 
     #[test]
+    fn a_damaged_index_of_dids_never_panics(
+        hashes in prop::collection::vec(any::<u64>(), 1..400),
+        flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+        probe in any::<u64>(),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let mut order: Vec<(u64, u32)> = hashes.iter().copied().zip(0..).collect();
+        order.sort_unstable();
+        let actors = hashes.len() as u32;
+        let mut writer = did_index::DidIndexWriter::new(actors);
+        let mut bytes = Vec::new();
+        for (hash, index) in order {
+            writer.push(hash, index, &mut bytes);
+        }
+        writer.finish(&mut bytes);
+        let candidates = |bytes: &[u8], hash| {
+            let region = Region::over("DID index", bytes);
+            let found = did_index::DidIndex { region, actors }.candidates(hash)?;
+            found.collect::<crate::Result<Vec<u32>>>()
+        };
+        for (hash, index) in hashes.iter().zip(0..) {
+            prop_assert!(candidates(&bytes, *hash).unwrap().contains(&index));
+        }
+        for (index, xor) in flips {
+            let index = index.index(bytes.len());
+            bytes[index] ^= xor;
+        }
+        for hash in hashes.iter().copied().chain([probe, 0, u64::MAX]) {
+            if let Ok(found) = candidates(&bytes, hash) {
+                prop_assert!(found.iter().all(|index| *index < actors));
+            }
+        }
+        bytes.truncate(cut.index(bytes.len()));
+        let _ = candidates(&bytes, probe);
+    }
+
+    #[test]
     fn only_a_did_that_prints_back_is_packed(did in prop_oneof![
         "did:plc:[a-z2-7]{24}", "did:plc:[a-zA-Z0-9]{23,25}", "did:PLC:[a-z2-7]{24}",
     ]) {

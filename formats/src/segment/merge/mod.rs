@@ -68,7 +68,28 @@ pub struct Merged {
 /// A kill stays if its row lies outside of the inputs and `keep_kill` says that the row still exists; that
 /// is asked once for each such kill. Of several states of an actor the last segment's stays.
 ///
-/// Costs a few passes over the inputs; what it writes to scratch space is about a third of the inputs.
+/// Costs a few passes over the inputs; what it writes to scratch space is about half of what it writes
+/// to `out`.
+///
+/// ```
+/// use orrery_formats::chunks::SealedFile;
+/// use orrery_formats::segment::{
+///     InMemory, KIND, MergeInput, Segment, SegmentInput, VERSION, build, merge,
+/// };
+///
+/// let segment = |first_seq, last_seq| {
+///     let input = SegmentInput { first_seq, last_seq, ..SegmentInput::default() };
+///     let file = SealedFile::open("a.seg".to_owned(), build(&input)?, KIND, VERSION..=VERSION)?;
+///     Segment::open(file)
+/// };
+/// let (older, newer) = (segment(1, 5)?, segment(6, 9)?);
+/// let inputs = [&older, &newer].map(|segment| MergeInput { segment, is_dropped: &|_row| false });
+/// let mut bytes = Vec::new();
+/// let merged = merge(&inputs, &|_seq| true, &mut bytes, &mut InMemory)?;
+/// assert_eq!((merged.info.first_seq, merged.info.last_seq), (1, 9));
+/// assert_eq!(merged.bytes, bytes.len() as u64);
+/// # Ok::<(), orrery_formats::Error>(())
+/// ```
 ///
 /// # Errors
 /// An input is damaged; the inputs are no neighbours ([`Error::Corrupt`] naming "merge input"); together

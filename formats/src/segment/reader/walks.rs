@@ -1,0 +1,224 @@
+//! Walks over rows, links, lists and kills.
+
+use super::Segment;
+use crate::Result;
+use crate::bits::read_bits;
+use crate::bytes::Reader;
+use crate::chunks::Region;
+use crate::segment::actors::ACTOR_BLOCK;
+use crate::segment::keyblock::PackedKey;
+use crate::segment::layout::Section;
+use crate::segment::lists::Postings;
+use crate::segment::rows::{BLOCK, Rows};
+
+/// The rows by one actor, rising.
+pub struct ActorRows<'s> {
+    pub(super) rows: Rows<'s>,
+    pub(super) blocks: Region<'s>,
+    pub(super) block_width: u32,
+    pub(super) actor: u32,
+    /// Only blocks of 128 rows that may hold this key are looked at.
+    pub(super) key: Option<PackedKey>,
+    /// Blocks of 1,024 rows still to look at, as places in `blocks`.
+    pub(super) next: u32,
+    pub(super) end: u32,
+    /// Blocks of 128 rows still to look at.
+    pub(super) small: u32,
+    pub(super) small_end: u32,
+    /// Rows found that were not given out, less `first`.
+    pub(super) found: u128,
+    pub(super) first: u32,
+}
+
+impl ActorRows<'_> {
+    fn step(&mut self) -> Result<Option<u32>> {
+        loop {
+            if self.found != 0 {
+                let row = self.first + self.found.trailing_zeros();
+                self.found &= self.found - 1;
+                return Ok(Some(row));
+            }
+            if self.small < self.small_end {
+                let block = self.small;
+                self.small += 1;
+                if let Some(key) = self.key
+                    && !self.rows.may_hold_key(block, key)?
+                {
+                    continue;
+                }
+                self.found = self.rows.rows_by(block, self.actor)?;
+                self.first = block * BLOCK;
+            } else if self.next < self.end {
+                let at = u64::from(self.next) * u64::from(self.block_width);
+                let block = read_bits(self.blocks, at, self.block_width)?;
+                let small = block * u64::from(ACTOR_BLOCK / BLOCK);
+                if small >= u64::from(self.rows.blocks()) {
+                    return Err(self.blocks.corrupt(at / 8, "the number of a block", block));
+                }
+                self.next += 1;
+                self.small = small as u32;
+                self.small_end = (self.small + ACTOR_BLOCK / BLOCK).min(self.rows.blocks());
+            } else {
+                return Ok(None);
+            }
+        }
+    }
+}
+
+impl Iterator for ActorRows<'_> {
+    type Item = Result<u32>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let step = self.step();
+        if step.is_err() {
+            (self.next, self.small, self.found) = (self.end, self.small_end, 0);
+        }
+        step.transpose()
+    }
+}
+
+/// One link of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LinkRef {
+    /// The path, by its id in the segment.
+    pub path: u32,
+    /// The target's ordinal in the segment.
+    pub target: u32,
+}
+
+/// The links of a row.
+pub struct RowLinks<'s> {
+    pub(super) targets: Region<'s>,
+    pub(super) shapes: Region<'s>,
+    pub(super) width: u32,
+    /// Links of the segment.
+    pub(super) links: u32,
+    pub(super) next: u32,
+    pub(super) shape: Reader<'s>,
+    pub(super) runs: u64,
+    pub(super) path: u32,
+    pub(super) left: u64,
+}
+
+impl RowLinks<'_> {
+    fn step(&mut self) -> Result<Option<LinkRef>> {
+        while self.left == 0 {
+            if self.runs == 0 {
+                return Ok(None);
+            }
+            self.runs -= 1;
+            let run = self
+                .shape
+                .varint_u32()
+                .and_then(|path| Ok((path, self.shape.varint()?)));
+            (self.path, self.left) = run.map_err(|error| self.shapes.in_file(error))?;
+        }
+        if self.next >= self.links {
+            let expected = format!("a link below {}", self.links);
+            return Err(self.shapes.corrupt(0, expected, self.next));
+        }
+        let at = u64::from(self.next) * u64::from(self.width);
+        let target = read_bits(self.targets, at, self.width)? as u32;
+        self.next += 1;
+        self.left -= 1;
+        Ok(Some(LinkRef {
+            path: self.path,
+            target,
+        }))
+    }
+}
+
+impl Iterator for RowLinks<'_> {
+    type Item = Result<LinkRef>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let step = self.step();
+        if step.is_err() {
+            (self.left, self.runs) = (0, 0);
+        }
+        step.transpose()
+    }
+}
+
+/// What a target's list is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ListInfo<'s> {
+    /// The list.
+    pub id: u32,
+    /// The source, by its id in the segment.
+    pub source: u32,
+    /// The collection that links.
+    pub collection: &'s str,
+    /// The path it links at.
+    pub path: &'s str,
+    /// Rows in the list.
+    pub len: u32,
+}
+
+/// The lists of a target.
+pub struct Lists<'s> {
+    pub(super) segment: &'s Segment,
+    pub(super) postings: Postings<'s>,
+    pub(super) next: u32,
+    pub(super) end: u32,
+}
+
+impl<'s> Lists<'s> {
+    fn read(&self, id: u32) -> Result<ListInfo<'s>> {
+        let source = self.postings.source(id)?;
+        let (collection, path) = self.segment.source(source)?;
+        Ok(ListInfo {
+            id,
+            source,
+            collection: self
+                .segment
+                .strings(Section::Collections)?
+                .get(collection)?,
+            path: self.segment.path(path)?,
+            len: self.postings.len(id)?,
+        })
+    }
+}
+
+impl<'s> Iterator for Lists<'s> {
+    type Item = Result<ListInfo<'s>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.next >= self.end {
+            return None;
+        }
+        let info = self.read(self.next);
+        self.next = if info.is_ok() {
+            self.next + 1
+        } else {
+            self.end
+        };
+        Some(info)
+    }
+}
+
+/// The seqs that a segment kills, rising.
+pub struct Kills<'s> {
+    pub(super) region: Region<'s>,
+    pub(super) reader: Reader<'s>,
+    pub(super) left: u32,
+    pub(super) before: u64,
+}
+
+impl Iterator for Kills<'_> {
+    type Item = Result<u64>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        let delta = self.reader.varint();
+        let seq = delta.and_then(|delta| match self.before.checked_add(delta) {
+            Some(seq) => Ok(seq),
+            None => Err(self.reader.corrupt("a seq below 2^64", delta)),
+        });
+        match &seq {
+            Ok(seq) => self.before = *seq,
+            Err(_) => self.left = 0,
+        }
+        Some(seq.map_err(|error| self.region.in_file(error)))
+    }
+}

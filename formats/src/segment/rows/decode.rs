@@ -1,0 +1,119 @@
+//! Reading all rows of a block at once.
+
+use super::{Block, DIRECTORY_ENTRY, PackedRow, Rows};
+use crate::Result;
+use crate::bits::{BitReader, width_for};
+use crate::segment::keyblock::{self, PackedKey};
+
+/// The rows of one block, decoded.
+#[derive(Default)]
+pub(in crate::segment) struct RowBlock {
+    pub(in crate::segment) rows: Vec<PackedRow>,
+    /// The first link behind the block's.
+    pub(in crate::segment) end_link: u32,
+    numbers: Vec<u64>,
+    keys: Vec<PackedKey>,
+}
+
+impl Rows<'_> {
+    /// Decodes the block `number`.
+    pub(in crate::segment) fn decode(&self, number: u32, out: &mut RowBlock) -> Result<()> {
+        let block = self.block(number)?;
+        let entry = self.entry(number);
+        let (end, end_link) = if number + 1 < self.blocks() {
+            let next = entry + DIRECTORY_ENTRY;
+            let end = u64::from(self.directory.u32_at(next)?);
+            (end, self.directory.u32_at(next + 4)?)
+        } else {
+            (self.data.len(), self.links)
+        };
+        let first_link = self.directory.u32_at(entry + 4)?;
+        let first_seq = self.directory.u64_at(entry + 8)?;
+        let Some(len) = end.checked_sub(block.start) else {
+            return Err(self.directory.corrupt(entry, "rising offsets", end));
+        };
+        let bytes = self.data.get(block.start, len as usize)?;
+        out.end_link = end_link;
+        self.decode_columns(&block, bytes, first_seq, first_link, out)
+            .filter(|()| {
+                // Each row has a link, so these rise.
+                let firsts = out.rows.iter().map(|row| row.first_link);
+                firsts.chain([end_link]).is_sorted_by(|a, b| a < b) && end_link <= self.links
+            })
+            .ok_or_else(|| {
+                let expected = format!("a sound block {number} of rows");
+                self.data.corrupt(block.start, expected, "another")
+            })
+    }
+
+    fn decode_columns(
+        &self,
+        block: &Block<'_>,
+        bytes: &[u8],
+        first_seq: u64,
+        first_link: u32,
+        out: &mut RowBlock,
+    ) -> Option<()> {
+        let RowBlock {
+            rows,
+            numbers,
+            keys,
+            ..
+        } = out;
+        let start = block.start * 8;
+        let count = block.count as usize;
+        rows.clear();
+        numbers.clear();
+        numbers.resize(count, 0);
+        block.seqs.decode(bytes, block.seq_bit() - start, numbers)?;
+        keys.clear();
+        let keys_at = block.keys.checked_sub(block.start)? as usize;
+        keyblock::decode(bytes.get(keys_at..)?, count, keys)?;
+        for ((i, rest), &key) in (0..).zip(numbers.iter()).zip(keys.iter()) {
+            rows.push(PackedRow {
+                seq: first_seq.checked_add(*rest)?.checked_add(i)?,
+                time_ms: 0,
+                actor: 0,
+                shape: 0,
+                first_link: 0,
+                key,
+            });
+        }
+        let time_bit = block.time_bit() - start;
+        if block.times_packed {
+            let mut times = BitReader::new(bytes, time_bit as usize);
+            for row in rows.iter_mut() {
+                row.time_ms = block
+                    .time_base
+                    .checked_add(times.read(block.times.low.into())?)?;
+            }
+        } else {
+            block.times.decode(bytes, time_bit, numbers)?;
+            for (row, rest) in rows.iter_mut().zip(numbers.iter()) {
+                row.time_ms = block.time_base.checked_add(*rest)?;
+            }
+        }
+        block
+            .links
+            .decode(bytes, block.link_bit() - start, numbers)?;
+        for ((i, row), rest) in (0..).zip(rows.iter_mut()).zip(numbers.iter()) {
+            let link = u64::from(first_link).checked_add(*rest)?.checked_add(i)?;
+            row.first_link = u32::try_from(link).ok()?;
+        }
+        let mut actors = BitReader::new(bytes, (block.actor_bit() - start) as usize);
+        for row in rows.iter_mut() {
+            let rest = actors.read(block.actor_width)? as u32;
+            row.actor = block.actor_base.checked_add(rest)?;
+        }
+        let mut shapes = BitReader::new(bytes, (block.shape_bit() - start) as usize);
+        numbers.clear();
+        for _ in 0..block.shapes {
+            numbers.push(shapes.read(self.shape_width)?);
+        }
+        let width = width_for(block.shapes - 1);
+        for row in rows.iter_mut() {
+            row.shape = *numbers.get(shapes.read(width)? as usize)? as u32;
+        }
+        Some(())
+    }
+}
