@@ -354,3 +354,56 @@ fn backups_and_looks_beside_a_server_that_ingests_are_whole() {
     assert!(server.stop(Signal::TERM));
     runtime.block_on(stream.stop());
 }
+
+#[test]
+fn seals_merges_and_trims_meanwhile_harm_no_look_and_no_backup() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, to) = (dir.path().join("data"), dir.path().join("backup"));
+    let lines = synthetic(37, 40_000);
+    let mut busy = options(500);
+    busy.compact_fan_in = 3;
+    busy.compact_share = 1.0;
+    busy.log_bytes_max = 400_000;
+    let first: Vec<&str> = lines.lines().take(1_000).collect();
+    apply(&data, &first.join("\n"), busy.clone());
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let mut rounds = 0;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for part in lines.lines().collect::<Vec<_>>().chunks(4_000) {
+                apply(&data, &part.join("\n"), busy.clone());
+            }
+            done.store(true, std::sync::atomic::Ordering::Release);
+        });
+        while !done.load(std::sync::atomic::Ordering::Acquire) {
+            rounds += 1;
+            assert_clean(&data);
+            let report = orrery_engine::offline::backup(&data, &to, false).unwrap();
+            assert_eq!(report.notes, [""; 0]);
+            let at = dir.path().join(format!("restored-{rounds}"));
+            orrery_engine::offline::restore(&to, &at).unwrap();
+            assert_clean(&at);
+            let seq = orrery_engine::Store::open(&at, orrery_engine::Options::default())
+                .unwrap()
+                .snapshot()
+                .last_seq();
+            assert_eq!(seq, report.last_seq);
+            std::fs::remove_dir_all(&at).unwrap();
+        }
+    });
+    assert!(rounds > 2, "{rounds}");
+    let targets = targets(lines.lines());
+    backup(&data, &to);
+    let at = dir.path().join("restored");
+    restore(&to, &at);
+    assert_clean(&at);
+    let now = answers_of(&copied(&data, dir.path(), "now"), &targets);
+    assert_same("at the end", &now, &answers_of(&at, &targets));
+    // Files of replaced segments and of the trimmed log do not gather.
+    let segments = |dir: &Path| {
+        let mut files = files(dir);
+        files.retain(|file| file.extension().is_some_and(|e| e == "seg" || e == "log"));
+        files.len()
+    };
+    assert_eq!(segments(&to), segments(&data));
+}

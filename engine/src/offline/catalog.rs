@@ -9,6 +9,9 @@ use crate::{Error, Result};
 
 const PREFIX: &str = "BACKUP-";
 
+/// A catalog with its number, where there is one.
+pub(super) type Numbered = Option<(u64, Catalog)>;
+
 pub(super) fn name(number: u64) -> String {
     format!("{PREFIX}{number:08}")
 }
@@ -59,7 +62,7 @@ pub(super) fn read(fs: &dyn Fs, dir: &Path, number: u64) -> Result<Catalog> {
 ///
 /// # Errors
 /// [`Error::Io`].
-pub(super) fn newest(fs: &dyn Fs, dir: &Path) -> Result<(Option<(u64, Catalog)>, Vec<Error>)> {
+pub(super) fn newest(fs: &dyn Fs, dir: &Path) -> Result<(Numbered, Vec<Error>)> {
     let mut errors = Vec::new();
     for number in numbers(fs, dir)?.into_iter().rev() {
         match read(fs, dir, number) {

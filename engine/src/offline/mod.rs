@@ -13,6 +13,8 @@ mod catalog;
 mod copy;
 mod deaths;
 mod directory;
+#[cfg(test)]
+mod fault_tests;
 mod links;
 mod log;
 mod names;

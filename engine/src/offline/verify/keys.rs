@@ -19,6 +19,9 @@ use crate::offline::directory::found;
 use crate::store::LOG;
 use crate::{ActorId, Error, Result};
 
+/// Told of the DID, the collection and record key, the rev, and the frame and ordinal of a commit.
+type EachCommit<'a> = dyn FnMut(&str, (&str, &str), u64, (u64, u32)) + 'a;
+
 fn section_name(id: u16) -> &'static str {
     match id {
         1 => "header",
@@ -193,7 +196,7 @@ impl Check<'_> {
     fn each_commit(
         &self,
         log: &ReadLog,
-        each: &mut dyn FnMut(&str, (&str, &str), u64, (u64, u32)),
+        each: &mut EachCommit<'_>,
     ) -> Result<()> {
         let path = self
             .path
