@@ -201,7 +201,7 @@ fn place(merged: &Merged, segments: &[Sealed]) -> Option<usize> {
     let same = found
         .iter()
         .zip(&merged.inputs)
-        .all(|(sealed, input)| sealed.id == input.id);
+        .all(|(sealed, input)| sealed.id == input.id && sealed.degraded.is_none());
     same.then_some(place)
 }
 

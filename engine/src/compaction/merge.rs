@@ -48,7 +48,7 @@ pub(crate) fn candidates(generation: &Generation) -> Vec<Candidate> {
             rows: info.rows.into(),
             links: info.links.into(),
             dead_rows: sealed.mask.dead_rows(),
-            is_readable: true,
+            is_readable: sealed.degraded.is_none(),
         }
     };
     generation.segments.iter().map(candidate).collect()
@@ -159,6 +159,9 @@ fn row_exists(generation: &Generation, seq: u64) -> bool {
     let Some(sealed) = generation.segments.get(place) else {
         return true;
     };
+    if sealed.degraded.is_some() {
+        return true;
+    }
     let segment = &sealed.segment;
     let found = segment
         .lower_bound_seq(seq)
