@@ -79,6 +79,7 @@ impl Writer {
 
     /// Installs a segment that waits, when nothing came since the last seal.
     pub(crate) fn install_between_seals(&mut self) -> Result<()> {
+        self.find_room_to_commit()?;
         let mut segments = copies(&self.generation);
         let removed = self.install_waiting(&mut segments)?;
         if !removed.is_empty() {

@@ -9,6 +9,7 @@ use orrery_formats::segment::{self, MergeInput};
 use super::policy::{Candidate, Plan};
 use super::workspace::{FileWorkspace, Pace, SegmentFile, Stopped};
 use crate::Error;
+use crate::disk::Room;
 use crate::mask::Mask;
 use crate::memtable::{DEAD, HIDDEN};
 use crate::recovery::open_segment;
@@ -66,6 +67,9 @@ pub(crate) fn merge(
     let (Some(first), Some(last)) = (sources.first(), sources.last()) else {
         return Err(Error::Internal(format!("a merge of segments {:?}", plan.places)).into());
     };
+    // At worst as many bytes as its inputs have, and as many again of scratch files.
+    let need = 2 * sources.iter().map(|sealed| sealed.bytes).sum::<u64>();
+    Room::of(&*shared.fs, &shared.dir, &shared.options).check(need)?;
     let first_seq = first.segment.info().first_seq;
     let last_info = last.segment.info();
     let id = shared.next_segment_id();

@@ -211,10 +211,11 @@ impl Writer {
         }
     }
 
-    /// After a failure nothing more is accepted.
+    /// After a failure nothing more is accepted. That there is no room is none: nothing was changed.
     pub(crate) fn poison_on_error<T>(&mut self, result: Result<T>) -> Result<T> {
         if let Err(error) = &result
             && self.poisoned.is_none()
+            && !matches!(error, Error::DiskFull { .. })
         {
             let why = format!("{error}; {}", error.advice());
             // Snapshots go on without what is damaged; so does the next start.
