@@ -9,19 +9,19 @@ use orrery_formats::manifest::{SegmentEntry, State};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::io::Fs;
+use crate::mask::files::MASKS;
 use crate::store::{LOG, SEGMENTS, segment_name};
 use crate::{Error, Result};
 
 /// Bytes of one read.
 const BLOCK_BYTES: usize = 1 << 20;
-/// What the log's derived files end with: they are made anew where they are not there.
-const KEYS_SUFFIX: &str = ".keys";
+/// Directories and suffixes of mapped files that are made anew where they are not there.
+const DERIVED: [(&str, &str); 2] = [(LOG, ".keys"), (MASKS, ".mask")];
 
 /// A segment that cannot be read, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Damaged {
     pub(crate) id: u64,
-    pub(crate) name: String,
     pub(crate) why: String,
 }
 
@@ -60,9 +60,14 @@ impl Marker {
         dir: &Path,
         state: &State,
     ) -> Result<Vec<Damaged>> {
+        let is_read = |entry: &&SegmentEntry| {
+            let mut quarantined = state.quarantined.iter();
+            quarantined.all(|known| known.id != entry.id)
+        };
         let entries: Vec<(String, &SegmentEntry)> = state
             .segments
             .iter()
+            .filter(is_read)
             .map(|entry| {
                 let name = segment_name(entry.first_seq, entry.last_seq, entry.id);
                 (name, entry)
@@ -90,17 +95,22 @@ impl Marker {
             {
                 return Ok(vec![damaged]);
             }
-            let derived = name.strip_prefix(LOG).and_then(|n| n.strip_prefix('/'));
-            if let Some(derived) = derived.filter(|name| name.ends_with(KEYS_SUFFIX))
-                && drop_unreadable(fs, &dir.join(LOG).join(derived))?
+            if let Some((kind, file)) = name.split_once('/')
+                && DERIVED
+                    .iter()
+                    .any(|(dir, suffix)| kind == *dir && file.ends_with(suffix))
+                && drop_unreadable(fs, &dir.join(kind).join(file))?
             {
                 return Ok(Vec::new());
             }
             tracing::warn!("{name} can be read now; reading all other files that are mapped");
         }
-        for file in fs.list(&dir.join(LOG)).map_err(Error::io("list", dir))? {
-            if file.name.ends_with(KEYS_SUFFIX) {
-                drop_unreadable(fs, &dir.join(LOG).join(&file.name))?;
+        for (kind, suffix) in DERIVED {
+            let dir = dir.join(kind);
+            for file in fs.list(&dir).map_err(Error::io("list", &dir))? {
+                if file.name.ends_with(suffix) {
+                    drop_unreadable(fs, &dir.join(&file.name))?;
+                }
             }
         }
         let all = entries.iter();
@@ -125,8 +135,7 @@ fn check(fs: &dyn Fs, dir: &Path, name: &str, entry: &SegmentEntry) -> Option<Da
     };
     Some(Damaged {
         id: entry.id,
-        name: name.to_owned(),
-        why,
+        why: format!("{name}: {why}"),
     })
 }
 

@@ -130,6 +130,7 @@ impl Writer {
     /// # Errors
     /// [`Error::DiskFull`], after which nothing has changed; otherwise as [`Writer::seal`].
     pub(crate) fn prepare(&mut self, bytes: usize) -> Result<()> {
+        self.adopt_damage()?;
         if self.must_seal {
             self.seal()?;
         }

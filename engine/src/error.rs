@@ -44,6 +44,14 @@ pub enum Error {
         /// What bounds them.
         limit: crate::DiskLimit,
     },
+    /// A DID cannot be told, since it stood in a damaged segment.
+    #[error("the DID of account {actor} is not known while {file} is set aside as damaged")]
+    LostDid {
+        /// The account's id.
+        actor: u32,
+        /// The file of the segment.
+        file: String,
+    },
     /// Another process writes to the data directory.
     #[error("{path} is locked: another process has this data directory open", path = path.display())]
     Locked {

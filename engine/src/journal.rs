@@ -13,6 +13,7 @@ use crate::io::Fs;
 use crate::log::keys::{KeyHasher, KeyOf, KeyWindow, KeyWrite};
 use crate::log::{LogOptions, LogWriter, Position, Recovery, Replayed};
 use crate::manifest::Manifest;
+use crate::quarantine;
 use crate::store::Durable;
 use crate::{ActorId, Error, Options, Result};
 
@@ -323,6 +324,16 @@ impl Journal {
 
     pub(crate) fn durable_cursor(&self) -> Option<&SourceCursor> {
         self.durable_cursor.as_ref()
+    }
+
+    /// Makes it durable that segments are not read any more, by their ids, with the reasons.
+    pub(crate) fn quarantine(&mut self, segments: Vec<(u64, String)>) -> Result<()> {
+        self.manifest.append(&quarantine::edit(segments))
+    }
+
+    /// The seq that the next event gets.
+    pub(crate) fn next_seq(&self) -> u64 {
+        self.open.as_ref().map_or(0, |open| open.writer.next_seq())
     }
 
     /// Makes it durable that all events up to the segment's last are in segments, with the cursor there and

@@ -25,6 +25,7 @@ mod options;
 mod part;
 #[cfg(test)]
 mod power_cut_tests;
+mod quarantine;
 mod recovery;
 mod seal;
 mod snapshot;
@@ -39,6 +40,7 @@ pub use options::Options;
 pub use orrery_formats::frame::SourceCursor;
 pub use orrery_formats::{event, manifest::GapEntry};
 pub use part::{List, Part, TargetId};
+pub use quarantine::Degraded;
 pub use snapshot::{OwnedTargetKey, Snapshot, SnapshotId, Totals};
 pub use store::{Status, Store};
 pub use writer::{Applied, Writer};

@@ -353,7 +353,8 @@ impl<'a> Part<'a> {
     /// The stored string of a target of this part.
     ///
     /// # Errors
-    /// When the index cannot be read.
+    /// [`Error::LostDid`] when it has a DID that stood in a segment that is set aside; otherwise when the index
+    /// cannot be read.
     pub fn target_string(&self, target: TargetId) -> Result<String> {
         let print = |key: &segment::TargetKey<'_>| match *key {
             segment::TargetKey::Did(actor) => self.snapshot.did(actor),

@@ -10,9 +10,9 @@ use crate::io::fault::{SimFs, SplitMix};
 use crate::mask::policy::Bounds;
 use crate::{Options, SourceCursor, Store, Writer};
 
-const LIKE: &str = "app.bsky.feed.like";
+pub(crate) const LIKE: &str = "app.bsky.feed.like";
 const ACTORS: u64 = 4;
-const TARGETS: u64 = 3;
+pub(crate) const TARGETS: u64 = 3;
 
 /// The shown (author, key) of each target, in order.
 pub(crate) type Answers = BTreeMap<u64, Vec<(u64, u64)>>;
@@ -35,14 +35,14 @@ pub(crate) enum Step {
     },
 }
 
-fn did(actor: u64) -> String {
+pub(crate) fn did(actor: u64) -> String {
     format!(
         "did:plc:{}",
         char::from(b'a' + actor as u8).to_string().repeat(24)
     )
 }
 
-fn target(target: u64) -> String {
+pub(crate) fn target(target: u64) -> String {
     match target {
         0 => did(9),
         1 => format!("at://{}/app.bsky.feed.post/3mabc2222222a", did(9)),
@@ -54,7 +54,7 @@ fn time_us(place: u64) -> u64 {
     1_767_225_600_000_000 + place * 1_000
 }
 
-fn rkey(key: u64) -> String {
+pub(crate) fn rkey(key: u64) -> String {
     if key == 0 {
         return "self".to_owned();
     }

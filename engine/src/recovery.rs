@@ -1,7 +1,7 @@
 //! Putting a store together from its files: the segments that the manifest names, and the generation that
 //! they alone make. Any other file is an orphan of a crash and is removed.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,9 +10,11 @@ use orrery_formats::manifest::{Directory, SegmentEntry, State};
 use orrery_formats::segment::{self, Segment};
 
 use crate::actors::DidCache;
+use crate::damage::Damaged;
 use crate::io::Fs;
 use crate::mask::{Mask, recover_masks};
 use crate::memtable::Memtable;
+use crate::quarantine::is_damage;
 use crate::snapshot::{Counters, Generation, Sealed};
 use crate::store::{LOG, SEGMENTS, segment_name};
 use crate::{Error, Options, Result};
@@ -42,6 +44,7 @@ pub(crate) fn open_segment(
         level,
         name: name.into(),
         bytes,
+        degraded: None,
     })
 }
 
@@ -76,10 +79,26 @@ pub(crate) fn new_directory() -> Result<Directory> {
     Ok(Directory { id, secret })
 }
 
-pub(crate) fn open_entry(fs: &dyn Fs, dir: &Path, entry: &SegmentEntry) -> Result<Sealed> {
+/// Opens a segment as the manifest has it. Actors from `first_actor` on were first seen in it.
+pub(crate) fn open_entry(
+    fs: &dyn Fs,
+    dir: &Path,
+    entry: &SegmentEntry,
+    first_actor: u32,
+) -> Result<Sealed> {
     let name = segment_name(entry.first_seq, entry.last_seq, entry.id);
     let sealed = open_segment(fs, dir, &name, entry.id, entry.level)?;
     let info = sealed.segment.info();
+    let actors_end = info.actors_first_id.saturating_add(info.actors_count);
+    if (info.actors_first_id, actors_end) != (first_actor, entry.actors_end) {
+        return Err(Error::Inconsistent {
+            path: dir.join(SEGMENTS).join(name),
+            what: format!(
+                "holds actors {} to {actors_end}; the manifest says {first_actor} to {}",
+                info.actors_first_id, entry.actors_end
+            ),
+        });
+    }
     if (info.first_seq, info.last_seq, sealed.bytes)
         != (entry.first_seq, entry.last_seq, entry.bytes)
     {
@@ -97,6 +116,56 @@ pub(crate) fn open_entry(fs: &dyn Fs, dir: &Path, entry: &SegmentEntry) -> Resul
         });
     }
     Ok(sealed)
+}
+
+/// The segments that the manifest names, those that are set aside as empty ones in their places. Gives those
+/// besides that are found to be damaged now; `damaged` are known already.
+pub(crate) fn open_segments(
+    fs: &dyn Fs,
+    dir: &Path,
+    state: &State,
+    damaged: &[Damaged],
+) -> Result<(Vec<Sealed>, Vec<(u64, String)>)> {
+    let seed = did_seed(&state.directory);
+    let quarantined = state
+        .quarantined
+        .iter()
+        .map(|entry| (entry.id, &*entry.why));
+    let known = quarantined.chain(damaged.iter().map(|damaged| (damaged.id, &*damaged.why)));
+    let known: HashMap<u64, &str> = known.collect();
+    let mut segments = Vec::with_capacity(state.segments.len());
+    let mut found = Vec::new();
+    let mut missing = 0;
+    let mut first_actor = 0;
+    for entry in &state.segments {
+        let sealed = match known.get(&entry.id) {
+            Some(why) => Sealed::set_aside(entry, first_actor, seed, why)?,
+            None => match open_entry(fs, dir, entry, first_actor) {
+                Err(error) if is_damage(&error) => {
+                    missing += usize::from(is_missing(&error));
+                    let why = error.to_string();
+                    let sealed = Sealed::set_aside(entry, first_actor, seed, &why)?;
+                    found.push((entry.id, why));
+                    sealed
+                }
+                opened => opened?,
+            },
+        };
+        segments.push(sealed);
+        first_actor = entry.actors_end;
+    }
+    if missing > 1 && missing == segments.len() {
+        // A directory that was not copied or mounted whole is a mistake to mend, not damage.
+        return Err(Error::Inconsistent {
+            path: dir.join(SEGMENTS),
+            what: format!("none of the {missing} segments that the manifest names is there"),
+        });
+    }
+    Ok((segments, found))
+}
+
+fn is_missing(error: &Error) -> bool {
+    matches!(error, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
 }
 
 /// Removes files that the manifest does not name: a crash between writing a file and naming it leaves one.
@@ -127,23 +196,16 @@ pub(crate) fn recover_generation(
     state: &State,
     options: &Options,
 ) -> Result<Generation> {
-    let mut first_actor = 0;
-    for sealed in &segments {
-        let info = sealed.segment.info();
-        if info.actors_first_id != first_actor {
-            return Err(Error::Internal(format!(
-                "{} begins with actor {}, after {first_actor} actors",
-                sealed.name, info.actors_first_id,
-            )));
-        }
-        first_actor = first_actor.saturating_add(info.actors_count);
-    }
+    let first_actor = state.segments.last().map_or(0, |entry| entry.actors_end);
     let mut segments = segments;
     recover_masks(&mut segments)?;
-    debug_assert_eq!(
-        (state.counts.live_rows, state.counts.live_links),
-        live_counts(&segments),
-        "live rows and links of the manifest and of the masks"
+    // The manifest's counts are those of all segments.
+    let mut counts = state.counts;
+    (counts.live_rows, counts.live_links) = live_counts(&segments);
+    debug_assert!(
+        counts == state.counts || !state.quarantined.is_empty(),
+        "live rows and links of the masks ({counts:?}) and of the manifest ({:?})",
+        state.counts
     );
     Ok(Generation {
         number: 1,
@@ -152,11 +214,11 @@ pub(crate) fn recover_generation(
             state.sealed_through + 1,
             first_actor,
             options.seal_events,
-            (state.counts.live_rows, state.counts.live_links),
+            (counts.live_rows, counts.live_links),
             did_seed(&state.directory),
         )),
         dids: Arc::new(DidCache::new(did_seed(&state.directory))),
-        counters: Arc::new(Counters::of(&state.counts)),
+        counters: Arc::new(Counters::of(&counts)),
     })
 }
 

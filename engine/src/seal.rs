@@ -38,6 +38,7 @@ impl Writer {
     /// ([`Error::Poisoned`]) until the directory is opened anew; nothing durable is lost, and snapshots
     /// go on.
     pub fn seal(&mut self) -> Result<()> {
+        self.adopt_damage()?;
         if self.events > 0 {
             let batch = log_need(self.journal.batch_bytes());
             self.find_room(batch + self.seal_need())?;
@@ -124,11 +125,16 @@ fn fold(old: &Generation) -> Result<Vec<Sealed>> {
         };
         apply(mask, segment)
     };
+    // What changed in a segment before it was set aside is lost with it.
+    let is_read = |part: u32| {
+        let sealed = old.segments.get(part as usize);
+        sealed.is_none_or(|sealed| sealed.degraded.is_none())
+    };
     let (rows, lists) = old.memtable.segment_changes();
-    for (part, row, state) in rows {
+    for (part, row, state) in rows.filter(|(part, ..)| is_read(*part)) {
         change(part, &|mask, segment| mask.set_row(segment, row, state))?;
     }
-    for (part, list, by) in lists {
+    for (part, list, by) in lists.filter(|(part, ..)| is_read(*part)) {
         change(part, &|mask, _| mask.add_to_list(list, by))?;
     }
     Ok(old

@@ -12,6 +12,7 @@ use crate::actors::{ActorId, DidCache, TargetForm, target_form};
 use crate::mask::Mask;
 use crate::memtable::Memtable;
 use crate::part::Part;
+use crate::quarantine::Degraded;
 use crate::{Error, Result};
 
 /// A sealed segment with its mask as of the last seal.
@@ -27,6 +28,8 @@ pub(crate) struct Sealed {
     pub(crate) name: Arc<str>,
     /// The size of its file in bytes.
     pub(crate) bytes: u64,
+    /// Set where the file is set aside: the segment is then an empty one in its place.
+    pub(crate) degraded: Option<Arc<Degraded>>,
 }
 
 impl Sealed {
@@ -116,6 +119,10 @@ impl Generation {
             return Ok(f(self.memtable.dids.get(index)));
         }
         let sealed = self.home(actor).ok_or_else(unknown)?;
+        if let Some(degraded) = &sealed.degraded {
+            let file = degraded.file.clone();
+            return Err(Error::LostDid { actor, file });
+        }
         let did = sealed.segment.did(actor)?.ok_or_else(unknown)?;
         Ok(f(&did.text()))
     }
@@ -133,7 +140,7 @@ impl Generation {
             match self.with_did(id, |known| known == did) {
                 Ok(true) => return Ok(Some(id)),
                 // Another DID's, or given after this generation's memtable was sealed.
-                Ok(false) | Err(Error::Internal(_)) => {}
+                Ok(false) | Err(Error::Internal(_) | Error::LostDid { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -282,10 +289,19 @@ impl Snapshot {
     /// Which state this is.
     #[must_use]
     pub fn id(&self) -> SnapshotId {
+        // The same seals with one more segment set aside are another state.
+        let set_aside = self.degraded().count() as u64;
         SnapshotId {
-            generation: self.generation.number,
+            generation: self.generation.number | set_aside << 40,
             seq: self.visible_seq,
         }
+    }
+
+    /// The ranges of events that are left out of this view since their segments are damaged, oldest first. An
+    /// answer from this view may be incomplete where there are any.
+    pub fn degraded(&self) -> impl Iterator<Item = &Degraded> {
+        let segments = self.generation.segments.iter();
+        segments.filter_map(|sealed| sealed.degraded.as_deref())
     }
 
     /// The newest event in view; 0 before the first.
@@ -369,7 +385,8 @@ impl Snapshot {
     /// The DID of an account.
     ///
     /// # Errors
-    /// When the index cannot be read, or has no such account.
+    /// [`Error::LostDid`] when it stood in a segment that is set aside; otherwise when the index cannot be read,
+    /// or has no such account.
     pub fn did(&self, actor: ActorId) -> Result<String> {
         self.generation.with_did(actor, str::to_owned)
     }

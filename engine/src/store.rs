@@ -20,9 +20,10 @@ use crate::journal::Journal;
 use crate::lock::DirLock;
 use crate::manifest::Manifest;
 use crate::mask::files::{MASKS, load_masks};
+use crate::quarantine::{Damages, Degraded, set_aside_durably};
 use crate::recovery::{
-    new_directory, open_entry, open_segment, recover_generation, refuse_contents, remove_all_but,
-    remove_orphans,
+    new_directory, open_segment, open_segments, recover_generation, refuse_contents,
+    remove_all_but, remove_orphans,
 };
 use crate::snapshot::{Generation, Sealed, Snapshot};
 use crate::writer::Writer;
@@ -46,6 +47,8 @@ pub(crate) struct Shared {
     /// Bytes of segments written by seals since the store was opened.
     pub(crate) sealed_bytes: AtomicU64,
     pub(crate) compaction: Compaction,
+    /// What was found damaged since the store was opened.
+    pub(crate) damages: Damages,
     segment_id: AtomicU64,
     /// Bytes of mask files written since the store was opened.
     pub(crate) masks_written: AtomicU64,
@@ -77,6 +80,8 @@ pub struct Status {
     pub durable_cursor: Option<SourceCursor>,
     /// Segments in use.
     pub segments: usize,
+    /// Segments that are set aside as damaged, oldest first: answers leave out what they held.
+    pub degraded: Vec<Degraded>,
     /// Events that were in the log and are lost.
     pub gaps: Vec<GapEntry>,
     /// Why writing has stopped, if it has.
@@ -101,9 +106,9 @@ pub struct Status {
 /// writer are gone.
 #[derive(Clone)]
 pub struct Store {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     /// Here until the writer is taken.
-    writer: Arc<Mutex<Option<Writer>>>,
+    pub(crate) writer: Arc<Mutex<Option<Writer>>>,
 }
 
 impl Shared {
@@ -125,9 +130,17 @@ impl Shared {
         Arc::clone(&self.generation.read())
     }
 
-    /// New snapshots stand on `generation` from here on.
+    /// New snapshots stand on `generation` from here on, less what is known to be damaged.
     pub(crate) fn publish(&self, generation: Arc<Generation>) {
-        *self.generation.write() = generation;
+        self.damages.with_sound(generation, |sound| {
+            *self.generation.write() = sound;
+        });
+    }
+
+    /// Takes what became known to be damaged out of what new snapshots stand on.
+    pub(crate) fn republish(&self) {
+        // Under the lock that a publishing writer waits for, so that no newer generation is lost.
+        self.damages.with_latest(&self.generation);
     }
 }
 
@@ -140,8 +153,9 @@ impl Store {
     /// Opens the data directory at `dir`, making it if it is not there, and recovers what a crash left.
     ///
     /// # Errors
-    /// [`Error::Locked`] while another process has it open; [`Error::Format`] for damage, naming the
-    /// file, or for a version that this build does not read; [`Error::Io`].
+    /// [`Error::Locked`] while another process has it open; [`Error::Format`] for damage outside of segments,
+    /// naming the file, or for a version that this build does not read; [`Error::Io`]. A damaged segment is set
+    /// aside instead, and named in the [`Status`].
     pub fn open(dir: impl AsRef<Path>, options: Options) -> Result<Self> {
         Self::open_with_fs(OsFs::shared(), dir, options)
     }
@@ -156,7 +170,18 @@ impl Store {
         } else {
             HeapFs::shared(fs)
         };
-        let dir = dir.as_ref().to_owned();
+        let dir = dir.as_ref();
+        loop {
+            // Damage that is found by putting the index together sets one more segment aside each time.
+            match Self::open_once(Arc::clone(&fs), dir, options.clone()) {
+                Err(error) if set_aside_durably(&fs, dir, &error)? => {}
+                opened => return opened,
+            }
+        }
+    }
+
+    fn open_once(fs: Arc<dyn Fs>, dir: &Path, options: Options) -> Result<Self> {
+        let dir = dir.to_owned();
         let segments_dir = dir.join(SEGMENTS);
         fs.create_dir_all(&segments_dir)
             .map_err(Error::io("create", &segments_dir))?;
@@ -177,23 +202,24 @@ impl Store {
                 Manifest::create(Arc::clone(&fs), &dir, new_directory()?)?
             }
         };
-        let journal = Journal::new(Arc::clone(&fs), &log_dir, manifest, &options);
+        let mut journal = Journal::new(Arc::clone(&fs), &log_dir, manifest, &options);
         let state = journal.state();
         remove_orphans(&*fs, &segments_dir, state)?;
         remove_all_but(&*fs, &scratch_dir, &|_| false)?;
-        if let Some(marker) = Marker::read(&*fs, &dir)? {
-            if let Some(damaged) = marker.find_damage(&*fs, &dir, state)?.into_iter().next() {
-                return Err(Error::Inconsistent {
-                    path: segments_dir.join(damaged.name),
-                    what: damaged.why,
-                });
-            }
+        let marker = Marker::read(&*fs, &dir)?;
+        let damaged = match &marker {
+            Some(marker) => marker.find_damage(&*fs, &dir, state)?,
+            None => Vec::new(),
+        };
+        let (mut segments, mut new) = open_segments(&*fs, &dir, state, &damaged)?;
+        new.extend(damaged.into_iter().map(|damaged| (damaged.id, damaged.why)));
+        if !new.is_empty() {
+            journal.quarantine(new)?;
+        }
+        if marker.is_some() {
             Marker::remove(&*fs, &dir)?;
         }
-        let mut segments = Vec::with_capacity(state.segments.len());
-        for entry in &state.segments {
-            segments.push(open_entry(&*fs, &dir, entry)?);
-        }
+        let state = journal.state();
         load_masks(&*fs, &dir, state, &mut segments)?;
         let sealed_through = state.sealed_through;
         let directory_id = state.directory.id;
@@ -207,6 +233,7 @@ impl Store {
             durable: Mutex::new(Durable::default()),
             sealed_bytes: AtomicU64::new(0),
             compaction: Compaction::default(),
+            damages: Damages::default(),
             segment_id: AtomicU64::new(last_id.map_or(1, |id| id.saturating_add(1))),
             masks_written: AtomicU64::new(0),
             _lock: lock,
@@ -265,6 +292,7 @@ impl Store {
             durable_seq: durable.seq,
             durable_cursor: durable.cursor,
             segments: generation.segments.len(),
+            degraded: degraded(&generation),
             gaps: durable.gaps,
             poisoned: durable.poisoned,
             paused: durable.paused,
@@ -290,7 +318,8 @@ impl Store {
     pub fn section_sizes(&self) -> Vec<(&'static str, u64)> {
         let generation = self.shared.generation();
         let mut sums: Vec<(&'static str, u64)> = Vec::new();
-        for sealed in &generation.segments {
+        let sound = |sealed: &&Sealed| sealed.degraded.is_none();
+        for sealed in generation.segments.iter().filter(sound) {
             for (name, bytes) in sealed.segment.section_sizes() {
                 match sums.iter_mut().find(|(known, _)| *known == name) {
                     Some((_, sum)) => *sum += bytes,
@@ -309,6 +338,12 @@ impl Store {
     pub fn verify(&self) -> Result<()> {
         let generation = self.shared.generation();
         for sealed in &generation.segments {
+            if let Some(degraded) = &sealed.degraded {
+                return Err(Error::Inconsistent {
+                    path: self.shared.dir.join(SEGMENTS).join(&degraded.file),
+                    what: degraded.why.clone(),
+                });
+            }
             sealed.segment.verify()?;
             if let Some(file) = sealed.mask.file() {
                 file.verify()?;
@@ -316,4 +351,10 @@ impl Store {
         }
         Ok(())
     }
+}
+
+fn degraded(generation: &Generation) -> Vec<Degraded> {
+    let segments = generation.segments.iter();
+    let degraded = segments.filter_map(|sealed| sealed.degraded.as_deref());
+    degraded.cloned().collect()
 }

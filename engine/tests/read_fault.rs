@@ -133,7 +133,6 @@ fn a_read_error_kills_the_process_and_leaves_the_name_of_the_file() {
     let dir = tempfile::tempdir().unwrap();
     three_segments(dir.path());
     let path = &segments(dir.path())[1];
-    let sound = fs::read(path).unwrap();
     let (status, stderr) = run_child("segment", dir.path());
     assert_eq!(status.signal(), Some(SIGBUS), "{status} {stderr}");
     let name = path.file_name().unwrap().to_str().unwrap();
@@ -147,16 +146,31 @@ fn a_read_error_kills_the_process_and_leaves_the_name_of_the_file() {
         "{marker}"
     );
 
-    // The damage is still there: the open says which file it is, and so does every later one.
+    // The damage is still there: the segment is set aside, now and from then on, and the others answer.
     for _ in 0..2 {
-        let refused = Store::open(dir.path(), Options::default()).map(drop);
-        let text = refused.unwrap_err().to_string();
-        assert!(text.contains(name) && text.contains("0 bytes"), "{text}");
+        let store = Store::open(dir.path(), Options::default()).unwrap();
+        let [degraded] = &store.status().degraded[..] else {
+            panic!("{:?}", store.status());
+        };
+        assert_eq!(degraded.file, name);
+        assert_eq!((degraded.first_seq, degraded.last_seq), (101, 200));
+        assert!(degraded.why.contains("0 bytes"), "{}", degraded.why);
+        assert_eq!(links(&store), 200);
+        assert!(!dir.path().join("FAULT").exists());
     }
+    assert_eq!(fs::read(path).unwrap(), [0; 0], "the file is kept");
+}
 
-    // A read error that was a passing one: everything is read, found sound, and served.
-    fs::write(path, sound).unwrap();
+#[test]
+fn after_a_passing_read_error_everything_is_read_and_served() {
+    let dir = tempfile::tempdir().unwrap();
+    three_segments(dir.path());
+    let name = segments(dir.path())[1].clone();
+    let name = name.file_name().unwrap().to_str().unwrap();
+    let marker = format!("orrery fault 1\nsegments/{name}\n4096\n");
+    fs::write(dir.path().join("FAULT"), marker).unwrap();
     let store = Store::open(dir.path(), Options::default()).unwrap();
+    assert_eq!(store.status().degraded, []);
     assert_eq!(links(&store), 300);
     assert!(!dir.path().join("FAULT").exists());
 }
@@ -172,10 +186,12 @@ fn a_marker_without_a_name_has_every_segment_read() {
     bytes[middle] ^= 1;
     fs::write(path, bytes).unwrap();
     fs::write(dir.path().join("FAULT"), "orrery fau").unwrap();
-    let refused = Store::open(dir.path(), Options::default()).map(drop);
-    let text = refused.unwrap_err().to_string();
+    let store = Store::open(dir.path(), Options::default()).unwrap();
+    let degraded = store.status().degraded;
+    assert_eq!(degraded.len(), 1);
+    let why = &degraded[0].why;
     let name = path.file_name().unwrap().to_str().unwrap();
-    assert!(text.contains(name) && text.contains("checksum"), "{text}");
+    assert!(why.contains(name) && why.contains("checksum"), "{why}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Linking records: how many there are, and which.
 
 use crate::cursor::{Cursor, Kind, Place};
-use crate::error::Result;
+use crate::error::{Result, known};
 use crate::selection::{Narrow, Selection, rows_beyond};
 use crate::target::{Subject, resolve};
 use crate::types::{Filter, Page, Paging, RecordId};
@@ -94,22 +94,39 @@ pub(crate) fn records<V: View>(
     let mut last = None;
     for selection in &selections {
         let part = selection.part;
-        let within = rows_beyond(&part, after_seq, descending)?;
-        // One more than fits tells whether the page is the last.
-        let want = limit + 1 - page.items.len();
-        for row in selection.rows(within, descending, want)? {
-            if page.items.len() == limit {
-                page.cursor = last.map(|last| {
-                    Cursor::new(Kind::Records, paging.reverse, subject.candidate, last)
-                });
-                return Ok(page);
+        let mut within = rows_beyond(&part, after_seq, descending)?;
+        loop {
+            // One more than fits tells whether the page is the last.
+            let want = limit + 1 - page.items.len();
+            let rows = selection.rows(within.clone(), descending, want)?;
+            for &row in &rows {
+                if page.items.len() == limit {
+                    page.cursor = last.map(|last| {
+                        Cursor::new(Kind::Records, paging.reverse, subject.candidate, last)
+                    });
+                    return Ok(page);
+                }
+                let Some(record) = known(part.record(row))? else {
+                    continue;
+                };
+                page.items.push(record);
+                if page.items.len() == limit {
+                    last = Some(Place {
+                        seq: part.seq(row)?,
+                        link: 0,
+                    });
+                }
             }
-            page.items.push(part.record(row)?);
-            if page.items.len() == limit {
-                last = Some(Place {
-                    seq: part.seq(row)?,
-                    link: 0,
-                });
+            match rows.last() {
+                // Some of them cannot be named.
+                Some(&row) if rows.len() == want => {
+                    if descending {
+                        within.end = row;
+                    } else {
+                        within.start = row + 1;
+                    }
+                }
+                _ => break,
             }
         }
     }

@@ -11,7 +11,7 @@ use crate::actor_set::ActorSet;
 use crate::backlinks::{selections, subject_of};
 use crate::cache::Cache;
 use crate::cursor::{Cursor, Kind, Place};
-use crate::error::Result;
+use crate::error::{Result, known};
 use crate::selection::{Narrow, Selection, rows_beyond};
 use crate::types::{Filter, Page, Paging};
 use crate::view::{Part, View};
@@ -278,7 +278,10 @@ pub(crate) fn dids<V: View>(
                 });
                 return Ok(page);
             }
-            page.items.push(view.did(actor)?);
+            let Some(did) = known(view.did(actor))? else {
+                continue;
+            };
+            page.items.push(did);
             if page.items.len() == limit {
                 last = Some(Place {
                     seq: part.seq(row)?,

@@ -3,7 +3,7 @@
 use orrery_engine as engine;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, known};
 use crate::types::{RecordId, Stats};
 use crate::view::{EachList, List, Part, View};
 
@@ -151,8 +151,10 @@ impl<'a> Part for SnapshotPart<'a> {
                 if found.is_none() && !list.is_empty() {
                     self.part.targets_at(list.get(0)?, path, &mut |id| {
                         if found.is_none() {
-                            let text = self.part.target_string(id)?;
-                            if self.snapshot.target_key(&text)?.as_ref() == Some(key) {
+                            let text = known(self.part.target_string(id).map_err(Error::from))?;
+                            if let Some(text) = text
+                                && self.snapshot.target_key(&text)?.as_ref() == Some(key)
+                            {
                                 found = Some(id);
                             }
                         }

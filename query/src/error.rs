@@ -13,6 +13,10 @@ pub enum Error {
     /// The index could not be read.
     #[error("the index could not be read: {0}")]
     Index(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A name cannot be told, since it stood in a damaged part of the index that is set aside. Lists leave out
+    /// what cannot be named.
+    #[error("the index could not be read: {0}")]
+    Lost(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The cursor is no cursor, or belongs to another list.
     #[error("bad cursor: {0}")]
     Cursor(#[from] CursorError),
@@ -41,7 +45,15 @@ impl Error {
     /// Whether the caller can mend the request; everything else is a matter of the index.
     #[must_use]
     pub fn is_bad_request(&self) -> bool {
-        !matches!(self, Self::Index(_))
+        !matches!(self, Self::Index(_) | Self::Lost(_))
+    }
+}
+
+/// A name, or `None` where it is [`Error::Lost`].
+pub(crate) fn known<T>(name: Result<T>) -> Result<Option<T>> {
+    match name {
+        Err(Error::Lost(_)) => Ok(None),
+        name => name.map(Some),
     }
 }
 
@@ -75,6 +87,9 @@ pub enum CursorError {
 
 impl From<orrery_engine::Error> for Error {
     fn from(error: orrery_engine::Error) -> Self {
-        Self::index(error)
+        match error {
+            orrery_engine::Error::LostDid { .. } => Self::Lost(Box::new(error)),
+            error => Self::index(error),
+        }
     }
 }

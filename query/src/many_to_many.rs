@@ -15,7 +15,7 @@ use crate::backlinks::{selections, subject_of};
 use crate::cache::Cache;
 use crate::cursor::{Cursor, Kind, Place};
 use crate::distinct::ListState;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, known};
 use crate::limits::{OTHER_PAIRS_MAX, OTHER_SUBJECTS_MAX};
 use crate::selection::{Narrow, Selection, rows_beyond};
 use crate::types::{Filter, ManyItem, ManyPage, ManyToMany, OtherCount, Paging};
@@ -183,10 +183,14 @@ pub(crate) fn items<V: View>(
                         });
                         return Ok(page);
                     }
-                    page.items.push(ManyItem {
-                        record: part.record(row)?,
-                        other_subject: part.target_string(id)?,
-                    });
+                    if let (Some(record), Some(other_subject)) =
+                        (known(part.record(row))?, known(part.target_string(id))?)
+                    {
+                        page.items.push(ManyItem {
+                            record,
+                            other_subject,
+                        });
+                    }
                     last = Some(place);
                 }
             }
@@ -309,11 +313,18 @@ impl Counting {
                     _ if !ids.want(id) => None,
                     Some(&ordinal) => Some(ordinal),
                     None => {
-                        let seq = part.seq(row)?;
-                        let ordinal =
-                            self.ordinal(&part.target_string(id)?, Place { seq, link })?;
-                        ordinals.insert(id, ordinal);
-                        Some(ordinal)
+                        let place = Place {
+                            seq: part.seq(row)?,
+                            link,
+                        };
+                        match known(part.target_string(id))? {
+                            Some(subject) => {
+                                let ordinal = self.ordinal(&subject, place)?;
+                                ordinals.insert(id, ordinal);
+                                Some(ordinal)
+                            }
+                            None => None,
+                        }
                     }
                 };
                 link += 1;

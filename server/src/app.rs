@@ -170,12 +170,25 @@ async fn answer(
     };
     let index = Arc::clone(&app.index);
     let reply = app.pool.run(move || job(&*index, &ask)).await?;
+    let degraded = reply.coverage.degraded.join(", ");
+    if app.config.strict && !degraded.is_empty() {
+        return Err(Problem::degraded(&degraded));
+    }
     let mut response = Response::new(Body::from(reply.body));
     let headers = response.headers_mut();
     headers.insert(
         header::CACHE_CONTROL,
-        HeaderValue::from_static("public, max-age=10"),
+        HeaderValue::from_static(if degraded.is_empty() {
+            "public, max-age=10"
+        } else {
+            "no-store"
+        }),
     );
+    if !degraded.is_empty()
+        && let Ok(value) = HeaderValue::from_str(&degraded)
+    {
+        headers.insert(HeaderName::from_static("orrery-degraded"), value);
+    }
     let mut time = |name, us: Option<u64>| {
         if let Some(us) = us {
             headers.insert(HeaderName::from_static(name), HeaderValue::from(us));

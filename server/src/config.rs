@@ -10,6 +10,8 @@ use crate::error::{Error, Result};
 pub struct Config {
     /// The domain whose `did:web` this server answers for; none: `/.well-known/did.json` is not found.
     pub did_web_domain: Option<String>,
+    /// Whether answers that damage could change are refused, with 503, instead of marked.
+    pub strict: bool,
     /// Lag behind the source beyond which `/readyz` says no and health says `catching-up`.
     pub lag_limit: Duration,
     /// How long a request may take, its wait for a place in the pool included.
@@ -55,6 +57,7 @@ impl Default for Config {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         Self {
             did_web_domain: None,
+            strict: false,
             lag_limit: Duration::from_secs(60),
             request_deadline: Duration::from_secs(10),
             queries_max: 2 * cores,

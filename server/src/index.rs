@@ -71,6 +71,8 @@ pub struct Answer<T> {
     pub indexed_through_us: Option<u64>,
     /// Time from which on events are covered, microseconds since 1970.
     pub coverage_from_us: Option<u64>,
+    /// First and last seqs of ranges that are left out since they are damaged.
+    pub degraded: Vec<(u64, u64)>,
 }
 
 /// Which piece of a list is wanted.

@@ -87,6 +87,17 @@ impl Problem {
         problem
     }
 
+    /// The answer would leave out events that are damaged.
+    pub(crate) fn degraded(ranges: &str) -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "IndexDegraded",
+            format!(
+                "a part of the index is damaged and set aside (seq {ranges}), and this server gives no incomplete answers"
+            ),
+        )
+    }
+
     pub(crate) fn internal() -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,

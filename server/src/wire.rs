@@ -29,6 +29,9 @@ pub struct Coverage {
     /// These collections are not indexed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub exclude: Vec<String>,
+    /// Ranges of events, `first-last` by seq, that are damaged and left out: the answer may be incomplete.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub degraded: Vec<String>,
 }
 
 impl Coverage {
@@ -38,6 +41,7 @@ impl Coverage {
             through,
             collections: selection.collections.clone(),
             exclude: selection.exclude.clone(),
+            degraded: Vec::new(),
         }
     }
 }

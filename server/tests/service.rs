@@ -453,3 +453,37 @@ async fn settings_under_which_nothing_could_be_served_are_refused() {
         assert!(ended.unwrap_err().to_string().contains(name));
     }
 }
+
+#[tokio::test]
+async fn answers_from_a_damaged_index_are_marked_and_not_cached() {
+    let server = Server::start().await;
+    let path = format!("/links?target={POST}&{TAIL}");
+    let answer = server.get(&path).await;
+    assert_eq!(answer.header("orrery-degraded"), None);
+    *server.model.degraded.lock() = vec![(26, 50), (101, 200)];
+    for path in [path.as_str(), "/", &format!("/links/all?target={POST}")] {
+        let answer = server.get(path).await;
+        assert_eq!(answer.status, 200, "{path}");
+        assert_eq!(answer.header("orrery-degraded"), Some("26-50, 101-200"));
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+    }
+    let answer = server.get(&path).await.json();
+    assert_eq!(answer["coverage"]["degraded"], json!(["26-50", "101-200"]));
+}
+
+#[tokio::test]
+async fn a_strict_server_refuses_what_damage_could_change() {
+    let server = Server::with(Config {
+        strict: true,
+        ..Config::default()
+    })
+    .await;
+    let path = format!("/links?target={POST}&{TAIL}");
+    assert_eq!(server.get(&path).await.status, 200);
+    *server.model.degraded.lock() = vec![(26, 50)];
+    let refused = server.get(&path).await;
+    refused.error(503, "IndexDegraded");
+    assert_eq!(refused.header("cache-control"), Some("no-store"));
+    assert!(refused.body.contains("26-50"), "{}", refused.body);
+    assert_eq!(server.get("/_health").await.status, 200);
+}

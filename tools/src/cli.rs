@@ -135,6 +135,9 @@ pub(crate) struct HttpArguments {
     /// Lag behind the source beyond which /readyz says no
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = units::parse_duration, env = "ORRERY_LAG_LIMIT")]
     pub(crate) lag_limit: Duration,
+    /// Refuse answers that damage could change, with 503 IndexDegraded, instead of marking them
+    #[arg(long, env = "ORRERY_STRICT")]
+    pub(crate) strict: bool,
     /// Answer /.well-known/did.json for did:web:DOMAIN
     #[arg(long, value_name = "DOMAIN", value_parser = units::parse_domain, env = "ORRERY_DID_WEB_DOMAIN")]
     pub(crate) did_web_domain: Option<String>,

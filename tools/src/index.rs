@@ -39,17 +39,34 @@ impl StoreIndex {
         let _ = self.health.set(health);
     }
 
-    /// Runs `ask` on a snapshot.
+    /// Runs `ask` on a snapshot. Damage that it meets is set aside, and it runs again on what is left.
     fn answer<T>(
         &self,
-        ask: impl FnOnce(&Snapshot) -> orrery_query::Result<T>,
+        ask: impl Fn(&Snapshot) -> orrery_query::Result<T>,
     ) -> Result<Answer<T>, IndexError> {
-        let snapshot = self.store.snapshot();
-        Ok(Answer {
-            value: ask(&snapshot)?,
-            indexed_through_us: snapshot.indexed_through_us(),
-            coverage_from_us: snapshot.coverage_from_us(),
-        })
+        loop {
+            let snapshot = self.store.snapshot();
+            let value = match ask(&snapshot) {
+                Err(error) if self.is_mended(&error) => continue,
+                value => value?,
+            };
+            let degraded = snapshot.degraded();
+            return Ok(Answer {
+                value,
+                indexed_through_us: snapshot.indexed_through_us(),
+                coverage_from_us: snapshot.coverage_from_us(),
+                degraded: degraded.map(|d| (d.first_seq, d.last_seq)).collect(),
+            });
+        }
+    }
+
+    /// Whether the error is about damage that newer snapshots leave out. Each piece of damage is new once.
+    fn is_mended(&self, error: &orrery_query::Error) -> bool {
+        let orrery_query::Error::Index(source) = error else {
+            return false;
+        };
+        let source = source.downcast_ref::<orrery_engine::Error>();
+        source.is_some_and(|error| self.store.report_damage(error))
     }
 }
 
@@ -160,7 +177,13 @@ impl Index for StoreIndex {
             store.paused.map(|why| format!("paused: {why}")),
             (lost > 0).then(|| format!("{lost} stretches of the log were lost")),
         ];
-        let reasons: Vec<String> = reasons.into_iter().flatten().collect();
+        let damaged = store.degraded.iter().map(|degraded| {
+            format!(
+                "{} is set aside as damaged, with seq {} to {}: {}",
+                degraded.file, degraded.first_seq, degraded.last_seq, degraded.why
+            )
+        });
+        let reasons: Vec<String> = reasons.into_iter().flatten().chain(damaged).collect();
         let degraded = (!reasons.is_empty()).then(|| reasons.join("; "));
         Status {
             indexed_through_us,
@@ -201,6 +224,11 @@ impl Index for StoreIndex {
             "orrery_ingest_stopped",
             "Whether nothing more is indexed after a failed write",
             u64::from(status.poisoned.is_some()),
+        );
+        facts.gauge(
+            "orrery_segments_degraded",
+            "Segments that are set aside as damaged",
+            status.degraded.len() as u64,
         );
         facts.gauge(
             "orrery_gaps",

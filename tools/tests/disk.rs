@@ -1,4 +1,4 @@
-//! The program on a disk that is full or fails: it says so, goes on answering, and loses nothing.
+//! The program on a disk that is full, fails or is damaged: it says so, goes on answering, and loses nothing.
 
 #![allow(
     clippy::unwrap_used,
@@ -197,4 +197,50 @@ fn on_a_full_disk_ingest_pauses_and_goes_on_when_there_is_room() {
         (1, 1),
         "{said}"
     );
+}
+
+#[test]
+fn answers_without_a_damaged_segment_are_marked_or_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    for (seed, name) in [(SEED, "a"), (SEED + 1, "b")] {
+        let file = dir.path().join(name);
+        std::fs::write(&file, synthetic(seed, 3_000)).unwrap();
+        ingest(&data, &[file.to_str().unwrap()]);
+    }
+    let mut segments: Vec<_> = std::fs::read_dir(data.join("segments"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    segments.sort();
+    let [damaged, _] = &segments[..] else {
+        panic!("{segments:?}");
+    };
+    // Where a query looks, and not where opening does.
+    let mut bytes = std::fs::read(damaged).unwrap();
+    let (start, end) = (bytes.len() / 3, bytes.len() * 2 / 3);
+    bytes[start..end].iter_mut().for_each(|byte| *byte ^= 0x55);
+    std::fs::write(damaged, bytes).unwrap();
+
+    let log = dir.path().join("log");
+    let data = data.to_str().unwrap();
+    let all = "/links/all?target=did:plc:nobody";
+    let mut server = Server::start(&["serve", "--data", data], &log);
+    let (status, head, body) = server.get(all).unwrap();
+    assert_eq!(status, 200, "{body}");
+    assert!(head.contains("orrery-degraded: 1-"), "{head}");
+    assert!(head.contains("cache-control: no-store"), "{head}");
+    let health = health(&server);
+    assert_eq!(health["status"], "degraded");
+    let name = damaged.file_name().unwrap().to_str().unwrap();
+    assert!(
+        health["reason"].as_str().unwrap().contains(name),
+        "{health}"
+    );
+    assert!(server.stop(Signal::TERM));
+
+    let server = Server::start(&["serve", "--strict", "--data", data], &log);
+    let (status, _, body) = server.get(all).unwrap();
+    assert_eq!(status, 503);
+    assert!(body.contains("IndexDegraded"), "{body}");
 }

@@ -79,6 +79,7 @@ impl Writer {
 
     /// Installs a segment that waits, when nothing came since the last seal.
     pub(crate) fn install_between_seals(&mut self) -> Result<()> {
+        self.find_room_to_commit()?;
         let mut segments = copies(&self.generation);
         let removed = self.install_waiting(&mut segments)?;
         if !removed.is_empty() {
@@ -201,7 +202,7 @@ fn place(merged: &Merged, segments: &[Sealed]) -> Option<usize> {
     let same = found
         .iter()
         .zip(&merged.inputs)
-        .all(|(sealed, input)| sealed.id == input.id);
+        .all(|(sealed, input)| sealed.id == input.id && sealed.degraded.is_none());
     same.then_some(place)
 }
 

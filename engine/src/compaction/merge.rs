@@ -9,6 +9,7 @@ use orrery_formats::segment::{self, MergeInput};
 use super::policy::{Candidate, Plan};
 use super::workspace::{FileWorkspace, Pace, SegmentFile, Stopped};
 use crate::Error;
+use crate::disk::Room;
 use crate::mask::Mask;
 use crate::memtable::{DEAD, HIDDEN};
 use crate::recovery::open_segment;
@@ -48,7 +49,7 @@ pub(crate) fn candidates(generation: &Generation) -> Vec<Candidate> {
             rows: info.rows.into(),
             links: info.links.into(),
             dead_rows: sealed.mask.dead_rows(),
-            is_readable: true,
+            is_readable: sealed.degraded.is_none(),
         }
     };
     generation.segments.iter().map(candidate).collect()
@@ -66,6 +67,9 @@ pub(crate) fn merge(
     let (Some(first), Some(last)) = (sources.first(), sources.last()) else {
         return Err(Error::Internal(format!("a merge of segments {:?}", plan.places)).into());
     };
+    // At worst as many bytes as its inputs have, and as many again of scratch files.
+    let need = 2 * sources.iter().map(|sealed| sealed.bytes).sum::<u64>();
+    Room::of(&*shared.fs, &shared.dir, &shared.options).check(need)?;
     let first_seq = first.segment.info().first_seq;
     let last_info = last.segment.info();
     let id = shared.next_segment_id();
@@ -159,6 +163,9 @@ fn row_exists(generation: &Generation, seq: u64) -> bool {
     let Some(sealed) = generation.segments.get(place) else {
         return true;
     };
+    if sealed.degraded.is_some() {
+        return true;
+    }
     let segment = &sealed.segment;
     let found = segment
         .lower_bound_seq(seq)

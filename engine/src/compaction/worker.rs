@@ -194,6 +194,8 @@ fn run(shared: &Shared) {
             Err(Stopped::Cancelled) => return,
             Err(Stopped::Failed(error)) => {
                 tracing::warn!(%error, "segments cannot be merged; trying again in a minute");
+                // A damaged one is left out then.
+                shared.report_damage(&error);
                 compaction.slot.lock().failure = Some(error.to_string());
                 retry_at = Some(Instant::now() + RETRY);
             }

@@ -24,6 +24,14 @@ fn loads(segments: &[Sealed]) -> Vec<Load> {
         let header = sealed.mask.file().map(|file| file.header());
         let through = header.map_or(0, |header| header.through_seq);
         let newer = segments.partition_point(|other| other.segment.info().last_seq <= through);
+        if sealed.degraded.is_some() {
+            // An empty segment in the place of one that is set aside needs no mask.
+            return Load {
+                file_rows: Some(0),
+                changes: 0,
+                behind: 0,
+            };
+        }
         Load {
             file_rows: header.map(|header| header.masked_rows.into()),
             changes: sealed.mask.changes(),

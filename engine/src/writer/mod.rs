@@ -101,6 +101,8 @@ pub struct Writer {
     pub(crate) granted_bytes: usize,
     /// Whether the memtable is to be sealed before the next event, which may have to wait for room.
     pub(crate) must_seal: bool,
+    /// How many segments were known to be damaged when this writer last took that over.
+    pub(crate) damages_seen: usize,
     /// Why nothing more is accepted.
     poisoned: Option<String>,
     /// Merges in the background, as long as the writer lives.
@@ -126,6 +128,7 @@ impl Writer {
             unmeasured_bytes: 0,
             granted_bytes: 0,
             must_seal: false,
+            damages_seen: 0,
             poisoned: None,
             compaction: None,
             relogs: false,
@@ -159,7 +162,16 @@ impl Writer {
             )));
         }
         self.prepare(bytes)?;
-        let applied = self.apply_as(event, None);
+        let next_seq = self.journal.next_seq();
+        let mut applied = self.apply_as(event, None);
+        while let Err(error) = &applied
+            && self.journal.next_seq() == next_seq
+            && self.shared.report_damage(error)
+        {
+            // Damage met before the event had any effect: it is applied to what is left.
+            self.adopt_damage()?;
+            applied = self.apply_as(event, None);
+        }
         // An event that failed half way may be in the log and not in the memtable; what is published
         // stays right, and the next start applies the log.
         let applied = self.poison_on_error(applied)?;
@@ -199,12 +211,15 @@ impl Writer {
         }
     }
 
-    /// After a failure nothing more is accepted.
+    /// After a failure nothing more is accepted. That there is no room is none: nothing was changed.
     pub(crate) fn poison_on_error<T>(&mut self, result: Result<T>) -> Result<T> {
         if let Err(error) = &result
             && self.poisoned.is_none()
+            && !matches!(error, Error::DiskFull { .. })
         {
             let why = format!("{error}; {}", error.advice());
+            // Snapshots go on without what is damaged; so does the next start.
+            self.shared.report_damage(error);
             tracing::error!("nothing more is written: {why}; queries go on");
             self.shared.durable.lock().poisoned = Some(why.clone());
             self.poisoned = Some(why);
@@ -444,6 +459,8 @@ impl Writer {
     /// # Errors
     /// As [`commit`](Self::commit).
     pub fn tick(&mut self) -> Result<()> {
+        self.check()?;
+        self.adopt_damage()?;
         let mut result = Ok(());
         if self.journal.should_commit() {
             result = self.commit();

@@ -197,9 +197,15 @@ pub(crate) static ENDPOINTS: &[Endpoint] = &[
 
 /// What an answer rests on.
 pub(crate) fn coverage<T>(index: &dyn Index, answer: &Answer<T>) -> Coverage {
-    Coverage::new(
-        answer.coverage_from_us,
-        answer.indexed_through_us,
-        &index.selection(),
-    )
+    let ranges = answer.degraded.iter();
+    Coverage {
+        degraded: ranges
+            .map(|(first, last)| format!("{first}-{last}"))
+            .collect(),
+        ..Coverage::new(
+            answer.coverage_from_us,
+            answer.indexed_through_us,
+            &index.selection(),
+        )
+    }
 }

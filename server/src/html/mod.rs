@@ -112,6 +112,10 @@ fn end(mut m: Markup, json: &str, coverage: &Coverage) -> String {
     if !coverage.exclude.is_empty() {
         m.raw("; not ").text(&coverage.exclude.join(", "));
     }
+    if !coverage.degraded.is_empty() {
+        m.raw("; incomplete: damaged are seq ")
+            .text(&coverage.degraded.join(", "));
+    }
     m.raw(".</p><p>For this answer as JSON, ask with the header <code>Accept: application/json</code>.");
     m.raw("</p></footer>\n</body>\n</html>\n");
     m.finish()

@@ -41,6 +41,7 @@ pub struct Link {
 pub struct Model {
     pub links: Vec<Link>,
     pub status: Mutex<Status>,
+    pub degraded: Mutex<Vec<(u64, u64)>>,
 }
 
 pub const POST: &str = "at://did:plc:author/app.bsky.feed.post/1";
@@ -110,6 +111,7 @@ impl Model {
                 degraded: None,
                 selection: Selection::default(),
             }),
+            degraded: Mutex::default(),
         }
     }
 
@@ -119,6 +121,7 @@ impl Model {
             value,
             indexed_through_us: status.indexed_through_us,
             coverage_from_us: status.coverage_from_us,
+            degraded: self.degraded.lock().clone(),
         }
     }
 

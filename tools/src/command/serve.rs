@@ -50,6 +50,7 @@ pub(crate) fn run(arguments: ServeArguments) -> Result<()> {
 fn server_config(arguments: &HttpArguments) -> Config {
     Config {
         did_web_domain: arguments.did_web_domain.clone(),
+        strict: arguments.strict,
         lag_limit: arguments.lag_limit,
         rate_limit: arguments.rate_limit.map(|(per_second, burst)| RateLimit {
             per_second,

@@ -1,0 +1,313 @@
+//! Segments that are set aside: their files are missing or damaged. The file stays as it is. In the index the
+//! segment's place is kept by an empty one of the same range of seqs, so that no part gets another number: its
+//! rows and kills are missing, and the ids of its actors stay taken while their DIDs are not known. Snapshots
+//! that stand on such a segment say so, for whoever answers from them.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use orrery_formats::Error as FormatError;
+use orrery_formats::chunks::SealedFile;
+use orrery_formats::manifest::{Edit, QuarantineEntry, SegmentEntry};
+use orrery_formats::segment::{self, ActorsInput, Segment, SegmentInfo, SegmentInput};
+use parking_lot::{Mutex, RwLock};
+
+use crate::io::Fs;
+use crate::lock::DirLock;
+use crate::manifest::Manifest;
+use crate::mask::Mask;
+use crate::snapshot::{Generation, Sealed};
+use crate::store::{Shared, Store, segment_name};
+use crate::writer::Writer;
+use crate::{Error, Result};
+
+/// A range of events that answers leave out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Degraded {
+    /// The name of the segment's file.
+    pub file: String,
+    /// The first seq of the range.
+    pub first_seq: u64,
+    /// The last seq of the range.
+    pub last_seq: u64,
+    /// The earliest event time of the range, microseconds.
+    pub first_time_us: u64,
+    /// The latest event time of the range, microseconds.
+    pub last_time_us: u64,
+    /// What is wrong with the file.
+    pub why: String,
+}
+
+/// An empty segment with the seqs, times and first actor id of `info`.
+fn hole(name: &str, info: &SegmentInfo) -> Result<Segment> {
+    let bytes = segment::build(&SegmentInput {
+        first_seq: info.first_seq,
+        last_seq: info.last_seq,
+        first_time_us: info.first_time_us,
+        last_time_us: info.last_time_us,
+        did_seed: info.did_seed,
+        actors: ActorsInput {
+            first_id: info.actors_first_id,
+            ..ActorsInput::default()
+        },
+        ..SegmentInput::default()
+    })?;
+    let versions = segment::VERSION..=segment::VERSION;
+    let file = SealedFile::open(name.to_owned(), bytes, segment::KIND, versions)?;
+    Ok(Segment::open(file)?)
+}
+
+impl Sealed {
+    /// What stands for the segment of `entry` whose file is not read. Actors from `first_actor` on were first
+    /// seen in it.
+    pub(crate) fn set_aside(
+        entry: &SegmentEntry,
+        first_actor: u32,
+        did_seed: u64,
+        why: &str,
+    ) -> Result<Self> {
+        let name = segment_name(entry.first_seq, entry.last_seq, entry.id);
+        let mut info = SegmentInfo::default();
+        (info.first_seq, info.last_seq) = (entry.first_seq, entry.last_seq);
+        (info.first_time_us, info.last_time_us) = (entry.first_time_us, entry.last_time_us);
+        info.actors_first_id = first_actor;
+        info.did_seed = did_seed;
+        Ok(Self {
+            segment: Arc::new(hole(&name, &info)?),
+            mask: Arc::new(Mask::default()),
+            id: entry.id,
+            level: entry.level,
+            bytes: entry.bytes,
+            degraded: Some(Arc::new(degraded(&name, &info, why))),
+            name: name.into(),
+        })
+    }
+
+    /// What stands for this segment once it is not read any more.
+    fn without_file(&self, why: &str) -> Result<Self> {
+        let info = self.segment.info();
+        Ok(Self {
+            segment: Arc::new(hole(&self.name, info)?),
+            mask: Arc::new(Mask::default()),
+            degraded: Some(Arc::new(degraded(&self.name, info, why))),
+            ..self.clone()
+        })
+    }
+}
+
+fn degraded(name: &str, info: &SegmentInfo, why: &str) -> Degraded {
+    tracing::error!(
+        file = name,
+        "a segment is set aside: {why}. Answers leave out what seq {} to {} held, and say so",
+        info.first_seq,
+        info.last_seq
+    );
+    Degraded {
+        file: name.to_owned(),
+        first_seq: info.first_seq,
+        last_seq: info.last_seq,
+        first_time_us: info.first_time_us,
+        last_time_us: info.last_time_us,
+        why: why.to_owned(),
+    }
+}
+
+/// Whether an error of opening a segment says that its file is damaged or gone, rather than that this process
+/// may not or cannot read it now.
+pub(crate) fn is_damage(error: &Error) -> bool {
+    match error {
+        Error::Format(FormatError::Corrupt(_)) | Error::Inconsistent { .. } => true,
+        Error::Io { source, .. } => {
+            let failed_read = rustix::io::Errno::IO.raw_os_error();
+            source.kind() == std::io::ErrorKind::NotFound
+                || source.kind() == std::io::ErrorKind::UnexpectedEof
+                || source.raw_os_error() == Some(failed_read)
+        }
+        _ => false,
+    }
+}
+
+/// The name of the damaged file, where the error is about damaged bytes.
+fn damaged_file(error: &Error) -> Option<&str> {
+    match error {
+        Error::Format(FormatError::Corrupt(corruption)) => Some(&corruption.file),
+        _ => None,
+    }
+}
+
+/// The edit that sets segments aside, by ids and reasons.
+pub(crate) fn edit(segments: impl IntoIterator<Item = (u64, String)>) -> Edit {
+    let entries = segments.into_iter();
+    Edit {
+        quarantine: entries
+            .map(|(id, why)| QuarantineEntry { id, why })
+            .collect(),
+        ..Edit::default()
+    }
+}
+
+/// Sets the segment aside that an error of opening the directory is about, durably; `false` where it is about
+/// none, or one that is set aside already.
+pub(crate) fn set_aside_durably(fs: &Arc<dyn Fs>, dir: &Path, error: &Error) -> Result<bool> {
+    let Some(file) = damaged_file(error) else {
+        return Ok(false);
+    };
+    let _lock = DirLock::acquire(&**fs, dir)?;
+    let Some(mut manifest) = Manifest::open(Arc::clone(fs), dir)? else {
+        return Ok(false);
+    };
+    let state = manifest.state();
+    let found = state
+        .segments
+        .iter()
+        .find(|entry| segment_name(entry.first_seq, entry.last_seq, entry.id) == file);
+    let Some(id) = found.map(|entry| entry.id) else {
+        return Ok(false);
+    };
+    if state.quarantined.iter().any(|known| known.id == id) {
+        return Ok(false);
+    }
+    manifest.append(&edit([(id, error.to_string())]))?;
+    Ok(true)
+}
+
+/// The segments found damaged since the store was opened, by id, with the reasons.
+#[derive(Debug, Default)]
+pub(crate) struct Damages {
+    by_id: Mutex<HashMap<u64, String>>,
+    /// How many there are; only ever rises.
+    count: AtomicUsize,
+}
+
+impl Damages {
+    pub(crate) fn count(&self) -> usize {
+        self.count.load(Ordering::Acquire)
+    }
+
+    /// Replaces the published generation by itself less what is known to be damaged.
+    pub(crate) fn with_latest(&self, published: &RwLock<Arc<Generation>>) {
+        let by_id = self.by_id.lock();
+        let latest = Arc::clone(&published.read());
+        *published.write() = sound(latest, &by_id);
+    }
+
+    /// Calls `f` with `generation` less what is known to be damaged, while no more becomes known.
+    pub(crate) fn with_sound<R>(
+        &self,
+        generation: Arc<Generation>,
+        f: impl FnOnce(Arc<Generation>) -> R,
+    ) -> R {
+        let by_id = self.by_id.lock();
+        f(sound(generation, &by_id))
+    }
+}
+
+/// `generation` with the segments of `damaged` set aside.
+fn sound(generation: Arc<Generation>, damaged: &HashMap<u64, String>) -> Arc<Generation> {
+    let is_hit = |sealed: &Sealed| sealed.degraded.is_none() && damaged.contains_key(&sealed.id);
+    if damaged.is_empty() || !generation.segments.iter().any(is_hit) {
+        return generation;
+    }
+    let replace = |sealed: &Sealed| {
+        match damaged.get(&sealed.id) {
+        Some(why) if sealed.degraded.is_none() => {
+            sealed.without_file(why).unwrap_or_else(|error| {
+                tracing::error!(%error, file = %sealed.name, "a damaged segment cannot be set aside");
+                sealed.clone()
+            })
+        }
+        _ => sealed.clone(),
+    }
+    };
+    Arc::new(Generation {
+        number: generation.number,
+        segments: generation.segments.iter().map(replace).collect(),
+        memtable: Arc::clone(&generation.memtable),
+        dids: Arc::clone(&generation.dids),
+        counters: Arc::clone(&generation.counters),
+    })
+}
+
+impl Shared {
+    /// Sets the segment aside that `error` is about, if it is about one: new snapshots leave it out. Gives whether
+    /// one was set aside by this call.
+    pub(crate) fn report_damage(&self, error: &Error) -> bool {
+        let Some(file) = damaged_file(error) else {
+            return false;
+        };
+        let generation = self.generation();
+        let found = generation
+            .segments
+            .iter()
+            .find(|sealed| &*sealed.name == file && sealed.degraded.is_none());
+        let Some(sealed) = found else {
+            return false;
+        };
+        let is_new = {
+            let mut by_id = self.damages.by_id.lock();
+            let is_new = by_id.insert(sealed.id, error.to_string()).is_none();
+            self.damages.count.store(by_id.len(), Ordering::Release);
+            is_new
+        };
+        if is_new {
+            self.republish();
+        }
+        is_new
+    }
+}
+
+impl Store {
+    /// Tells of an error that a query met. Where it is about damaged bytes of a segment, that segment is set aside:
+    /// new snapshots leave it out and say so, and the directory remembers it. Gives whether a new snapshot may
+    /// answer where this one failed.
+    pub fn report_damage(&self, error: &Error) -> bool {
+        if !self.shared.report_damage(error) {
+            return false;
+        }
+        // Whoever else has the writer makes it durable at its next tick.
+        if let Some(writer) = self.writer.lock().as_mut()
+            && let Err(error) = writer.adopt_damage()
+        {
+            tracing::error!(%error, "that a segment is damaged cannot be written down");
+        }
+        true
+    }
+}
+
+impl Writer {
+    /// Takes over what was found damaged since the last call, and makes it durable.
+    ///
+    /// # Errors
+    /// When the manifest cannot be written, which poisons the writer.
+    pub(crate) fn adopt_damage(&mut self) -> Result<()> {
+        let count = self.shared.damages.count();
+        if count == self.damages_seen {
+            return Ok(());
+        }
+        let shared = Arc::clone(&self.shared);
+        let old = Arc::clone(&self.generation);
+        self.generation = shared.damages.with_sound(old, |sound| sound);
+        let state = self.journal.state();
+        let known: HashSet<u64> = state.quarantined.iter().map(|entry| entry.id).collect();
+        let named: HashSet<u64> = state.segments.iter().map(|entry| entry.id).collect();
+        let new: Vec<(u64, String)> = {
+            let by_id = shared.damages.by_id.lock();
+            let new = by_id
+                .iter()
+                .filter(|(id, _)| named.contains(id) && !known.contains(id));
+            new.map(|(id, why)| (*id, why.clone())).collect()
+        };
+        if !new.is_empty() {
+            let written = self.journal.quarantine(new);
+            self.poison_on_error(written)?;
+        }
+        self.damages_seen = count;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
