@@ -119,12 +119,13 @@ pub(super) const SEGMENT_DAMAGE: Target = Target {
         let found = ask(&segment, extent, usize::MAX);
         found.check_against(answers);
         found.errors().for_each(check_error);
-        let verified = segment.verify();
-        assert_eq!(
-            verified.is_ok(),
-            is_same,
-            "damage that verify does not find, or finds in nothing"
-        );
+        // The rest of `verify` compares what these checksums vouch for, and takes as long as a hundred inputs.
+        let verified = segment.file().verify_all();
+        let mut damages = 0;
+        let name_of = segment::section_name;
+        segment.file().each_damage(&name_of, &mut |_| damages += 1);
+        assert_eq!(verified.is_ok(), is_same, "{verified:?}");
+        assert_eq!(damages == 0, is_same, "{damages} damages are told");
         Outcome::counts(&[found.errors().count() as u64])
     },
 };

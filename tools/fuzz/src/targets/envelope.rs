@@ -4,6 +4,7 @@
 use orrery_formats::chunks::SealedFile;
 use orrery_formats::envelope::{
     CHUNK_BYTES, FileBuilder, FileKind, HEADER_BYTES, SECTION_ENTRY_BYTES, TRAILER_BYTES,
+    section_checksum,
 };
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
@@ -53,6 +54,19 @@ fn mend(file: &mut [u8]) -> Option<()> {
     if body < HEADER_BYTES {
         return None;
     }
+    for entry in 0..tables / SECTION_ENTRY_BYTES {
+        let at = body + entry * SECTION_ENTRY_BYTES;
+        let field = |from: usize| {
+            usize::try_from(u64::from_le_bytes(file[at + from..][..8].try_into().ok()?)).ok()
+        };
+        let (start, len) = (field(8)?, field(16)?);
+        let contents = start
+            .checked_add(len)
+            .and_then(|end| file[..body].get(start..end));
+        if let Some(sum) = contents.map(section_checksum) {
+            file[at + 4..at + 8].copy_from_slice(&sum.to_le_bytes());
+        }
+    }
     let sums: Vec<u64> = file[..body].chunks(CHUNK_BYTES).map(xxh3_64).collect();
     for (slot, sum) in file[body + tables..trailer].chunks_exact_mut(8).zip(sums) {
         slot.copy_from_slice(&sum.to_le_bytes());
@@ -90,6 +104,9 @@ fn read(bytes: &[u8]) -> Result<usize, String> {
 
 fn sections(file: &SealedFile, kind: FileKind, bytes: &[u8]) -> usize {
     let verified = file.verify_all();
+    let mut damages = 0;
+    file.each_damage(&|_| "a section", &mut |_| damages += 1);
+    assert!(verified.is_ok() || damages > 0, "{verified:?} is not told");
     let mut found = Vec::new();
     for (id, len) in file.sections() {
         let region = file.section(id).unwrap();
@@ -100,7 +117,7 @@ fn sections(file: &SealedFile, kind: FileKind, bytes: &[u8]) -> usize {
         assert!(region.get(u64::MAX, usize::MAX).is_err() && region.sub(1, u64::MAX).is_err());
         found.extend(all.map(|contents| (contents.as_ptr(), contents.len(), id, contents)));
     }
-    if verified.is_ok() {
+    if verified.is_ok() && damages == 0 {
         // In the file's order, which ids do not tell; an empty section stands before what follows it.
         found.sort();
         let mut again = FileBuilder::new(kind, file.version());

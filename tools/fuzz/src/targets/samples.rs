@@ -139,7 +139,7 @@ fn segment_of(rows: u32, targets: u32, dids: u32) -> Vec<u8> {
             dids: dids.iter().map(String::as_str).collect(),
             states: states.into_values().collect(),
         },
-        kills: (0..u64::from(rows) / 8).map(|i| i * 11).collect(),
+        kills: (0..u64::from(rows) / 8).map(|i| 1 + i * 11).collect(),
     })
     .unwrap()
 }

@@ -17,6 +17,8 @@ use crate::{Outcome, Target, heap};
 
 /// What errors, and tables of up to 256 sections, take.
 const HEAP_MAX: usize = 32_768;
+/// What the links of one row take, each, while they are sorted.
+const ROW_HEAP: usize = 32;
 /// Rows, targets, lists and actors that are asked about.
 const ASKED_MAX: u32 = 300;
 
@@ -79,10 +81,13 @@ pub(super) const SEGMENT: Target = Target {
         let answers = ask(&segment, &extent, ASKED_MAX as usize);
         // A pass over counts that no sections stand behind would only take time.
         let verified = match info.rows.max(info.links) < 1 << 20 {
-            true => Some(heap::at_most(HEAP_MAX, || segment.verify())),
+            true => Some(heap::at_most(
+                HEAP_MAX + ROW_HEAP * info.links as usize,
+                || segment.verify(),
+            )),
             false => None,
         };
-        let error = answers.walk_errors().next();
+        let error = answers.errors().next();
         if matches!(verified, Some(Ok(()))) && extent.is_whole() {
             assert!(
                 error.is_none(),
