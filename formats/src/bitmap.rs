@@ -212,15 +212,18 @@ impl<'a> Bitmap<'a> {
     }
 
     /// Checks what opening and access do not: that each container holds as many values as its descriptor
-    /// says, in rising order. Costs a pass over the bitmap.
+    /// says, in rising order, and that containers stand back to back, where readers without the offset table
+    /// find them. Costs a pass over the bitmap.
     ///
     /// # Errors
     /// The first damage found.
     pub fn verify(&self) -> Result<()> {
+        let mut place = self.first_container;
         for index in 0..self.containers {
-            if !self.container(index)?.is_sound() {
+            if self.place(index)? != place || !self.container(index)?.is_sound() {
                 return Err(self.bad(index));
             }
+            place += self.container_len(index, place)?;
         }
         Ok(())
     }
@@ -265,21 +268,26 @@ impl<'a> Bitmap<'a> {
         Ok(low)
     }
 
+    /// Where a container begins.
+    fn place(&self, index: u32) -> Result<u64> {
+        if !self.offsets.is_empty() {
+            let offset = self.offsets.get(4 * index as usize..);
+            return match offset.and_then(<[u8]>::first_chunk::<4>) {
+                Some(offset) => Ok(u64::from(u32::from_le_bytes(*offset))),
+                None => Err(self.bad(index)),
+            };
+        }
+        // Fewer than four containers: add up those before.
+        let mut place = self.first_container;
+        for before in 0..index {
+            place += self.container_len(before, place)?;
+        }
+        Ok(place)
+    }
+
     /// A container, its bytes checked to be there.
     fn container(&self, index: u32) -> Result<Container<'a>> {
-        let mut place = self.first_container;
-        if self.offsets.is_empty() {
-            // Fewer than four containers: add up those before.
-            for before in 0..index {
-                place += self.container_len(before, place)?;
-            }
-        } else {
-            let offset = self.offsets.get(4 * index as usize..);
-            match offset.and_then(<[u8]>::first_chunk::<4>) {
-                Some(offset) => place = u64::from(u32::from_le_bytes(*offset)),
-                None => return Err(self.bad(index)),
-            }
-        }
+        let place = self.place(index)?;
         let (_, len) = self.descriptor(index)?;
         let bytes_len = self.container_len(index, place)?;
         let bytes = self.region.get(place, bytes_len as usize)?;

@@ -184,11 +184,12 @@ impl SealedFile {
     pub fn each_damage(&self, name_of: &dyn Fn(u16) -> &'static str, each: &mut dyn FnMut(Error)) {
         let mut told = vec![false; self.sections.len()];
         for (chunk, expected) in self.checksums.iter().enumerate() {
-            let Err(error) = self.hash_chunk(chunk) else {
-                continue;
-            };
             let start = chunk.saturating_mul(CHUNK_BYTES);
             let end = start.saturating_add(CHUNK_BYTES).min(self.body_len);
+            let Err(error) = self.hash_chunk(chunk) else {
+                self.padding_damage(start..end, each);
+                continue;
+            };
             let mut is_placed = false;
             for (index, range) in self.sections.iter().enumerate() {
                 let Some(range) = range.as_ref() else {

@@ -252,6 +252,20 @@ impl KeysFile {
             }
             previous = Some(entry.fingerprint);
         }
+        // Buckets without an entry, which the loop above does not meet.
+        let buckets = 1_u64 << self.header.bucket_bits;
+        let mut begin = 0;
+        for at in (0..=buckets).map(|bucket| bucket * 4) {
+            let end = directory.u32_at(at)?;
+            if end < begin || (at == 0 && end != 0) {
+                return Err(directory.corrupt(at, format!("{begin} or more"), end));
+            }
+            begin = end;
+        }
+        if begin != self.header.count {
+            let expected = format!("{} entries", self.header.count);
+            return Err(directory.corrupt(buckets * 4, expected, begin));
+        }
         Ok(())
     }
 }

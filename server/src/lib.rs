@@ -10,6 +10,7 @@
 //! - `api/` one file per resource · `wire.rs` the JSON shapes · `html/` the pages
 //! - `params.rs`, `time.rs` query strings · `negotiate.rs` `Accept` · `problem.rs` errors as answers
 //! - `pool.rs` the bounded pool · `rate.rs` token buckets · `metrics.rs` counters as text
+//! - `fuzz.rs` the parsers, open to the fuzzer
 //!
 //! [`API.md`](https://docs.rs/crate/orrery-server/latest/source/API.md) describes every endpoint.
 #![forbid(unsafe_code)]
@@ -18,6 +19,8 @@ mod api;
 mod app;
 mod config;
 mod error;
+#[doc(hidden)]
+pub mod fuzz;
 mod html;
 mod index;
 mod metrics;

@@ -190,3 +190,15 @@ fn bytes_of_another_writer_are_read_as_they_were() {
     }
     crate::testing::assert_golden("bitmap.bin", &bytes);
 }
+
+/// Two offsets that name one container: the other container is read nowhere, and crate `roaring`, which passes
+/// over the offsets, reads another set.
+#[test]
+fn offsets_that_leave_a_container_out_do_not_verify() {
+    let mut bytes = encoded(&(0..6).map(|i| i * 70_000).collect());
+    // Behind cookie, count and six descriptors.
+    let offsets = 4 + 4 + 6 * 4;
+    bytes.copy_within(offsets..offsets + 4, offsets + 4);
+    let bitmap = Bitmap::open(Region::over("bitmap", &bytes)).unwrap();
+    assert!(bitmap.verify().is_err());
+}

@@ -117,3 +117,28 @@ fn threads_that_touch_the_same_chunks_all_see_the_bytes() {
     });
     file.verify_all().unwrap();
 }
+
+/// A writer that left something between sections: the checksums hold, so only the padding tells.
+#[test]
+fn bytes_between_sections_are_told_under_sound_checksums_too() {
+    let mut bytes = sealed(100);
+    // Behind "small", the first section.
+    bytes[HEADER_BYTES + 6] = 1;
+    let body = bytes.len() - crate::envelope::TRAILER_BYTES - 2 * 24 - 8;
+    let sum = xxh3_64(&bytes[..body]).to_le_bytes();
+    bytes[body + 2 * 24..][..8].copy_from_slice(&sum);
+    let footer_sum = {
+        let mut hash = xxhash_rust::xxh3::Xxh3::new();
+        hash.update(&bytes[..HEADER_BYTES]);
+        hash.update(&bytes[body..bytes.len() - 16]);
+        hash.digest().to_le_bytes()
+    };
+    let at = bytes.len() - 16;
+    bytes[at..at + 8].copy_from_slice(&footer_sum);
+    let file = open(bytes);
+    assert!(file.verify_all().is_err());
+    let mut told = Vec::new();
+    file.each_damage(&|_| "any", &mut |error| told.push(error.to_string()));
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("padding"), "{told:?}");
+}

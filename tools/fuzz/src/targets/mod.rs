@@ -1,0 +1,60 @@
+//! The targets, one file for each part of the system.
+
+mod blocks;
+mod damage;
+mod envelope;
+mod ingest;
+mod jetstream;
+mod links;
+mod log;
+mod manifest;
+#[path = "../../../../formats/links/tests/support/mod.rs"]
+mod naive;
+mod query;
+mod samples;
+mod sealed;
+mod segment_answers;
+mod server;
+
+use crate::Target;
+
+/// Every target.
+pub static TARGETS: &[Target] = &[
+    blocks::BYTES,
+    blocks::BITS,
+    blocks::MONOTONE,
+    blocks::BITMAP,
+    blocks::FILTER,
+    envelope::ENVELOPE,
+    sealed::SEGMENT,
+    sealed::KEYS,
+    sealed::MASK,
+    damage::SEGMENT_DAMAGE,
+    damage::KEYS_DAMAGE,
+    damage::MASK_DAMAGE,
+    log::EVENTS,
+    log::FRAME,
+    log::LOG_FILE,
+    manifest::MANIFEST,
+    manifest::EDIT,
+    links::RECORD,
+    links::NODE_TARGET,
+    links::SYNTAX,
+    jetstream::WIRE_EVENT,
+    jetstream::WIRE_ZSTD,
+    ingest::LINES,
+    query::CURSOR,
+    server::QUERY_STRING,
+    server::ACCEPT,
+    server::TIME,
+];
+
+/// The next `N` bytes of an input; zeros where it has ended.
+fn take<const N: usize>(input: &mut &[u8]) -> [u8; N] {
+    let mut out = [0; N];
+    let len = N.min(input.len());
+    let (head, tail) = input.split_at(len);
+    out[..len].copy_from_slice(head);
+    *input = tail;
+    out
+}

@@ -1,0 +1,128 @@
+//! What the server reads of a request: the query string by every endpoint, `Accept`, times.
+
+use orrery_server::fuzz;
+
+use crate::{Outcome, Target, heap};
+
+const HEAP_MAX: usize = 65_536;
+/// What a query string may take for each of its bytes: each endpoint copies values and errors.
+const HEAP_PER_BYTE: usize = 128;
+
+pub(super) const QUERY_STRING: Target = Target {
+    name: "query-string",
+    about: "query strings, by every endpoint",
+    seeds: || {
+        [
+            "subject=did:plc:a&source=app.bsky.graph.follow:subject&limit=10&reverse=true",
+            "target=at%3A%2F%2Fdid%3Aplc%3Aa%2Fapp.bsky.feed.post%2F3k&collection=app.bsky.feed.like&path=.subject.uri",
+            "subject=a&source=b:c&pathToOther=list&otherSubject=did:plc:b&linkDid=did:plc:c&since=2026-01-01T00:00:00Z&until=1786000000000001",
+            "did=x&did=y&cursor=02000500&limit=",
+            "&&=&%ff&a=%zz+%",
+        ]
+        .map(|text| text.as_bytes().to_vec())
+        .into()
+    },
+    words: &[
+        "&",
+        "=",
+        "%",
+        "+",
+        "%26",
+        "subject=",
+        "target=",
+        "source=",
+        "collection=",
+        "path=",
+        "pathToOther=",
+        "did=",
+        "linkDid=",
+        "otherSubject=",
+        "limit=",
+        "cursor=",
+        "reverse=",
+        "since=",
+        "until=",
+        "from_dids=",
+        "did:plc:a",
+        "true",
+        "1000",
+        "app.bsky.feed.like",
+        "app.bsky.feed.like:subject.uri",
+    ],
+    check: |input| {
+        let Ok(text) = std::str::from_utf8(input) else {
+            return Outcome::counts(&[]);
+        };
+        let heap_max = HEAP_MAX + HEAP_PER_BYTE * text.len();
+        let says = heap::at_most(heap_max, || fuzz::query_string(text));
+        // The values in messages are the client's own.
+        let says = says
+            .iter()
+            .map(|text| text.split('"').nth(1).unwrap_or(text).to_owned());
+        Outcome::of(&says.collect::<Vec<_>>())
+    },
+};
+
+pub(super) const ACCEPT: Target = Target {
+    name: "accept",
+    about: "the Accept header",
+    seeds: || {
+        [
+            "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+            "application/json",
+            "*",
+            "text/html;level=\"1\";q=0.001, application/*;q=.5",
+        ]
+        .map(|text| text.as_bytes().to_vec())
+        .into()
+    },
+    words: &[
+        "text/html",
+        "application/json",
+        "*/*",
+        ";q=",
+        "0.5",
+        ",",
+        ";",
+        "=",
+        "\"",
+    ],
+    check: |input| {
+        Outcome::of(&heap::at_most(HEAP_MAX + 8 * input.len(), || {
+            fuzz::accept(input)
+        }))
+    },
+};
+
+pub(super) const TIME: Target = Target {
+    name: "time",
+    about: "times, in microseconds and by RFC 3339",
+    seeds: || {
+        [
+            "1786000000000001",
+            "2026-02-28T23:59:60.1234567+23:59",
+            "2000-02-29t00:00:00z",
+            "1970-01-01 00:00:00-00:01",
+            "9999-12-31T23:59:59.999999Z",
+            "18446744073709551615",
+        ]
+        .map(|text| text.as_bytes().to_vec())
+        .into()
+    },
+    words: &["-", ":", "T", "Z", "+", ".", "00", "59", "60", "29", "02"],
+    check: |input| {
+        let Ok(text) = std::str::from_utf8(input) else {
+            return Outcome::counts(&[]);
+        };
+        let found = heap::at_most(HEAP_MAX, || fuzz::time(text));
+        let Some((time_us, again)) = found else {
+            return Outcome::counts(&[0]);
+        };
+        // Four digits of a year are all that RFC 3339 has.
+        const YEAR_10_000_US: u64 = 253_402_300_800_000_000;
+        if time_us < YEAR_10_000_US {
+            assert_eq!(again, Some(time_us / 1000 * 1000), "{text}");
+        }
+        Outcome::counts(&[time_us])
+    },
+};

@@ -1,0 +1,135 @@
+//! Every target reads its seeds, every kept input, and a few hundred changes of both. With
+//! `ORRERY_FUZZ_SECONDS`, changes for that long.
+
+#![allow(
+    clippy::panic,
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test helper fails by panicking"
+)]
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use orrery_fuzz::drive::{Plan, drive};
+use orrery_fuzz::{TARGETS, corpus, run, target};
+
+fn replay(name: &str) {
+    let target = target(name).unwrap();
+    for (number, input) in (target.seeds)().iter().enumerate() {
+        if let Err(failure) = run(target, input) {
+            panic!("{name}, seed {number}: {}", failure.why);
+        }
+    }
+    for (file, input) in corpus::read(name).unwrap() {
+        if let Err(failure) = run(target, &input) {
+            panic!("corpus/{name}/{file}: {}", failure.why);
+        }
+    }
+    let seconds = std::env::var("ORRERY_FUZZ_SECONDS").ok();
+    let seconds = seconds.map(|text| {
+        text.parse::<u64>()
+            .expect("ORRERY_FUZZ_SECONDS is a number")
+    });
+    let plan = Plan {
+        time_max: seconds.map_or(Duration::from_millis(200), Duration::from_secs),
+        count_max: seconds.map_or(300, |_| u64::MAX),
+        seed: 1,
+        len_max: 1 << 14,
+    };
+    let report = drive(target, &plan, &mut |_| {}).unwrap();
+    if let Some((input, failure)) = report.failures.first() {
+        panic!(
+            "{name}, {} bytes {}: {}",
+            input.len(),
+            input.escape_ascii(),
+            failure.why
+        );
+    }
+}
+
+macro_rules! replayed {
+    ($($test:ident = $name:literal;)*) => {
+        $(#[test]
+        fn $test() {
+            replay($name);
+        })*
+
+        const REPLAYED: &[&str] = &[$($name,)*];
+    };
+}
+
+replayed! {
+    bytes = "bytes";
+    bits = "bits";
+    monotone = "monotone";
+    bitmap = "bitmap";
+    filter = "filter";
+    envelope = "envelope";
+    segment = "segment";
+    keys = "keys";
+    mask = "mask";
+    segment_damage = "segment-damage";
+    keys_damage = "keys-damage";
+    mask_damage = "mask-damage";
+    events = "events";
+    frame = "frame";
+    log_file = "log-file";
+    manifest = "manifest";
+    edit = "edit";
+    record = "record";
+    link_target = "link-target";
+    syntax = "syntax";
+    wire_event = "wire-event";
+    wire_zstd = "wire-zstd";
+    lines = "lines";
+    cursor = "cursor";
+    query_string = "query-string";
+    accept = "accept";
+    time = "time";
+}
+
+/// What recursion without a limit dies of. A test's thread has a stack of 2 MiB.
+#[test]
+fn nesting_a_hundred_thousand_deep_does_not_overflow_the_stack() {
+    const DEPTH: usize = 100_000;
+    for (open, close) in [("[", "]"), ("{\"a\":", "}"), ("[", "")] {
+        let value = format!("{}1{}", open.repeat(DEPTH), close.repeat(DEPTH));
+        let record = format!("{{\"a\":{value}}}");
+        let event = format!(
+            "{{\"did\":\"did:plc:a\",\"time_us\":1,\"kind\":\"commit\",\"x\":{value},\"commit\":{{\
+             \"rev\":\"\",\"operation\":\"create\",\"collection\":\"\",\"rkey\":\"\",\"record\":{record}}}}}"
+        );
+        for (name, input) in [
+            ("record", &record),
+            ("record", &value),
+            ("wire-event", &event),
+        ] {
+            if let Err(failure) = run(target(name).unwrap(), input.as_bytes()) {
+                panic!("{name}, {open:?} {DEPTH} times: {}", failure.why);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_target_is_replayed() {
+    let targets: BTreeSet<_> = TARGETS.iter().map(|target| target.name).collect();
+    assert_eq!(targets.len(), TARGETS.len());
+    assert_eq!(targets, REPLAYED.iter().copied().collect());
+}
+
+#[test]
+fn kept_inputs_are_few_and_each_has_its_target() {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(corpus::root()).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(target(&name).is_some(), "corpus/{name} is of no target");
+        bytes += corpus::read(&name)
+            .unwrap()
+            .iter()
+            .map(|kept| kept.1.len() as u64)
+            .sum::<u64>();
+    }
+    assert!(bytes <= corpus::BYTES_MAX, "{bytes} bytes of kept inputs");
+}
