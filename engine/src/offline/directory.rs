@@ -100,14 +100,16 @@ impl Directory {
             path: path.to_owned(),
             what: "no manifest: this is not a data directory".to_owned(),
         })?;
-        let segments = manifest.state.segments.iter();
-        let segments = segments
-            .map(|entry| SegmentFile {
+        let mut first_actor = 0;
+        let mut segments = Vec::new();
+        for entry in &manifest.state.segments {
+            segments.push(SegmentFile {
                 entry: entry.clone(),
                 name: segment_name(entry.first_seq, entry.last_seq, entry.id),
-                opened: open_entry(&**fs, path, entry).map(|sealed| sealed.segment),
-            })
-            .collect();
+                opened: open_entry(&**fs, path, entry, first_actor).map(|sealed| sealed.segment),
+            });
+            first_actor = entry.actors_end;
+        }
         let log_dir = path.join(LOG);
         Ok(Self {
             logs: found(&**fs, &log_dir, |name| parse_name(name, "log"))?,

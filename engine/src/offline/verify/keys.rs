@@ -193,11 +193,7 @@ impl Check<'_> {
 
     /// Calls `each` with DID, (collection, record key), rev and (frame, ordinal) of the commits of a log file
     /// that is known to be sound.
-    fn each_commit(
-        &self,
-        log: &ReadLog,
-        each: &mut EachCommit<'_>,
-    ) -> Result<()> {
+    fn each_commit(&self, log: &ReadLog, each: &mut EachCommit<'_>) -> Result<()> {
         let path = self
             .path
             .join(LOG)
