@@ -331,11 +331,6 @@ impl Journal {
         self.manifest.append(&quarantine::edit(segments))
     }
 
-    /// The seq that the next event gets.
-    pub(crate) fn next_seq(&self) -> u64 {
-        self.open.as_ref().map_or(0, |open| open.writer.next_seq())
-    }
-
     /// Makes it durable that all events up to the segment's last are in segments, with the cursor there and
     /// what the index then holds. Everything must be committed before.
     pub(crate) fn record_seal(&mut self, segment: SegmentEntry, counts: Counts) -> Result<()> {

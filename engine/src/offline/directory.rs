@@ -101,11 +101,13 @@ impl Directory {
             what: "no manifest: this is not a data directory".to_owned(),
         })?;
         let segments = manifest.state.segments.iter();
+        let ends = segments.clone().map(|entry| entry.actors_end);
         let segments = segments
-            .map(|entry| SegmentFile {
+            .zip(std::iter::once(0).chain(ends))
+            .map(|(entry, first_actor)| SegmentFile {
                 entry: entry.clone(),
                 name: segment_name(entry.first_seq, entry.last_seq, entry.id),
-                opened: open_entry(&**fs, path, entry).map(|sealed| sealed.segment),
+                opened: open_entry(&**fs, path, entry, first_actor).map(|sealed| sealed.segment),
             })
             .collect();
         let log_dir = path.join(LOG);

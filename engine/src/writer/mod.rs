@@ -162,10 +162,10 @@ impl Writer {
             )));
         }
         self.prepare(bytes)?;
-        let next_seq = self.journal.next_seq();
+        let next_seq = self.journal.next_seq()?;
         let mut applied = self.apply_as(event, None);
         while let Err(error) = &applied
-            && self.journal.next_seq() == next_seq
+            && self.journal.next_seq()? == next_seq
             && self.shared.report_damage(error)
         {
             // Damage met before the event had any effect: it is applied to what is left.
