@@ -327,7 +327,7 @@ impl Journal {
     }
 
     /// Makes it durable that segments are not read any more, by their ids, with the reasons.
-    pub(crate) fn quarantine(&mut self, segments: Vec<(u64, String)>) -> Result<()> {
+    pub(crate) fn quarantine(&mut self, segments: quarantine::Reasons) -> Result<()> {
         self.manifest.append(&quarantine::edit(segments))
     }
 

@@ -23,6 +23,9 @@ use crate::store::{Shared, Store, segment_name};
 use crate::writer::Writer;
 use crate::{Error, Result};
 
+/// Ids of segments, with what is wrong with their files.
+pub(crate) type Reasons = Vec<(u64, String)>;
+
 /// A range of events that answers leave out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -293,7 +296,7 @@ impl Writer {
         let state = self.journal.state();
         let known: HashSet<u64> = state.quarantined.iter().map(|entry| entry.id).collect();
         let named: HashSet<u64> = state.segments.iter().map(|entry| entry.id).collect();
-        let new: Vec<(u64, String)> = {
+        let new: Reasons = {
             let by_id = shared.damages.by_id.lock();
             let new = by_id
                 .iter()

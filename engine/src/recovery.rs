@@ -14,7 +14,7 @@ use crate::damage::Damaged;
 use crate::io::Fs;
 use crate::mask::{Mask, recover_masks};
 use crate::memtable::Memtable;
-use crate::quarantine::is_damage;
+use crate::quarantine::{Reasons, is_damage};
 use crate::snapshot::{Counters, Generation, Sealed};
 use crate::store::{LOG, SEGMENTS, segment_name};
 use crate::{Error, Options, Result};
@@ -125,7 +125,7 @@ pub(crate) fn open_segments(
     dir: &Path,
     state: &State,
     damaged: &[Damaged],
-) -> Result<(Vec<Sealed>, Vec<(u64, String)>)> {
+) -> Result<(Vec<Sealed>, Reasons)> {
     let seed = did_seed(&state.directory);
     let quarantined = state
         .quarantined

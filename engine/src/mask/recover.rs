@@ -32,7 +32,13 @@ pub(crate) fn recover_masks(segments: &mut [Sealed]) -> Result<()> {
         .iter()
         .map(|sealed| Mask::clone(&sealed.mask))
         .collect();
-    let in_file = |sealed: &Sealed| sealed.mask.file().map(|file| file.header().through_seq);
+    let in_file = |sealed: &Sealed| {
+        if sealed.degraded.is_some() {
+            // What stands for a segment that is set aside has no rows.
+            return Some(u64::MAX);
+        }
+        sealed.mask.file().map(|file| file.header().through_seq)
+    };
     // The kills in a segment's own range may be of its rows; whether its rows are hidden, older ones say too.
     let kills: Vec<u64> = segments
         .iter()
