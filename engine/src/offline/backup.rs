@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use orrery_formats::backup::{Catalog, CatalogFile};
-use orrery_formats::frame::SourceCursor;
+use orrery_formats::frame::{FILE_HEADER_BYTES, SourceCursor};
 use orrery_formats::manifest::State;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -292,7 +292,9 @@ impl Run {
         let path = format!("{LOG}/{}", file.name);
         let source = self.from.join(&path);
         let (reader, header) = LogReader::open_damaged(&*self.fs, &source, state.directory.id)?;
-        if let Some(error) = header {
+        // A running store may have just made the last file.
+        let is_new = is_last && reader.file_bytes() < FILE_HEADER_BYTES as u64;
+        if let Some(error) = header.filter(|_| !is_new) {
             self.report.notes.push(format!("damaged: {error}"));
         }
         let known = self.known.get(&path).cloned();

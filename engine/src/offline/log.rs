@@ -2,7 +2,7 @@
 
 use orrery_formats::Error as FormatError;
 use orrery_formats::event::Event;
-use orrery_formats::frame::SourceCursor;
+use orrery_formats::frame::{FILE_HEADER_BYTES, SourceCursor};
 
 use super::directory::is_not_found;
 use super::links::Span;
@@ -93,7 +93,9 @@ impl Directory {
             let id = self.manifest.state.directory.id;
             let mut reader = match LogReader::open_damaged(&*self.fs, &path, id) {
                 Ok((reader, header)) => {
-                    if let Some(error) = header {
+                    // A running store may have just made the last file.
+                    let is_new = next.is_none() && reader.file_bytes() < FILE_HEADER_BYTES as u64;
+                    if let Some(error) = header.filter(|_| !is_new) {
                         damage(&error);
                     }
                     reader

@@ -15,7 +15,7 @@ use super::log::ReadLog;
 use crate::log::keys::KeyHasher;
 use crate::log::{FrameBuffer, LogReader, parse_name};
 use crate::offline::Directory;
-use crate::offline::directory::found;
+use crate::offline::directory::{found, is_not_found};
 use crate::store::LOG;
 use crate::{ActorId, Error, Result};
 
@@ -56,6 +56,8 @@ impl Check<'_> {
                 .and_then(|mapped| Ok(KeysFile::open(file.name.clone(), mapped)?));
             let index = match index.and_then(|index| Ok(index.verify().map(|()| index)?)) {
                 Ok(index) => index,
+                // Removed by a running store meanwhile.
+                Err(error) if is_not_found(&error) => continue,
                 Err(error) => {
                     self.error(&name, error);
                     continue;
@@ -101,6 +103,12 @@ impl Check<'_> {
             header.log_seed,
         );
         let is = (log.file.first_seq, log.last_seq, log.file.bytes, seed);
+        let path = self.path.join(LOG).join(&log.file.name);
+        let length = self.fs.open(&path).and_then(|file| file.len());
+        if length.is_ok_and(|length| length != log.file.bytes) {
+            // A running store has written to it since, and closed it.
+            return false;
+        }
         if says != is {
             let expected = format!("first seq, last seq, bytes and seed of its log file {is:?}");
             self.damage(name, "header", 0, expected, format!("{says:?}"));
@@ -122,7 +130,7 @@ impl Check<'_> {
         let mut unreadable = false;
         let mut newest: HashMap<u64, KeyEntry> = HashMap::new();
         let mut unknown = std::collections::HashSet::new();
-        self.each_commit(log, &mut |did, key, rev, at: (u64, u32)| {
+        let is_there = self.each_commit(log, &mut |did, key, rev, at: (u64, u32)| {
             let hash = hasher.hash(key.0, key.1);
             let did_hash = xxh3_64(did.as_bytes());
             // A segment damaged there was told by its own check.
@@ -150,6 +158,9 @@ impl Check<'_> {
                 })
                 .or_insert(entry);
         })?;
+        if !is_there {
+            return Ok(());
+        }
         if unreadable {
             self.note(format!(
                 "{name} is not compared with its log: a segment is damaged"
@@ -192,15 +203,16 @@ impl Check<'_> {
     }
 
     /// Calls `each` with DID, (collection, record key), rev and (frame, ordinal) of the commits of a log file
-    /// that is known to be sound.
-    fn each_commit(&self, log: &ReadLog, each: &mut EachCommit<'_>) -> Result<()> {
+    /// that is known to be sound. False where a running store has trimmed it since it was read.
+    fn each_commit(&self, log: &ReadLog, each: &mut EachCommit<'_>) -> Result<bool> {
         let path = self
             .path
             .join(LOG)
             .join(crate::log::log_name(log.file.first_seq));
-        let Ok(mut reader) = LogReader::open(&*self.fs, &path, log.directory_id) else {
-            // Trimmed by a running store since it was read.
-            return Ok(());
+        let mut reader = match LogReader::open(&*self.fs, &path, log.directory_id) {
+            Ok(reader) => reader,
+            Err(error) if is_not_found(&error) => return Ok(false),
+            Err(error) => return Err(error),
         };
         let mut buffer = FrameBuffer::new();
         while let Some(frame) = reader.next_frame(&mut buffer)? {
@@ -217,6 +229,6 @@ impl Check<'_> {
                 }
             }
         }
-        Ok(())
+        Ok(true)
     }
 }

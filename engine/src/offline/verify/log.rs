@@ -127,7 +127,15 @@ impl Check<'_> {
     ) -> Result<u64> {
         let path = self.path.join(LOG).join(&file.name);
         let name = format!("{LOG}/{}", file.name);
-        let (reader, header) = LogReader::open_damaged(&*self.fs, &path, id)?;
+        let (mut reader, mut header) = LogReader::open_damaged(&*self.fs, &path, id)?;
+        // A running store may have just made the last file.
+        for _ in 1..LOOKS {
+            if header.is_none() || !is_last {
+                break;
+            }
+            std::thread::sleep(PAUSE);
+            (reader, header) = LogReader::open_damaged(&*self.fs, &path, id)?;
+        }
         self.read(reader.file_bytes());
         if let Some(error) = header {
             self.format_error(&name, 0, error);

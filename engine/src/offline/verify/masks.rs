@@ -11,7 +11,7 @@ use super::Check;
 use crate::io::fs::TEMPORARY_SUFFIX;
 use crate::mask::files::MASKS;
 use crate::offline::Directory;
-use crate::offline::directory::found;
+use crate::offline::directory::{found, is_not_found};
 use crate::{ActorId, Error, Result};
 
 fn section_name(id: u16) -> &'static str {
@@ -39,14 +39,6 @@ impl Check<'_> {
                 continue;
             }
             let path = self.path.join(&name);
-            if self
-                .fs
-                .open(&path)
-                .is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
-            {
-                // A running store has replaced it meanwhile.
-                continue;
-            }
             let versions = mask::VERSION..=mask::VERSION;
             let checked = self.sealed(&name, FileKind::Mask, versions, &section_name);
             let is_sound = checked.is_some_and(|checked| checked.sound.is_some());
@@ -70,6 +62,8 @@ impl Check<'_> {
                         }
                     }
                 }
+                // Replaced by a running store meanwhile.
+                Err(error) if is_not_found(&error) => {}
                 Err(error) => self.error(&name, error),
             }
         }

@@ -9,6 +9,8 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::Check;
 use crate::Error;
+use crate::offline::directory::is_not_found;
+use crate::store::{SEGMENTS, segment_name};
 
 /// Bytes read at a time.
 const BLOCK_BYTES: usize = 1 << 20;
@@ -34,6 +36,7 @@ impl Check<'_> {
         // First by plain reads, which tell of a bad disk what a mapping would die of.
         let (bytes, checksum) = match self.hash(name) {
             Ok(hashed) => hashed,
+            Err(error) if is_not_found(&error) && self.is_replaced(name) => return None,
             Err(error) => {
                 self.error(name, error);
                 return None;
@@ -44,7 +47,10 @@ impl Check<'_> {
         let mapped = match self.fs.map(&path) {
             Ok(mapped) => mapped,
             Err(error) => {
-                self.error(name, Error::io("map", &path)(error));
+                let error = Error::io("map", &path)(error);
+                if !(is_not_found(&error) && self.is_replaced(name)) {
+                    self.error(name, error);
+                }
                 return None;
             }
         };
@@ -69,6 +75,21 @@ impl Check<'_> {
             checked.sound = Some(file);
         }
         Some(checked)
+    }
+
+    /// Whether a running store has removed a file that it does not need any more: masks and key indexes as it
+    /// likes, a segment after the manifest has another in its place.
+    fn is_replaced(&self, name: &str) -> bool {
+        let Some(segment) = name.strip_prefix(SEGMENTS) else {
+            return true;
+        };
+        self.state_now().is_some_and(|now| {
+            let mut names = now
+                .segments
+                .iter()
+                .map(|entry| segment_name(entry.first_seq, entry.last_seq, entry.id));
+            names.all(|known| segment.trim_start_matches('/') != known)
+        })
     }
 
     /// Tells of an envelope that does not open. The footer's checksum covers the header too; which of them is

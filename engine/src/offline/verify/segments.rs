@@ -24,9 +24,6 @@ impl Check<'_> {
         for entry in &state.segments {
             let name = segment_name(entry.first_seq, entry.last_seq, entry.id);
             let file = format!("{SEGMENTS}/{name}");
-            if self.is_replaced(&file, entry) {
-                continue;
-            }
             if let Some(quarantined) = state.quarantined.iter().find(|known| known.id == entry.id) {
                 self.note(format!("{file}: quarantined: {}", quarantined.why));
             }
@@ -39,19 +36,6 @@ impl Check<'_> {
             actors_end = entry.actors_end;
         }
         Ok(())
-    }
-
-    /// Whether a running store has put another segment in the place of one whose file is gone.
-    fn is_replaced(&self, file: &str, entry: &SegmentEntry) -> bool {
-        let path = self.path.join(file);
-        let is_gone = matches!(
-            self.fs.open(&path),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound
-        );
-        is_gone
-            && self
-                .state_now()
-                .is_some_and(|now| now.segments.iter().all(|known| known.id != entry.id))
     }
 
     /// Checks one segment, and gives the id of its first actor, where it opens.
