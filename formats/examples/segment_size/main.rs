@@ -127,6 +127,19 @@ fn main() -> Result<(), Box<dyn Error>> {
         let target = target.ok_or("no target")?;
         Ok(segment.find_target(target)?.map_or(0, u64::from))
     })?;
+    timed("find_did", info.actors_count, &mut |index| {
+        let did = input.actors.dids.get(index as usize).ok_or("no DID")?;
+        Ok(segment.find_did(did)?.map_or(0, u64::from))
+    })?;
+    timed("find_did of strangers", info.actors_count, &mut |index| {
+        let did = input.actors.dids.get(index as usize).ok_or("no DID")?;
+        // One byte less: a string that is no actor's DID.
+        let stranger = did.get(1..).ok_or("no DID")?;
+        Ok(u64::from(segment.find_did(stranger)?.is_some()))
+    })?;
+    timed("state", info.actors_count, &mut |actor| {
+        Ok(segment.state(actor)?.map_or(0, |state| state.last_rev))
+    })?;
     timed("find_rows", 5_000, &mut |i| {
         let row = input.rows.get(i as usize * 41 % input.rows.len());
         let row = row.ok_or("no row")?;
