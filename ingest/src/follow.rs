@@ -105,7 +105,9 @@ pub fn follow<K: Sink + Send + 'static>(
                     retry_every: Some(RETRY_EVERY),
                     link_counts: None,
                 };
-                pump(&mut source, &mut sink, pipeline)
+                let tally = pump(&mut source, &mut sink, pipeline)?;
+                sink.close().map_err(Error::sink)?;
+                Ok(tally)
             }
         });
     Ok(Follower {

@@ -61,6 +61,18 @@ pub trait Sink {
     ///
     /// When no more events can be taken.
     fn commit(&mut self) -> Result<(), Self::Error>;
+
+    /// Makes everything durable and ends. What it writes besides only makes the next start faster.
+    ///
+    /// # Errors
+    ///
+    /// As [`commit`](Self::commit).
+    fn close(mut self) -> Result<(), Self::Error>
+    where
+        Self: Sized,
+    {
+        self.commit()
+    }
 }
 
 impl Sink for Writer {
@@ -93,6 +105,10 @@ impl Sink for Writer {
 
     fn commit(&mut self) -> Result<(), Self::Error> {
         Writer::commit(self)
+    }
+
+    fn close(self) -> Result<(), Self::Error> {
+        Writer::close(self)
     }
 }
 

@@ -211,6 +211,10 @@ pub(crate) struct ServeArguments {
     /// Largest age of the log window behind the index
     #[arg(long, value_name = "DURATION", default_value = "48h", value_parser = units::parse_duration, env = "ORRERY_LOG_AGE")]
     pub(crate) log_age: Duration,
+    /// The share of the time, above 0 and up to 1, that the thread which merges segments works; it works all the time
+    /// while segments gather faster than that
+    #[arg(long, value_name = "SHARE", default_value_t = 0.5, value_parser = units::parse_share, env = "ORRERY_COMPACT_SHARE")]
+    pub(crate) compact_share: f64,
     #[command(flatten)]
     pub(crate) disk: DiskArguments,
     /// Read the index into memory instead of mapping its files: a read error is then an error message and

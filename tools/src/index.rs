@@ -239,6 +239,34 @@ impl Index for StoreIndex {
             let name = format!("orrery_disk_bytes{{kind=\"{kind}\"}}");
             facts.gauge(&name, "Bytes on disk by kind of file", *bytes);
         }
+        let compaction = &status.compaction;
+        facts.gauge(
+            "orrery_compaction_running",
+            "Whether segments are being merged",
+            u64::from(compaction.is_running),
+        );
+        facts.gauge(
+            "orrery_compaction_failing",
+            "Whether the last merge failed",
+            u64::from(compaction.failure.is_some()),
+        );
+        facts.counter(
+            "orrery_compaction_merges_total",
+            "Merges of segments",
+            compaction.merges,
+        );
+        for (what, bytes) in [
+            ("seal", status.sealed_bytes),
+            ("merge", compaction.bytes_written),
+            ("mask", status.masks_written_bytes),
+        ] {
+            let name = format!("orrery_index_written_bytes_total{{by=\"{what}\"}}");
+            facts.counter(
+                &name,
+                "Bytes of the index written, by what wrote them",
+                bytes,
+            );
+        }
         if let Some(health) = self.health.get() {
             let stats = health.stats();
             let tally = health.tally();

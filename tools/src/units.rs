@@ -53,6 +53,18 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(number * seconds).map_err(|_| problem())
 }
 
+/// A share above 0 and up to 1.
+///
+/// # Errors
+///
+/// A text that says what would be right.
+pub(crate) fn parse_share(text: &str) -> Result<f64, String> {
+    let share = text.trim().parse().ok();
+    share
+        .filter(|share| *share > 0.0 && *share <= 1.0)
+        .ok_or_else(|| format!("{text:?} is no share; write it like 0.5, above 0 and up to 1"))
+}
+
 /// A domain name, without scheme, port or path.
 pub(crate) fn parse_domain(text: &str) -> Result<String, String> {
     orrery_links::syntax::Handle::parse(text)
@@ -129,6 +141,15 @@ pub(crate) fn count_text(count: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn shares_are_read_within_their_bounds() {
+        assert_eq!(parse_share("0.5"), Ok(0.5));
+        assert_eq!(parse_share("1"), Ok(1.0));
+        for text in ["0", "1.1", "-0.5", "half", "NaN", ""] {
+            assert!(parse_share(text).unwrap_err().contains("0.5"), "{text}");
+        }
+    }
 
     #[test]
     fn sizes_are_read_with_and_without_units() {

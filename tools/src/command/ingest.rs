@@ -30,6 +30,8 @@ pub(crate) fn run(arguments: IngestArguments) -> Result<()> {
     running::watch_reads(&arguments.data);
     let mut options = Options::default();
     arguments.disk.apply(&mut options);
+    // Nobody waits for answers meanwhile.
+    options.compact_share = 1.0;
     let store = Store::open(&arguments.data, options).map_err(failed)?;
     let mut writer = store.writer().map_err(failed)?;
     let mut tally = Tally::default();
@@ -49,8 +51,9 @@ pub(crate) fn run(arguments: IngestArguments) -> Result<()> {
     writer.close().map_err(failed)?;
 
     let totals = store.snapshot().totals();
+    let status = store.status();
     let mut bytes = Map::new();
-    for (kind, size) in store.status().bytes {
+    for (kind, size) in status.bytes {
         bytes.insert(kind.to_owned(), size.into());
     }
     let bad_lines: Map<String, Value> = tally
@@ -70,6 +73,11 @@ pub(crate) fn run(arguments: IngestArguments) -> Result<()> {
         "actors": totals.actors,
         "targets": totals.targets,
         "bytes": bytes,
+        "index_written": {
+            "seals": status.sealed_bytes,
+            "merges": status.compaction.bytes_written,
+            "masks": status.masks_written_bytes,
+        },
         "seconds": round(started.elapsed().as_secs_f64()),
         "cpu_seconds": round(cpu_seconds()),
     });

@@ -17,6 +17,7 @@ pub(crate) fn run(arguments: ServeArguments) -> Result<()> {
     let mut options = Options::default();
     options.log_bytes_max = arguments.log_size;
     options.log_age_max = arguments.log_age;
+    options.compact_share = arguments.compact_share;
     arguments.disk.apply(&mut options);
     options.map_files = !arguments.no_mmap;
     let mut running = Running::open(&arguments.data, options, selection.clone())?;
