@@ -117,6 +117,26 @@ fn the_log_and_the_segments_replayed_answer_like_the_original() {
 }
 
 #[test]
+fn a_log_of_many_frames_is_replayed_in_frames() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, made) = (dir.path().join("data"), dir.path().join("made"));
+    apply(
+        &data,
+        &synthetic(46, 25_000),
+        orrery_engine::Options::default(),
+    );
+    replay(&data, &made, "log");
+    assert_clean(&made);
+    assert!(Directory::open(&made).unwrap().log_files()[0].bytes > 1 << 20);
+    let frames = orrery()
+        .args(["inspect", "--json", "--log-frames", "--data"])
+        .arg(&made)
+        .output()
+        .unwrap();
+    assert!(text(&frames.stdout).lines().count() >= 3);
+}
+
+#[test]
 fn a_trimmed_log_is_refused_and_its_segments_replayed() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");

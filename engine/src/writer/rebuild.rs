@@ -20,6 +20,9 @@ impl Writer {
             let skipped = self.journal.skip_to(seq);
             self.poison_on_error(skipped)?;
         }
+        if self.journal.batch_is_full() {
+            self.commit()?;
+        }
         self.relogs = true;
         let applied = self.apply_as(event, Some(seq));
         self.relogs = false;
