@@ -44,18 +44,10 @@ fn feed(
     Ok(())
 }
 
-/// Targets that have links, each with a source.
-fn targets(lines: &[String]) -> Vec<Filter> {
-    lines
-        .iter()
-        .filter_map(|uri| {
-            Some(Filter::new(
-                uri.as_str(),
-                "app.bsky.feed.like",
-                ".subject.uri",
-            ))
-        })
-        .collect()
+/// What to ask: the likes of each of the posts.
+fn filters_of(posts: &[String]) -> Vec<Filter> {
+    let filter = |uri: &String| Filter::new(uri.as_str(), "app.bsky.feed.like", ".subject.uri");
+    posts.iter().map(filter).collect()
 }
 
 /// The value of the first `"uri":"…"` of a line.
@@ -202,7 +194,7 @@ pub(crate) fn run(seconds: u64) -> Outcome {
             store.status().segments
         );
     }
-    let filters = targets(&subjects);
+    let filters = filters_of(&subjects);
     println!(
         "{QUERIES_PER_SECOND} queries a second over {} targets, {EVENTS_PER_SECOND} events a second, {seconds} s a round",
         filters.len()

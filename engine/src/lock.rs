@@ -4,9 +4,13 @@
 use crate::error::{Error, Result};
 use crate::io::{Fs, LockGuard};
 use std::path::Path;
+use std::time::Duration;
 
 /// The name of the lock file.
 pub const LOCK_NAME: &str = "LOCK";
+
+const TRIES: u32 = 6;
+const BETWEEN_TRIES: Duration = Duration::from_millis(20);
 
 /// The held lock of a data directory.
 #[derive(Debug)]
@@ -15,16 +19,20 @@ pub struct DirLock {
 }
 
 impl DirLock {
-    /// Takes the lock, without waiting.
+    /// Takes the lock. One that is held is tried for a tenth of a second more: a process that this one or the
+    /// last holder starts has its files open, and with them the lock, until its program begins.
     ///
     /// # Errors
     /// [`Error::Locked`] if another holder has it; [`Error::Io`] if the file cannot be made or locked.
     pub fn acquire(fs: &dyn Fs, dir: &Path) -> Result<Self> {
         let path = dir.join(LOCK_NAME);
-        match fs.lock(&path).map_err(Error::io("lock", &path))? {
-            Some(guard) => Ok(Self { _guard: guard }),
-            None => Err(Error::Locked { path }),
+        for _ in 0..TRIES {
+            if let Some(guard) = fs.lock(&path).map_err(Error::io("lock", &path))? {
+                return Ok(Self { _guard: guard });
+            }
+            std::thread::sleep(BETWEEN_TRIES);
         }
+        Err(Error::Locked { path })
     }
 }
 
