@@ -1,7 +1,7 @@
 //! The states of actors as the writer needs them: those touched since the last seal, and beside them what was
 //! looked up lately. All others are read from the newest segment that has them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map};
 
 use orrery_formats::segment::ActorState;
 use xxhash_rust::xxh3::Xxh3Builder;
@@ -37,18 +37,17 @@ impl States {
             self.now.retain(|_, entry| entry.is_touched);
             self.before = Entries::default();
         }
-        // Not by the entry interface: a failed look-up leaves no entry.
-        if !self.now.contains_key(&actor) {
-            let known = self.before.get(&actor).map(|entry| entry.state);
-            let state = match known {
-                Some(state) => state,
-                None => generation.sealed_state(actor)?,
-            };
-            let is_touched = false;
-            self.now.insert(actor, Entry { state, is_touched });
+        match self.now.entry(actor) {
+            hash_map::Entry::Occupied(known) => Ok(known.into_mut()),
+            hash_map::Entry::Vacant(new) => {
+                let state = match self.before.get(&actor) {
+                    Some(entry) => entry.state,
+                    None => generation.sealed_state(actor)?,
+                };
+                let is_touched = false;
+                Ok(new.insert(Entry { state, is_touched }))
+            }
         }
-        let entry = self.now.get_mut(&actor);
-        entry.ok_or_else(|| crate::Error::Internal(format!("the state of actor {actor} is gone")))
     }
 
     /// The state of an actor, with all fields 0 where nothing is known of it.
