@@ -13,6 +13,8 @@ mod disk;
 #[cfg(test)]
 mod disk_full_tests;
 mod error;
+#[cfg(test)]
+mod fault_sweep_tests;
 pub mod io;
 mod journal;
 pub mod lock;

@@ -349,6 +349,30 @@ impl SimFs {
         }
     }
 
+    /// What the next process finds when this one ends and the power stays on: another file system, without faults
+    /// planned. What was not synced is there, and a power cut may still take it. This one stays as it is.
+    #[must_use]
+    pub fn killed(&self) -> Self {
+        let state = self.state.lock();
+        let after = State {
+            inodes: state.inodes.clone(),
+            names: state.names.clone(),
+            disk_names: state.disk_names.clone(),
+            pending: state.pending.clone(),
+            dirs: state.dirs.clone(),
+            ..State::default()
+        };
+        Self {
+            state: Arc::new(Mutex::new(after)),
+        }
+    }
+
+    /// The paths of all files as programs see them, sorted, without counting a call.
+    #[must_use]
+    pub fn paths(&self) -> Vec<PathBuf> {
+        self.state.lock().names.keys().cloned().collect()
+    }
+
     /// The contents of a file as programs see it, without counting a call.
     ///
     /// # Errors
