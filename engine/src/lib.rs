@@ -12,6 +12,8 @@ mod damage;
 mod disk;
 #[cfg(test)]
 mod disk_full_tests;
+#[cfg(test)]
+mod durability_tests;
 mod error;
 pub mod io;
 mod journal;
