@@ -16,11 +16,18 @@ pub enum Loss {
     Contents,
     /// Changes of names, while contents are as they were written.
     Names,
+    /// Names that were made, while names that were removed are gone: nothing orders the two but a sync.
+    MadeNames,
 }
 
 impl Loss {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Everything, Self::Contents, Self::Names];
+    pub const ALL: [Self; 4] = [
+        Self::Everything,
+        Self::Contents,
+        Self::Names,
+        Self::MadeNames,
+    ];
 }
 
 /// The file system as it was at some moment.
@@ -59,14 +66,21 @@ impl Image {
     /// What is found after a power cut at that moment that takes `loss`: another file system.
     #[must_use]
     pub fn crash(&self, loss: Loss) -> SimFs {
-        let names = match loss {
-            Loss::Everything | Loss::Names => self.disk_names.clone(),
+        let mut names = match loss {
+            Loss::Everything | Loss::Names | Loss::MadeNames => self.disk_names.clone(),
             Loss::Contents => self.names.clone(),
         };
+        if loss == Loss::MadeNames {
+            for change in &self.pending {
+                if matches!(change, NameChange::Unlink(_)) {
+                    change.apply(&mut names);
+                }
+            }
+        }
         let settle = |inode: &Inode| {
             let left = match loss {
                 Loss::Everything | Loss::Contents => &inode.disk,
-                Loss::Names => &inode.data,
+                Loss::Names | Loss::MadeNames => &inode.data,
             };
             Inode {
                 data: left.clone(),
@@ -78,6 +92,23 @@ impl Image {
             inodes: self.inodes.iter().map(settle).collect(),
             disk_names: names.clone(),
             names,
+            dirs: self.dirs.clone(),
+            ..State::default()
+        };
+        SimFs {
+            state: Arc::new(Mutex::new(after)),
+        }
+    }
+
+    /// What is found when the process alone ends at that moment: another file system, in which nothing is lost and
+    /// nothing more is durable.
+    #[must_use]
+    pub fn resume(&self) -> SimFs {
+        let after = State {
+            inodes: self.inodes.clone(),
+            names: self.names.clone(),
+            disk_names: self.disk_names.clone(),
+            pending: self.pending.clone(),
             dirs: self.dirs.clone(),
             ..State::default()
         };
@@ -172,6 +203,14 @@ mod tests {
         assert_eq!(left(Loss::Everything), [Some(b"one".to_vec()), None]);
         assert_eq!(left(Loss::Contents), [None, Some(b"one".to_vec())]);
         assert_eq!(left(Loss::Names), [Some(b"two".to_vec()), None]);
+        assert_eq!(left(Loss::MadeNames), [Some(b"two".to_vec()), None]);
+        let resumed = last.resume();
+        resumed.unlink(&dir.join("b")).unwrap();
+        let gone = resumed.image().crash(Loss::MadeNames);
+        assert!(
+            gone.contents(&dir.join("a")).is_ok(),
+            "it was never renamed"
+        );
         assert_eq!(last.unsynced(dir), [dir.join("b")]);
         assert_eq!(last.unsettled(dir), [dir.join("b")]);
         // Before: nothing, created, written, synced, settled, written again, renamed.
