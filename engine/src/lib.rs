@@ -12,6 +12,8 @@ mod damage;
 mod disk;
 #[cfg(test)]
 mod disk_full_tests;
+#[cfg(test)]
+mod durability_tests;
 mod error;
 #[cfg(test)]
 mod fault_sweep_tests;

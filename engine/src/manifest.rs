@@ -338,4 +338,6 @@ fn remove_others(fs: &dyn Fs, dir: &Path, keep: u64) -> Result<()> {
 }
 
 #[cfg(test)]
+mod durability_tests;
+#[cfg(test)]
 mod tests;

@@ -17,6 +17,8 @@
 mod install;
 mod merge;
 pub(crate) mod policy;
+#[cfg(test)]
+mod tests;
 mod worker;
 pub(crate) mod workspace;
 

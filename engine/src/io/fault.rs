@@ -7,6 +7,10 @@
 //! sectors for good while reads go on seeing them, and the next sync of the file reports success: what
 //! Linux file systems do. Directories themselves are durable at once.
 
+mod images;
+
+pub use images::{Image, Loss};
+
 use super::fs::{Entry, File, Fs, LockGuard};
 use super::mmap::Mapped;
 use parking_lot::Mutex;
@@ -43,16 +47,18 @@ struct State {
     fill: Option<(u64, u64)>,
     /// Whether the free space is told as it is.
     hides_free_space: bool,
+    /// What the file system was before each call, where that is recorded.
+    images: Option<Vec<Image>>,
 }
 
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 struct Inode {
     data: Vec<u8>,
     disk: Vec<u8>,
     dirty: BTreeSet<usize>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum NameChange {
     Link(PathBuf, usize),
     Unlink(PathBuf),
@@ -93,6 +99,7 @@ enum Verdict {
 impl State {
     /// Counts a call and decides its fate.
     fn call(&mut self, is_sync: bool) -> io::Result<Verdict> {
+        self.take_image();
         let call = self.calls;
         self.calls += 1;
         if self.stop_call.is_some_and(|stop| call >= stop) {

@@ -11,6 +11,8 @@ mod writer;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod trim_tests;
 
 pub use reader::{FrameBuffer, LogReader};
 pub use recovery::{Gap, Recovery, Replayed, recover, scan};

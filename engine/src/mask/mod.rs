@@ -318,3 +318,5 @@ impl Column<'_> {
 mod restart_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod time_tests;

@@ -14,6 +14,8 @@ mod copy;
 mod deaths;
 mod directory;
 #[cfg(test)]
+mod durability_tests;
+#[cfg(test)]
 mod fault_tests;
 mod links;
 mod log;

@@ -1,0 +1,77 @@
+//! The bounds of the key window: which files may be trimmed, and which indexes may be believed.
+
+use super::keys::{KeyHasher, KeyWindow, KeyWrite};
+use super::{LogFile, LogOptions, LogWriter, Replayed, SourceCursor, keys_name};
+use crate::error::Result;
+use crate::io::Fs;
+use crate::io::fault::SimFs;
+use orrery_formats::event::{Body, Event, Operation};
+use std::path::Path;
+
+const DIRECTORY: [u8; 16] = *b"orrery-directory";
+const DIR: &str = "/data/log";
+
+/// A log of one closed file with that many events, each in a frame of its own.
+fn one_file(events: u64) -> (SimFs, LogFile) {
+    let fs = SimFs::new();
+    fs.create_dir_all(Path::new(DIR)).unwrap();
+    let options = LogOptions::default();
+    let mut writer = LogWriter::new(fs.shared(), Path::new(DIR), DIRECTORY, 1, options).unwrap();
+    for n in 1..=events {
+        let rkey = format!("key{n}");
+        let event = Event {
+            time_us: 1_000_000 + n,
+            did: "did:web:a",
+            body: Body::Commit {
+                rev: n,
+                collection: "a.b.c",
+                rkey: &rkey,
+                operation: Operation::Delete,
+            },
+        };
+        writer.append(&event).unwrap();
+        writer.commit(None::<&SourceCursor>).unwrap();
+    }
+    let file = writer.rotate(None).unwrap().unwrap();
+    (fs, file)
+}
+
+fn key(n: u64) -> KeyWrite {
+    KeyWrite {
+        actor: 1,
+        hash: KeyHasher::new(b"secret").hash("a.b.c", &format!("key{n}")),
+        rev: n,
+    }
+}
+
+fn open(fs: &SimFs, file: &LogFile) -> KeyWindow {
+    let mut key_of = |replayed: &Replayed<'_>| -> Result<_> { Ok(Some(key(replayed.seq))) };
+    let files = std::slice::from_ref(file);
+    let dir = Path::new(DIR);
+    KeyWindow::open(fs.shared(), dir, DIRECTORY, true, 0, files, &mut key_of).unwrap()
+}
+
+#[test]
+fn a_file_is_trimmed_when_its_last_event_is_sealed_and_not_before() {
+    let (fs, file) = one_file(10);
+    let window = open(&fs, &file);
+    assert_eq!(window.plan_trim(0, 0, 9), None);
+    assert_eq!(window.plan_trim(0, 0, 10), Some(11));
+    assert_eq!(window.plan_trim(0, u64::MAX, 9), None);
+}
+
+/// A crash can leave an index from before its log file got its last frames.
+#[test]
+fn a_key_index_of_a_shorter_log_file_is_made_anew() {
+    let (short, file) = one_file(4);
+    drop(open(&short, &file));
+    let path = Path::new(DIR).join(keys_name(1));
+    let stale = short.contents(&path).unwrap();
+    let (fs, file) = one_file(6);
+    fs.put(&path, &stale);
+    let window = open(&fs, &file);
+    for n in 1..=6 {
+        let key = key(n);
+        assert_eq!(window.last_rev(key.actor, key.hash).unwrap(), Some(n));
+    }
+}
