@@ -128,7 +128,9 @@ impl Events {
             self.seq += 1 + u64::from(self.random.below(8) == 0);
             self.time_us += self.random.below(5_100);
             let time_ms = self.time_us / 1000;
-            let latency_ms = 300 + self.random.skewed(4_000);
+            // One in a hundred has a clock that is wrong, or comes late.
+            let late = self.random.below(100) == 0;
+            let latency_ms = 300 + self.random.skewed(if late { 10_000_000 } else { 4_000 });
             let rev = tid(&mut self.random, time_ms - latency_ms);
             piece.keys.push(RecordKey::Tid(rev).to_string());
             if self.posts.is_empty() || self.random.below(4) == 0 {

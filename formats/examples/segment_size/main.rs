@@ -5,6 +5,7 @@
 mod events;
 mod merging;
 
+use std::collections::HashMap;
 use std::error::Error;
 use std::path::Path;
 use std::time::Instant;
@@ -65,7 +66,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let links = input.link_targets.len() as f64;
     let mut best = f64::MAX;
     let mut bytes = Vec::new();
-    for _ in 0..5 {
+    let turns = if count > 1_000_000 { 1 } else { 5 };
+    for _ in 0..turns {
         let start = Instant::now();
         bytes = build(&input)?;
         best = best.min(start.elapsed().as_secs_f64());
@@ -140,14 +142,53 @@ fn main() -> Result<(), Box<dyn Error>> {
     timed("state", info.actors_count, &mut |actor| {
         Ok(segment.state(actor)?.map_or(0, |state| state.last_rev))
     })?;
-    timed("find_rows", 5_000, &mut |i| {
-        let row = input.rows.get(i as usize * 41 % input.rows.len());
-        let row = row.ok_or("no row")?;
-        let mut found = 0;
-        segment.find_rows(row.actor, "app.bsky.feed.like", row.rkey, &mut |row| {
-            found += u64::from(row);
+    let mut rows_of: HashMap<u32, usize> = HashMap::new();
+    for row in &input.rows {
+        *rows_of.entry(row.actor).or_default() += 1;
+    }
+    // A few authors together have a large part of all rows.
+    let is_prolific = |actor: u32| {
+        rows_of
+            .get(&actor)
+            .is_some_and(|rows| rows * 1000 > count as usize)
+    };
+    for (name, wanted) in [
+        ("find_rows of the prolific", true),
+        ("find_rows of others", false),
+    ] {
+        let rows = input.rows.iter().step_by(41);
+        let rows: Vec<_> = rows
+            .filter(|row| is_prolific(row.actor) == wanted)
+            .take(5_000)
+            .collect();
+        timed(name, rows.len() as u32, &mut |i| {
+            let row = rows.get(i as usize).ok_or("no row")?;
+            let shape = input.shapes.get(row.shape as usize).ok_or("no shape")?;
+            let mut found = 0;
+            segment.find_rows(row.actor, shape.collection, row.rkey, &mut |row| {
+                found += u64::from(row) + 1;
+            })?;
+            Ok(found)
         })?;
-        Ok(found)
+    }
+    let mut actors: Vec<u32> = rows_of.into_keys().collect();
+    actors.sort_unstable();
+    timed("actor_rows, first", actors.len() as u32, &mut |i| {
+        let actor = *actors.get(i as usize).ok_or("no actor")?;
+        let first = segment.actor_rows(actor)?.next().transpose()?;
+        Ok(first.map_or(0, u64::from))
     })?;
+    timed(
+        "actor_rows, all",
+        actors.len().min(1_000) as u32,
+        &mut |i| {
+            let actor = *actors.get(i as usize).ok_or("no actor")?;
+            let mut sum = 0;
+            for row in segment.actor_rows(actor)? {
+                sum += u64::from(row?);
+            }
+            Ok(sum)
+        },
+    )?;
     Ok(())
 }

@@ -11,14 +11,14 @@ use super::DidRef;
 use super::layout::ROWS_MAX;
 use super::strings::Strings;
 use crate::Result;
-use crate::bits::{BitWriter, width_for};
+use crate::bits::{BitWriter, read_bits, width_for};
 use crate::chunks::Region;
 use crate::monotone::Monotone;
 
 /// Rows a block of the index of actors.
 pub(super) const ACTOR_BLOCK: u32 = 1024;
 /// Bits of the number of a block, of at most 2^28 rows.
-const BLOCK_BITS: u32 = 18;
+pub(super) const BLOCK_BITS: u32 = 18;
 const _: () = assert!(ROWS_MAX / ACTOR_BLOCK == 1 << BLOCK_BITS);
 
 /// Makes the index from (actor, block of rows), in order, each pair once.
@@ -67,6 +67,74 @@ impl ActorIndexWriter {
 /// Bits of a block's number.
 pub(super) fn block_width(rows: u32) -> u32 {
     width_for(u64::from(rows.div_ceil(ACTOR_BLOCK).saturating_sub(1)))
+}
+
+/// The blocks of rows of one actor, rising.
+#[derive(Clone, Copy)]
+pub(super) struct BlockNumbers<'a> {
+    region: Region<'a>,
+    width: u32,
+    /// Blocks of the segment.
+    blocks: u32,
+    /// Those still to come, as places in the section.
+    next: u32,
+    end: u32,
+}
+
+impl<'a> BlockNumbers<'a> {
+    /// Those from place `next` to place `end` in the section, of a segment with that many rows.
+    pub(super) fn new(region: Region<'a>, rows: u32, next: u32, end: u32) -> Self {
+        Self {
+            region,
+            width: block_width(rows),
+            blocks: rows.div_ceil(ACTOR_BLOCK),
+            next,
+            end,
+        }
+    }
+
+    /// How many are still to come.
+    pub(super) const fn left(&self) -> u32 {
+        self.end.saturating_sub(self.next)
+    }
+
+    fn get(&self, place: u32) -> Result<u32> {
+        let at = u64::from(place) * u64::from(self.width);
+        let block = read_bits(self.region, at, self.width)? as u32;
+        if block >= self.blocks {
+            return Err(self.region.corrupt(at / 8, "the number of a block", block));
+        }
+        Ok(block)
+    }
+
+    /// The next block.
+    pub(super) fn next(&mut self) -> Result<Option<u32>> {
+        if self.next >= self.end {
+            return Ok(None);
+        }
+        let block = self.get(self.next)?;
+        self.next += 1;
+        Ok(Some(block))
+    }
+
+    /// Leaves out the blocks before `block`. O(log blocks).
+    pub(super) fn skip_to(&mut self, block: u32) -> Result<()> {
+        let mut high = self.end;
+        while self.next < high {
+            let middle = self.next + (high - self.next) / 2;
+            if self.get(middle)? < block {
+                self.next = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the walk.
+    pub(super) const fn stop(&mut self) {
+        self.next = self.end;
+    }
 }
 
 /// Where the DIDs of a segment stand.

@@ -9,13 +9,14 @@ pub(super) use tables::encode_shapes;
 use super::actors::ActorIndexWriter;
 use super::did_index::DidIndexWriter;
 use super::hash;
+use super::key_ranges::{FarKeysWriter, KeyRangesWriter};
 use super::keyblock::PackedKey;
 use super::layout::{KIND, ROWS_MAX, Section, SegmentInfo, VERSION};
 use super::lists::width_below;
 use super::rows::{PackedRow, RowsWriter};
 use super::targets::{PackedRecord, RecordsWriter};
 use super::value::plc_bytes;
-use super::{SegmentInput, states, strings};
+use super::{RecordKey, SegmentInput, states, strings};
 use crate::bits::BitWriter;
 use crate::bytes::{put_u32, put_varint};
 use crate::envelope::FileBuilder;
@@ -156,6 +157,12 @@ pub fn build(input: &SegmentInput<'_>) -> Result<Vec<u8>> {
     put(Section::RowActors, monotone_list(&row_actors));
     put(Section::RowActorStarts, monotone_list(&starts));
     put(Section::RowActorBlocks, index.blocks.finish());
+    let (ranges, far) = key_ranges(input, &tables.row_keys);
+    put(Section::KeyRanges, ranges);
+    let mut writer = FarKeysWriter::new(info.rows);
+    let hashes: Vec<u32> = far.into_iter().map(|pair| writer.push(pair)).collect();
+    put(Section::FarKeys, monotone_list(&hashes));
+    put(Section::FarKeyBlocks, writer.blocks.finish());
     let (mut plc, mut other_indexes, mut others) = (Vec::new(), Vec::new(), Vec::new());
     for (i, did) in (0u32..).zip(&input.actors.dids) {
         let bytes = plc_bytes(did);
@@ -215,6 +222,25 @@ pub fn build(input: &SegmentInput<'_>) -> Result<Vec<u8>> {
         file.section(section.id(), bytes);
     }
     Ok(file.finish())
+}
+
+/// The ranges of keys, and the pairs of the far ones in order.
+fn key_ranges(input: &SegmentInput<'_>, keys: &[PackedKey]) -> (Vec<u8>, Vec<u64>) {
+    let mut writer = KeyRangesWriter::new();
+    for (row, key) in input.rows.iter().zip(keys) {
+        let shape = input.shapes.get(row.shape as usize);
+        let key = match key {
+            PackedKey::Tid(tid) => RecordKey::Tid(*tid),
+            PackedKey::Str(_) => RecordKey::Str(row.rkey),
+        };
+        writer.push(row.actor, shape.map_or("", |shape| shape.collection), key);
+    }
+    let mut ranges = writer.finish();
+    ranges.append(&mut writer.ranges);
+    let mut far = writer.far;
+    far.sort_unstable();
+    far.dedup();
+    (ranges, far)
 }
 
 fn encode_did_index(dids: &[&str], seed: u64) -> Vec<u8> {

@@ -2,6 +2,8 @@
 //! lists, the index of actors against the rows, filters against what they must hold. Everything is read in
 //! place; memory does not grow with the segment.
 
+mod key_ranges;
+
 use std::ops::ControlFlow;
 
 use super::actors::{ACTOR_BLOCK, block_width};
@@ -17,11 +19,12 @@ use crate::filter::Filter;
 use crate::monotone::Monotone;
 
 /// The checks, each of which ends at its first damage.
-pub(super) const CHECKS: [fn(&Segment) -> Result<()>; 7] = [
+pub(super) const CHECKS: [fn(&Segment) -> Result<()>; 8] = [
     dictionaries,
     target_order,
     lists_against_links,
     actor_index,
+    key_ranges::check,
     filters,
     times,
     states_and_kills,

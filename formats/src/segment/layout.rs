@@ -46,6 +46,9 @@ sections! {
     RowActorBlocks = 21, "actors' blocks";
     RowActors = 19, "actors with rows";
     RowActorStarts = 20, "starts of actors' blocks";
+    KeyRanges = 32, "key ranges";
+    FarKeyBlocks = 34, "blocks of far keys";
+    FarKeys = 33, "far keys";
     StrayFilter = 29, "stray key filter";
     Links = 9, "links";
     Lists = 16, "lists";

@@ -35,6 +35,7 @@ mod did_index;
 mod ef;
 mod hash;
 mod input;
+mod key_ranges;
 mod keyblock;
 mod layout;
 mod list;

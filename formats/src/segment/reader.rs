@@ -1,13 +1,13 @@
 //! An opened segment: every question is answered in place, from the pages it needs.
 
 mod actors;
+mod by_actor;
 mod walks;
 
 pub use walks::{ActorRows, Kills, LinkRef, ListInfo, Lists, RowLinks};
 
 use std::fmt;
 
-use super::actors::block_width;
 use super::hash;
 use super::keyblock::PackedKey;
 use super::layout::{Section, SegmentInfo};
@@ -137,7 +137,7 @@ impl Segment {
         self.record_key(key)
     }
 
-    fn record_key(&self, key: PackedKey) -> Result<RecordKey<'_>> {
+    pub(super) fn record_key(&self, key: PackedKey) -> Result<RecordKey<'_>> {
         Ok(match key {
             PackedKey::Tid(tid) => RecordKey::Tid(tid),
             PackedKey::Str(id) => RecordKey::Str(self.strings(Section::Keys)?.get(id)?),
@@ -178,7 +178,7 @@ impl Segment {
     }
 
     /// The key as the segment holds it, unless it is a string that no row and no target has.
-    fn packed_key(&self, rkey: &str) -> Result<Option<PackedKey>> {
+    pub(super) fn packed_key(&self, rkey: &str) -> Result<Option<PackedKey>> {
         if let Some(tid) = tid(rkey) {
             return Ok(Some(PackedKey::Tid(tid)));
         }
@@ -197,66 +197,6 @@ impl Segment {
         }
         let filter = Filter::open(self.section(Section::StrayFilter)?)?;
         filter.contains(hash::stray(actor, collection, rkey))
-    }
-
-    /// Calls `found` with each row of that key, rising. Cost: in the blocks of 1,024 rows in which the
-    /// actor has any, those blocks of 128 whose range of keys covers the key.
-    ///
-    /// # Errors
-    /// See [`Segment`].
-    pub fn find_rows(
-        &self,
-        actor: u32,
-        collection: &str,
-        rkey: &str,
-        found: &mut dyn FnMut(u32),
-    ) -> Result<()> {
-        let Some(collection) = self.strings(Section::Collections)?.find(collection)? else {
-            return Ok(());
-        };
-        let Some(key) = self.packed_key(rkey)? else {
-            return Ok(());
-        };
-        let rows = self.rows()?;
-        let candidates = ActorRows {
-            key: Some(key),
-            ..self.actor_rows(actor)?
-        };
-        for row in candidates {
-            let row = row?;
-            if rows.key(row)? == key && self.collection_id(row)? == collection {
-                found(row);
-            }
-        }
-        Ok(())
-    }
-
-    /// The rows by `actor`, rising.
-    ///
-    /// # Errors
-    /// See [`Segment`].
-    pub fn actor_rows(&self, actor: u32) -> Result<ActorRows<'_>> {
-        let actors = Monotone::open(self.section(Section::RowActors)?)?;
-        let index = actors.lower_bound(actor)?;
-        let present = index < actors.len() && actors.get(index)? == actor;
-        let (mut next, mut end) = (0, 0);
-        if present {
-            let starts = Monotone::open(self.section(Section::RowActorStarts)?)?;
-            (next, end) = (starts.get(index)?, starts.get(index + 1)?);
-        }
-        Ok(ActorRows {
-            rows: self.rows()?,
-            blocks: self.section(Section::RowActorBlocks)?,
-            block_width: block_width(self.info.rows),
-            actor,
-            key: None,
-            next,
-            end,
-            small: 0,
-            small_end: 0,
-            found: 0,
-            first: 0,
-        })
     }
 
     /// The links of a row, in the order of its shape: by path, then as the builder was given them.

@@ -2,6 +2,7 @@
 
 mod damage;
 mod golden;
+mod keys;
 mod merge;
 mod model;
 

@@ -10,6 +10,7 @@ use crate::Result;
 use crate::bits::BitWriter;
 use crate::filter;
 use crate::segment::actors::ActorIndexWriter;
+use crate::segment::key_ranges::{FarKeysWriter, KeyRangesWriter};
 use crate::segment::keyblock::PackedKey;
 use crate::segment::layout::{Section, SegmentInfo};
 use crate::segment::lists::width_below;
@@ -28,12 +29,23 @@ pub(super) fn merge<W: Workspace, O: Sink<Error = W::Error>>(
 ) -> Result<(), W::Error> {
     let mut actors: Sorter<W, u64> = Sorter::new(env);
     let mut stray: Sorter<W, u64> = Sorter::new(env);
+    let mut far: Sorter<W, u64> = Sorter::new(env);
+    let (mut key_ranges, mut ranges) = (KeyRangesWriter::new(), Spool::new());
     let mut writer = RowsWriter::new(width_below(info.shapes));
     let (mut directory, mut data) = (Spool::new(), Vec::new());
     let (mut number, mut first_link) = (0, 0);
     out.begin(Section::Rows)?;
     for part in parts {
         let keys = part.segment.strings(Section::Keys)?;
+        let collections: Vec<&str> = part
+            .shapes
+            .iter()
+            .map(|shape| {
+                let new = part.collections.get(shape.collection as usize);
+                let name = new.and_then(|new| tables.collections.get(*new as usize));
+                name.copied().unwrap_or_default()
+            })
+            .collect();
         let mut scan = RowScan::new(part.segment)?;
         while let Some(block) = scan.next()? {
             for (row, _) in block.rows() {
@@ -54,18 +66,14 @@ pub(super) fn merge<W: Workspace, O: Sink<Error = W::Error>>(
                     &mut data,
                 )?;
                 actors.push(env, ActorIndexWriter::pair(row.actor, number))?;
+                let collection = collections.get(row.shape as usize);
+                let collection = collection.copied().unwrap_or_default();
                 let key = match row.key {
-                    PackedKey::Tid(tid) if info.window_holds(tid) => None,
-                    PackedKey::Tid(tid) => Some(RecordKey::Tid(tid)),
-                    PackedKey::Str(id) => Some(RecordKey::Str(keys.get(id)?)),
+                    PackedKey::Tid(tid) => RecordKey::Tid(tid),
+                    PackedKey::Str(id) => RecordKey::Str(keys.get(id)?),
                 };
-                if let Some(key) = key {
-                    let shape = part.shapes.get(row.shape as usize);
-                    let collection = shape.and_then(|shape| {
-                        let new = part.collections.get(shape.collection as usize)?;
-                        tables.collections.get(*new as usize)
-                    });
-                    let collection = collection.copied().unwrap_or_default();
+                key_ranges.push(row.actor, collection, key);
+                if !matches!(key, RecordKey::Tid(tid) if info.window_holds(tid)) {
                     let hash = hash::stray(row.actor, collection, &key.text());
                     stray.push(env, filter::mix(hash))?;
                 }
@@ -75,6 +83,7 @@ pub(super) fn merge<W: Workspace, O: Sink<Error = W::Error>>(
             }
             directory.settle(env)?;
             out.settle(env, &mut data)?;
+            take_ranges(env, &mut key_ranges, &mut ranges, &mut far)?;
             env.stepped(BLOCK)?;
         }
     }
@@ -83,8 +92,50 @@ pub(super) fn merge<W: Workspace, O: Sink<Error = W::Error>>(
     let directory = directory.finish(env)?;
     out.section(env, Section::RowDirectory, directory.bytes())?;
     actor_index(env, actors, info, out)?;
+    let groups = key_ranges.finish();
+    take_ranges(env, &mut key_ranges, &mut ranges, &mut far)?;
+    let ranges = ranges.finish(env)?;
+    out.section(env, Section::KeyRanges, &groups)?;
+    out.write(env, ranges.bytes())?;
+    far_keys(env, far, info, out)?;
     filter_section(env, Section::StrayFilter, stray, out)?;
     links(env, parts, info, out)
+}
+
+/// Moves what `writer` has finished to where it stays.
+fn take_ranges<W: Workspace>(
+    env: &mut Env<'_, W>,
+    writer: &mut KeyRangesWriter<'_>,
+    ranges: &mut Spool<W>,
+    far: &mut Sorter<W, u64>,
+) -> Result<(), W::Error> {
+    ranges.tail().append(&mut writer.ranges);
+    ranges.settle(env)?;
+    for pair in writer.far.drain(..) {
+        far.push(env, pair)?;
+    }
+    Ok(())
+}
+
+fn far_keys<W: Workspace, O: Sink<Error = W::Error>>(
+    env: &mut Env<'_, W>,
+    pairs: Sorter<W, u64>,
+    info: &SegmentInfo,
+    out: &mut Output<O>,
+) -> Result<(), W::Error> {
+    let pairs = pairs.finish(env)?;
+    let mut writer = FarKeysWriter::new(info.rows);
+    let (mut hashes, mut data) = (MonotoneColumn::new(), Vec::new());
+    out.begin(Section::FarKeyBlocks)?;
+    for pair in pairs.iter() {
+        hashes.push(env, writer.push(pair))?;
+        writer.blocks.drain_into(&mut data);
+        out.settle(env, &mut data)?;
+        env.stepped(1)?;
+    }
+    data.extend_from_slice(&writer.blocks.finish());
+    out.drain(env, &mut data)?;
+    hashes.section(env, Section::FarKeys, out)
 }
 
 fn actor_index<W: Workspace, O: Sink<Error = W::Error>>(

@@ -5,8 +5,7 @@ use crate::Result;
 use crate::bits::read_bits;
 use crate::bytes::Reader;
 use crate::chunks::Region;
-use crate::segment::actors::ACTOR_BLOCK;
-use crate::segment::keyblock::PackedKey;
+use crate::segment::actors::{ACTOR_BLOCK, BlockNumbers};
 use crate::segment::layout::Section;
 use crate::segment::lists::Postings;
 use crate::segment::rows::{BLOCK, Rows};
@@ -14,14 +13,9 @@ use crate::segment::rows::{BLOCK, Rows};
 /// The rows by one actor, rising.
 pub struct ActorRows<'s> {
     pub(super) rows: Rows<'s>,
-    pub(super) blocks: Region<'s>,
-    pub(super) block_width: u32,
     pub(super) actor: u32,
-    /// Only blocks of 128 rows that may hold this key are looked at.
-    pub(super) key: Option<PackedKey>,
-    /// Blocks of 1,024 rows still to look at, as places in `blocks`.
-    pub(super) next: u32,
-    pub(super) end: u32,
+    /// Blocks of 1,024 rows still to look at.
+    pub(super) blocks: BlockNumbers<'s>,
     /// Blocks of 128 rows still to look at.
     pub(super) small: u32,
     pub(super) small_end: u32,
@@ -41,22 +35,10 @@ impl ActorRows<'_> {
             if self.small < self.small_end {
                 let block = self.small;
                 self.small += 1;
-                if let Some(key) = self.key
-                    && !self.rows.may_hold_key(block, key)?
-                {
-                    continue;
-                }
                 self.found = self.rows.rows_by(block, self.actor)?;
                 self.first = block * BLOCK;
-            } else if self.next < self.end {
-                let at = u64::from(self.next) * u64::from(self.block_width);
-                let block = read_bits(self.blocks, at, self.block_width)?;
-                let small = block * u64::from(ACTOR_BLOCK / BLOCK);
-                if small >= u64::from(self.rows.blocks()) {
-                    return Err(self.blocks.corrupt(at / 8, "the number of a block", block));
-                }
-                self.next += 1;
-                self.small = small as u32;
+            } else if let Some(block) = self.blocks.next()? {
+                self.small = block * (ACTOR_BLOCK / BLOCK);
                 self.small_end = (self.small + ACTOR_BLOCK / BLOCK).min(self.rows.blocks());
             } else {
                 return Ok(None);
@@ -71,7 +53,8 @@ impl Iterator for ActorRows<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         let step = self.step();
         if step.is_err() {
-            (self.next, self.small, self.found) = (self.end, self.small_end, 0);
+            self.blocks.stop();
+            (self.small, self.found) = (self.small_end, 0);
         }
         step.transpose()
     }

@@ -209,6 +209,9 @@ fn links_lists_and_dictionaries_that_disagree_are_found_behind_sound_checksums()
         "collections",
         "other targets",
         "DID index",
+        "key ranges",
+        "far keys",
+        "blocks of far keys",
     ] {
         let (_, len) = sizes.iter().find(|(name, _)| *name == section).unwrap();
         for bit in (0..len * 8).step_by(19) {

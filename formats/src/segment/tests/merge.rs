@@ -218,7 +218,7 @@ fn assert_same(found: &[u8], expected: &[u8], what: &str) {
     panic!("{what}: the envelopes differ");
 }
 
-fn check_merges(whole: &SegmentInput<'_>, count: usize, drop_of_ten: u64, salt: u64) {
+pub(super) fn check_merges(whole: &SegmentInput<'_>, count: usize, drop_of_ten: u64, salt: u64) {
     let dropped = |seq: u64| (seq ^ salt).wrapping_mul(0x9e37_79b9_7f4a_7c15) % 10 < drop_of_ten;
     let keep_kill = |kill: u64| !kill.is_multiple_of(3);
     let parts = cut(whole, count);

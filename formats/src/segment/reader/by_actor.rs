@@ -1,0 +1,178 @@
+//! The rows of an actor, and those of one key.
+
+use super::{ActorRows, Segment};
+use crate::Result;
+use crate::monotone::Monotone;
+use crate::segment::actors::{ACTOR_BLOCK, BlockNumbers};
+use crate::segment::key_ranges::{FarKeys, GROUP, KeyRanges, key_hash};
+use crate::segment::layout::Section;
+use crate::segment::rows::BLOCK;
+use crate::segment::value::{RecordKey, tid};
+
+/// Actors with fewer blocks than one for so many groups are looked up block by block.
+const GROUPS_A_BLOCK: u32 = 8;
+
+impl Segment {
+    pub(in crate::segment) fn key_ranges(&self) -> Result<KeyRanges<'_>> {
+        KeyRanges::open(self.section(Section::KeyRanges)?, self.info.rows)
+    }
+
+    pub(in crate::segment) fn far_keys(&self) -> Result<FarKeys<'_>> {
+        FarKeys::open(
+            self.section(Section::FarKeys)?,
+            self.section(Section::FarKeyBlocks)?,
+            self.info.rows,
+        )
+    }
+
+    /// The blocks of 1,024 rows in which `actor` has a row.
+    fn blocks_of(&self, actor: u32) -> Result<BlockNumbers<'_>> {
+        let actors = Monotone::open(self.section(Section::RowActors)?)?;
+        let index = actors.lower_bound(actor)?;
+        let present = index < actors.len() && actors.get(index)? == actor;
+        let (mut next, mut end) = (0, 0);
+        if present {
+            let starts = Monotone::open(self.section(Section::RowActorStarts)?)?;
+            (next, end) = (starts.get(index)?, starts.get(index + 1)?);
+        }
+        let region = self.section(Section::RowActorBlocks)?;
+        Ok(BlockNumbers::new(region, self.info.rows, next, end))
+    }
+
+    /// The rows by `actor`, rising.
+    ///
+    /// # Errors
+    /// See [`Segment`].
+    pub fn actor_rows(&self, actor: u32) -> Result<ActorRows<'_>> {
+        Ok(ActorRows {
+            rows: self.rows()?,
+            actor,
+            blocks: self.blocks_of(actor)?,
+            small: 0,
+            small_end: 0,
+            found: 0,
+            first: 0,
+        })
+    }
+
+    /// Calls `found` with each row of that key, rising. Cost: of the blocks of 1,024 rows in which the
+    /// actor has any, those whose range of times covers the key; they are found by a scan of the ranges
+    /// of groups of 64 such blocks, or of the ranges of the actor's blocks where these are few. A key far
+    /// from those of the rows beside it costs its own block, found by its hash. Where rows with keys of
+    /// unrelated times stand side by side, all ranges are wide, and all blocks of the actor are looked at.
+    ///
+    /// # Errors
+    /// See [`Segment`].
+    pub fn find_rows(
+        &self,
+        actor: u32,
+        collection: &str,
+        rkey: &str,
+        found: &mut dyn FnMut(u32),
+    ) -> Result<()> {
+        let Some(collection_id) = self.strings(Section::Collections)?.find(collection)? else {
+            return Ok(());
+        };
+        let Some(packed) = self.packed_key(rkey)? else {
+            return Ok(());
+        };
+        let rows = self.rows()?;
+        let mut blocks = KeyBlocks::new(self, actor, collection, rkey)?;
+        while let Some(block) = blocks.next()? {
+            let first = block * (ACTOR_BLOCK / BLOCK);
+            for small in first..(first + ACTOR_BLOCK / BLOCK).min(rows.blocks()) {
+                if !rows.may_hold_key(small, packed)? {
+                    continue;
+                }
+                let mut by_actor = rows.rows_by(small, actor)?;
+                while by_actor != 0 {
+                    let row = small * BLOCK + by_actor.trailing_zeros();
+                    by_actor &= by_actor - 1;
+                    if rows.key(row)? == packed && self.collection_id(row)? == collection_id {
+                        found(row);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The blocks of 1,024 rows that may hold a key of an actor, rising, each once.
+struct KeyBlocks<'s, 'k> {
+    key: RecordKey<'k>,
+    ranges: KeyRanges<'s>,
+    of_actor: BlockNumbers<'s>,
+    /// Whether groups are skipped.
+    by_groups: bool,
+    /// The next of the actor's blocks whose range covers the key.
+    near: Option<u32>,
+    far: FarKeys<'s>,
+    hash: u32,
+    /// The next entry of the far keys, and its block.
+    place: u32,
+    listed: Option<u32>,
+}
+
+impl<'s, 'k> KeyBlocks<'s, 'k> {
+    fn new(segment: &'s Segment, actor: u32, collection: &str, rkey: &'k str) -> Result<Self> {
+        let (ranges, far) = (segment.key_ranges()?, segment.far_keys()?);
+        let of_actor = segment.blocks_of(actor)?;
+        let hash = key_hash(actor, collection, rkey);
+        let place = far.lower_bound(hash)?;
+        let mut blocks = Self {
+            key: tid(rkey).map_or(RecordKey::Str(rkey), RecordKey::Tid),
+            by_groups: of_actor.left() >= ranges.groups() / GROUPS_A_BLOCK,
+            ranges,
+            of_actor,
+            near: None,
+            listed: far.block_of(place, hash)?,
+            far,
+            hash,
+            place,
+        };
+        blocks.near = blocks.next_near()?;
+        Ok(blocks)
+    }
+
+    fn next_near(&mut self) -> Result<Option<u32>> {
+        while let Some(block) = self.of_actor.next()? {
+            if self.by_groups {
+                let group = block / GROUP;
+                let next = self.ranges.next_group(group, self.key)?;
+                if next > group {
+                    // At most 2^18 blocks.
+                    self.of_actor.skip_to(next.saturating_mul(GROUP))?;
+                    continue;
+                }
+            }
+            if self.ranges.block(block)?.holds(self.key) {
+                return Ok(Some(block));
+            }
+        }
+        Ok(None)
+    }
+
+    fn next_listed(&mut self) -> Result<Option<u32>> {
+        self.place = self.place.saturating_add(1);
+        self.far.block_of(self.place, self.hash)
+    }
+
+    fn next(&mut self) -> Result<Option<u32>> {
+        let block = match (self.near, self.listed) {
+            (Some(near), Some(listed)) => near.min(listed),
+            (Some(block), None) | (None, Some(block)) => block,
+            (None, None) => return Ok(None),
+        };
+        if block >= self.ranges.blocks() {
+            return Err(self.far.corrupt(block));
+        }
+        if self.near == Some(block) {
+            self.near = self.next_near()?;
+        }
+        if self.listed == Some(block) {
+            self.listed = self.next_listed()?;
+        }
+        Ok(Some(block))
+    }
+}
