@@ -72,91 +72,163 @@ fn inside(value: u64, base: u64, width: u32) -> bool {
     value >= base && value - base < 1u64 << width
 }
 
+/// A block of keys whose head was read: where its entries are.
+pub(super) struct KeyBlock<'a> {
+    region: Region<'a>,
+    offset: u64,
+    count: u64,
+    /// Base and width of an entry.
+    compact: (u64, u32),
+    wide: (u64, u32),
+    rest_width: u32,
+    rest_has_tids: bool,
+    /// Keys that are not compact, and keys of the rest among them.
+    others: u128,
+    rest: u128,
+    /// The bits where the entries of each class begin.
+    compact_bit: u64,
+    wide_bit: u64,
+    rest_bit: u64,
+}
+
+impl<'a> KeyBlock<'a> {
+    /// The block of `count` keys, at most 128, that starts at byte `offset`.
+    pub(super) fn open(region: Region<'a>, offset: u64, count: u64) -> Result<Self> {
+        let damaged = |expected: &str, found: u64| region.corrupt(offset, expected, found);
+        let flags = region.u8_at(offset)?;
+        if flags & (COMPACT | WIDE | REST) == 0 || flags > 15 || count > 128 {
+            return Err(damaged("flags of a block of keys", u64::from(flags)));
+        }
+        let mut at = offset + 1;
+        let (mut compact, mut wide, mut rest_width) = ((0, 0), (0, 0), 0);
+        if flags & COMPACT != 0 {
+            let base = u64::from(region.u32_at(at)?) | u64::from(region.u16_at(at + 4)?) << 32;
+            compact = (base, u32::from(region.u8_at(at + 6)?));
+            at += 7;
+        }
+        if flags & WIDE != 0 {
+            wide = (region.u64_at(at)?, u32::from(region.u8_at(at + 8)?));
+            at += 9;
+        }
+        if flags & REST != 0 {
+            rest_width = u32::from(region.u8_at(at)?);
+            at += 1;
+        }
+        if compact.1 > 44 || wide.1 > 63 || rest_width > 64 {
+            return Err(damaged(
+                "widths of keys",
+                u64::from(compact.1.max(wide.1).max(rest_width)),
+            ));
+        }
+        let mut bit = at * 8;
+        let all = below(count);
+        let others = if flags & COMPACT == 0 {
+            all
+        } else if flags & (WIDE | REST) != 0 {
+            let map = bitmap(region, bit, count)?;
+            bit += count;
+            map
+        } else {
+            0
+        };
+        let rest = if flags & REST == 0 {
+            0
+        } else if flags & WIDE == 0 {
+            others
+        } else {
+            let map = bitmap(region, bit, count)?;
+            bit += count;
+            map
+        };
+        if rest & !others != 0 {
+            return Err(damaged(
+                "classes of keys that agree",
+                u64::from(rest.count_ones()),
+            ));
+        }
+        let ones = |map: u128| u64::from(map.count_ones());
+        let compact_bits = match flags & COMPACT {
+            0 => 0,
+            _ => (count - ones(others)) * u64::from(compact.1 + 5),
+        };
+        let wide_bit = bit + compact_bits;
+        Ok(Self {
+            region,
+            offset,
+            count,
+            compact,
+            wide,
+            rest_width,
+            rest_has_tids: flags & REST_HAS_TIDS != 0,
+            others,
+            rest,
+            compact_bit: bit,
+            wide_bit,
+            rest_bit: wide_bit + (ones(others) - ones(rest)) * u64::from(wide.1),
+        })
+    }
+
+    /// The key at `index`.
+    #[inline]
+    pub(super) fn get(&self, index: u64) -> Result<PackedKey> {
+        let damaged =
+            |expected: &str, found: u64| self.region.corrupt(self.offset, expected, found);
+        if index >= self.count {
+            return Err(damaged("the index of a key", index));
+        }
+        let before = below(index);
+        let others = u64::from((self.others & before).count_ones());
+        let rest = u64::from((self.rest & before).count_ones());
+        let entry = |start: u64, place: u64, width: u32| {
+            read_bits(self.region, start + place * u64::from(width), width)
+        };
+        if self.others >> index & 1 == 0 {
+            let entry = entry(self.compact_bit, index - others, self.compact.1 + 5)?;
+            let time_us = (self.compact.0 + (entry >> 5)) * 1000;
+            if time_us >= 1 << 53 {
+                return Err(damaged("a time below 2^53", time_us));
+            }
+            return Ok(PackedKey::Tid(time_us << 10 | (entry & 31)));
+        }
+        if self.rest >> index & 1 == 0 {
+            let entry = entry(self.wide_bit, others - rest, self.wide.1)?;
+            return match self.wide.0.checked_add(entry) {
+                Some(tid) if tid < STRING => Ok(PackedKey::Tid(tid)),
+                _ => Err(damaged("a TID", entry)),
+            };
+        }
+        let entry = entry(self.rest_bit, rest, self.rest_width)?;
+        if self.rest_has_tids {
+            return Ok(PackedKey::from_u64(entry));
+        }
+        match u32::try_from(entry) {
+            Ok(id) => Ok(PackedKey::Str(id)),
+            Err(_) => Err(damaged("the id of a key", entry)),
+        }
+    }
+}
+
 /// The key at `index` of the block of `count` keys that starts at byte `offset`.
 pub(super) fn read(region: Region<'_>, offset: u64, count: u64, index: u64) -> Result<PackedKey> {
-    let damaged = |expected: &str, found: u64| region.corrupt(offset, expected, found);
-    let flags = region.u8_at(offset)?;
-    if index >= count || flags & (COMPACT | WIDE | REST) == 0 || flags > 15 {
-        return Err(damaged("flags of a block of keys", u64::from(flags)));
+    KeyBlock::open(region, offset, count)?.get(index)
+}
+
+/// The lowest `count` bits of at most 128.
+const fn below(count: u64) -> u128 {
+    match count {
+        0..128 => (1 << count) - 1,
+        _ => u128::MAX,
     }
-    let mut at = offset + 1;
-    let (mut compact, mut wide, mut rest_width) = ((0, 0), (0, 0), 0);
-    if flags & COMPACT != 0 {
-        let base = u64::from(region.u32_at(at)?) | u64::from(region.u16_at(at + 4)?) << 32;
-        compact = (base, u32::from(region.u8_at(at + 6)?));
-        at += 7;
-    }
-    if flags & WIDE != 0 {
-        wide = (region.u64_at(at)?, u32::from(region.u8_at(at + 8)?));
-        at += 9;
-    }
-    if flags & REST != 0 {
-        rest_width = u32::from(region.u8_at(at)?);
-        at += 1;
-    }
-    if compact.1 > 44 || wide.1 > 63 || rest_width > 64 {
-        return Err(damaged(
-            "widths of keys",
-            u64::from(compact.1.max(wide.1).max(rest_width)),
-        ));
-    }
-    let mut bit = at * 8;
-    let others = if flags & COMPACT == 0 {
-        Ranked {
-            set: true,
-            below: index,
-            total: count,
-        }
-    } else if flags & (WIDE | REST) != 0 {
-        let ranked = rank(region, bit, count, index)?;
-        bit += count;
-        ranked
-    } else {
-        Ranked::default()
+}
+
+/// The `count` (at most 128) bits from `start`.
+fn bitmap(region: Region<'_>, start: u64, count: u64) -> Result<u128> {
+    let low = read_bits(region, start, count.min(64) as u32)?;
+    let high = match count {
+        0..=64 => 0,
+        _ => read_bits(region, start + 64, (count - 64).min(64) as u32)?,
     };
-    let rest = if flags & REST == 0 {
-        Ranked::default()
-    } else if flags & WIDE == 0 {
-        others
-    } else {
-        let ranked = rank(region, bit, count, index)?;
-        bit += count;
-        ranked
-    };
-    if rest.below > others.below || rest.total > others.total || (rest.set && !others.set) {
-        return Err(damaged("classes of keys that agree", rest.total));
-    }
-    let compact_width = compact.1 + 5;
-    if !others.set {
-        let entry = read_bits(
-            region,
-            bit + (index - others.below) * u64::from(compact_width),
-            compact_width,
-        )?;
-        let time_us = (compact.0 + (entry >> 5)) * 1000;
-        if time_us >= 1 << 53 {
-            return Err(damaged("a time below 2^53", time_us));
-        }
-        return Ok(PackedKey::Tid(time_us << 10 | (entry & 31)));
-    }
-    bit += (count - others.total) * u64::from(compact_width) * u64::from(flags & COMPACT);
-    if !rest.set {
-        let index = others.below - rest.below;
-        let entry = read_bits(region, bit + index * u64::from(wide.1), wide.1)?;
-        return match wide.0.checked_add(entry) {
-            Some(tid) if tid < STRING => Ok(PackedKey::Tid(tid)),
-            _ => Err(damaged("a TID", entry)),
-        };
-    }
-    bit += (others.total - rest.total) * u64::from(wide.1);
-    let entry = read_bits(region, bit + rest.below * u64::from(rest_width), rest_width)?;
-    if flags & REST_HAS_TIDS != 0 {
-        return Ok(PackedKey::from_u64(entry));
-    }
-    match u32::try_from(entry) {
-        Ok(id) => Ok(PackedKey::Str(id)),
-        Err(_) => Err(damaged("the id of a key", entry)),
-    }
+    Ok(u128::from(high) << 64 | u128::from(low))
 }
 
 /// All keys of the block that starts where `bytes` does, appended to `out`. `None` for damage.
@@ -264,28 +336,4 @@ pub(super) fn may_hold(region: Region<'_>, offset: u64, key: PackedKey) -> Resul
     }
     let width = u32::from(region.u8_at(at + 8)?).min(63);
     Ok(inside(tid, region.u64_at(at)?, width))
-}
-
-/// A bit of a bitmap, and how many are set below it and in all.
-#[derive(Clone, Copy, Default)]
-struct Ranked {
-    set: bool,
-    below: u64,
-    total: u64,
-}
-
-/// Looks at bit `index` of the `count` (at most 128) bits from `start`.
-fn rank(region: Region<'_>, start: u64, count: u64, index: u64) -> Result<Ranked> {
-    let low = read_bits(region, start, count.min(64) as u32)?;
-    let high = match count {
-        0..=64 => 0,
-        _ => read_bits(region, start + 64, (count - 64).min(64) as u32)?,
-    };
-    let map = u128::from(high) << 64 | u128::from(low);
-    let below = map & ((1u128 << (index & 127)) - 1);
-    Ok(Ranked {
-        set: map >> (index & 127) & 1 == 1,
-        below: u64::from(below.count_ones()),
-        total: u64::from(map.count_ones()),
-    })
 }

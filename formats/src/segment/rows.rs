@@ -33,7 +33,7 @@ pub(super) use decode::RowBlock;
 pub(super) use write::{PackedRow, RowsWriter};
 
 use super::ef::EfHead;
-use super::keyblock::{self, PackedKey};
+use super::keyblock::{self, KeyBlock, PackedKey};
 use crate::bits::{read_bits, width_for};
 use crate::chunks::Region;
 use crate::{Error, Result};
@@ -306,6 +306,12 @@ impl<'a> Rows<'a> {
     pub(super) fn key(&self, row: u32) -> Result<PackedKey> {
         let (block, i) = self.locate(row)?;
         keyblock::read(block.region, block.keys, block.count, i)
+    }
+
+    /// The keys of the rows of `block`.
+    pub(super) fn keys_of(&self, block: u32) -> Result<KeyBlock<'a>> {
+        let block = self.block(block)?;
+        KeyBlock::open(block.region, block.keys, block.count)
     }
 
     /// Whether one of the up to 128 rows of `block` may have that key; `false` is certain.

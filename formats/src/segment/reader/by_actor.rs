@@ -85,11 +85,18 @@ impl Segment {
                     continue;
                 }
                 let mut by_actor = rows.rows_by(small, actor)?;
+                if by_actor == 0 {
+                    continue;
+                }
+                let keys = rows.keys_of(small)?;
                 while by_actor != 0 {
-                    let row = small * BLOCK + by_actor.trailing_zeros();
+                    let index = by_actor.trailing_zeros();
                     by_actor &= by_actor - 1;
-                    if rows.key(row)? == packed && self.collection_id(row)? == collection_id {
-                        found(row);
+                    if keys.get(index.into())? == packed {
+                        let row = small * BLOCK + index;
+                        if self.collection_id(row)? == collection_id {
+                            found(row);
+                        }
                     }
                 }
             }
