@@ -82,9 +82,21 @@ fn dictionaries(segment: &Segment) -> Result<()> {
     Ok(())
 }
 
-/// Targets rise: DIDs by actor, records by actor, collection and key; other targets are a dictionary.
+/// Targets rise: DIDs by actor, records by actor, collection and key; other targets are a dictionary. There
+/// are as many as the counts say.
 fn target_order(segment: &Segment) -> Result<()> {
     let info = segment.info();
+    let dids = Monotone::open(region(segment, Section::DidTargets)?)?.len();
+    if dids != info.did_targets {
+        let expected = format!("{} DIDs", info.did_targets);
+        return wrong(segment, Section::DidTargets, expected, dids);
+    }
+    let others = Strings::open(region(segment, Section::OtherTargets)?)?.count();
+    let known = u64::from(dids) + u64::from(info.record_targets) + u64::from(others);
+    if known != u64::from(info.targets) {
+        let expected = format!("{} targets of all kinds", info.targets);
+        return wrong(segment, Section::OtherTargets, expected, known);
+    }
     let mut before = None;
     for target in 0..info.did_targets {
         let TargetRef::Did(actor) = segment.target(target)? else {
@@ -125,21 +137,59 @@ fn target_order(segment: &Segment) -> Result<()> {
     Ok(())
 }
 
-/// Every row of a list links to its target from its source, and there are as many rows in lists as rows
-/// have distinct links: so every link is in its list.
-fn lists_against_links(segment: &Segment) -> Result<()> {
-    let info = segment.info();
+/// Most links of a row that are kept in memory to count the distinct ones.
+const LINKS_KEPT: usize = 1 << 16;
+
+/// How many distinct links the rows have together; `None` where a row has more than are kept.
+fn distinct_links(segment: &Segment) -> Result<Option<u64>> {
     let mut links: Vec<LinkRef> = Vec::new();
-    let mut expected = 0u64;
-    for row in 0..info.rows {
+    let mut count = 0u64;
+    for row in 0..segment.info().rows {
         links.clear();
         for link in segment.links(row)? {
+            if links.len() >= LINKS_KEPT {
+                return Ok(None);
+            }
             links.push(link?);
         }
         links.sort_unstable_by_key(|link| (link.path, link.target));
         links.dedup();
-        expected = expected.saturating_add(links.len() as u64);
+        count = count.saturating_add(links.len() as u64);
     }
+    Ok(Some(count))
+}
+
+/// Looks each link up in its list: slower than to count, in little memory whatever a row claims.
+fn each_link_is_listed(segment: &Segment) -> Result<()> {
+    for row in 0..segment.info().rows {
+        let mut before = None;
+        for link in segment.links(row)? {
+            let link = link?;
+            // Most of what a row has more than once stands together.
+            if before == Some(link) {
+                continue;
+            }
+            before = Some(link);
+            let list = segment.list(segment.list_id(row, link.path, link.target)?)?;
+            let place = list.lower_bound(row)?;
+            if place >= list.len() || list.get(place)? != row {
+                return wrong(
+                    segment,
+                    Section::Lists,
+                    format!("row {row} in list {}", list.id()),
+                    "none",
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Every row of a list links to its target from its source, and there are as many rows in lists as rows
+/// have distinct links: so every link is in its list.
+fn lists_against_links(segment: &Segment) -> Result<()> {
+    let info = segment.info();
+    let expected = distinct_links(segment)?;
     let mut found = 0u64;
     for target in 0..info.targets {
         for list in segment.lists_of(target)? {
@@ -175,6 +225,9 @@ fn lists_against_links(segment: &Segment) -> Result<()> {
             }
         }
     }
+    let Some(expected) = expected else {
+        return each_link_is_listed(segment);
+    };
     if found != expected {
         return wrong(
             segment,

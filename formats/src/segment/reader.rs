@@ -242,6 +242,10 @@ impl Segment {
     /// # Errors
     /// See [`Segment`].
     pub fn target(&self, target: u32) -> Result<TargetRef<'_>> {
+        if target >= self.info.targets {
+            let expected = format!("a target below {}", self.info.targets);
+            return Err(self.section(Section::Meta)?.corrupt(0, expected, target));
+        }
         let Some(index) = target.checked_sub(self.info.did_targets) else {
             let dids = Monotone::open(self.section(Section::DidTargets)?)?;
             return Ok(TargetRef::Did(dids.get(target)?));
@@ -296,8 +300,10 @@ impl Segment {
             }
             TargetKey::Other(other) => {
                 let index = self.strings(Section::OtherTargets)?.find(other)?;
+                // The sum is at most the count of targets.
                 let before = self.info.did_targets + self.info.record_targets;
-                Ok(index.map(|index| before.saturating_add(index)))
+                let target = index.map(|index| before.saturating_add(index));
+                Ok(target.filter(|&target| target < self.info.targets))
             }
         }
     }

@@ -183,6 +183,79 @@ fn a_sound_segment_contradicts_itself_nowhere() {
     assert_eq!(found, []);
 }
 
+/// A segment of two rows with links to `targets`, as many as they have.
+fn small(targets: u32, links: u32) -> SegmentInput<'static> {
+    let row = |seq| RowInput {
+        seq,
+        time_us: 1_000_000,
+        actor: 1,
+        shape: 0,
+        rkey: "self",
+    };
+    SegmentInput {
+        first_seq: 1,
+        last_seq: 2,
+        first_time_us: 1_000_000,
+        last_time_us: 1_000_000,
+        rows: vec![row(1), row(2)],
+        shapes: vec![ShapeInput {
+            collection: "c",
+            runs: vec![(".p", links)],
+        }],
+        targets: ["a", "b", "c"]
+            .into_iter()
+            .take(targets as usize)
+            .map(TargetKey::Other)
+            .collect(),
+        link_targets: (0..2 * links).map(|link| link % targets).collect(),
+        ..SegmentInput::default()
+    }
+}
+
+#[test]
+fn rows_of_more_links_than_are_kept_in_memory_are_checked_link_by_link() {
+    let sound = open(build(&small(2, 70_000)).unwrap()).unwrap();
+    sound.verify().unwrap();
+    let mut found = 0;
+    for bit in 0..sound
+        .section_sizes()
+        .iter()
+        .find(|size| size.0 == "lists")
+        .unwrap()
+        .1
+        * 8
+    {
+        if let Ok(segment) = open(with_changed_bit(&sound, "lists", bit)) {
+            found += u32::from(segment.verify().is_err());
+        }
+    }
+    assert!(found > 0);
+}
+
+#[test]
+fn a_target_beyond_the_count_is_refused_and_the_count_is_told() {
+    let bytes = build(&small(3, 3)).unwrap();
+    // The count of targets in the meta section: behind seven times of eight bytes and two counts.
+    let bytes = resealed(&bytes, |id, contents| {
+        if id == 1 {
+            assert_eq!(contents[64], 3);
+            contents[64] = 2;
+        }
+    });
+    let segment = open(bytes).unwrap();
+    assert!(matches!(segment.target(1), Ok(TargetRef::Other("b"))));
+    assert!(segment.target(2).is_err());
+    assert_eq!(segment.find_target(&TargetKey::Other("c")).unwrap(), None);
+    let mut found = Vec::new();
+    segment.each_contradiction(&mut |error| found.push(error.to_string()));
+    assert!(
+        found
+            .iter()
+            .any(|error| error.contains("2 targets of all kinds")),
+        "{found:?}"
+    );
+}
+
 /// The file with one bit of a section changed, and sound checksums over that.
 fn with_changed_bit(sound: &Segment, section: &str, bit: u64) -> Vec<u8> {
     let mut builder = crate::envelope::FileBuilder::new(KIND, VERSION);
