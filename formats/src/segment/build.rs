@@ -156,7 +156,13 @@ pub fn build(input: &SegmentInput<'_>) -> Result<Vec<u8>> {
     starts.push(index.pairs());
     put(Section::RowActors, monotone_list(&row_actors));
     put(Section::RowActorStarts, monotone_list(&starts));
-    put(Section::RowActorBlocks, index.blocks.finish());
+    put(
+        Section::RowActorDirectory,
+        std::mem::take(&mut index.directory),
+    );
+    let mut numbers = Vec::new();
+    index.finish(&mut numbers);
+    put(Section::RowActorBlocks, numbers);
     let (ranges, far) = key_ranges(input, &tables.row_keys);
     put(Section::KeyRanges, ranges);
     let mut writer = FarKeysWriter::new(info.rows);

@@ -6,16 +6,15 @@ mod key_ranges;
 
 use std::ops::ControlFlow;
 
-use super::actors::{ACTOR_BLOCK, block_width};
+use super::actors::{ACTOR_BLOCK, ActorIndexWriter};
 use super::layout::Section;
 use super::reader::LinkRef;
 use super::strings::Strings;
 use super::value::RecordKey;
 use super::{Segment, TargetRef, Text, hash};
 use crate::Result;
-use crate::bits::read_bits;
 use crate::chunks::Region;
-use crate::filter::Filter;
+use crate::filter::{self, Filter};
 use crate::monotone::Monotone;
 
 /// The checks, each of which ends at its first damage.
@@ -239,15 +238,20 @@ fn lists_against_links(segment: &Segment) -> Result<()> {
     Ok(())
 }
 
-/// The index of actors names, for each actor, just the blocks of 1,024 rows in which it has one.
+/// The index of actors names, for each actor, just the blocks of 1,024 rows in which it has one. The pairs
+/// of both sides come in different orders, so their count and a sum of their hashes are compared.
 fn actor_index(segment: &Segment) -> Result<()> {
     let info = segment.info();
-    let actors = Monotone::open(region(segment, Section::RowActors)?)?;
-    let starts = Monotone::open(region(segment, Section::RowActorStarts)?)?;
-    let blocks = region(segment, Section::RowActorBlocks)?;
-    let width = block_width(info.rows);
+    let index = segment.actor_index()?;
+    index.actors.verify()?;
+    index.starts.verify()?;
+    let (actors, starts) = (index.actors.len(), index.starts.len());
+    if starts.checked_sub(1) != Some(actors) || index.starts.first() != Some(0) {
+        let expected = format!("one start more than {actors} actors, from 0 on");
+        return wrong(segment, Section::RowActorStarts, expected, starts);
+    }
     let mut column = segment.actor_column()?;
-    let mut pairs = 0u64;
+    let (mut pairs, mut sum) = (0u64, 0u64);
     let mut present: Vec<u32> = Vec::with_capacity(ACTOR_BLOCK as usize);
     for block in 0..info.rows.div_ceil(ACTOR_BLOCK) {
         let first = block.saturating_mul(ACTOR_BLOCK);
@@ -258,44 +262,37 @@ fn actor_index(segment: &Segment) -> Result<()> {
         present.sort_unstable();
         present.dedup();
         for &actor in &present {
-            let index = actors.lower_bound(actor)?;
-            if index >= actors.len() || actors.get(index)? != actor {
-                return wrong(
-                    segment,
-                    Section::RowActors,
-                    format!("actor {actor}"),
-                    "none",
-                );
-            }
-            let (mut low, end) = (starts.get(index)?, starts.get(index.saturating_add(1))?);
-            let mut high = end;
-            let number = |at: u32| read_bits(blocks, u64::from(at) * u64::from(width), width);
-            while low < high {
-                let middle = low + (high - low) / 2;
-                if number(middle)? < u64::from(block) {
-                    low = middle + 1;
-                } else {
-                    high = middle;
-                }
-            }
-            if low >= end || number(low)? != u64::from(block) {
-                return wrong(
-                    segment,
-                    Section::RowActorBlocks,
-                    format!("block {block} among those of actor {actor}"),
-                    "none",
-                );
-            }
+            sum = sum.wrapping_add(filter::mix(ActorIndexWriter::pair(actor, first)));
         }
         pairs = pairs.saturating_add(present.len() as u64);
     }
-    let indexed = starts.last().unwrap_or(0);
-    if u64::from(indexed) != pairs {
+    let (mut indexed, mut indexed_sum) = (0u64, 0u64);
+    let mut before = None;
+    index.each(&mut |actor, mut blocks| {
+        if before >= Some(actor) || blocks.left() == 0 {
+            return wrong(segment, Section::RowActors, "rising actors", actor);
+        }
+        before = Some(actor);
+        let mut last = None;
+        while let Some(block) = blocks.next()? {
+            if last >= Some(block) {
+                let expected = format!("rising blocks of actor {actor}");
+                return wrong(segment, Section::RowActorBlocks, expected, block);
+            }
+            last = Some(block);
+            let first = block.saturating_mul(ACTOR_BLOCK);
+            indexed_sum =
+                indexed_sum.wrapping_add(filter::mix(ActorIndexWriter::pair(actor, first)));
+            indexed = indexed.saturating_add(1);
+        }
+        Ok(())
+    })?;
+    if (pairs, sum) != (indexed, indexed_sum) {
         return wrong(
             segment,
-            Section::RowActorStarts,
-            format!("{pairs} blocks"),
-            indexed,
+            Section::RowActorBlocks,
+            format!("{pairs} blocks of actors, in which these have rows"),
+            format!("{indexed}"),
         );
     }
     Ok(())

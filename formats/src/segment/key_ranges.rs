@@ -328,6 +328,11 @@ impl<'a> FarKeys<'a> {
         self.hashes.len()
     }
 
+    /// Checks the list of hashes. See [`Monotone::verify`].
+    pub(super) fn verify(&self) -> Result<()> {
+        self.hashes.verify()
+    }
+
     /// The place of the first entry with that hash or a greater one.
     pub(super) fn lower_bound(&self, hash: u32) -> Result<u32> {
         self.hashes.lower_bound(hash)

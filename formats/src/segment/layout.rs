@@ -44,6 +44,7 @@ sections! {
     Rows = 8, "rows";
     RowDirectory = 7, "row directory";
     RowActorBlocks = 21, "actors' blocks";
+    RowActorDirectory = 35, "directory of actors' blocks";
     RowActors = 19, "actors with rows";
     RowActorStarts = 20, "starts of actors' blocks";
     KeyRanges = 32, "key ranges";

@@ -19,6 +19,7 @@ pub(super) fn check(segment: &Segment) -> Result<()> {
         hashes: Vec::with_capacity(ACTOR_BLOCK as usize),
         listed: 0,
     };
+    blocks.far.verify()?;
     let mut group = KeyRange::EMPTY;
     for block in 0..blocks.ranges.blocks() {
         let range = blocks.ranges.block(block)?;

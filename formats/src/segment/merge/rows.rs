@@ -147,20 +147,24 @@ fn actor_index<W: Workspace, O: Sink<Error = W::Error>>(
     let pairs = pairs.finish(env)?;
     let mut index = ActorIndexWriter::new(info.rows);
     let (mut actors, mut starts) = (MonotoneColumn::new(), MonotoneColumn::new());
-    let mut data = Vec::new();
+    let (mut directory, mut data) = (Spool::new(), Vec::new());
     out.begin(Section::RowActorBlocks)?;
     for pair in pairs.iter() {
         if let Some((actor, start)) = index.push(pair) {
             actors.push(env, actor)?;
             starts.push(env, start)?;
-            index.blocks.drain_into(&mut data);
+            index.drain_into(&mut data);
+            directory.tail().append(&mut index.directory);
+            directory.settle(env)?;
             out.settle(env, &mut data)?;
         }
         env.stepped(1)?;
     }
     starts.push(env, index.pairs())?;
-    data.extend_from_slice(&index.blocks.finish());
+    index.finish(&mut data);
     out.drain(env, &mut data)?;
+    let directory = directory.finish(env)?;
+    out.section(env, Section::RowActorDirectory, directory.bytes())?;
     actors.section(env, Section::RowActors, out)?;
     starts.section(env, Section::RowActorStarts, out)
 }

@@ -3,7 +3,7 @@
 use super::{ActorRows, Segment};
 use crate::Result;
 use crate::monotone::Monotone;
-use crate::segment::actors::{ACTOR_BLOCK, BlockNumbers};
+use crate::segment::actors::{ACTOR_BLOCK, ActorIndex, BlockNumbers};
 use crate::segment::key_ranges::{FarKeys, GROUP, KeyRanges, key_hash};
 use crate::segment::layout::Section;
 use crate::segment::rows::BLOCK;
@@ -25,18 +25,14 @@ impl Segment {
         )
     }
 
-    /// The blocks of 1,024 rows in which `actor` has a row.
-    fn blocks_of(&self, actor: u32) -> Result<BlockNumbers<'_>> {
-        let actors = Monotone::open(self.section(Section::RowActors)?)?;
-        let index = actors.lower_bound(actor)?;
-        let present = index < actors.len() && actors.get(index)? == actor;
-        let (mut next, mut end) = (0, 0);
-        if present {
-            let starts = Monotone::open(self.section(Section::RowActorStarts)?)?;
-            (next, end) = (starts.get(index)?, starts.get(index + 1)?);
-        }
-        let region = self.section(Section::RowActorBlocks)?;
-        Ok(BlockNumbers::new(region, self.info.rows, next, end))
+    pub(in crate::segment) fn actor_index(&self) -> Result<ActorIndex<'_>> {
+        Ok(ActorIndex {
+            actors: Monotone::open(self.section(Section::RowActors)?)?,
+            starts: Monotone::open(self.section(Section::RowActorStarts)?)?,
+            directory: self.section(Section::RowActorDirectory)?,
+            numbers: self.section(Section::RowActorBlocks)?,
+            rows: self.info.rows,
+        })
     }
 
     /// The rows by `actor`, rising.
@@ -47,7 +43,7 @@ impl Segment {
         Ok(ActorRows {
             rows: self.rows()?,
             actor,
-            blocks: self.blocks_of(actor)?,
+            blocks: self.actor_index()?.blocks_of(actor)?,
             small: 0,
             small_end: 0,
             found: 0,
@@ -124,7 +120,7 @@ struct KeyBlocks<'s, 'k> {
 impl<'s, 'k> KeyBlocks<'s, 'k> {
     fn new(segment: &'s Segment, actor: u32, collection: &str, rkey: &'k str) -> Result<Self> {
         let (ranges, far) = (segment.key_ranges()?, segment.far_keys()?);
-        let of_actor = segment.blocks_of(actor)?;
+        let of_actor = segment.actor_index()?.blocks_of(actor)?;
         let hash = key_hash(actor, collection, rkey);
         let place = far.lower_bound(hash)?;
         let mut blocks = Self {

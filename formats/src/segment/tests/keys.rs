@@ -152,3 +152,78 @@ fn a_few_wrong_clocks_leave_ranges_narrow() {
     // Five rows of a hundred: wrong clocks, strings, and keys of rows before.
     assert!((400..1800).contains(&far.len()), "{}", far.len());
 }
+
+/// Blocks of an actor of each kind: one, few, every n-th, all; across words and directory entries.
+#[test]
+fn blocks_of_actors_are_walked_and_skipped_to() {
+    for blocks in [1u32, 2, 70, 1000] {
+        let rows = blocks * actors::ACTOR_BLOCK - 5;
+        let of_actor = |actor: u32| -> Vec<u32> {
+            let step = 1 + actor as usize;
+            let all = (actor / 3 % blocks..blocks).step_by(step);
+            // Every other actor has a few that stand together.
+            all.take(if actor.is_multiple_of(2) {
+                3
+            } else {
+                usize::MAX
+            })
+            .collect()
+        };
+        let mut writer = actors::ActorIndexWriter::new(rows);
+        let (mut ids, mut starts) = (Vec::new(), Vec::new());
+        for actor in 0..200 {
+            for block in of_actor(actor) {
+                let pair = actors::ActorIndexWriter::pair(actor, block * actors::ACTOR_BLOCK);
+                if let Some((actor, start)) = writer.push(pair) {
+                    ids.push(actor);
+                    starts.push(start);
+                }
+            }
+        }
+        starts.push(writer.pairs());
+        let encode = |values: &[u32]| {
+            let mut bytes = Vec::new();
+            crate::monotone::encode(values, &mut bytes);
+            bytes
+        };
+        let (ids, starts) = (encode(&ids), encode(&starts));
+        let directory = std::mem::take(&mut writer.directory);
+        let mut numbers = Vec::new();
+        writer.finish(&mut numbers);
+        let index = actors::ActorIndex {
+            actors: crate::monotone::Monotone::open(Region::over("actors", &ids)).unwrap(),
+            starts: crate::monotone::Monotone::open(Region::over("starts", &starts)).unwrap(),
+            directory: Region::over("directory", &directory),
+            numbers: Region::over("numbers", &numbers),
+            rows,
+        };
+        let rest = |mut walk: actors::BlockNumbers<'_>| {
+            let mut found = Vec::new();
+            while let Some(block) = walk.next().unwrap() {
+                found.push(block);
+            }
+            found
+        };
+        for actor in 0..201 {
+            let expected = match actor {
+                200 => Vec::new(),
+                actor => of_actor(actor),
+            };
+            let walk = index.blocks_of(actor).unwrap();
+            assert_eq!(rest(walk), expected, "{actor} of {blocks}");
+            for target in [0, 1, blocks / 3, blocks / 2, blocks - 1, blocks, u32::MAX] {
+                for taken in [0, 1, 40] {
+                    let mut walk = walk;
+                    for _ in 0..taken {
+                        walk.next().unwrap();
+                    }
+                    walk.skip_to(target).unwrap();
+                    let left: Vec<u32> = expected.iter().copied().skip(taken).collect();
+                    let left: Vec<u32> = left.into_iter().filter(|&b| b >= target).collect();
+                    assert_eq!(rest(walk), left, "{actor} of {blocks} from {target}");
+                }
+            }
+        }
+        index.each(&mut |_, _| Ok(())).unwrap();
+    }
+}
