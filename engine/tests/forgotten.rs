@@ -7,7 +7,7 @@
 //! DIDs it linked to: accounts are numbered, and numbers stay.
 #![expect(
     clippy::unwrap_used,
-    clippy::indexing_slicing,
+    clippy::panic,
     reason = "a failure is to end the test"
 )]
 
@@ -62,7 +62,7 @@ fn ghost_key(n: u64) -> String {
 }
 
 fn ghost_collection(n: u64) -> String {
-    if n % 5 == 0 {
+    if n.is_multiple_of(5) {
         format!("app.ghost.made{}", n % 20)
     } else {
         LIKE.to_owned()
@@ -176,13 +176,13 @@ impl World {
                 other(n * 7 + 1)
             );
             self.commit(&other(n), LIKE, &format!("key-{n}"), Some(&record));
-            if n % (OTHERS / RECORDS) == 0 {
+            if n.is_multiple_of(OTHERS / RECORDS) {
                 let n = n * RECORDS / OTHERS;
                 let record = ghost_record(n);
                 let record = if self.links { &record } else { "{}" };
                 self.commit(GHOST, &ghost_collection(n), &ghost_key(n), Some(record));
             }
-            if (n + 1) % (OTHERS / seals) == 0 {
+            if (n + 1).is_multiple_of(OTHERS / seals) {
                 self.writer.seal().unwrap();
             }
         }
