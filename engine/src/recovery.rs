@@ -1,7 +1,8 @@
 //! Putting a store together from its files: the segments that the manifest names, and the generation that
-//! they alone make. Any other file is an orphan of a crash and is removed.
+//! they alone make. Any other file is an orphan of a crash and is removed, if its events are elsewhere.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,11 +13,12 @@ use orrery_formats::segment::{self, Segment};
 use crate::actors::DidCache;
 use crate::damage::Damaged;
 use crate::io::Fs;
+use crate::log::parse_name;
 use crate::mask::{Mask, recover_masks};
 use crate::memtable::Memtable;
 use crate::quarantine::{Reasons, is_damage};
 use crate::snapshot::{Counters, Generation, Sealed};
-use crate::store::{LOG, SEGMENTS, segment_name};
+use crate::store::{LOG, SEGMENTS, parse_segment_name, segment_name};
 use crate::{Error, Options, Result};
 
 /// Maps and opens the file of a segment.
@@ -168,14 +170,61 @@ fn is_missing(error: &Error) -> bool {
     matches!(error, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
 }
 
-/// Removes files that the manifest does not name: a crash between writing a file and naming it leaves one.
-pub(crate) fn remove_orphans(fs: &dyn Fs, segments_dir: &Path, state: &State) -> Result<()> {
-    let named: HashSet<String> = state
-        .segments
-        .iter()
-        .map(|entry| segment_name(entry.first_seq, entry.last_seq, entry.id))
-        .collect();
-    remove_all_but(fs, segments_dir, &|name| named.contains(name))
+/// Removes segments that the manifest does not name: a crash between writing a file and naming it leaves one, and
+/// one between naming a merged segment and removing what it was made of leaves those. Gives the highest id of
+/// those that stay unnamed.
+///
+/// A manifest that lost its last edits no longer names segments that nothing else has the events of. No crash
+/// does that, so a file that may be the only one with its events stays where it is, for whoever mends the manifest.
+pub(crate) fn remove_orphans(fs: &dyn Fs, dir: &Path, state: &State) -> Result<u64> {
+    let segments_dir = dir.join(SEGMENTS);
+    let present = fs.list(&segments_dir);
+    let present = present.map_err(Error::io("list", &segments_dir))?;
+    let present: HashSet<String> = present.into_iter().map(|entry| entry.name).collect();
+    let mut named = HashSet::new();
+    let mut missing = Vec::new();
+    for entry in &state.segments {
+        let name = segment_name(entry.first_seq, entry.last_seq, entry.id);
+        if !present.contains(&name) {
+            missing.push(entry.first_seq..=entry.last_seq);
+        }
+        named.insert(name);
+    }
+    let mut kept = 0;
+    let log_dir = dir.join(LOG);
+    let mut keep = HashSet::new();
+    for name in present.difference(&named) {
+        let Some((first_seq, last_seq, id)) = parse_segment_name(name) else {
+            continue;
+        };
+        let replaces =
+            |lost: &RangeInclusive<u64>| first_seq <= *lost.end() && *lost.start() <= last_seq;
+        let wanted = state.sealed_through.saturating_add(1).max(first_seq);
+        if missing.iter().any(replaces)
+            || (wanted <= last_seq && log_begin(fs, &log_dir)?.is_none_or(|begin| begin > wanted))
+        {
+            tracing::error!(
+                file = %name,
+                "the manifest does not name this segment, and nothing else has its events: the manifest has \
+                 lost its end. The file is kept, and not read"
+            );
+            kept = kept.max(id);
+            keep.insert(name.as_str());
+        }
+    }
+    remove_all_but(fs, &segments_dir, &|name| {
+        named.contains(name) || keep.contains(name)
+    })?;
+    Ok(kept)
+}
+
+/// The first seq of the log, if it has a file.
+fn log_begin(fs: &dyn Fs, log_dir: &Path) -> Result<Option<u64>> {
+    let files = fs.list(log_dir).map_err(Error::io("list", log_dir))?;
+    let begins = files.iter();
+    Ok(begins
+        .filter_map(|entry| parse_name(&entry.name, "log"))
+        .min())
 }
 
 /// Removes the files of a directory that are not to be kept.
@@ -239,3 +288,6 @@ fn live_counts(segments: &[Sealed]) -> (u64, u64) {
     });
     live.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
 }
+
+#[cfg(test)]
+mod orphan_tests;

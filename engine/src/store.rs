@@ -149,6 +149,14 @@ pub(crate) fn segment_name(first_seq: u64, last_seq: u64, id: u64) -> String {
     format!("{first_seq:016x}-{last_seq:016x}-{id:x}.seg")
 }
 
+/// The first and the last seq and the id in the file name of a segment.
+pub(crate) fn parse_segment_name(name: &str) -> Option<(u64, u64, u64)> {
+    let mut parts = name.strip_suffix(".seg")?.splitn(3, '-');
+    let mut next = || u64::from_str_radix(parts.next()?, 16).ok();
+    let parsed = (next()?, next()?, next()?);
+    (segment_name(parsed.0, parsed.1, parsed.2) == name).then_some(parsed)
+}
+
 impl Store {
     /// Opens the data directory at `dir`, making it if it is not there, and recovers what a crash left.
     ///
@@ -204,7 +212,7 @@ impl Store {
         };
         let mut journal = Journal::new(Arc::clone(&fs), &log_dir, manifest, &options);
         let state = journal.state();
-        remove_orphans(&*fs, &segments_dir, state)?;
+        let kept_id = remove_orphans(&*fs, &dir, state)?;
         remove_all_but(&*fs, &scratch_dir, &|_| false)?;
         let marker = Marker::read(&*fs, &dir)?;
         let damaged = match &marker {
@@ -223,7 +231,8 @@ impl Store {
         load_masks(&*fs, &dir, state, &mut segments)?;
         let sealed_through = state.sealed_through;
         let directory_id = state.directory.id;
-        let last_id = state.segments.iter().map(|entry| entry.id).max();
+        let ids = state.segments.iter().map(|entry| entry.id);
+        let last_id = ids.max().unwrap_or(0).max(kept_id);
         let generation = Arc::new(recover_generation(segments, state, &options)?);
         let shared = Arc::new(Shared {
             fs,
@@ -234,7 +243,7 @@ impl Store {
             sealed_bytes: AtomicU64::new(0),
             compaction: Compaction::default(),
             damages: Damages::default(),
-            segment_id: AtomicU64::new(last_id.map_or(1, |id| id.saturating_add(1))),
+            segment_id: AtomicU64::new(last_id.saturating_add(1)),
             masks_written: AtomicU64::new(0),
             _lock: lock,
         });

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::play::{BACKUP, DATA, Outcome, Script, durable, open, open_at, play};
+use super::play::{BACKUP, DATA, Outcome, Script, durable, play};
 use crate::Store;
 use crate::io::fault::SimFs;
 use crate::mask::files::MASKS;
@@ -13,7 +13,9 @@ use crate::store::SEGMENTS;
 
 /// The store opens on `disk`, answers as its cursor says, and has lost nothing that was durable.
 fn opens(disk: &SimFs, script: &Script, acknowledged: u64, what: &str) -> u64 {
-    let store = open(disk).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let store = script
+        .open(disk)
+        .unwrap_or_else(|error| panic!("{what}: {error}"));
     let durable = is_right(&store, script, what);
     assert!(
         durable >= acknowledged,
@@ -81,11 +83,13 @@ fn is_sound(disk: &SimFs, what: &str) {
 }
 
 /// The newest backup restores to what its cursor names.
-fn restores(disk: &SimFs, script: &Script, backed_up: u64, what: &str) {
+pub(super) fn restores(disk: &SimFs, script: &Script, backed_up: u64, what: &str) {
     let made = restore_with_fs(&disk.shared(), Path::new(BACKUP), Path::new("new"));
     match made {
         Ok(_) => {
-            let store = open_at(disk, "new").unwrap_or_else(|error| panic!("{what}: {error}"));
+            let store = script
+                .open_at(disk, "new")
+                .unwrap_or_else(|error| panic!("{what}: {error}"));
             let found = is_right(&store, script, what);
             assert!(found >= backed_up, "{what}: {found} of {backed_up}");
         }
@@ -130,7 +134,7 @@ pub(super) fn check_recovery(
         let disk = disk.killed();
         strike(&disk);
         // It may succeed: not every call is needed.
-        drop(open(&disk));
+        drop(script.open(&disk));
         disk
     };
     let stopped = struck(&|disk| disk.stop_at(call));

@@ -33,6 +33,8 @@ enum Action {
 pub(super) struct Script {
     pub(super) steps: Vec<Step>,
     actions: Vec<Action>,
+    /// Whether the log's window is kept as small as can be.
+    trims: bool,
 }
 
 impl Script {
@@ -58,7 +60,38 @@ impl Script {
             }
         }
         actions.push(Action::Commit);
-        Self { steps, actions }
+        Self {
+            steps,
+            actions,
+            trims: seed % 2 == 1,
+        }
+    }
+
+    /// Opens the directory for a sweep.
+    pub(super) fn open(&self, fs: &SimFs) -> crate::Result<Store> {
+        self.open_at(fs, DATA)
+    }
+
+    /// Merges are made by hand, and files of masks written for nearly every change.
+    pub(super) fn open_at(&self, fs: &SimFs, dir: &str) -> crate::Result<Store> {
+        let mut options = Options {
+            compact: false,
+            compact_share: 1.0,
+            compact_fan_in: 3,
+            commit_bytes: 4 << 10,
+            disk_reserve: 0,
+            mask_bounds: Bounds {
+                changes_min: 2,
+                rows_per_change: 1,
+                changes_sum: 5,
+                behind_max: 30,
+            },
+            ..Options::default()
+        };
+        if self.trims {
+            options.log_bytes_max = 0;
+        }
+        Store::open_with_fs(fs.shared(), Path::new(dir), options)
     }
 
     fn len(&self) -> u64 {
@@ -105,29 +138,6 @@ pub(super) struct Outcome {
     pub(super) tally: Tally,
 }
 
-/// Opens the directory for a sweep: merges by hand, files of masks written for nearly every change.
-pub(super) fn open(fs: &SimFs) -> crate::Result<Store> {
-    open_at(fs, DATA)
-}
-
-pub(super) fn open_at(fs: &SimFs, dir: &str) -> crate::Result<Store> {
-    let options = Options {
-        compact: false,
-        compact_share: 1.0,
-        compact_fan_in: 3,
-        commit_bytes: 4 << 10,
-        disk_reserve: 0,
-        mask_bounds: Bounds {
-            changes_min: 2,
-            rows_per_change: 1,
-            changes_sum: 5,
-            behind_max: 30,
-        },
-        ..Options::default()
-    };
-    Store::open_with_fs(fs.shared(), Path::new(dir), options)
-}
-
 /// The step behind which the store would go on.
 pub(super) fn durable(store: &Store) -> u64 {
     let cursor = store.status().durable_cursor;
@@ -140,7 +150,7 @@ pub(super) fn play(fs: &SimFs, script: &Script) -> Outcome {
     let mut outcome = Outcome::default();
     // Beyond it, an action was not tried yet; before it, only steps are done again.
     let mut tried = 0;
-    while let Ok(store) = open(fs) {
+    while let Ok(store) = script.open(fs) {
         let start = durable(&store);
         outcome.acknowledged = outcome.acknowledged.max(start);
         let ends = run(fs, script, &store, start, &mut tried, &mut outcome);
@@ -150,6 +160,33 @@ pub(super) fn play(fs: &SimFs, script: &Script) -> Outcome {
     }
     outcome.is_stopped = true;
     outcome
+}
+
+/// Plays the script from behind the durable cursor up to a step, without faults; then the process ends.
+pub(super) fn play_until(fs: &SimFs, script: &Script, until: u64) {
+    let store = script.open(fs).unwrap();
+    let start = durable(&store);
+    let mut writer = store.writer().unwrap();
+    let mut place = 0;
+    for action in &script.actions {
+        place += u64::from(*action == Action::Step);
+        if place > until {
+            break;
+        }
+        // Backups are made by whoever calls.
+        if place > start && place <= script.len() && *action != Action::Backup {
+            act(
+                fs,
+                script,
+                &mut writer,
+                *action,
+                place,
+                &mut Outcome::default(),
+            )
+            .unwrap();
+        }
+    }
+    writer.commit().unwrap();
 }
 
 /// Gives whether the script is at its end; otherwise the store is to be opened again.
