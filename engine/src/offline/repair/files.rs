@@ -71,7 +71,7 @@ impl Backup {
 
 impl Repair<'_> {
     /// Puts the backup's copy of a segment in its place, durable and checked. The inner error says why there is none.
-    pub(super) fn from_backup(
+    pub(super) fn take_from_backup(
         &mut self,
         entry: &SegmentEntry,
         backup: Option<&Backup>,

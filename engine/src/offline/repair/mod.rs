@@ -270,7 +270,7 @@ impl Repair<'_> {
                 continue;
             };
             if let Standing::Lost { applied_through } = *standing {
-                match self.from_backup(entry, backup)? {
+                match self.take_from_backup(entry, backup)? {
                     Ok(()) => {
                         *standing = Standing::Back {
                             outcome: Outcome::FromBackup,
@@ -368,6 +368,10 @@ impl Repair<'_> {
         };
         let add = redone.map(|redone| redone.entries).unwrap_or_default();
         self.report.written.extend(add.iter().map(name_of));
+        if !release.is_empty() {
+            // An attempt before may have put a file in its place and failed here.
+            self.sync_dir(SEGMENTS)?;
+        }
         self.manifest()?.append(&Edit {
             add,
             remove: removed.iter().map(|entry| entry.id).collect(),

@@ -156,6 +156,7 @@ fn a_damaged_segment_comes_back_from_the_backup_where_the_log_is_gone() {
 
 #[test]
 fn without_log_and_backup_it_is_said_what_is_lost() {
+    let mut lacking = 0;
     for seed in 0..seeds(2) {
         let (fs, steps) = directory(seed, without_window(), true);
         let right = named(model(&steps, steps.len() as u64));
@@ -175,10 +176,12 @@ fn without_log_and_backup_it_is_said_what_is_lost() {
                 assert_eq!(lost.tried.len(), 2, "{what}: {:?}", lost.tried);
                 let store = open(&fs, options()).unwrap();
                 assert_eq!(store.status().degraded.len(), 1, "{what}");
-                assert_ne!(ask(&store).unwrap(), right.clone(), "{what}");
+                lacking += usize::from(ask(&store).unwrap() != right);
             }
         }
     }
+    // A segment may hold nothing but what died since.
+    assert!(lacking > 5, "{lacking}");
 }
 
 /// While a segment was set aside, events came in that it knew better: accounts that seem new, deletions of its
@@ -405,6 +408,12 @@ fn a_damaged_file_of_the_window_only_makes_it_shorter() {
     assert_eq!(fs.contents(last).unwrap(), before);
 }
 
+/// The calls of a sweep: some by default, every one where `ORRERY_SEEDS` asks for a long run.
+fn calls(seed: u64) -> impl Iterator<Item = u64> {
+    let step = if seeds(1) > 1 { 1 } else { 4 };
+    (1 + seed % step as u64..).step_by(step)
+}
+
 #[test]
 fn a_power_cut_at_any_call_of_a_repair_leaves_a_directory_that_opens() {
     for (seed, backup, degraded_run) in [(1, false, false), (2, true, false), (3, true, true)] {
@@ -419,7 +428,7 @@ fn a_power_cut_at_any_call_of_a_repair_leaves_a_directory_that_opens() {
         }
         let right = model(&steps, steps.len() as u64);
         let mut outcomes = [0, 0];
-        for call in 1.. {
+        for call in calls(seed) {
             let what = format!("seed {seed}, call {call}");
             let disk = fs.crash(call);
             disk.stop_at(disk.calls() + call);
@@ -451,7 +460,7 @@ fn a_power_cut_at_any_call_of_a_repair_leaves_a_directory_that_opens() {
                 break;
             }
         }
-        assert!(outcomes.iter().all(|count| *count > 2), "{outcomes:?}");
+        assert!(outcomes.iter().all(|count| *count > 0), "{outcomes:?}");
     }
 }
 
@@ -475,4 +484,88 @@ fn another_directorys_backup_and_an_open_store_are_refused() {
     }
     let text = run(&fs, true).unwrap_err().to_string();
     assert!(text.contains("another data directory"), "{text}");
+}
+
+#[test]
+fn a_failure_of_any_call_of_a_repair_leaves_a_directory_that_opens_and_can_be_repaired() {
+    for (seed, backup) in [(1, false), (2, true)] {
+        let (fs, steps) = directory(seed, options(), false);
+        backup_with_fs(&fs.shared(), Path::new(DIR), Path::new(TO), false).unwrap();
+        damage(&fs, &segments(&fs)[1], 0);
+        let right = model(&steps, steps.len() as u64);
+        for call in calls(seed) {
+            let what = format!("seed {seed}, call {call}");
+            let disk = fs.crash(call);
+            let failing = disk.calls() + call;
+            disk.fail_call(failing);
+            let done = run(&disk, backup);
+            if disk.calls() <= failing {
+                assert!(done.unwrap().is_whole(), "{what}");
+                break;
+            }
+            // Once more by the same system, then the power goes.
+            let again = run(&disk, backup).unwrap_or_else(|error| panic!("{what}: {error}"));
+            assert!(again.is_whole(), "{what}: {again:?}");
+            let disk = disk.crash(call * 7);
+            let store = open(&disk, options()).unwrap_or_else(|error| panic!("{what}: {error}"));
+            assert_eq!(store.status().degraded, [], "{what}, {done:?}");
+            assert_eq!(answers(&store), right, "{what}");
+        }
+    }
+}
+
+#[test]
+fn what_one_repair_cannot_bring_back_a_later_one_with_a_backup_does() {
+    for seed in 0..seeds(3) {
+        let (fs, mut steps) = directory(seed, options(), false);
+        backup_with_fs(&fs.shared(), Path::new(DIR), Path::new(TO), false).unwrap();
+        let paths = segments(&fs);
+        for path in [&paths[1], &paths[4]] {
+            damage(&fs, path, 0);
+        }
+        // The log does not hold the older one any more.
+        let log = Path::new(DIR).join("log");
+        let files = fs.list(&log).unwrap();
+        for file in files
+            .iter()
+            .filter(|file| file.name.ends_with(".log"))
+            .take(3)
+        {
+            fs.unlink(&log.join(&file.name)).unwrap();
+        }
+        let report = run(&fs, false).unwrap();
+        assert_eq!(outcomes(&report), [Outcome::Lost, Outcome::Lost]);
+        let tried = report.segments[1].tried.join("; ");
+        assert!(tried.contains("other ids"), "{tried}");
+
+        let len = steps.len();
+        steps.extend(script(&mut SplitMix::new(seed + 9)));
+        drop(go(&fs, options(), &steps, len, true));
+        let report = run(&fs, true).unwrap();
+        let wanted = [Outcome::FromBackup, Outcome::FromBackup];
+        assert_eq!(outcomes(&report), wanted, "seed {seed}: {report:?}");
+        assert_whole(&fs, options(), &steps, &format!("seed {seed}"));
+    }
+}
+
+#[test]
+fn of_two_damaged_segments_the_one_in_the_backup_comes_back() {
+    let (fs, steps) = directory(8, without_window(), false);
+    backup_with_fs(&fs.shared(), Path::new(DIR), Path::new(TO), false).unwrap();
+    let paths = segments(&fs);
+    for path in [&paths[1], &paths[4]] {
+        damage(&fs, path, 0);
+    }
+    let copy = Path::new(TO)
+        .join("segments")
+        .join(paths[1].file_name().unwrap());
+    damage(&fs, &copy, 0);
+    let report = run(&fs, true).unwrap();
+    assert_eq!(outcomes(&report), [Outcome::Lost, Outcome::FromBackup]);
+    let tried = report.segments[0].tried.join("; ");
+    assert!(tried.contains("copy is damaged"), "{tried}");
+    let store = open(&fs, without_window()).unwrap();
+    assert_eq!(store.status().degraded.len(), 1);
+    let right = named(model(&steps, steps.len() as u64));
+    assert_ne!(ask(&store).unwrap(), right);
 }
