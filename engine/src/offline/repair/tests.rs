@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use super::{Outcome, RepairOptions, RepairReport, repair_with_fs};
 use crate::io::Fs;
 use crate::io::fault::{SimFs, SplitMix};
+use crate::manifest::Manifest;
 use crate::offline::backup_with_fs;
 use crate::offline::verify::verify_with_fs;
 use crate::power_cut_tests::{Step, answers, apply, model, script, seeds};
@@ -174,6 +175,8 @@ fn without_log_and_backup_it_is_said_what_is_lost() {
                 assert!(path.ends_with(&lost.file), "{what}");
                 assert!(lost.last_time_us > 0 && lost.first_seq > 0, "{what}");
                 assert_eq!(lost.tried.len(), 2, "{what}: {:?}", lost.tried);
+                let state = Manifest::read(&fs, Path::new(DIR)).unwrap().unwrap();
+                assert_eq!(state.quarantined.len(), 1, "{what}");
                 let store = open(&fs, options()).unwrap();
                 assert_eq!(store.status().degraded.len(), 1, "{what}");
                 lacking += usize::from(ask(&store).unwrap() != right);
@@ -264,7 +267,7 @@ fn a_log_of_other_accounts_is_not_used() {
     }; 80];
     drop(go(&other, options(), &steps, 0, false));
     let id = |fs: &SimFs| {
-        let look = crate::manifest::Manifest::look(&*fs.shared(), Path::new(DIR));
+        let look = Manifest::look(&*fs.shared(), Path::new(DIR));
         look.unwrap().unwrap().state.directory.id
     };
     let log = Path::new(DIR).join("log");
