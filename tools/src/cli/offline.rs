@@ -208,11 +208,14 @@ pub(crate) struct ReplayArguments {
 #[command(after_help = "Examples:\n  \
     orrery repair --data ./data --dry-run\n  \
     orrery repair --data ./data --backup /mnt/backup --json\n\n\
-    Every byte is read. A damaged segment comes back from its own file where that is sound again, else from the backup, else from the\n\
-    log where that still holds all events from the segment's first on; it and all segments behind it are then made anew. Other segments stay set\n\
-    aside, and answers stay marked: each is named with its seqs and times. Masks and key indexes are made anew by the next start. Damaged\n\
-    segments and log files are kept under names that end in .damaged. It needs room for what it writes beside what it replaces.\n\
-    Exit codes: 0 everything is whole; 1 something stays lost, or it failed, which can be tried again; 2 wrong usage.")]
+    Every byte is read. A damaged segment comes back from its own file where that is sound again, else\n\
+    from the backup, else from the log where that still holds all events from the segment's first on;\n\
+    it and all segments behind it are then made anew. Other segments stay set aside, and answers stay\n\
+    marked: each is named with its seqs and times. Masks and key indexes are made anew by the next\n\
+    start. Damaged segments and log files are kept under names that end in .damaged. It needs room for\n\
+    what it writes beside what it replaces.\n\
+    Exit codes: 0 everything is whole; 1 something stays lost, or it failed, which can be tried again;\n\
+    2 wrong usage.")]
 pub(crate) struct RepairArguments {
     /// The data directory, which nothing else writes to
     #[arg(long, value_name = "DIR", env = "ORRERY_DATA")]
