@@ -328,7 +328,9 @@ impl Journal {
 
     /// Makes it durable that segments are not read any more, by their ids, with the reasons.
     pub(crate) fn quarantine(&mut self, segments: quarantine::Reasons) -> Result<()> {
-        self.manifest.append(&quarantine::edit(segments))
+        let sealed_through = self.manifest.state().sealed_through;
+        self.manifest
+            .append(&quarantine::edit(segments, sealed_through))
     }
 
     /// Makes it durable that all events up to the segment's last are in segments, with the cursor there and

@@ -141,12 +141,17 @@ fn damaged_file(error: &Error) -> Option<&str> {
     }
 }
 
-/// The edit that sets segments aside, by ids and reasons.
-pub(crate) fn edit(segments: impl IntoIterator<Item = (u64, String)>) -> Edit {
+/// The edit that sets segments aside, by ids and reasons, in a directory that is sealed up to that seq. Events behind
+/// it that are applied already are in the log, and whoever repairs applies them again.
+pub(crate) fn edit(segments: impl IntoIterator<Item = (u64, String)>, sealed_through: u64) -> Edit {
     let entries = segments.into_iter();
     Edit {
         quarantine: entries
-            .map(|(id, why)| QuarantineEntry { id, why })
+            .map(|(id, why)| QuarantineEntry {
+                id,
+                why,
+                applied_through: sealed_through,
+            })
             .collect(),
         ..Edit::default()
     }
@@ -173,7 +178,8 @@ pub(crate) fn set_aside_durably(fs: &Arc<dyn Fs>, dir: &Path, error: &Error) -> 
     if state.quarantined.iter().any(|known| known.id == id) {
         return Ok(false);
     }
-    manifest.append(&edit([(id, error.to_string())]))?;
+    let sealed_through = state.sealed_through;
+    manifest.append(&edit([(id, error.to_string())], sealed_through))?;
     Ok(true)
 }
 
@@ -313,4 +319,4 @@ impl Writer {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

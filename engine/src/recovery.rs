@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use orrery_formats::chunks::SealedFile;
-use orrery_formats::manifest::{Directory, SegmentEntry, State};
+use orrery_formats::manifest::{Counts, Directory, SegmentEntry, State};
 use orrery_formats::segment::{self, Segment};
 
 use crate::actors::DidCache;
@@ -213,7 +213,7 @@ pub(crate) fn remove_orphans(fs: &dyn Fs, dir: &Path, state: &State) -> Result<u
         }
     }
     remove_all_but(fs, &segments_dir, &|name| {
-        named.contains(name) || keep.contains(name)
+        named.contains(name) || keep.contains(name) || is_set_aside(name)
     })?;
     Ok(kept)
 }
@@ -225,6 +225,14 @@ fn log_begin(fs: &dyn Fs, log_dir: &Path) -> Result<Option<u64>> {
     Ok(begins
         .filter_map(|entry| parse_name(&entry.name, "log"))
         .min())
+}
+
+/// What a repair puts behind the name of a damaged file that it replaced. Nothing reads such a file again.
+pub(crate) const SET_ASIDE: &str = ".damaged";
+
+/// Whether a file was set aside by a repair.
+pub(crate) fn is_set_aside(name: &str) -> bool {
+    name.contains(SET_ASIDE)
 }
 
 /// Removes the files of a directory that are not to be kept.
@@ -245,7 +253,6 @@ pub(crate) fn recover_generation(
     state: &State,
     options: &Options,
 ) -> Result<Generation> {
-    let first_actor = state.segments.last().map_or(0, |entry| entry.actors_end);
     let mut segments = segments;
     recover_masks(&mut segments)?;
     // The manifest's counts are those of all segments.
@@ -256,7 +263,18 @@ pub(crate) fn recover_generation(
         "live rows and links of the masks ({counts:?}) and of the manifest ({:?})",
         state.counts
     );
-    Ok(Generation {
+    Ok(generation_of(segments, state, &counts, options))
+}
+
+/// The generation of segments with their masks, which are all that `state` names, and an empty memtable.
+pub(crate) fn generation_of(
+    segments: Vec<Sealed>,
+    state: &State,
+    counts: &Counts,
+    options: &Options,
+) -> Generation {
+    let first_actor = state.segments.last().map_or(0, |entry| entry.actors_end);
+    Generation {
         number: 1,
         segments,
         memtable: Arc::new(Memtable::new(
@@ -267,18 +285,18 @@ pub(crate) fn recover_generation(
             did_seed(&state.directory),
         )),
         dids: Arc::new(DidCache::new(did_seed(&state.directory))),
-        counters: Arc::new(Counters::of(&counts)),
-    })
+        counters: Arc::new(Counters::of(counts)),
+    }
 }
 
 /// The seed of the hashes of DIDs.
-fn did_seed(directory: &Directory) -> u64 {
+pub(crate) fn did_seed(directory: &Directory) -> u64 {
     let [a, b, c, d, e, f, g, h, ..] = directory.secret;
     u64::from_le_bytes([a, b, c, d, e, f, g, h])
 }
 
 /// Live rows and links by the masks.
-fn live_counts(segments: &[Sealed]) -> (u64, u64) {
+pub(crate) fn live_counts(segments: &[Sealed]) -> (u64, u64) {
     let live = segments.iter().map(|sealed| {
         let info = sealed.segment.info();
         (

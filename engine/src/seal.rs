@@ -59,17 +59,45 @@ impl Writer {
     fn seal_committed(&mut self) -> Result<()> {
         let shared = Arc::clone(&self.shared);
         let old = Arc::clone(&self.generation);
-        let last_seq = old.memtable.visible_seq();
-        let bytes = build(&old, last_seq, self.states.touched(), &self.kills)?;
-        let id = shared.next_segment_id();
-        let name = segment_name(old.memtable.first_seq, last_seq, id);
+        let (entry, sealed) = self.write_memtable()?;
+        self.journal.record_seal(entry, old.counters.counts())?;
+
+        let mut segments = with_sealed(&old, sealed)?;
+        let merged_away = self.install_waiting(&mut segments)?;
+        let generation = Arc::new(after(&old, segments, shared.options.seal_events));
+        shared.publish(Arc::clone(&generation));
+        self.renew(generation);
+        self.unlink_segments(&merged_away);
+        shared.compaction.notify();
+        self.journal.rotate(&shared.options)?;
+        self.note_durable();
+        self.write_masks(&shared.options.mask_bounds)
+    }
+
+    /// Makes the memtable a durable segment that nothing names yet, and goes on behind it: for whoever makes
+    /// several and names them in one step. Nothing is published.
+    pub(crate) fn seal_unnamed(&mut self) -> Result<SegmentEntry> {
+        let old = Arc::clone(&self.generation);
+        let (entry, sealed) = self.write_memtable()?;
+        let segments = with_sealed(&old, sealed)?;
+        let seal_events = self.shared.options.seal_events;
+        self.renew(Arc::new(after(&old, segments, seal_events)));
+        Ok(entry)
+    }
+
+    /// Writes the memtable as a segment, and gives what the manifest is to say of it.
+    fn write_memtable(&self) -> Result<(SegmentEntry, Sealed)> {
+        let old = &*self.generation;
+        let (first_seq, last_seq) = (old.memtable.first_seq, old.memtable.visible_seq());
+        let bytes = build(old, last_seq, self.states.touched(), &self.kills)?;
+        let id = self.shared.next_segment_id();
+        let name = segment_name(first_seq, last_seq, id);
         let checksum = xxh3_64(&bytes);
-        let sealed = shared.write_segment(&name, id, &bytes)?;
-        drop(bytes);
+        let sealed = self.shared.write_segment(&name, id, &bytes)?;
         let info = *sealed.segment.info();
         let entry = SegmentEntry {
             id,
-            first_seq: old.memtable.first_seq,
+            first_seq,
             last_seq,
             bytes: sealed.bytes,
             checksum,
@@ -78,35 +106,35 @@ impl Writer {
             actors_end: old.actors_end(),
             level: 0,
         };
-        self.journal.record_seal(entry, old.counters.counts())?;
+        Ok((entry, sealed))
+    }
+}
 
-        let mut segments = fold(&old)?;
-        let mask = mask_of_memtable(&old.memtable, &sealed.segment)?;
-        segments.push(Sealed {
-            mask: Arc::new(mask),
-            ..sealed
-        });
-        let merged_away = self.install_waiting(&mut segments)?;
-        let generation = Arc::new(Generation {
-            number: old.number + 1,
-            segments,
-            memtable: Arc::new(Memtable::new(
-                last_seq + 1,
-                old.actors_end(),
-                shared.options.seal_events,
-                old.counters.live(),
-                old.dids.seed(),
-            )),
-            dids: Arc::clone(&old.dids),
-            counters: Arc::clone(&old.counters),
-        });
-        shared.publish(Arc::clone(&generation));
-        self.renew(generation);
-        self.unlink_segments(&merged_away);
-        shared.compaction.notify();
-        self.journal.rotate(&shared.options)?;
-        self.note_durable();
-        self.write_masks(&shared.options.mask_bounds)
+/// The segments of `old` and the one that its memtable became, with the masks as of now.
+fn with_sealed(old: &Generation, sealed: Sealed) -> Result<Vec<Sealed>> {
+    let mut segments = fold(old)?;
+    let mask = mask_of_memtable(&old.memtable, &sealed.segment)?;
+    segments.push(Sealed {
+        mask: Arc::new(mask),
+        ..sealed
+    });
+    Ok(segments)
+}
+
+/// What follows `old`, whose memtable is sealed into the last of `segments`.
+fn after(old: &Generation, segments: Vec<Sealed>, seal_events: u32) -> Generation {
+    Generation {
+        number: old.number + 1,
+        segments,
+        memtable: Arc::new(Memtable::new(
+            old.memtable.visible_seq() + 1,
+            old.actors_end(),
+            seal_events,
+            old.counters.live(),
+            old.dids.seed(),
+        )),
+        dids: Arc::clone(&old.dids),
+        counters: Arc::clone(&old.counters),
     }
 }
 

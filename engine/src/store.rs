@@ -53,7 +53,7 @@ pub(crate) struct Shared {
     /// Bytes of mask files written since the store was opened.
     pub(crate) masks_written: AtomicU64,
     /// Held as long as anything can write.
-    _lock: DirLock,
+    _lock: Arc<DirLock>,
 }
 
 /// What is known to be on disk.
@@ -112,6 +112,29 @@ pub struct Store {
 }
 
 impl Shared {
+    /// What is shared at the start, in a directory whose newest segment has the id `last_id`.
+    pub(crate) fn new(
+        (fs, dir): (Arc<dyn Fs>, PathBuf),
+        options: Options,
+        generation: Arc<Generation>,
+        last_id: u64,
+        lock: Arc<DirLock>,
+    ) -> Self {
+        Self {
+            fs,
+            dir,
+            options,
+            generation: RwLock::new(generation),
+            durable: Mutex::new(Durable::default()),
+            sealed_bytes: AtomicU64::new(0),
+            compaction: Compaction::default(),
+            damages: Damages::default(),
+            segment_id: AtomicU64::new(last_id.saturating_add(1)),
+            masks_written: AtomicU64::new(0),
+            _lock: lock,
+        }
+    }
+
     /// Writes, syncs and maps the segment with that id. A crash leaves a file that no manifest names.
     pub(crate) fn write_segment(&self, name: &str, id: u64, bytes: &[u8]) -> Result<Sealed> {
         write_sealed(&*self.fs, &self.dir.join(SEGMENTS), name, bytes)?;
@@ -234,19 +257,14 @@ impl Store {
         let ids = state.segments.iter().map(|entry| entry.id);
         let last_id = ids.max().unwrap_or(0).max(kept_id);
         let generation = Arc::new(recover_generation(segments, state, &options)?);
-        let shared = Arc::new(Shared {
-            fs,
-            dir,
+        let shared = Shared::new(
+            (fs, dir),
             options,
-            generation: RwLock::new(Arc::clone(&generation)),
-            durable: Mutex::new(Durable::default()),
-            sealed_bytes: AtomicU64::new(0),
-            compaction: Compaction::default(),
-            damages: Damages::default(),
-            segment_id: AtomicU64::new(last_id.saturating_add(1)),
-            masks_written: AtomicU64::new(0),
-            _lock: lock,
-        });
+            Arc::clone(&generation),
+            last_id,
+            Arc::new(lock),
+        );
+        let shared = Arc::new(shared);
         let mut writer = Writer::new(Arc::clone(&shared), generation, journal);
         let found = log::recover(
             &*shared.fs,

@@ -67,6 +67,8 @@ pub struct QuarantineEntry {
     pub id: u64,
     /// The damage, for a person.
     pub why: String,
+    /// Events up to here were applied while it was read; later ones without what it says.
+    pub applied_through: u64,
 }
 
 /// What the index holds as of `sealed_through`.

@@ -13,8 +13,8 @@ use orrery_ingest::Selection;
 use crate::units;
 
 pub(crate) use offline::{
-    BackupArguments, CompactArguments, DumpArguments, DumpWhat, InspectArguments, ReplayArguments,
-    ReplaySource, RestoreArguments, VerifyArguments,
+    BackupArguments, CompactArguments, DumpArguments, DumpWhat, InspectArguments, RepairArguments,
+    ReplayArguments, ReplaySource, RestoreArguments, VerifyArguments,
 };
 
 /// The address that servers listen on by default.
@@ -73,6 +73,8 @@ pub(crate) enum Command {
     Restore(RestoreArguments),
     /// Make a data directory anew out of another one's log or segments
     Replay(ReplayArguments),
+    /// Bring damaged segments of a stopped data directory back from its log or a backup
+    Repair(RepairArguments),
 }
 
 /// Which collections to index.

@@ -22,6 +22,9 @@ pub(crate) enum Failure {
     /// A check found damage, each told on its own line before.
     #[error("{places} of {} damaged", path.display())]
     Damaged { path: PathBuf, places: String },
+    /// A repair could not bring everything back; what is lost was told before.
+    #[error("{what} of {} stay lost", path.display())]
+    Lost { path: PathBuf, what: String },
     #[error(transparent)]
     Ingest(#[from] orrery_ingest::Error),
     #[error(transparent)]

@@ -50,6 +50,7 @@ fn main() -> ExitCode {
         Command::Backup(arguments) => command::backup::run(&arguments),
         Command::Restore(arguments) => command::restore::run(&arguments),
         Command::Replay(arguments) => command::replay::run(&arguments),
+        Command::Repair(arguments) => command::repair::run(&arguments),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,

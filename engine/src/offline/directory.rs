@@ -95,6 +95,11 @@ impl Directory {
         }
     }
 
+    /// As [`open_with_fs`](Self::open_with_fs) of a directory whose lock is held: a file that is not there is gone.
+    pub(super) fn open_locked(fs: &Arc<dyn Fs>, path: &Path) -> Result<Self> {
+        Self::try_open(fs, path)
+    }
+
     fn try_open(fs: &Arc<dyn Fs>, path: &Path) -> Result<Self> {
         let manifest = Manifest::look(&**fs, path)?.ok_or_else(|| Error::Inconsistent {
             path: path.to_owned(),

@@ -21,6 +21,7 @@ mod links;
 mod log;
 mod names;
 mod rebuild;
+mod repair;
 mod restore;
 mod summary;
 mod top;
@@ -32,6 +33,9 @@ pub use links::{ActorInfo, ActorRow, Link, Span};
 pub use log::{FrameInfo, LogDamage};
 pub use rebuild::{
     RebuildReport, replay_log, replay_log_with_fs, replay_segments, replay_segments_with_fs,
+};
+pub use repair::{
+    DamagedLog, Outcome, RepairOptions, RepairReport, RepairedSegment, repair, repair_with_fs,
 };
 pub use restore::{RestoreReport, restore, restore_with_fs};
 pub use summary::{Sizes, TargetList, is_actor_section};

@@ -34,14 +34,14 @@ fn three_segments(seed: u64) -> (SimFs, Vec<crate::power_cut_tests::Step>) {
     (fs, steps)
 }
 
-fn segments(fs: &SimFs) -> Vec<PathBuf> {
+pub(crate) fn segments(fs: &SimFs) -> Vec<PathBuf> {
     let dir = Path::new(DIR).join("segments");
     let entries = fs.list(&dir).unwrap();
     entries.iter().map(|entry| dir.join(&entry.name)).collect()
 }
 
 /// The shown (author, key) of each target; what cannot be named is left out.
-fn ask(store: &Store) -> Result<BTreeMap<u64, Vec<(String, String)>>> {
+pub(crate) fn ask(store: &Store) -> Result<BTreeMap<u64, Vec<(String, String)>>> {
     let snapshot = store.snapshot();
     let mut found = BTreeMap::new();
     for to in 0..TARGETS {
@@ -70,7 +70,7 @@ fn ask(store: &Store) -> Result<BTreeMap<u64, Vec<(String, String)>>> {
     Ok(found)
 }
 
-fn named(answers: Answers) -> BTreeMap<u64, Vec<(String, String)>> {
+pub(crate) fn named(answers: Answers) -> BTreeMap<u64, Vec<(String, String)>> {
     use crate::power_cut_tests::{did, rkey};
     let name = |rows: Vec<(u64, u64)>| rows.into_iter().map(|(a, k)| (did(a), rkey(k))).collect();
     answers

@@ -5,6 +5,7 @@ use orrery_formats::event::Event;
 
 use super::Writer;
 use crate::Result;
+use crate::manifest::SegmentEntry;
 
 impl Writer {
     /// Applies an event that has its seq already, and logs it. It was accepted once, so it is not asked whether
@@ -31,5 +32,15 @@ impl Writer {
             self.seal()?;
         }
         Ok(())
+    }
+
+    /// Applies an event of this directory's log again, under its seq, and gives the segment that the memtable
+    /// became where it was time for one: durable, and named by nothing.
+    pub(crate) fn redo(&mut self, event: &Event<'_>, seq: u64) -> Result<Option<SegmentEntry>> {
+        self.replay(event, seq)?;
+        if self.is_full() {
+            return self.seal_unnamed().map(Some);
+        }
+        Ok(None)
     }
 }

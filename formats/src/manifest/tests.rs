@@ -51,6 +51,7 @@ fn seal() -> Edit {
         quarantine: vec![QuarantineEntry {
             id: 1,
             why: "chunk 0".to_owned(),
+            applied_through: 260,
         }],
         ..Edit::default()
     }
@@ -148,6 +149,7 @@ fn an_edit_that_contradicts_the_state_is_refused_and_changes_nothing() {
             e.quarantine = vec![QuarantineEntry {
                 id: 2,
                 why: String::new(),
+                applied_through: 0,
             }];
         }),
         edit(&|e| e.sealed_through = Some(259)),

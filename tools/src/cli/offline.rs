@@ -202,3 +202,31 @@ pub(crate) struct ReplayArguments {
     #[arg(long, env = "ORRERY_JSON")]
     pub(crate) json: bool,
 }
+
+/// `repair`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    orrery repair --data ./data --dry-run\n  \
+    orrery repair --data ./data --backup /mnt/backup --json\n\n\
+    Every byte is read. A damaged segment comes back from its own file where that is sound again, else\n\
+    from the backup, else from the log where that still holds all events from the segment's first on;\n\
+    it and all segments behind it are then made anew. Other segments stay set aside, and answers stay\n\
+    marked: each is named with its seqs and times. Masks and key indexes are made anew by the next\n\
+    start. Damaged segments and log files are kept under names that end in .damaged. It needs room for\n\
+    what it writes beside what it replaces.\n\
+    Exit codes: 0 everything is whole; 1 something stays lost, or it failed, which can be tried again;\n\
+    2 wrong usage.")]
+pub(crate) struct RepairArguments {
+    /// The data directory, which nothing else writes to
+    #[arg(long, value_name = "DIR", env = "ORRERY_DATA")]
+    pub(crate) data: PathBuf,
+    /// A backup of the directory, made by `orrery backup`
+    #[arg(long, value_name = "DEST", env = "ORRERY_BACKUP")]
+    pub(crate) backup: Option<PathBuf>,
+    /// Tell what is damaged and what can be repaired, and change nothing
+    #[arg(long, env = "ORRERY_DRY_RUN")]
+    pub(crate) dry_run: bool,
+    /// Print what was found and done as one JSON object
+    #[arg(long, env = "ORRERY_JSON")]
+    pub(crate) json: bool,
+}

@@ -6,6 +6,7 @@ pub(crate) mod demo;
 pub(crate) mod dump;
 pub(crate) mod ingest;
 pub(crate) mod inspect;
+pub(crate) mod repair;
 pub(crate) mod replay;
 pub(crate) mod restore;
 pub(crate) mod serve;

@@ -263,7 +263,7 @@ impl Check<'_> {
 }
 
 /// Whether the manifest says that the seqs from `first` up to `next` are lost.
-fn is_known_loss(gaps: &[GapEntry], first: u64, next: u64) -> bool {
+pub(in crate::offline) fn is_known_loss(gaps: &[GapEntry], first: u64, next: u64) -> bool {
     first < next
         && gaps.iter().any(|gap| {
             gap.first_seq <= first

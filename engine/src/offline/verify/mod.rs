@@ -17,6 +17,8 @@ mod masks;
 mod sealed;
 mod segments;
 
+pub(super) use self::log::is_known_loss;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -30,6 +32,7 @@ use crate::io::fs::TEMPORARY_SUFFIX;
 use crate::io::{Fs, OsFs};
 use crate::lock::LOCK_NAME;
 use crate::log::parse_name;
+use crate::recovery::is_set_aside;
 use crate::store::{LOG, SEGMENTS, segment_name};
 use crate::{Error, Result};
 
@@ -235,7 +238,12 @@ impl Check<'_> {
             }),
         ] {
             for file in found(&*self.fs, &self.path.join(dir), |_| Some(0))? {
-                if !is_known(&file.name) {
+                if is_set_aside(&file.name) {
+                    self.note(format!(
+                        "{dir}/{}: kept by a repair; nothing reads it",
+                        file.name
+                    ));
+                } else if !is_known(&file.name) {
                     self.note(format!("{dir}/{}: nothing names this file", file.name));
                 }
             }

@@ -60,6 +60,7 @@ fn later_edit() -> Edit {
         quarantine: vec![QuarantineEntry {
             id: 3,
             why: "a checksum".to_owned(),
+            applied_through: 2,
         }],
         ..Edit::default()
     }

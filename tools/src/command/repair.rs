@@ -1,0 +1,168 @@
+//! `orrery repair`: a damaged data directory made whole from its log and a backup, as far as they reach.
+
+use std::time::Instant;
+
+use orrery_engine::offline::{Outcome, RepairOptions, RepairReport, RepairedSegment, repair};
+use orrery_server::format_time;
+use serde_json::{Value, json};
+
+use crate::cli::RepairArguments;
+use crate::failure::{Failure, Result};
+use crate::{output, units};
+
+pub(crate) fn run(arguments: &RepairArguments) -> Result<()> {
+    for (what, dir) in [
+        ("data directory", Some(&arguments.data)),
+        ("backup", arguments.backup.as_ref()),
+    ] {
+        if let Some(dir) = dir.filter(|dir| !dir.is_dir()) {
+            let dir = dir.display();
+            return Err(Failure::Usage(format!("there is no {what} {dir}")));
+        }
+    }
+    let started = Instant::now();
+    let mut options = RepairOptions::default();
+    options.backup.clone_from(&arguments.backup);
+    options.dry_run = arguments.dry_run;
+    let report = repair(&arguments.data, &options).map_err(Failure::store(&arguments.data))?;
+    let seconds = (started.elapsed().as_secs_f64() * 1e3).round() / 1e3;
+    let written = if arguments.json {
+        output::line(format_args!(
+            "{}",
+            as_json(&report, arguments.dry_run, seconds)
+        ))
+    } else {
+        print(&report, arguments.dry_run)
+    };
+    // Where nobody reads any more, the exit code still says what was found.
+    match written {
+        Err(failure) if !failure.is_closed_output() => return Err(failure),
+        _ => {}
+    }
+    if report.is_whole() {
+        return Ok(());
+    }
+    Err(Failure::Lost {
+        path: arguments.data.clone(),
+        what: lost(&report),
+    })
+}
+
+/// What stays lost, in a few words.
+fn lost(report: &RepairReport) -> String {
+    let segments = report.segments.iter();
+    let segments = segments
+        .filter(|segment| segment.outcome == Outcome::Lost)
+        .count();
+    let logs = report.logs.iter().filter(|log| log.is_unsealed).count();
+    let mut parts = Vec::new();
+    if segments > 0 {
+        parts.push(format!("{segments} of its segments"));
+    }
+    if logs > 0 {
+        parts.push(format!("events in {logs} of its log files"));
+    }
+    parts.join(" and ")
+}
+
+fn print(report: &RepairReport, dry_run: bool) -> Result<()> {
+    for segment in &report.segments {
+        output::line(format_args!("{}", of_segment(segment, dry_run)))?;
+    }
+    for log in &report.logs {
+        let file = &log.file;
+        let means = if log.is_unsealed {
+            "damaged, with events that are in no segment; the next start says which are lost and asks the source for \
+             them again"
+        } else {
+            "damaged, and its events are in segments; the log's window begins behind it"
+        };
+        output::line(format_args!("{file}: {means}"))?;
+        output::note(format_args!("  {}", log.why));
+    }
+    for file in &report.derived {
+        output::line(format_args!(
+            "{file}: damaged; the next start makes it anew"
+        ))?;
+    }
+    for file in &report.written {
+        output::note(format_args!("written: segments/{file}"));
+    }
+    for file in &report.kept {
+        output::note(format_args!("kept: {file}; it may be removed"));
+    }
+    for note in &report.notes {
+        output::note(format_args!("note: {note}"));
+    }
+    if report.segments.is_empty() && report.logs.is_empty() && report.derived.is_empty() {
+        return output::line(format_args!("no damage"));
+    }
+    Ok(())
+}
+
+/// One segment, for people.
+fn of_segment(segment: &RepairedSegment, dry_run: bool) -> String {
+    let range = format!(
+        "segments/{}: seq {} to {}, {} to {}",
+        segment.file,
+        units::count_text(segment.first_seq),
+        units::count_text(segment.last_seq),
+        format_time(segment.first_time_us),
+        format_time(segment.last_time_us),
+    );
+    let would = if dry_run { "can be " } else { "" };
+    let (became, was) = match segment.outcome {
+        Outcome::Sound => ("sound again and read again", String::new()),
+        Outcome::FromBackup => ("copied from the backup", String::new()),
+        Outcome::FromLog => ("made anew from the log", String::new()),
+        Outcome::Lost => ("lost, how many rows is not known", segment.tried.join("; ")),
+    };
+    let would = if segment.outcome == Outcome::Lost {
+        ""
+    } else {
+        would
+    };
+    let mut text = format!(
+        "{range}: {would}{became}\n  it was damaged: {}",
+        segment.why
+    );
+    if !was.is_empty() {
+        text.push_str("\n  not repaired: ");
+        text.push_str(&was);
+    }
+    text
+}
+
+fn as_json(report: &RepairReport, dry_run: bool, seconds: f64) -> Value {
+    let segments = report.segments.iter().map(|segment| {
+        json!({
+            "file": segment.file,
+            "outcome": segment.outcome.name(),
+            "first_seq": segment.first_seq,
+            "last_seq": segment.last_seq,
+            "first_time": format_time(segment.first_time_us),
+            "last_time": format_time(segment.last_time_us),
+            "why": segment.why,
+            "tried": segment.tried,
+        })
+    });
+    let logs = report.logs.iter().map(|log| {
+        json!({
+            "file": log.file,
+            "offset": log.offset,
+            "why": log.why,
+            "unsealed": log.is_unsealed,
+        })
+    });
+    json!({
+        "whole": report.is_whole(),
+        "dry_run": dry_run,
+        "segments": segments.collect::<Vec<_>>(),
+        "logs": logs.collect::<Vec<_>>(),
+        "derived": report.derived,
+        "written": report.written,
+        "kept": report.kept,
+        "notes": report.notes,
+        "seconds": seconds,
+    })
+}
