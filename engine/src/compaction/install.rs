@@ -153,7 +153,7 @@ impl Writer {
         let mut report = CompactReport::default();
         (report.segments.0, report.bytes.0) = sizes(self);
         let policy = Policy::of(&self.shared.options);
-        while let Some(plan) = plan_full(&candidates(&self.generation), &policy) {
+        while let Some(plan) = plan_full(&candidates(&self.generation.segments), &policy) {
             let sources = self.generation.segments.get(plan.places.clone());
             let sources = sources.unwrap_or_default();
             progress(
@@ -162,7 +162,7 @@ impl Writer {
             );
             let never = std::sync::atomic::AtomicBool::new(false);
             let pace = Pace::new(1.0, &|| true, &never);
-            let merged = match merge(&self.shared, &self.generation, &plan, pace) {
+            let merged = match merge(&self.shared, &self.generation.segments, &plan, pace) {
                 Ok(merged) => merged,
                 Err(Stopped::Failed(error)) => return Err(error),
                 Err(Stopped::Cancelled) => break,

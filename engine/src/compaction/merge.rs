@@ -13,7 +13,7 @@ use crate::disk::Room;
 use crate::mask::Mask;
 use crate::memtable::{DEAD, HIDDEN};
 use crate::recovery::open_segment;
-use crate::snapshot::{Generation, Sealed};
+use crate::snapshot::Sealed;
 use crate::store::{SCRATCH, SEGMENTS, Shared, segment_name};
 
 /// A segment that was merged and is not installed.
@@ -41,7 +41,7 @@ impl Merged {
 }
 
 /// What the policy asks about.
-pub(crate) fn candidates(generation: &Generation) -> Vec<Candidate> {
+pub(crate) fn candidates(segments: &[Sealed]) -> Vec<Candidate> {
     let candidate = |sealed: &Sealed| {
         let info = sealed.segment.info();
         Candidate {
@@ -52,17 +52,17 @@ pub(crate) fn candidates(generation: &Generation) -> Vec<Candidate> {
             is_readable: sealed.degraded.is_none(),
         }
     };
-    generation.segments.iter().map(candidate).collect()
+    segments.iter().map(candidate).collect()
 }
 
 /// Merges the segments of `plan`.
 pub(crate) fn merge(
     shared: &Shared,
-    generation: &Generation,
+    segments: &[Sealed],
     plan: &Plan,
     pace: Pace<'_>,
 ) -> Result<Merged, Stopped> {
-    let sources = generation.segments.get(plan.places.clone());
+    let sources = segments.get(plan.places.clone());
     let sources = sources.unwrap_or_default();
     let (Some(first), Some(last)) = (sources.first(), sources.last()) else {
         return Err(Error::Internal(format!("a merge of segments {:?}", plan.places)).into());
@@ -89,11 +89,11 @@ pub(crate) fn merge(
         })
         .collect();
     // A kill stays as long as its row stands in some other segment.
-    let keep_kill = |seq: u64| row_exists(generation, seq);
+    let keep_kill = |seq: u64| row_exists(segments, seq);
     let scratch = shared.dir.join(SCRATCH);
     let mut workspace = FileWorkspace::new(Arc::clone(&shared.fs), &scratch, pace);
-    let segments = shared.dir.join(SEGMENTS);
-    let mut file = SegmentFile::create(Arc::clone(&shared.fs), &segments, name.clone())?;
+    let segments_dir = shared.dir.join(SEGMENTS);
+    let mut file = SegmentFile::create(Arc::clone(&shared.fs), &segments_dir, name.clone())?;
     let written = segment::merge(&inputs, &keep_kill, &mut file, &mut workspace)?;
     file.finish()?;
 
@@ -131,7 +131,7 @@ pub(crate) fn merge(
     });
     if result.is_err() {
         // Best effort: the next start removes it too.
-        drop(shared.fs.unlink(&segments.join(&name)));
+        drop(shared.fs.unlink(&segments_dir.join(&name)));
     }
     Ok(result?)
 }
@@ -156,11 +156,9 @@ impl DeadRows {
 }
 
 /// Whether a segment outside of any merge still has a row with that seq. When in doubt, it has.
-fn row_exists(generation: &Generation, seq: u64) -> bool {
-    let place = generation
-        .segments
-        .partition_point(|sealed| sealed.segment.info().last_seq < seq);
-    let Some(sealed) = generation.segments.get(place) else {
+fn row_exists(segments: &[Sealed], seq: u64) -> bool {
+    let place = segments.partition_point(|sealed| sealed.segment.info().last_seq < seq);
+    let Some(sealed) = segments.get(place) else {
         return true;
     };
     if sealed.degraded.is_some() {

@@ -205,9 +205,10 @@ fn run(shared: &Shared) {
 
 /// Runs the merge that is due, if one is.
 fn merge_next(shared: &Shared) -> Result<Option<Merged>, Stopped> {
-    let generation = shared.generation();
+    // Not the generation: its memtable would stay in memory as long as the merge runs.
+    let segments = shared.generation().segments.clone();
     let policy = Policy::of(&shared.options);
-    let Some(plan) = plan(&candidates(&generation), &policy) else {
+    let Some(plan) = plan(&candidates(&segments), &policy) else {
         return Ok(None);
     };
     let is_urgent = || is_behind(&shared.generation(), &policy);
@@ -218,7 +219,7 @@ fn merge_next(shared: &Shared) -> Result<Option<Merged>, Stopped> {
     );
     let running = &shared.compaction.counts.running;
     running.store(1, Ordering::Relaxed);
-    let merged = merge(shared, &generation, &plan, pace);
+    let merged = merge(shared, &segments, &plan, pace);
     running.store(0, Ordering::Relaxed);
     let merged = merged?;
     shared.compaction.count(&merged);
@@ -234,5 +235,9 @@ fn merge_next(shared: &Shared) -> Result<Option<Merged>, Stopped> {
 /// Whether sealed segments gather faster than they are merged.
 fn is_behind(generation: &Generation, policy: &Policy) -> bool {
     let fresh = |candidate: &&Candidate| candidate.level == 0;
-    candidates(generation).iter().filter(fresh).count() > 3 * policy.fan_in
+    candidates(&generation.segments)
+        .iter()
+        .filter(fresh)
+        .count()
+        > 3 * policy.fan_in
 }

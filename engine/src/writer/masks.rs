@@ -54,6 +54,11 @@ impl Writer {
     /// As [`commit`](Self::commit).
     pub fn close(mut self) -> Result<()> {
         self.commit()?;
+        self.compaction = None;
+        if self.events == 0 {
+            let installed = self.install_between_seals();
+            self.poison_on_error(installed)?;
+        }
         let written = self.write_masks(&Bounds::CLOSING);
         self.poison_on_error(written)
     }

@@ -466,7 +466,14 @@ impl Writer {
             result = self.commit();
         }
         if result.is_ok() && self.is_paused() {
-            result = self.prepare(0);
+            // What was merged takes less room than what it was made of: a seal installs it, and asks for less
+            // room than events do.
+            if self.shared.compaction.waiting().is_some() && self.events > 0 {
+                result = self.seal();
+            }
+            if matches!(result, Ok(()) | Err(Error::DiskFull { .. })) {
+                result = self.prepare(0);
+            }
         }
         match result.and_then(|()| self.install_when_idle()) {
             // It is tried again at the next tick, and the store's status tells.

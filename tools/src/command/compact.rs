@@ -21,6 +21,9 @@ pub(crate) fn run(arguments: &CompactArguments) -> Result<()> {
     // Merges run in this thread, so that they are done when the command ends.
     options.compact = false;
     options.compact_share = 1.0;
+    // The log window is the server's: a command that merges gives none of it up.
+    options.log_bytes_max = u64::MAX;
+    options.log_age_max = std::time::Duration::MAX;
     let failed = Failure::store(&arguments.data);
     let (store, report) = Store::open(&arguments.data, options)
         .and_then(|store| {

@@ -18,6 +18,8 @@ pub(crate) fn run(arguments: ServeArguments) -> Result<()> {
     options.log_bytes_max = arguments.log_size;
     options.log_age_max = arguments.log_age;
     options.compact_share = arguments.compact_share;
+    // Without a source nothing is written, so nothing would install what was merged.
+    options.compact = arguments.jetstream.is_some();
     arguments.disk.apply(&mut options);
     options.map_files = !arguments.no_mmap;
     let mut running = Running::open(&arguments.data, options, selection.clone())?;
