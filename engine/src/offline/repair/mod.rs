@@ -186,7 +186,7 @@ pub fn repair_with_fs(
     if !options.dry_run {
         // Cuts a torn tail off the manifest, as a start of the store does.
         let manifest = repair.manifest()?;
-        remove_orphans(&**fs, &dir.join(SEGMENTS), manifest.state())?;
+        remove_orphans(&**fs, dir, manifest.state())?;
     }
     let (state, found) = find::find(fs, dir)?;
     let backup = match &options.backup {
