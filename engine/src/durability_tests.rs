@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use orrery_formats::event::{Body, Encoding, Event, Operation, Record};
 use orrery_formats::fault;
 
 use crate::io::Fs;
@@ -11,9 +12,9 @@ use crate::io::fault::{Image, Loss, SimFs, SplitMix};
 use crate::io::fs::{TEMPORARY_SUFFIX, write_sealed};
 use crate::mask::files::MASKS;
 use crate::mask::policy::Bounds;
-use crate::power_cut_tests::{Step, answers, apply, model, run, script};
+use crate::power_cut_tests::{LIKE, Step, answers, apply, did, model, rkey, run, script};
 use crate::store::{LOG, SEGMENTS};
-use crate::{Applied, Options, Result, SourceCursor, Store};
+use crate::{Applied, Error, Options, Result, SourceCursor, Store, Writer};
 
 const DIR: &str = "data";
 
@@ -57,6 +58,10 @@ fn recorded(steps: &[Step], options: &Options) -> Vec<(u64, Image)> {
         if place % 10 == 0 {
             writer.seal().unwrap();
             writer.merge_due().unwrap();
+        }
+        // Installs what was merged, where the next seal would have done it.
+        if place % 20 == 0 {
+            writer.tick().unwrap();
         }
         let cursor = writer.durable_cursor().map_or(0, |cursor| cursor.value);
         acknowledged.push((fs.calls(), cursor));
@@ -114,8 +119,8 @@ fn no_file_has_its_name_before_its_contents_are_durable() {
             let dir = root.join(dir);
             let is_sealed = |path: &&Path| path.to_string_lossy().ends_with(suffix);
             let unsynced = image.unsynced(&dir);
-            let bad: Vec<_> = unsynced.iter().map(|path| &**path).collect();
-            let bad: Vec<_> = bad.into_iter().filter(is_sealed).collect();
+            let paths = unsynced.iter().map(|path| &**path);
+            let bad: Vec<_> = paths.filter(is_sealed).collect();
             assert!(bad.is_empty(), "call {}: {bad:?}", image.calls);
             *seen += image.unsettled(&dir).len();
         }
@@ -306,7 +311,29 @@ fn a_failed_sync_is_not_tried_again() {
     }
 }
 
-/// A segment that a read error killed the last run over is set aside before the marker that tells of it goes.
+/// Changes one byte of the body of a sealed file, and the checksums with it.
+fn change_behind_checksums(file: &mut [u8], at: usize) {
+    use orrery_formats::envelope::{CHUNK_BYTES, HEADER_BYTES, SECTION_ENTRY_BYTES, TRAILER_BYTES};
+    use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+
+    file[at] ^= 1;
+    let trailer = file.len() - TRAILER_BYTES;
+    let number = |file: &[u8], at: usize| u32::from_le_bytes(file[at..at + 4].try_into().unwrap());
+    let sections = number(file, trailer) as usize;
+    let footer = file.len() - number(file, trailer + 8) as usize;
+    let chunk = at / CHUNK_BYTES;
+    let end = footer.min((chunk + 1) * CHUNK_BYTES);
+    let sum = xxh3_64(&file[chunk * CHUNK_BYTES..end]).to_le_bytes();
+    let place = footer + sections * SECTION_ENTRY_BYTES + chunk * 8;
+    file[place..place + 8].copy_from_slice(&sum);
+    let mut whole = Xxh3::new();
+    whole.update(&file[..HEADER_BYTES]);
+    whole.update(&file[footer..trailer + 16]);
+    file[trailer + 16..trailer + 24].copy_from_slice(&whole.digest().to_le_bytes());
+}
+
+/// A segment that a read error killed the last run over is set aside before the marker that tells of it goes. Its
+/// damage is one that only the checksum in the manifest shows.
 #[test]
 fn what_a_marker_led_to_is_durable_before_the_marker_goes() {
     let fs = SimFs::new();
@@ -320,10 +347,18 @@ fn what_a_marker_led_to_is_durable_before_the_marker_goes() {
     writer.close().unwrap();
     let dir = Path::new(DIR).join(SEGMENTS);
     let name = fs.list(&dir).unwrap()[0].name.clone();
-    let mut bytes = fs.contents(&dir.join(&name)).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    fs.put(&dir.join(&name), &bytes);
+    let sound = fs.contents(&dir.join(&name)).unwrap();
+    let is_unseen = |at: &usize| {
+        let mut bytes = sound.clone();
+        change_behind_checksums(&mut bytes, *at);
+        fs.put(&dir.join(&name), &bytes);
+        let copy = fs.image().crash(Loss::Everything);
+        open(&copy, &options()).is_ok_and(|store| store.status().degraded.is_empty())
+    };
+    let mut places = (40..sound.len() / 2).step_by(7);
+    places
+        .find(is_unseen)
+        .expect("a change that opening does not see");
     let mut marker = [0; fault::BYTES_MAX];
     let length = fault::encode(format!("{SEGMENTS}/{name}").as_bytes(), 0, &mut marker);
     fs.put(&Path::new(DIR).join(fault::FILE_NAME), &marker[..length]);
@@ -339,36 +374,110 @@ fn what_a_marker_led_to_is_durable_before_the_marker_goes() {
     }
 }
 
-/// A redelivered event is a repeat, whether its key was touched by it or later, before and after a seal.
+/// What a query tells of is remembered, also where nothing else would find it again.
 #[test]
-fn an_event_delivered_again_at_once_is_a_repeat() {
+fn damage_that_was_reported_outlives_a_restart() {
     let fs = SimFs::new();
     let store = open(&fs, &options()).unwrap();
     let mut writer = store.writer().unwrap();
-    let record = |writer: &mut crate::Writer| {
-        let body = br#"{"subject":"https://example.org/page"}"#;
-        let did = crate::power_cut_tests::did(1);
-        let rkey = crate::power_cut_tests::rkey(3);
-        writer.apply(&crate::event::Event {
-            time_us: 1_767_225_600_000_000,
-            did: &did,
-            body: crate::event::Body::Commit {
-                rev: 1_767_225_600_000_000 << 10,
-                collection: crate::power_cut_tests::LIKE,
-                rkey: &rkey,
-                operation: crate::event::Operation::Create(crate::event::Record {
-                    cid: "",
-                    encoding: crate::event::Encoding::Json,
-                    body,
-                }),
-            },
-        })
+    for (place, step) in (1..).zip(script(&mut SplitMix::new(17))) {
+        apply(&mut writer, place, step).unwrap();
+        if place % 25 == 0 {
+            writer.seal().unwrap();
+        }
+    }
+    let name = fs.list(&Path::new(DIR).join(SEGMENTS)).unwrap()[1]
+        .name
+        .clone();
+    let error = orrery_formats::Error::corrupt("rows", 0, "a sound chunk", "another");
+    assert!(store.report_damage(&error.in_file(&name).into()));
+    writer.tick().unwrap();
+    drop((writer, store));
+    let store = open(&fs.image().crash(Loss::Everything), &options()).unwrap();
+    let degraded = store.status().degraded;
+    assert_eq!(degraded.len(), 1);
+    assert_eq!(degraded[0].file, name);
+}
+
+/// Others fill the disk between an event and its commit: nothing is written, and it is done when there is room.
+#[test]
+fn a_commit_waits_for_room_instead_of_failing_for_good() {
+    let options = Options {
+        disk_reserve: 0,
+        ..options()
     };
-    assert!(matches!(record(&mut writer).unwrap(), Applied::New { .. }));
-    assert_eq!(record(&mut writer).unwrap(), Applied::Repeat);
+    let steps = script(&mut SplitMix::new(18));
+    let fs = SimFs::new();
+    let store = open(&fs, &options).unwrap();
+    let mut writer = store.writer().unwrap();
+    for (place, step) in (1..=10).zip(&steps) {
+        apply(&mut writer, place, *step).unwrap();
+    }
+    fs.set_capacity(Some(fs.used() + 100));
+    let refused = writer.commit();
+    assert!(
+        matches!(refused, Err(Error::DiskFull { .. })),
+        "{refused:?}"
+    );
+    assert_eq!(store.status().poisoned, None);
+    assert_eq!(durable(&store), 0);
+    fs.set_capacity(None);
+    writer.commit().unwrap();
+    assert_eq!(durable(&store), 10);
+}
+
+/// A redelivered event is a repeat, whether it was the last of its key or not, before and after a seal and a restart.
+#[test]
+fn an_event_delivered_again_is_a_repeat() {
+    let fs = SimFs::new();
+    let store = open(&fs, &options()).unwrap();
+    let mut writer = store.writer().unwrap();
+    let deliver = |writer: &mut Writer, nth: u64| {
+        let time_us = 1_767_225_600_000_000 + nth * 1_000;
+        let body = format!(r#"{{"subject":"https://example.org/{nth}"}}"#);
+        let (did, rkey) = (did(1), rkey(3));
+        let record = Record {
+            cid: "",
+            encoding: Encoding::Json,
+            body: body.as_bytes(),
+        };
+        let event = Event {
+            time_us,
+            did: &did,
+            body: Body::Commit {
+                rev: time_us << 10,
+                collection: LIKE,
+                rkey: &rkey,
+                operation: Operation::Update(record),
+            },
+        };
+        writer.apply(&event).unwrap()
+    };
+    for nth in 1..=3 {
+        assert!(matches!(deliver(&mut writer, nth), Applied::New { .. }));
+        for again in 1..=nth {
+            assert_eq!(
+                deliver(&mut writer, again),
+                Applied::Repeat,
+                "{again} of {nth}"
+            );
+        }
+    }
     writer.seal().unwrap();
-    assert_eq!(record(&mut writer).unwrap(), Applied::Repeat);
+    for again in 1..=3 {
+        assert_eq!(
+            deliver(&mut writer, again),
+            Applied::Repeat,
+            "{again}, sealed"
+        );
+    }
     drop((writer, store));
     let mut writer = open(&fs, &options()).unwrap().writer().unwrap();
-    assert_eq!(record(&mut writer).unwrap(), Applied::Repeat);
+    for again in 1..=3 {
+        assert_eq!(
+            deliver(&mut writer, again),
+            Applied::Repeat,
+            "{again}, restarted"
+        );
+    }
 }

@@ -10,6 +10,8 @@ mod recovery;
 mod writer;
 
 #[cfg(test)]
+mod tail_tests;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod trim_tests;

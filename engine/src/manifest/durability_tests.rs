@@ -35,7 +35,18 @@ fn an_edit_whose_sync_failed_is_durable_once_it_was_believed() {
     let mut manifest = create(&fs);
     manifest.append(&sealed(1)).unwrap();
     fs.fail_sync(fs.syncs());
-    manifest.append(&sealed(2)).unwrap_err();
+    // Longer than what a disk writes at once, so that no other write brings all of it along.
+    let gap = GapEntry {
+        first_seq: 2,
+        last_seq: None,
+        file: "x".repeat(3_000),
+        offset: 0,
+    };
+    let edit = Edit {
+        gaps: vec![gap],
+        ..sealed(2)
+    };
+    manifest.append(&edit).unwrap_err();
     drop(manifest);
     let believed = Manifest::open(fs.shared(), dir()).unwrap().unwrap();
     assert_eq!(believed.state().sealed_through, 2);
@@ -91,4 +102,22 @@ fn a_new_manifest_has_a_durable_name_before_the_old_one_goes() {
         }
     }
     assert!(opened > 100, "{opened}");
+}
+
+/// What is left of an edit that never counted does not stay behind those that do.
+#[test]
+fn after_opening_the_manifest_ends_with_its_last_edit() {
+    let fs = SimFs::new();
+    let mut manifest = create(&fs);
+    manifest.append(&sealed(1)).unwrap();
+    let path = manifest.path.clone();
+    drop(manifest);
+    let whole = fs.contents(&path).unwrap();
+    let mut torn = whole.clone();
+    torn.resize(whole.len() + 900, 0xaa);
+    fs.put(&path, &torn);
+    drop(Manifest::open(fs.shared(), dir()).unwrap());
+    assert_eq!(fs.contents(&path).unwrap(), whole);
+    let left = fs.image().crash(Loss::Everything);
+    assert_eq!(left.contents(&path).unwrap(), whole);
 }

@@ -66,11 +66,12 @@ pub(crate) fn load_masks(
         let Some(entry) = entries.get(&*sealed.name) else {
             continue;
         };
+        let rows = sealed.segment.info().rows;
         let mut throughs = found.remove(&entry.id).unwrap_or_default();
         throughs.sort_unstable();
         while let Some(through) = throughs.pop() {
             let name = mask_name(entry.id, through);
-            match open_checked(fs, &masks_dir, &name, through, entry, state, sealed) {
+            match open_checked(fs, &masks_dir, &name, through, entry, state, rows) {
                 Ok(mask) => {
                     sealed.mask = Arc::new(mask);
                     break;
@@ -133,7 +134,7 @@ fn open_mask(fs: &dyn Fs, path: &Path, name: &str) -> Result<MaskFile> {
     Ok(MaskFile::open(name.to_owned(), mapped)?)
 }
 
-/// Opens a file and checks that it is sound and says something of this segment.
+/// Opens a file and checks that it is sound and says something of this segment, which has so many rows.
 fn open_checked(
     fs: &dyn Fs,
     masks_dir: &Path,
@@ -141,7 +142,7 @@ fn open_checked(
     through: u64,
     entry: &SegmentEntry,
     state: &State,
-    sealed: &Sealed,
+    rows: u32,
 ) -> Result<Mask> {
     let path = masks_dir.join(name);
     let file = open_mask(fs, &path, name)?;
@@ -155,7 +156,6 @@ fn open_checked(
     if header.directory_id != state.directory.id {
         return foreign("data directory");
     }
-    let rows = sealed.segment.info().rows;
     if (header.segment_id, header.segment_checksum, header.rows) != (entry.id, entry.checksum, rows)
     {
         return foreign("segment");
@@ -207,6 +207,97 @@ pub(crate) fn write_mask(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::io::fault::SimFs;
+    use orrery_formats::manifest::Directory;
+
+    /// A state with one segment of 600,000 rows, and the mask of that segment as of its end.
+    fn sample() -> (State, MaskHeader) {
+        let mut state = State::new(Directory {
+            id: *b"orrery-directory",
+            secret: [7; 32],
+        });
+        state.segments.push(SegmentEntry {
+            id: 3,
+            first_seq: 1,
+            last_seq: 700_000,
+            bytes: 1,
+            checksum: 99,
+            first_time_us: 0,
+            last_time_us: 0,
+            actors_end: 0,
+            level: 0,
+        });
+        state.sealed_through = 700_000;
+        let header = MaskHeader {
+            directory_id: state.directory.id,
+            segment_id: 3,
+            segment_checksum: 99,
+            through_seq: 700_000,
+            rows: 600_000,
+            ..MaskHeader::default()
+        };
+        (state, header)
+    }
+
+    fn built(header: MaskHeader) -> Vec<u8> {
+        let every = &mut |_, chunk: &mut orrery_formats::mask::Chunk| {
+            chunk.dead = [u64::MAX; 16];
+            Ok(())
+        };
+        orrery_formats::mask::build(header, every, &[]).unwrap()
+    }
+
+    fn opened(state: &State, bytes: &[u8]) -> Result<Mask> {
+        let (fs, dir) = (SimFs::new(), Path::new("masks"));
+        let entry = &state.segments[0];
+        let name = mask_name(entry.id, state.sealed_through);
+        fs.put(&dir.join(&name), bytes);
+        open_checked(&fs, dir, &name, state.sealed_through, entry, state, 600_000)
+    }
+
+    #[test]
+    fn damage_far_from_the_header_is_met_before_a_mask_is_believed() {
+        let (state, header) = sample();
+        let sound = built(header);
+        assert_eq!(opened(&state, &sound).unwrap().dead_rows(), 600_000);
+        // Beyond the first checksum, which opening looks at.
+        for at in [66_000, 70_000] {
+            let mut damaged = sound.clone();
+            damaged[at] ^= 1;
+            assert!(opened(&state, &damaged).is_err(), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn a_mask_of_another_directory_segment_or_time_is_not_believed() {
+        let (state, header) = sample();
+        let foreign = [
+            MaskHeader {
+                directory_id: *b"another-director",
+                ..header
+            },
+            MaskHeader {
+                segment_id: 4,
+                ..header
+            },
+            MaskHeader {
+                segment_checksum: 98,
+                ..header
+            },
+            MaskHeader {
+                through_seq: 699_999,
+                ..header
+            },
+            MaskHeader {
+                rows: 599_999,
+                ..header
+            },
+        ];
+        for header in foreign {
+            let error = opened(&state, &built(header)).map(drop).unwrap_err();
+            assert!(error.to_string().contains("of another"), "{error}");
+        }
+    }
 
     #[test]
     fn names_are_read_as_they_are_written_and_in_no_other_form() {
