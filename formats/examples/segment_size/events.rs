@@ -248,6 +248,7 @@ impl Piece {
                 states: self.states.clone(),
             },
             kills: self.kills.clone(),
+            passed: Vec::new(),
         }
     }
 }
