@@ -50,11 +50,7 @@ pub fn build(input: &SegmentInput<'_>) -> Result<Vec<u8>> {
         actors_count: count("actors of a segment", input.actors.dids.len(), ROWS_MAX)?,
         states: count("states in a segment", input.actors.states.len(), ROWS_MAX)?,
         kills: count("kills in a segment", input.kills.len(), ROWS_MAX)?,
-        passed: count(
-            "passed keys of a segment",
-            input.passed.len(),
-            ROWS_MAX,
-        )?,
+        passed: count("passed keys of a segment", input.passed.len(), ROWS_MAX)?,
         collections: tables.collections.len() as u32,
         sources: tables.sources.len() as u32,
         shapes: tables.shapes.len() as u32,

@@ -192,9 +192,11 @@ impl<'a> PassedBlocks<'a> {
         let entries = u64::from(self.blocks()) * ENTRY_BYTES;
         if self.directory.len() != entries {
             let found = self.directory.len();
-            return Err(self
-                .directory
-                .corrupt(0, format!("{entries} bytes for {} keys", self.count), found));
+            return Err(self.directory.corrupt(
+                0,
+                format!("{entries} bytes for {} keys", self.count),
+                found,
+            ));
         }
         let (mut end, mut before) = (0, None);
         let mut buffer = [0; BLOCK as usize];

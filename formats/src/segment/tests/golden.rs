@@ -64,7 +64,12 @@ pub(super) fn sample() -> Owned {
         .collect();
     // More than one block, some keys of one actor.
     let passed = (0..200u32)
-        .map(|i| (i % 17 * i, i.wrapping_mul(0x9e37_79b9) >> (32 - PASSED_HASH_BITS)))
+        .map(|i| {
+            (
+                i % 17 * i,
+                i.wrapping_mul(0x9e37_79b9) >> (32 - PASSED_HASH_BITS),
+            )
+        })
         .collect();
     Owned::new(shapes, targets, rows, 9, dids, states, vec![3, 1, 70_000]).with_passed(passed)
 }

@@ -162,14 +162,22 @@ fn together<'a>(
     for state in parts.iter().flat_map(|part| &part.actors.states) {
         let purged_us = states.get(&state.id).map_or(0, |known| known.purged_us);
         let purged_us = purged_us.max(state.purged_us);
-        states.insert(state.id, ActorState { purged_us, ..*state });
+        states.insert(
+            state.id,
+            ActorState {
+                purged_us,
+                ..*state
+            },
+        );
     }
     let mut passed = BTreeSet::new();
     for part in parts {
         let own = |actor| part.actors.states.iter().find(|state| state.id == actor);
-        passed.extend(part.passed.iter().filter(|key| {
-            own(key.actor).unwrap().purged_us == states[&key.actor].purged_us
-        }));
+        passed.extend(
+            part.passed
+                .iter()
+                .filter(|key| own(key.actor).unwrap().purged_us == states[&key.actor].purged_us),
+        );
     }
     all.passed = passed.into_iter().collect();
     all.actors.states = states.into_values().collect();

@@ -5,9 +5,7 @@ use std::hash::Hasher as _;
 
 use orrery_formats::Error;
 use orrery_formats::Result;
-use orrery_formats::segment::{
-    PASSED_HASH_BITS, PassedKey, Segment, SegmentInfo, TargetKey, Text,
-};
+use orrery_formats::segment::{PASSED_HASH_BITS, PassedKey, Segment, SegmentInfo, TargetKey, Text};
 use xxhash_rust::xxh3::Xxh3Default;
 
 /// The answers to a fixed list of questions: for each, hashes of what came, and the error that ended it.
