@@ -346,9 +346,8 @@ impl Writer {
                 match self.last_rev(actor, key_hash)? {
                     Some(last) if rev <= last => return Ok(Applied::Repeat),
                     Some(_) => {}
-                    None if self.journal.covers((rev >> 10).min(event.time_us)) => {}
+                    None if self.window_covers(event.time_us) => {}
                     None => {
-                        // From before the log's window: the index decides.
                         let time_us = event.time_us;
                         if self.is_passed(actor, collection, rkey, key_hash, time_us)? {
                             return Ok(Applied::Repeat);

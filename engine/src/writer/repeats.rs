@@ -34,6 +34,19 @@ fn passed_key(actor: ActorId, key_hash: u64) -> PassedKey {
 }
 
 impl Writer {
+    /// Whether the log's window knows the key of each applied event with that time. Times need not be in order:
+    /// the newest of all events that the window has lost is what counts, or a later one where a segment holds such
+    /// events and others. O(segments).
+    pub(super) fn window_covers(&self, time_us: u64) -> bool {
+        let Some(floor) = self.journal.window_floor() else {
+            return true;
+        };
+        let infos = self.generation.segments.iter();
+        infos
+            .map(|sealed| sealed.segment.info())
+            .all(|info| info.first_seq >= floor || info.last_time_us < time_us)
+    }
+
     /// Whether there is evidence in the index that the key has come as far as `time_us` or further. O(segments
     /// with events at or behind that time).
     pub(super) fn is_passed(
