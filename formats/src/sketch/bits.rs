@@ -1,7 +1,7 @@
 //! A run of bits that is read from the front, with unary numbers.
 
 /// Reads bits, the least significant of each byte first. Beyond the end all bits are zero, and
-/// [`is_over`](Self::is_over) tells.
+/// [`is_at_end`](Self::is_at_end) tells.
 pub(super) struct Bits<'a> {
     rest: &'a [u8],
     word: u64,
@@ -78,11 +78,6 @@ impl<'a> Bits<'a> {
             }
             self.take(ones);
         }
-    }
-
-    /// Whether more was read than there is.
-    pub(super) const fn is_over(&self) -> bool {
-        self.over
     }
 
     /// Whether all was read but zeros up to the end of the last byte.
