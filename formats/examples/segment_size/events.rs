@@ -249,6 +249,7 @@ impl Piece {
             },
             kills: self.kills.clone(),
             passed: Vec::new(),
+            buckets: Vec::new(),
         }
     }
 }

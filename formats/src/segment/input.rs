@@ -2,6 +2,7 @@
 //! merges); the builder only borrows it.
 
 use super::PassedKey;
+use super::buckets::BucketInput;
 
 /// The thing a link points to. Two keys are equal exactly when the normalised target strings are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,6 +52,8 @@ pub struct SegmentInput<'a> {
     /// Keys that events of the range left without a row, strictly rising; of each actor with one there is a
     /// state.
     pub passed: Vec<PassedKey>,
+    /// The buckets of the hours touched, in any order, each pair of collection and hour once.
+    pub buckets: Vec<BucketInput<'a>>,
 }
 
 /// One record version with at least one link.

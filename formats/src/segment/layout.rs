@@ -67,6 +67,9 @@ sections! {
     Kills = 27, "kills";
     PassedKeys = 36, "passed keys";
     PassedDirectory = 37, "directory of passed keys";
+    BucketCollections = 40, "collections of buckets";
+    Buckets = 42, "buckets";
+    BucketDirectory = 41, "bucket directory";
     Meta = 1, "meta";
 }
 
