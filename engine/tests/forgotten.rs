@@ -4,7 +4,7 @@
 //! Two stores live through the same events, but in one of them the records of the account in question hold no
 //! link. Section by section their segments end the same, which is stronger than looking for what might be left;
 //! that is looked for too. What stays of the account is its DID with the state that says it is deleted, and the
-//! DIDs it linked to: accounts are numbered, and numbers stay.
+//! DIDs it linked to: accounts are numbered, and numbers stay. So do counts of events by collection and hour.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -218,7 +218,8 @@ impl World {
         self.pass_time();
     }
 
-    /// Names of files that hold the token as it is written, without those of `but`.
+    /// Names of files that hold the token as it is written, without those of `but`. That a collection was written
+    /// to is counted for ever, so its name stays where the counts are.
     fn files_with_token(&self, but: &str) -> Vec<String> {
         let mut found = Vec::new();
         let mut dirs = vec![self.dir.path().to_owned()];
@@ -227,9 +228,20 @@ impl World {
                 let path = entry.unwrap().path();
                 if path.is_dir() {
                     dirs.push(path);
-                } else if holds_token(&fs::read(&path).unwrap()) {
+                } else if path.extension().is_none_or(|kind| kind != "seg")
+                    && holds_token(&fs::read(&path).unwrap())
+                {
                     found.push(name_of(&path));
                 }
+            }
+        }
+        for segment in self.segments() {
+            let file = segment.file();
+            let sections = file.sections().into_iter();
+            let counted = |id: &u16| segment::section_name(*id) == "collections of buckets";
+            let mut others = sections.map(|(id, _)| id).filter(|id| !counted(id));
+            if others.any(|id| holds_token(file.section(id).unwrap().all().unwrap())) {
+                found.push(file.name().to_owned());
             }
         }
         found.retain(|name| but.is_empty() || !name.ends_with(but));
