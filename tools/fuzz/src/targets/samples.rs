@@ -144,7 +144,7 @@ fn segment_of(rows: u32, targets: u32, dids: u32) -> Vec<u8> {
         kills: (0..u64::from(rows) / 8).map(|i| 1 + i * 11).collect(),
         buckets: (0..12u32)
             .map(|i| BucketInput {
-                collection: ["a.b.one", "app.bsky.feed.like"][i as usize / 11 ^ 1],
+                collection: ["a.b.one", "app.bsky.feed.like"][usize::from(i < 11)],
                 hour: 472_223 + i * 19,
                 counts: EventCounts {
                     creates: 500,
