@@ -154,7 +154,7 @@ fn segment_of(rows: u32, targets: u32, dids: u32) -> Vec<u8> {
         passed: passed.into_iter().collect(),
         buckets: (0..12u32)
             .map(|i| BucketInput {
-                collection: ["a.b.one", "app.bsky.feed.like"][i as usize / 11 ^ 1],
+                collection: ["a.b.one", "app.bsky.feed.like"][usize::from(i < 11)],
                 hour: 472_223 + i * 19,
                 counts: EventCounts {
                     creates: 500,
