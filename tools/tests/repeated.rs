@@ -121,7 +121,7 @@ fn what_a_deleted_account_wrote_is_not_loaded_by_a_wider_selection() {
     let (data, file) = (dir.path().join("data"), file.to_str().unwrap());
     ingest(&data, &["--collections", "app.bsky.graph.*", file]);
     let wider = ingest(&data, &[file]);
-    assert_eq!(wider["bad_lines"], 0);
+    assert_eq!(wider["bad_lines"], serde_json::json!({}));
     assert_eq!(wider["repeats"], 2);
     assert_eq!(wider["links_live"], 0);
 }
