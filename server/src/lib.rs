@@ -7,7 +7,7 @@
 //! - `serve.rs` listening, connections, shutdown · `stall.rs` readers that stopped reading
 //! - `app.rs` the router and what wraps every request · `config.rs` its settings
 //! - `index.rs` the seam to the index
-//! - `api/` one file per resource · `wire.rs` the JSON shapes · `html/` the pages
+//! - `api/` one file per resource · `wire.rs` the JSON shapes · `html/` the pages · `openapi/` the description of all
 //! - `params.rs`, `time.rs` query strings · `negotiate.rs` `Accept` · `problem.rs` errors as answers
 //! - `pool.rs` the bounded pool · `rate.rs` token buckets · `metrics.rs` counters as text
 //! - `fuzz.rs` the parsers, open to the fuzzer
@@ -25,6 +25,7 @@ mod html;
 mod index;
 mod metrics;
 mod negotiate;
+mod openapi;
 mod params;
 mod pool;
 mod problem;

@@ -116,7 +116,7 @@ pub(crate) fn ready(app: &App) -> Response<Body> {
     let status = app.index.status();
     let limit = app.config.lag_limit.as_secs_f64();
     if !is_behind(&status, &app.config) {
-        return json(&serde_json::json!({ "ready": true }), "no-store");
+        return json(&wire::Ready { ready: true }, "no-store");
     }
     let message = match status.lag_us {
         None => "no event was applied from the source yet".to_owned(),
@@ -128,7 +128,7 @@ pub(crate) fn ready(app: &App) -> Response<Body> {
     Problem::from(IndexError::Unavailable(message)).into()
 }
 
-fn fixed(kind: &'static str, text: &'static str) -> Response<Body> {
+pub(crate) fn fixed(kind: &'static str, text: &'static str) -> Response<Body> {
     let mut response = Response::new(Body::from(text));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));

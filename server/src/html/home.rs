@@ -109,6 +109,7 @@ fn page(root: &Root, json: &str, coverage: &Coverage) -> String {
         m.raw("</details>\n");
     }
     m.raw("<h2>Service</h2>\n<ul><li><a href=\"/_health\">Health</a></li>");
-    m.raw("<li><a href=\"/readyz\">Readiness</a></li></ul>\n");
+    m.raw("<li><a href=\"/readyz\">Readiness</a></li>");
+    m.raw("<li><a href=\"/openapi\">The API</a></li></ul>\n");
     end(m, json, coverage)
 }

@@ -9,6 +9,8 @@
     clippy::unwrap_used
 )]
 
+pub mod schema;
+
 use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;

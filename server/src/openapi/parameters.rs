@@ -1,0 +1,38 @@
+//! Parameters of the document.
+
+use serde_json::{Value, json};
+
+use crate::api::{Field, FieldKind};
+
+/// One parameter.
+pub(super) fn parameter(field: &Field) -> Value {
+    let schema = schema(field.kind);
+    json!({
+        "name": field.name,
+        "in": "query",
+        "required": field.is_required,
+        "description": field.about,
+        "schema": schema,
+    })
+}
+
+/// What values a parameter takes. Arrays are written as one parameter for each value, the default of OpenAPI's
+/// query parameters.
+fn schema(kind: FieldKind) -> Value {
+    match kind {
+        FieldKind::Text { length_min: 0 } => json!({ "type": "string" }),
+        FieldKind::Text { length_min } => json!({ "type": "string", "minLength": length_min }),
+        FieldKind::Pattern(pattern) => json!({ "type": "string", "pattern": pattern }),
+        FieldKind::Repeated => json!({ "type": "array", "items": { "type": "string" } }),
+        FieldKind::Number { min, max, default } => {
+            json!({ "type": "integer", "minimum": min, "maximum": max, "default": default })
+        }
+        FieldKind::Flag => json!({ "type": "boolean", "default": false }),
+        FieldKind::Time => json!({ "anyOf": [
+            { "type": "integer", "minimum": 0, "maximum": u64::MAX },
+            { "type": "string", "format": "date-time" },
+            { "const": "" },
+        ]}),
+        FieldKind::Cursor => json!({ "type": "string" }),
+    }
+}
