@@ -16,7 +16,7 @@ pub(super) fn parameter(field: &Field) -> Value {
     })
 }
 
-/// What values a parameter takes. Arrays are written as one parameter for each value, the default of OpenAPI's
+/// What values a parameter takes. Times before 1970 are refused, as far as a pattern can say it. Arrays are written as one parameter for each value, the default of OpenAPI's
 /// query parameters.
 fn schema(kind: FieldKind) -> Value {
     match kind {
@@ -30,7 +30,7 @@ fn schema(kind: FieldKind) -> Value {
         FieldKind::Flag => json!({ "type": "boolean", "default": false }),
         FieldKind::Time => json!({ "anyOf": [
             { "type": "integer", "minimum": 0, "maximum": u64::MAX },
-            { "type": "string", "format": "date-time" },
+            { "type": "string", "format": "date-time", "pattern": "^(19[7-9]|[2-9])" },
             { "const": "" },
         ]}),
         FieldKind::Cursor => json!({ "type": "string" }),
