@@ -17,7 +17,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::routing::get;
 
 use crate::api::plain::{Form, PLAIN, Plain};
-use crate::api::{self, Ask, Endpoint};
+use crate::api::{self, Ask, Endpoint, Group};
 use crate::config::Config;
 use crate::index::{Fact, FactKind, Index};
 use crate::metrics::Metrics;
@@ -26,6 +26,7 @@ use crate::params::Params;
 use crate::pool::Pool;
 use crate::problem::Problem;
 use crate::rate::{Limiter, client_address};
+use crate::request_id::RequestIds;
 
 /// The address at the other end of the connection.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +39,7 @@ pub(crate) struct App {
     pool: Pool,
     limiter: Option<Limiter>,
     metrics: Metrics,
+    request_ids: RequestIds,
 }
 
 impl App {
@@ -53,6 +55,7 @@ impl App {
                 .rate_limit
                 .map(|limit| Limiter::new(limit, Instant::now())),
             metrics: Metrics::default(),
+            request_ids: RequestIds::default(),
             config,
         }
     }
@@ -220,6 +223,9 @@ async fn wrap(State(app): State<Arc<App>>, request: Request, next: Next) -> Resp
         Ok(()) if request.method() == Method::OPTIONS => preflight(),
         Ok(()) => caught(next.run(request)).await,
     };
+    if endpoint.is_some_and(|endpoint| endpoint.group == Group::Stats) {
+        name(&mut response, &app.request_ids.next());
+    }
     let headers = response.headers_mut();
     headers.insert(
         header::ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -246,6 +252,17 @@ async fn wrap(State(app): State<Arc<App>>, request: Request, next: Next) -> Resp
     app.metrics.answered(route, status, took);
     tracing::debug!(route, status, ?took, "answered");
     response
+}
+
+/// Names the request in its answer: in a header, and in the body of an error.
+fn name(response: &mut Response<Body>, request_id: &str) {
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        *response = problem.with_request_id(request_id);
+    }
+    if let Ok(value) = HeaderValue::from_str(request_id) {
+        let header = HeaderName::from_static("x-request-id");
+        response.headers_mut().insert(header, value);
+    }
 }
 
 /// Turns away what is over a limit.

@@ -9,7 +9,10 @@ use orrery_query::{
     Cursor, Filter, ManyItem, ManyPage, ManyToMany, OtherCount, Page, Queries, RecordId,
     SourceTotals, Stats,
 };
-use orrery_server::{Answer, Fact, FactKind, Index, IndexError, Listing, Paging, Status};
+use orrery_server::{
+    Answer, CollectionCounts, Counts, Fact, FactKind, Hour, Index, IndexError, Listing, Order,
+    Paging, PrefixCounts, Series, Span, Status,
+};
 
 use crate::health::Health;
 
@@ -164,6 +167,49 @@ impl Index for StoreIndex {
 
     fn stats(&self) -> Result<Answer<Stats>, IndexError> {
         self.answer(|snapshot| self.queries.stats(snapshot))
+    }
+
+    fn storage(&self) -> Vec<(String, u64)> {
+        let bytes = self.store.status().bytes;
+        bytes
+            .iter()
+            .map(|(kind, bytes)| (kind.to_string(), *bytes))
+            .collect()
+    }
+
+    fn collections(
+        &self,
+        _: Span,
+        _: Order,
+        _: &Paging,
+    ) -> Result<Answer<Listing<CollectionCounts>>, IndexError> {
+        Err(uncounted())
+    }
+
+    fn collection_counts(&self, _: &[String], _: Span) -> Result<Answer<Vec<Counts>>, IndexError> {
+        Err(uncounted())
+    }
+
+    fn prefix(
+        &self,
+        _: &str,
+        _: Span,
+        _: Order,
+        _: &Paging,
+    ) -> Result<Answer<PrefixCounts>, IndexError> {
+        Err(uncounted())
+    }
+
+    fn timeseries(&self, _: &[Series], _: &[Hour]) -> Result<Answer<Vec<Vec<Counts>>>, IndexError> {
+        Err(uncounted())
+    }
+
+    fn search(
+        &self,
+        _: &[String],
+        _: &Paging,
+    ) -> Result<Answer<Listing<CollectionCounts>>, IndexError> {
+        Err(uncounted())
     }
 
     fn status(&self) -> Status {
@@ -323,6 +369,10 @@ impl Index for StoreIndex {
         }
         facts.0
     }
+}
+
+fn uncounted() -> IndexError {
+    IndexError::Unavailable("this index does not count collections".to_owned())
 }
 
 /// Collects facts.

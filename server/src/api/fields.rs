@@ -1,6 +1,7 @@
 //! Parameters as the table of endpoints declares them: what the forms offer and what the OpenAPI document says. The
 //! parsers of the endpoints read the same names; a test of the document sends each parameter's bad values.
 
+use super::stats::{MATCHES_DEFAULT, ORDERS, PAGE_DEFAULT, PAGE_MAX, STEP_DEFAULT_S, STEP_MIN_S};
 use orrery_query::limits::{PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX, PAGE_ITEMS_MIN};
 
 /// A parameter.
@@ -26,12 +27,18 @@ pub(crate) enum FieldKind {
     Pattern(&'static str),
     /// Any number of texts, each as a parameter of its own.
     Repeated,
+    /// Any number of names, each as a parameter of its own, empty or of the form that a regular expression describes.
+    Names { pattern: &'static str },
     /// A whole number.
     Number { min: u32, max: u32, default: u32 },
+    /// One of some words.
+    Choice(&'static [&'static str]),
     /// `true` or `false`; false when absent.
     Flag,
     /// A point in time: microseconds since 1970, or RFC 3339.
     Time,
+    /// A point in time by RFC 3339 alone.
+    Rfc3339,
     /// A cursor of the page before.
     Cursor,
 }
@@ -68,7 +75,7 @@ impl Field {
     }
 }
 
-use FieldKind::{Cursor, Flag, Number, Pattern, Repeated, Text, Time};
+use FieldKind::{Choice, Cursor, Flag, Names, Number, Pattern, Repeated, Rfc3339, Text, Time};
 
 const TEXT: FieldKind = Text { length_min: 1 };
 /// A source, a collection and a path may hold nothing between their marks; such a name matches no link.
@@ -176,3 +183,105 @@ pub(super) const REVERSE: Field = field(
 );
 /// Counts have no order to reverse.
 pub(super) const REVERSE_UNLISTED: Field = REVERSE.unlisted();
+
+/// An NSID, but for its length.
+const NSID: &str = "^([a-zA-Z]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)+\\.[a-zA-Z][a-zA-Z0-9]{0,62}$";
+/// What an NSID has before its name, at least two segments.
+const NSID_PREFIX: &str =
+    "^([a-zA-Z]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)+$";
+
+pub(super) const NSIDS: Field = field(
+    "collection",
+    Names { pattern: NSID },
+    "app.bsky.feed.like",
+    "The collections that are meant, each as a parameter of its own; collection[] is the same. Empty values are dropped.",
+);
+pub(super) const NSIDS_REQUIRED: Field = NSIDS.required();
+pub(super) const PREFIX: Field = field(
+    "prefix",
+    Pattern(NSID_PREFIX),
+    "app.bsky.feed",
+    "Two or more segments of an NSID, without a dot at the end.",
+)
+.required();
+pub(super) const PREFIXES: Field = field(
+    "prefix",
+    Names {
+        pattern: NSID_PREFIX,
+    },
+    "app.bsky.feed",
+    "Everything below a prefix as one series; accounts are those of the union.",
+);
+pub(super) const HOURS_SINCE: Field = field(
+    "since",
+    Rfc3339,
+    "2026-01-31T00:00:00Z",
+    "Only events of the hour of this time and later ones; at most two hours ahead. Empty means none. Without since \
+     and until, all time is counted.",
+);
+pub(super) const HOURS_UNTIL: Field = field(
+    "until",
+    Rfc3339,
+    "2026-02-28T00:00:00Z",
+    "Only events before the hour of this time; at most two hours ahead. Empty means none. With since alone, up to the \
+     current hour, which is left out.",
+);
+pub(super) const WEEK_SINCE: Field = Field {
+    about: "From the hour of this time on; at most two hours ahead. Empty, or none, means seven days ago.",
+    ..HOURS_SINCE
+};
+pub(super) const WEEK_UNTIL: Field = Field {
+    about: "Up to the hour of this time, which is left out; at most two hours ahead. Empty, or none, means now.",
+    ..HOURS_UNTIL
+};
+pub(super) const ORDER: Field = field(
+    "order",
+    Choice(ORDERS),
+    "records-created or dids-estimate",
+    "The order, most first; else by name. By records-created, what has no creates is left out. did-estimate is the \
+     same as dids-estimate.",
+);
+pub(super) const PAGE: Field = field(
+    "limit",
+    Number {
+        min: 1,
+        max: PAGE_MAX,
+        default: PAGE_DEFAULT,
+    },
+    "1 to 200",
+    "Items per page. With order the default is 32.",
+);
+pub(super) const MATCHES: Field = field(
+    "limit",
+    Number {
+        min: 1,
+        max: PAGE_MAX,
+        default: MATCHES_DEFAULT,
+    },
+    "1 to 200",
+    "Matches per page.",
+);
+pub(super) const STEP: Field = field(
+    "step",
+    Number {
+        min: STEP_MIN_S,
+        max: u32::MAX,
+        default: STEP_DEFAULT_S,
+    },
+    "seconds: 3600, 86400, 604800",
+    "Length of a step in seconds, rounded down to whole hours. At most 10,000 steps, and 50,000 over all series.",
+);
+pub(super) const ALIGN: Field = field(
+    "align",
+    Choice(&["utc"]),
+    "utc",
+    "utc: the first step begins where a day at midnight, a week on Monday would, not at since.",
+);
+pub(super) const Q: Field = field(
+    "q",
+    ANY,
+    "feed like",
+    "Terms, split at spaces: at most 16. A collection matches when its NSID holds any of them, upper and lower case \
+     told apart. Without any, every collection matches.",
+)
+.required();

@@ -2,7 +2,6 @@
 //! other servers look for.
 
 use std::collections::BTreeMap;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, header};
@@ -15,6 +14,7 @@ use crate::html;
 use crate::index::{IndexError, Status};
 use crate::params::Params;
 use crate::problem::Problem;
+use crate::time::now_us;
 use crate::wire::{self, Coverage};
 
 const HELP: &str = "orrery answers who links to what in the AT Protocol network. \
@@ -27,16 +27,11 @@ pub(crate) fn root(_: &Params) -> Result<Job, Problem> {
     Ok(Box::new(|index, ask| {
         let answer = index.stats()?;
         let coverage = coverage(index, &answer);
-        let now_us = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |passed| {
-                u64::try_from(passed.as_micros()).unwrap_or(u64::MAX)
-            });
         let json = wire::Root {
             help: HELP,
             days_indexed: coverage
                 .from
-                .map(|from| now_us.saturating_sub(from) / DAY_US),
+                .map(|from| now_us().saturating_sub(from) / DAY_US),
             stats: wire::RootStats {
                 dids: answer.value.dids,
                 targetables: answer.value.targetables,

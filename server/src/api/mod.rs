@@ -6,6 +6,7 @@ pub(crate) mod links;
 mod many;
 pub(crate) mod meta;
 pub(crate) mod plain;
+mod stats;
 mod table;
 
 use schemars::{Schema, SchemaGenerator};
@@ -38,17 +39,19 @@ pub(crate) struct Endpoint {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Group {
     Links,
+    Stats,
     Service,
 }
 
 impl Group {
     /// All of them, in the order in which they are shown.
-    pub(crate) const ALL: [Self; 2] = [Self::Links, Self::Service];
+    pub(crate) const ALL: [Self; 3] = [Self::Links, Self::Stats, Self::Service];
 
     /// Its name.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Links => "Backlinks",
+            Self::Stats => "Collections",
             Self::Service => "Service",
         }
     }
@@ -56,6 +59,9 @@ impl Group {
     pub(crate) fn about(self) -> &'static str {
         match self {
             Self::Links => "Who links to a record, an account or a page.",
+            Self::Stats => {
+                "What is written to the collections of the network, over any span of hours."
+            }
             Self::Service => "How the server is, and what it says of itself.",
         }
     }

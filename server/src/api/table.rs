@@ -2,10 +2,12 @@
 //! the OpenAPI document are all made from it.
 
 use super::fields::{
-    ALSO_DID, ALSO_LINK_DID, COLLECTION, CURSOR, DID, FROM_DIDS, LIMIT, LINK_DID, OTHER, PATH,
-    PATH_TO_OTHER, REVERSE, REVERSE_UNLISTED, SINCE, SOURCE, SUBJECT, TARGET, UNTIL,
+    ALIGN, ALSO_DID, ALSO_LINK_DID, COLLECTION, CURSOR, DID, FROM_DIDS, HOURS_SINCE, HOURS_UNTIL,
+    LIMIT, LINK_DID, MATCHES, NSIDS, NSIDS_REQUIRED, ORDER, OTHER, PAGE, PATH, PATH_TO_OTHER,
+    PREFIX, PREFIXES, Q, REVERSE, REVERSE_UNLISTED, SINCE, SOURCE, STEP, SUBJECT, TARGET, UNTIL,
+    WEEK_SINCE, WEEK_UNTIL,
 };
-use super::{Endpoint, Group, links, many, meta};
+use super::{Endpoint, Group, links, many, meta, stats};
 use crate::openapi::schema;
 use crate::wire;
 
@@ -182,6 +184,66 @@ pub(crate) static ENDPOINTS: &[Endpoint] = &[
         fields: &[TARGET],
         answer: schema::<wire::All<u64>>,
         parse: links::all_count,
+    },
+    Endpoint {
+        path: "/collections",
+        group: Group::Stats,
+        title: "Collections",
+        about: "Every collection with any event in the time, and what was counted in it.",
+        deprecated: false,
+        fields: &[HOURS_SINCE, HOURS_UNTIL, ORDER, PAGE, CURSOR],
+        answer: schema::<wire::stats::Collections>,
+        parse: stats::list,
+    },
+    Endpoint {
+        path: "/collections/stats",
+        group: Group::Stats,
+        title: "Counts of collections",
+        about: "What was counted in some collections, by their names; zeros where nothing is known of one.",
+        deprecated: false,
+        fields: &[NSIDS_REQUIRED, WEEK_SINCE, WEEK_UNTIL],
+        answer: schema::<wire::stats::CollectionsStats>,
+        parse: stats::collection_counts,
+    },
+    Endpoint {
+        path: "/prefix",
+        group: Group::Stats,
+        title: "Below a prefix",
+        about: "The collections one segment below a prefix, and the longer prefixes there with all below them.",
+        deprecated: false,
+        fields: &[PREFIX, HOURS_SINCE, HOURS_UNTIL, ORDER, PAGE, CURSOR],
+        answer: schema::<wire::stats::Prefix>,
+        parse: stats::prefix,
+    },
+    Endpoint {
+        path: "/timeseries",
+        group: Group::Stats,
+        title: "Step by step",
+        about: "What was counted in collections or below prefixes, in steps of whole hours. At least one is needed.",
+        deprecated: false,
+        fields: &[NSIDS, PREFIXES, WEEK_SINCE, WEEK_UNTIL, STEP, ALIGN],
+        answer: schema::<wire::stats::Timeseries>,
+        parse: stats::timeseries,
+    },
+    Endpoint {
+        path: "/search",
+        group: Group::Stats,
+        title: "Collections by name",
+        about: "The collections whose names hold any of some terms: first those in which most terms are whole segments.",
+        deprecated: false,
+        fields: &[Q, MATCHES, CURSOR],
+        answer: schema::<wire::stats::Matches>,
+        parse: stats::search,
+    },
+    Endpoint {
+        path: "/meta",
+        group: Group::Stats,
+        title: "Source and storage",
+        about: "What the index is fed from, how far it has come, and what it takes on disk.",
+        deprecated: false,
+        fields: &[],
+        answer: schema::<wire::stats::Meta>,
+        parse: stats::meta,
     },
 ];
 

@@ -34,9 +34,11 @@ pub(super) fn ask(m: &mut Markup, endpoint: &'static Endpoint, params: Option<&P
             }
             FieldKind::Text { .. }
             | FieldKind::Pattern(_)
+            | FieldKind::Choice(_)
+            | FieldKind::Rfc3339
             | FieldKind::Time
             | FieldKind::Cursor => input(m, "", first()),
-            FieldKind::Repeated => {
+            FieldKind::Repeated | FieldKind::Names { .. } => {
                 for value in given() {
                     input(m, "", value);
                 }

@@ -90,6 +90,12 @@ pub(super) fn components() -> Value {
             text.clone(),
         ),
         (
+            "x-request-id",
+            true,
+            "A name for this request.",
+            text.clone(),
+        ),
+        (
             "retry-after",
             false,
             "Seconds after which to try again.",

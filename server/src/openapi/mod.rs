@@ -117,7 +117,7 @@ fn document() -> Value {
 fn of_endpoint(endpoint: &Endpoint, generator: &mut SchemaGenerator) -> Value {
     let schema = (endpoint.answer)(generator);
     let mut responses = responses::of_every_route(endpoint.group);
-    responses.insert("200".into(), responses::from_index(&schema));
+    responses.insert("200".into(), responses::from_index(&schema, endpoint.group));
     for status in responses::OF_THE_INDEX {
         responses.insert(
             status.to_string(),

@@ -19,6 +19,8 @@ pub(super) fn parameter(field: &Field) -> Value {
 /// What values a parameter takes. Times before 1970 are refused, as far as a pattern can say it. Arrays are written as one parameter for each value, the default of OpenAPI's
 /// query parameters.
 fn schema(kind: FieldKind) -> Value {
+    let time = json!({ "type": "string", "format": "date-time", "pattern": "^(19[7-9]|[2-9])" });
+    let nothing = json!({ "const": "" });
     match kind {
         FieldKind::Text { length_min: 0 } => json!({ "type": "string" }),
         FieldKind::Text { length_min } => json!({ "type": "string", "minLength": length_min }),
@@ -30,9 +32,17 @@ fn schema(kind: FieldKind) -> Value {
         FieldKind::Flag => json!({ "type": "boolean", "default": false }),
         FieldKind::Time => json!({ "anyOf": [
             { "type": "integer", "minimum": 0, "maximum": u64::MAX },
-            { "type": "string", "format": "date-time", "pattern": "^(19[7-9]|[2-9])" },
-            { "const": "" },
+            time,
+            nothing,
         ]}),
+        FieldKind::Rfc3339 => json!({ "anyOf": [time, nothing] }),
+        FieldKind::Names { pattern } => json!({
+            "type": "array",
+            "items": { "anyOf": [{ "type": "string", "pattern": pattern, "maxLength": 300 }, nothing] },
+        }),
+        FieldKind::Choice(words) => {
+            json!({ "type": "string", "enum": words.iter().chain(&[""]).collect::<Vec<_>>() })
+        }
         FieldKind::Cursor => json!({ "type": "string" }),
     }
 }

@@ -81,8 +81,17 @@ pub(super) fn problem(status: u16, group: Group) -> Value {
     json!({ "$ref": reference })
 }
 
-fn prefix(_: Group) -> &'static str {
-    ""
+/// Problems of the routes that tell of collections name the request, and so are components of their own.
+fn prefix(group: Group) -> &'static str {
+    match group {
+        Group::Stats => "Collections",
+        Group::Links | Group::Service => "",
+    }
+}
+
+/// The header that only answers of the group have.
+fn own_header(group: Group) -> Option<&'static str> {
+    (group == Group::Stats).then_some("x-request-id")
 }
 
 /// The problems that any route of the group may answer with, by status.
@@ -94,10 +103,11 @@ pub(super) fn of_every_route(group: Group) -> Map<String, Value> {
 }
 
 /// An answer from the index.
-pub(super) fn from_index(schema: &Schema) -> Value {
+pub(super) fn from_index(schema: &Schema, group: Group) -> Value {
+    let names = headers::ALWAYS.into_iter().chain(headers::OF_THE_INDEX);
     json!({
         "description": "The answer.",
-        "headers": headers::refer(headers::ALWAYS.into_iter().chain(headers::OF_THE_INDEX)),
+        "headers": headers::refer(names.chain(own_header(group))),
         "content": json_or_page(schema, true),
     })
 }
@@ -124,15 +134,20 @@ pub(super) fn json_or_page(schema: &Schema, has_page: bool) -> Value {
 
 /// All problems.
 pub(super) fn components(generator: &mut SchemaGenerator) -> Value {
-    let schema = generator.subschema_for::<wire::ErrorBody<'_>>();
-    let responses = KINDS.iter().map(|kind| {
-        let names = headers::ALWAYS.into_iter().chain(kind.header);
-        let response = json!({
-            "description": kind.about,
-            "headers": headers::refer(names),
-            "content": { "application/json": { "schema": schema } },
-        });
-        (kind.name.to_owned(), response)
-    });
-    responses.collect()
+    let plain = generator.subschema_for::<wire::ErrorBody<'_>>();
+    let named = generator.subschema_for::<wire::StatsErrorBody<'_>>();
+    let groups = [(Group::Links, plain), (Group::Stats, named)];
+    let mut responses = Map::new();
+    for (group, schema) in groups {
+        for kind in &KINDS {
+            let names = headers::ALWAYS.into_iter().chain(kind.header);
+            let response = json!({
+                "description": kind.about,
+                "headers": headers::refer(names.chain(own_header(group))),
+                "content": { "application/json": { "schema": schema } },
+            });
+            responses.insert(format!("{}{}", prefix(group), kind.name), response);
+        }
+    }
+    responses.into()
 }

@@ -10,6 +10,7 @@
 )]
 
 pub mod schema;
+mod stats;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -19,8 +20,8 @@ use std::time::Duration;
 
 use orrery_query::{Filter, ManyItem, ManyToMany, OtherCount, RecordId, SourceTotals, Stats};
 use orrery_server::{
-    Answer, Config, Fact, FactKind, Index, IndexError, Listing, Paging, RecordsAt, Selection,
-    Status, serve,
+    Answer, CollectionCounts, Config, Counts, Fact, FactKind, Hour, Index, IndexError, Listing,
+    Order, Paging, PrefixCounts, RecordsAt, Selection, Series, Span, Status, serve,
 };
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -44,6 +45,7 @@ pub struct Model {
     pub links: Vec<Link>,
     pub status: Mutex<Status>,
     pub degraded: Mutex<Vec<(u64, u64)>>,
+    pub events: Vec<stats::Event>,
 }
 
 pub const POST: &str = "at://did:plc:author/app.bsky.feed.post/1";
@@ -114,6 +116,7 @@ impl Model {
                 selection: Selection::default(),
             }),
             degraded: Mutex::default(),
+            events: stats::sample(),
         }
     }
 
@@ -294,6 +297,68 @@ impl Index for Model {
             linking_records: 11,
             links: 16,
         }))
+    }
+    fn collections(
+        &self,
+        span: Span,
+        order: Order,
+        paging: &Paging,
+    ) -> Result<Answer<Listing<CollectionCounts>>, IndexError> {
+        let all = stats::collections(&self.events, span, order);
+        Ok(self.answer(page(all, false, paging)?))
+    }
+    fn collection_counts(
+        &self,
+        collections: &[String],
+        span: Span,
+    ) -> Result<Answer<Vec<Counts>>, IndexError> {
+        let counts = |nsid: &String| stats::count(&self.events, span, |name| name == nsid);
+        Ok(self.answer(collections.iter().map(counts).collect()))
+    }
+    fn prefix(
+        &self,
+        prefix: &str,
+        span: Span,
+        order: Order,
+        paging: &Paging,
+    ) -> Result<Answer<PrefixCounts>, IndexError> {
+        let (total, children) = stats::prefix(&self.events, prefix, span, order);
+        let children = page(children, false, paging)?;
+        Ok(self.answer(PrefixCounts { total, children }))
+    }
+    fn timeseries(
+        &self,
+        series: &[Series],
+        edges: &[Hour],
+    ) -> Result<Answer<Vec<Vec<Counts>>>, IndexError> {
+        let series = series.iter().map(|series| {
+            let steps = edges.windows(2).map(|edges| {
+                let span = Span::Hours {
+                    since: Some(edges[0]),
+                    until: edges[1],
+                };
+                stats::count(&self.events, span, |name| match series {
+                    Series::Collection(nsid) => name == nsid,
+                    Series::Prefix(prefix) => name.starts_with(&format!("{prefix}.")),
+                })
+            });
+            steps.collect()
+        });
+        Ok(self.answer(series.collect()))
+    }
+    fn search(
+        &self,
+        terms: &[String],
+        paging: &Paging,
+    ) -> Result<Answer<Listing<CollectionCounts>>, IndexError> {
+        if terms.iter().any(|term| term == "panic") {
+            panic!("as the test asked");
+        }
+        let all = stats::search(&self.events, terms);
+        Ok(self.answer(page(all, false, paging)?))
+    }
+    fn storage(&self) -> Vec<(String, u64)> {
+        vec![("segments".into(), 4096)]
     }
     fn status(&self) -> Status {
         let status = self.status.lock().clone();

@@ -1,6 +1,8 @@
 //! The JSON of requests and answers. Member names and their presence are the contract with clients; the order of
 //! members follows the order of fields.
 
+pub mod stats;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -16,6 +18,17 @@ pub struct ErrorBody<'a> {
     pub error: &'a str,
     /// A sentence for people.
     pub message: &'a str,
+}
+
+/// Every error of the routes that tell of collections.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct StatsErrorBody<'a> {
+    /// A name for programs.
+    pub error: &'a str,
+    /// A sentence for people.
+    pub message: &'a str,
+    /// The request, as its header `x-request-id` names it.
+    pub request_id: &'a str,
 }
 
 /// What part of the network's history an answer rests on.

@@ -3,7 +3,11 @@
 //!
 //! Cursors cross the seam as the strings of the wire: only the index knows what they mean.
 
+mod stats;
+
 use orrery_query::{Filter, ManyItem, ManyToMany, OtherCount, RecordId, SourceTotals, Stats};
+
+pub use stats::{Child, CollectionCounts, Counts, Hour, Order, PrefixCounts, Series, Span};
 
 /// What the server needs of an index.
 pub trait Index: Send + Sync + 'static {
@@ -46,6 +50,42 @@ pub trait Index: Send + Sync + 'static {
     ) -> Result<Answer<Listing<OtherCount>>, IndexError>;
     /// What the index holds.
     fn stats(&self) -> Result<Answer<Stats>, IndexError>;
+    /// The collections with any event in the span; the total is not known.
+    fn collections(
+        &self,
+        span: Span,
+        order: Order,
+        paging: &Paging,
+    ) -> Result<Answer<Listing<CollectionCounts>>, IndexError>;
+    /// What was counted in each of these collections, in their order; zeros where one is unknown.
+    fn collection_counts(
+        &self,
+        collections: &[String],
+        span: Span,
+    ) -> Result<Answer<Vec<Counts>>, IndexError>;
+    /// What was counted below a prefix, by its children; a list of those without a total.
+    fn prefix(
+        &self,
+        prefix: &str,
+        span: Span,
+        order: Order,
+        paging: &Paging,
+    ) -> Result<Answer<PrefixCounts>, IndexError>;
+    /// For each series, what was counted between each two neighbours of `edges`, which rise.
+    fn timeseries(
+        &self,
+        series: &[Series],
+        edges: &[Hour],
+    ) -> Result<Answer<Vec<Vec<Counts>>>, IndexError>;
+    /// The collections whose NSID holds any of the terms, with the counts of all time: first those of which most
+    /// terms are whole segments, then those that hold most terms, then by name. The total is not known.
+    fn search(
+        &self,
+        terms: &[String],
+        paging: &Paging,
+    ) -> Result<Answer<Listing<CollectionCounts>>, IndexError>;
+    /// Bytes on disk by kind of file. Must not block.
+    fn storage(&self) -> Vec<(String, u64)>;
     /// How the index and its source are. Must not block: health checks call it on an async worker.
     fn status(&self) -> Status;
     /// Which collections are indexed, as [`status`](Self::status) tells it. Every answer asks for it, so an index
