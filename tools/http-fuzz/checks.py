@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import time
 
 import schemathesis
 from schemathesis.generation import GenerationMode
@@ -12,14 +13,24 @@ from schemathesis.generation import GenerationMode
 BEYOND_SCHEMAS = (
     "cursor",
     "did and from_dids",
+    "more than two hours ahead",
+    "parameter collection or prefix is required",
+    "parameter step is too short",
+    "parameters collection and prefix take at most",
+    "parameter q takes at most",
 )
 
-# Links that the served index holds: lists of target, collection, path and account.
+# Links that the served index holds: lists of target, collection, path, account and time.
 with open(os.environ["HTTP_FUZZ_LINKS"], encoding="utf-8") as file:
     LINKS = json.load(file)
 # Texts made up by a machine find nothing in an index. So many of the requests that follow the document ask for a link
 # that is there, with all their other parameters as they are.
 SHARE = 0.7
+
+
+def hour(start_us, hours):
+    """RFC 3339 of a time some hours after another."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(start_us / 1e6 + hours * 3600))
 
 
 @schemathesis.hook
@@ -30,7 +41,7 @@ def before_call(ctx, case, kwargs):
     choose = random.Random(json.dumps(query, sort_keys=True, default=str))
     if choose.random() > SHARE:
         return
-    target, collection, path, did = choose.choice(LINKS)
+    target, collection, path, did, start_us = choose.choice(LINKS)
     known = {
         "subject": target,
         "target": target,
@@ -40,6 +51,11 @@ def before_call(ctx, case, kwargs):
         "from_dids": did,
         "did": did,
         "linkDid": did,
+        "prefix": ".".join(collection.split(".")[:2]),
+        "q": collection.split(".")[-1],
+        # Times at random are mostly in another century.
+        "since": hour(start_us, choose.randrange(-30, 60)),
+        "until": hour(start_us, choose.randrange(30, 90)),
     }
     for name, value in query.items():
         if name in known and value:
