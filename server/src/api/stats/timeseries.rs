@@ -107,16 +107,9 @@ fn edges(params: &Params, window: Window, series: usize) -> Result<Vec<Hour>, Pr
             "parameter step is too short for so many series: at most {COUNTS_MAX} steps are given over all series"
         )));
     }
-    let mut edges = Vec::new();
-    let mut edge = since;
-    while edge < until {
-        edges.push(edge);
-        edge = edge.saturating_add(step);
-    }
-    if !edges.is_empty() {
-        edges.push(until);
-    }
-    Ok(edges)
+    let starts = (since..until).step_by(usize::try_from(step).unwrap_or(usize::MAX));
+    let end = (since < until).then_some(until);
+    Ok(starts.chain(end).collect())
 }
 
 /// The start of the step that holds an hour, where weeks begin on Monday, and all other steps are counted from

@@ -17,6 +17,8 @@ pub(super) const QUERY_STRING: Target = Target {
             "target=at%3A%2F%2Fdid%3Aplc%3Aa%2Fapp.bsky.feed.post%2F3k&collection=app.bsky.feed.like&path=.subject.uri",
             "subject=a&source=b:c&pathToOther=list&otherSubject=did:plc:b&linkDid=did:plc:c&since=2026-01-01T00:00:00Z&until=1786000000000001",
             "did=x&did=y&cursor=02000500&limit=",
+            "collection=app.bsky.feed.like&collection[]=a.b.c&prefix=app.bsky&step=3600&align=utc&since=2026-01-01T00:00:00Z&until=2026-02-01T00:00:00%2B01:00",
+            "prefix=app.bsky.feed&order=dids-estimate&limit=200&q=feed+like&sort=x",
             "&&=&%ff&a=%zz+%",
         ]
         .map(|text| text.as_bytes().to_vec())
@@ -43,6 +45,13 @@ pub(super) const QUERY_STRING: Target = Target {
         "since=",
         "until=",
         "from_dids=",
+        "prefix=",
+        "order=",
+        "step=",
+        "align=utc",
+        "q=",
+        "3600",
+        "2026-01-31T00:00:00Z",
         "did:plc:a",
         "true",
         "1000",
