@@ -9,6 +9,7 @@
 //! - `cursor.rs` places in lists as opaque strings
 //! - `target.rs` the forms in which a target is tried; `selection.rs` the rows that a filter selects
 //! - `backlinks.rs`, `distinct.rs`, `many_to_many.rs`, `all.rs` the answers
+//! - `collections/` lists of collections: orders, pages, prefixes, searches
 //! - `cache.rs` the bounded cache; `actor_set.rs` sets of accounts
 
 #![forbid(unsafe_code)]
@@ -17,6 +18,7 @@ mod actor_set;
 mod all;
 mod backlinks;
 mod cache;
+pub mod collections;
 mod cursor;
 mod distinct;
 mod engine_view;
