@@ -84,6 +84,7 @@ replayed! {
     wire_zstd = "wire-zstd";
     lines = "lines";
     cursor = "cursor";
+    name_cursor = "name-cursor";
     query_string = "query-string";
     accept = "accept";
     time = "time";

@@ -44,6 +44,7 @@ pub static TARGETS: &[Target] = &[
     jetstream::WIRE_ZSTD,
     ingest::LINES,
     query::CURSOR,
+    query::NAME_CURSOR,
     server::QUERY_STRING,
     server::ACCEPT,
     server::TIME,
