@@ -4,20 +4,21 @@ use serde_json::{Value, json};
 
 use crate::api::{Field, FieldKind};
 
-/// One parameter.
+/// One parameter. An array is written as one parameter for each of its values.
 pub(super) fn parameter(field: &Field) -> Value {
     let schema = schema(field.kind);
     json!({
         "name": field.name,
         "in": "query",
+        "style": "form",
+        "explode": true,
         "required": field.is_required,
         "description": field.about,
         "schema": schema,
     })
 }
 
-/// What values a parameter takes. Times before 1970 are refused, as far as a pattern can say it. Arrays are written as one parameter for each value, the default of OpenAPI's
-/// query parameters.
+/// What values a parameter takes. Times before 1970 are refused, as far as a pattern can say it.
 fn schema(kind: FieldKind) -> Value {
     let time = json!({ "type": "string", "format": "date-time", "pattern": "^(19[7-9]|[2-9])" });
     let nothing = json!({ "const": "" });
