@@ -199,7 +199,7 @@ fn decode(bytes: &[u8]) -> Option<Cursor> {
     (rest.is_empty() && cursor.bytes() == bytes).then_some(cursor)
 }
 
-pub(crate) fn nibble(digit: u8) -> Result<u8, CursorError> {
+fn nibble(digit: u8) -> Result<u8, CursorError> {
     match digit {
         b'0'..=b'9' => Ok(digit - b'0'),
         b'a'..=b'f' => Ok(digit - b'a' + 10),

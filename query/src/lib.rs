@@ -9,7 +9,7 @@
 //! - `cursor.rs` places in lists as opaque strings
 //! - `target.rs` the forms in which a target is tried; `selection.rs` the rows that a filter selects
 //! - `backlinks.rs`, `distinct.rs`, `many_to_many.rs`, `all.rs` the answers
-//! - `collections/` lists of collections: orders, pages, prefixes, searches
+//! - `stats/` how much each collection is used, over time
 //! - `cache.rs` the bounded cache; `actor_set.rs` sets of accounts
 
 #![forbid(unsafe_code)]
@@ -18,7 +18,6 @@ mod actor_set;
 mod all;
 mod backlinks;
 mod cache;
-pub mod collections;
 mod cursor;
 mod distinct;
 mod engine_view;
@@ -27,6 +26,7 @@ pub mod limits;
 mod many_to_many;
 mod queries;
 mod selection;
+pub mod stats;
 mod target;
 mod types;
 mod view;

@@ -39,8 +39,8 @@ pub mod wire;
 pub use config::{Config, RateLimit};
 pub use error::{Error, Result};
 pub use index::{
-    Answer, Child, CollectionCounts, Counts, Fact, FactKind, Hour, Index, IndexError, Listing,
-    Order, Paging, PrefixCounts, RecordsAt, Selection, Series, Span, Status,
+    Answer, Child, CollectionCounts, Counts, Fact, FactKind, Hours, Index, IndexError, Listing,
+    Order, Paging, PrefixCounts, RecordsAt, Selection, SeriesOf, Status, Steps,
 };
 pub use serve::serve;
 pub use time::{format_time, parse_time_us};

@@ -199,7 +199,7 @@ async fn series_of_collections_and_prefixes_share_their_steps() {
         .json();
     assert_eq!(
         aligned["range"],
-        json!(["2023-11-14T00:00:00Z", "2023-11-15T00:00:00Z"])
+        json!(["2023-11-14T22:00:00Z", "2023-11-15T00:00:00Z"])
     );
     assert_eq!(
         aligned["series"]["app.bsky.feed.like"],
@@ -217,7 +217,7 @@ async fn series_of_collections_and_prefixes_share_their_steps() {
 #[tokio::test]
 async fn searches_rank_whole_segments_first_and_page() {
     let server = Server::start().await;
-    let (matches, _) = all_pages(&server, "/search?q=feed+star&limit=1", "matches").await;
+    let (matches, first) = all_pages(&server, "/search?q=feed+star&limit=1", "matches").await;
     let names: Vec<&str> = matches
         .iter()
         .map(|m| m["nsid"].as_str().unwrap())
@@ -225,17 +225,18 @@ async fn searches_rank_whole_segments_first_and_page() {
     assert_eq!(
         names,
         [
-            "sh.tangled.feed.star",
             "app.bsky.feed",
             "app.bsky.feed.like",
             "app.bsky.feed.post",
+            "sh.tangled.feed.star",
             "sh.feedback.inbox.note"
         ]
     );
     assert_eq!(
-        matches[0],
+        matches[3],
         named("nsid", "sh.tangled.feed.star", counts(0, 0, 1, 1))
     );
+    assert_eq!(first["total"], 5);
     let none = server.get("/search?q=Feed").await.json();
     assert_eq!(none["matches"], json!([]));
     let all = server.get("/search?q=").await.json();

@@ -5,14 +5,14 @@ use std::sync::{Arc, OnceLock};
 
 use orrery_engine::{Snapshot, Store};
 use orrery_ingest::Selection;
-use orrery_query::collections::{self, NameCursor, NamePage, NamePaging, Tally};
+use orrery_query::stats::{self, Place};
 use orrery_query::{
     Cursor, Filter, ManyItem, ManyPage, ManyToMany, OtherCount, Page, Queries, RecordId,
     SourceTotals, Stats,
 };
 use orrery_server::{
-    Answer, CollectionCounts, Counts, Fact, FactKind, Hour, Index, IndexError, Listing, Order,
-    Paging, PrefixCounts, Series, Span, Status,
+    Answer, CollectionCounts, Counts, Fact, FactKind, Hours, Index, IndexError, Listing, Order,
+    Paging, PrefixCounts, SeriesOf, Status, Steps,
 };
 
 use crate::health::Health;
@@ -180,68 +180,60 @@ impl Index for StoreIndex {
 
     fn collections(
         &self,
-        span: Span,
-        order: Order,
+        hours: &Hours,
+        order: Option<Order>,
         paging: &Paging,
     ) -> Result<Answer<Listing<CollectionCounts>>, IndexError> {
-        let paging = name_paging(paging)?;
+        let (after, limit) = place(paging)?;
         self.answer(|snapshot| {
-            let tally = Uncounted(snapshot);
-            let page = collections::collections(&tally, span, order, &paging)?;
-            Ok(name_listing(page))
+            let page = stats::collections(snapshot, hours, order, after.as_ref(), limit)?;
+            Ok(stats_listing(None, page.collections, page.next.as_ref()))
         })
     }
 
     fn collection_counts(
         &self,
-        nsids: &[String],
-        span: Span,
+        collections: &[&str],
+        hours: &Hours,
     ) -> Result<Answer<Vec<Counts>>, IndexError> {
-        self.answer(|snapshot| {
-            let tally = Uncounted(snapshot);
-            let counts = nsids.iter().map(|nsid| tally.counts(&[nsid], span));
-            counts.collect()
-        })
+        self.answer(|snapshot| stats::of_collections(snapshot, collections, hours))
     }
 
     fn prefix(
         &self,
         prefix: &str,
-        span: Span,
-        order: Order,
+        hours: &Hours,
+        order: Option<Order>,
         paging: &Paging,
     ) -> Result<Answer<PrefixCounts>, IndexError> {
-        let paging = name_paging(paging)?;
+        let (after, limit) = place(paging)?;
         self.answer(|snapshot| {
-            let tally = Uncounted(snapshot);
-            let (total, page) = collections::prefix(&tally, prefix, span, order, &paging)?;
+            let page = stats::prefix(snapshot, prefix, hours, order, after.as_ref(), limit)?;
             Ok(PrefixCounts {
-                total,
-                children: name_listing(page),
+                total: page.total,
+                children: stats_listing(None, page.children, page.next.as_ref()),
             })
         })
     }
 
     fn timeseries(
         &self,
-        series: &[Series],
-        edges: &[Hour],
+        series: &[SeriesOf<'_>],
+        steps: &Steps,
     ) -> Result<Answer<Vec<Vec<Counts>>>, IndexError> {
-        self.answer(|snapshot| {
-            let tally = Uncounted(snapshot);
-            collections::timeseries(&tally, series, edges)
-        })
+        self.answer(|snapshot| stats::timeseries(snapshot, series, steps))
     }
 
     fn search(
         &self,
-        terms: &[String],
+        terms: &[&str],
         paging: &Paging,
     ) -> Result<Answer<Listing<CollectionCounts>>, IndexError> {
-        let paging = name_paging(paging)?;
+        let (after, limit) = place(paging)?;
         self.answer(|snapshot| {
-            let tally = Uncounted(snapshot);
-            Ok(name_listing(collections::search(&tally, terms, &paging)?))
+            let page = stats::search(snapshot, terms, after.as_ref(), limit)?;
+            let total = Some(page.total);
+            Ok(stats_listing(total, page.matches, page.next.as_ref()))
         })
     }
 
@@ -404,34 +396,17 @@ impl Index for StoreIndex {
     }
 }
 
-fn name_paging(paging: &Paging) -> orrery_query::Result<NamePaging> {
-    let cursor = paging.cursor.as_deref().map(str::parse::<NameCursor>);
-    Ok(NamePaging {
-        limit: paging.limit as usize,
-        cursor: cursor.transpose()?,
-    })
+/// Behind which place a page of collections begins, and its size.
+fn place(paging: &Paging) -> orrery_query::Result<(Option<Place>, usize)> {
+    let place = paging.cursor.as_deref().map(str::parse::<Place>);
+    Ok((place.transpose()?, paging.limit as usize))
 }
 
-fn name_listing<T>(page: NamePage<T>) -> Listing<T> {
+fn stats_listing<T>(total: Option<u64>, items: Vec<T>, next: Option<&Place>) -> Listing<T> {
     Listing {
-        total: None,
-        items: page.items,
-        cursor: page.cursor.map(|cursor| cursor.to_string()),
-    }
-}
-
-/// An index that counts no collections.
-struct Uncounted<'a>(#[expect(dead_code, reason = "interim")] &'a Snapshot);
-
-impl Tally for Uncounted<'_> {
-    fn names(&self) -> orrery_query::Result<Vec<String>> {
-        Ok(Vec::new())
-    }
-    fn events(&self, _: &str, _: Span) -> orrery_query::Result<Counts> {
-        Ok(Counts::default())
-    }
-    fn counts(&self, _: &[&str], _: Span) -> orrery_query::Result<Counts> {
-        Ok(Counts::default())
+        total,
+        items,
+        cursor: next.map(Place::to_string),
     }
 }
 

@@ -7,6 +7,7 @@
 //! sends those events again.
 
 mod accounts;
+mod elements;
 mod links;
 mod masks;
 mod rebuild;
@@ -19,6 +20,8 @@ use std::time::Duration;
 
 use orrery_formats::event::{Body, Event, Operation};
 use orrery_formats::frame::SourceCursor;
+use orrery_formats::segment::hour_of;
+use orrery_formats::sketch::Secret;
 use orrery_links::{Extractor, Limits};
 use xxhash_rust::xxh3::Xxh3Builder;
 
@@ -26,10 +29,11 @@ use crate::actors::{ActorId, States, is_hidden};
 use crate::compaction::Worker;
 use crate::journal::{Journal, key_write};
 use crate::log::Recovery;
-use crate::memtable::{DEAD, Memtable, NewRow};
+use crate::memtable::{DEAD, Kind, Memtable, NewRow};
 use crate::snapshot::Generation;
 use crate::store::Shared;
 use crate::{Error, Result};
+use elements::Elements;
 
 /// A revision this far ahead of its event's time is taken for a wrong clock: it is accepted, but does
 /// not raise the actor's newest revision, which would make every later event look like a repeat.
@@ -109,11 +113,15 @@ pub struct Writer {
     pub(crate) compaction: Option<Worker>,
     /// Whether events that come with a seq are logged under it: the log is made anew, not replayed.
     relogs: bool,
+    /// Hashes accounts for sketches.
+    elements: Elements,
 }
 
 impl Writer {
     pub(crate) fn new(shared: Arc<Shared>, generation: Arc<Generation>, journal: Journal) -> Self {
+        let secret = Secret::of_directory(&journal.state().directory.secret);
         Self {
+            elements: Elements::new(secret),
             shared,
             generation,
             journal,
@@ -397,6 +405,14 @@ impl Writer {
                 self.count_live(1, i64::from(links));
             }
         }
+        let kind = match operation {
+            Operation::Create(_) => Kind::Create,
+            Operation::Update(_) => Kind::Update,
+            Operation::Delete => Kind::Delete,
+        };
+        let element = self.elements.of(actor, event.did);
+        let buckets = &self.generation.memtable.buckets;
+        buckets.count(collection_id, hour_of(event.time_us), kind, element);
         self.publish(seq, event.time_us);
         Ok(if unchanged {
             Applied::Unchanged { seq, links }

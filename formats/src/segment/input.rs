@@ -1,6 +1,8 @@
 //! What a segment is built from. The engine collects it from the memtable (or from the segments it
 //! merges); the builder only borrows it.
 
+use super::buckets::BucketInput;
+
 /// The thing a link points to. Two keys are equal exactly when the normalised target strings are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TargetKey<'a> {
@@ -46,6 +48,8 @@ pub struct SegmentInput<'a> {
     pub actors: ActorsInput<'a>,
     /// Seqs of rows that events of this range made dead, in any order.
     pub kills: Vec<u64>,
+    /// The buckets of the hours touched, in any order, each pair of collection and hour once.
+    pub buckets: Vec<BucketInput<'a>>,
 }
 
 /// One record version with at least one link.

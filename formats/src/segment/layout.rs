@@ -65,6 +65,9 @@ sections! {
     StateDirectory = 31, "state directory";
     StateIds = 25, "ids of states";
     Kills = 27, "kills";
+    BucketCollections = 40, "collections of buckets";
+    Buckets = 42, "buckets";
+    BucketDirectory = 41, "bucket directory";
     Meta = 1, "meta";
 }
 

@@ -22,6 +22,8 @@
 //! actors   did(actor) -> Option<DidRef<'_>>, find_did(did) -> Option<u32>,
 //!          state(actor) -> Option<ActorState>, states() -> States<'_>,
 //!          account_states() -> AccountStates<'_>
+//! buckets  bucket_collections() -> u32, bucket_collection(index) -> &str,
+//!          bucket_lower_bound(name) -> u32, buckets(index) -> CollectionBuckets<'_>
 //! rest     kills() -> Kills<'_>, section_sizes() -> Vec<(&'static str, u64)>, verify()
 //! ```
 //!
@@ -29,6 +31,7 @@
 //! reads in place, and allocates nothing.
 
 mod actors;
+mod buckets;
 mod build;
 mod cross;
 mod did_index;
@@ -51,6 +54,7 @@ mod value;
 mod verify;
 mod workspace;
 
+pub use buckets::{Bucket, BucketInput, CollectionBuckets, EventCounts, HOUR_MAX, hour_of};
 pub use build::build;
 pub use input::{ActorState, ActorsInput, RowInput, SegmentInput, ShapeInput, TargetKey};
 pub use layout::{KIND, ROWS_MAX, SegmentInfo, VERSION, section_name};

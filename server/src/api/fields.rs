@@ -275,7 +275,7 @@ pub(super) const ALIGN: Field = field(
     "align",
     Choice(&["utc"]),
     "utc",
-    "utc: the first step begins where a day at midnight, a week on Monday would, not at since.",
+    "utc: days begin at midnight and weeks on Monday, in UTC; the first step may be shorter.",
 );
 pub(super) const Q: Field = field(
     "q",

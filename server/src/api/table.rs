@@ -229,7 +229,7 @@ pub(crate) static ENDPOINTS: &[Endpoint] = &[
         path: "/search",
         group: Group::Stats,
         title: "Collections by name",
-        about: "The collections whose names hold any of some terms: first those in which most terms are whole segments.",
+        about: "The collections whose names hold any of some terms: first those in which a term is a whole segment.",
         deprecated: false,
         fields: &[Q, MATCHES, CURSOR],
         answer: schema::<wire::stats::Matches>,

@@ -7,7 +7,7 @@ mod stats;
 
 use orrery_query::{Filter, ManyItem, ManyToMany, OtherCount, RecordId, SourceTotals, Stats};
 
-pub use stats::{Child, CollectionCounts, Counts, Hour, Order, PrefixCounts, Series, Span};
+pub use stats::{Child, CollectionCounts, Counts, Hours, Order, PrefixCounts, SeriesOf, Steps};
 
 /// What the server needs of an index.
 pub trait Index: Send + Sync + 'static {
@@ -50,38 +50,38 @@ pub trait Index: Send + Sync + 'static {
     ) -> Result<Answer<Listing<OtherCount>>, IndexError>;
     /// What the index holds.
     fn stats(&self) -> Result<Answer<Stats>, IndexError>;
-    /// The collections with any event in the span; the total is not known.
+    /// The collections with any event in these hours, by name or in an order; the total is not known.
     fn collections(
         &self,
-        span: Span,
-        order: Order,
+        hours: &Hours,
+        order: Option<Order>,
         paging: &Paging,
     ) -> Result<Answer<Listing<CollectionCounts>>, IndexError>;
     /// What was counted in each of these collections, in their order; zeros where one is unknown.
     fn collection_counts(
         &self,
-        collections: &[String],
-        span: Span,
+        collections: &[&str],
+        hours: &Hours,
     ) -> Result<Answer<Vec<Counts>>, IndexError>;
-    /// What was counted below a prefix, by its children; a list of those without a total.
+    /// What was counted below a prefix, by its children, of which the total number is not known.
     fn prefix(
         &self,
         prefix: &str,
-        span: Span,
-        order: Order,
+        hours: &Hours,
+        order: Option<Order>,
         paging: &Paging,
     ) -> Result<Answer<PrefixCounts>, IndexError>;
-    /// For each series, what was counted between each two neighbours of `edges`, which rise.
+    /// For each series, what was counted in each step.
     fn timeseries(
         &self,
-        series: &[Series],
-        edges: &[Hour],
+        series: &[SeriesOf<'_>],
+        steps: &Steps,
     ) -> Result<Answer<Vec<Vec<Counts>>>, IndexError>;
-    /// The collections whose NSID holds any of the terms, with the counts of all time: first those of which most
-    /// terms are whole segments, then those that hold most terms, then by name. The total is not known.
+    /// The collections whose NSID holds any of the terms, with the counts of all time, and how many there are: first
+    /// those of which a term is a whole segment, then those of which a segment begins with one, then the others.
     fn search(
         &self,
-        terms: &[String],
+        terms: &[&str],
         paging: &Paging,
     ) -> Result<Answer<Listing<CollectionCounts>>, IndexError>;
     /// Bytes on disk by kind of file. Must not block.

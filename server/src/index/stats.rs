@@ -1,6 +1,6 @@
 //! Questions about collections over spans of hours, as they cross the seam.
 
-pub use orrery_query::collections::{Child, CollectionCounts, Counts, Hour, Order, Series, Span};
+pub use orrery_query::stats::{Child, CollectionCounts, Counts, Hours, Order, SeriesOf, Steps};
 
 use super::Listing;
 

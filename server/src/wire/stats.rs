@@ -75,15 +75,14 @@ pub enum Child {
 
 impl From<index::Child> for Child {
     fn from(child: index::Child) -> Self {
-        match child {
-            index::Child::Collection(collection) => Self::Collection {
-                nsid: collection.nsid,
-                counts: collection.counts.into(),
-            },
-            index::Child::Prefix { prefix, counts } => Self::Prefix {
-                prefix,
-                counts: counts.into(),
-            },
+        let (name, counts) = (child.name, child.counts.into());
+        if child.is_group {
+            Self::Prefix {
+                prefix: name,
+                counts,
+            }
+        } else {
+            Self::Collection { nsid: name, counts }
         }
     }
 }
@@ -134,7 +133,7 @@ pub struct Prefix {
 /// `/timeseries`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Timeseries {
-    /// When each step begins. The last one may be shorter than the others.
+    /// When each step begins. The last one may be shorter than the others; with align=utc, the first one too.
     pub range: Vec<String>,
     /// By collection, or by prefix with `.*` behind it: the counts of each step.
     pub series: BTreeMap<String, Vec<Counts>>,
@@ -145,6 +144,8 @@ pub struct Timeseries {
 /// `/search`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Matches {
+    /// Matches on all pages together.
+    pub total: u64,
     /// This page.
     pub matches: Vec<Collection>,
     /// Where the next page begins; null at the end of the list.

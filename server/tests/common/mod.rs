@@ -20,8 +20,8 @@ use std::time::Duration;
 
 use orrery_query::{Filter, ManyItem, ManyToMany, OtherCount, RecordId, SourceTotals, Stats};
 use orrery_server::{
-    Answer, CollectionCounts, Config, Counts, Fact, FactKind, Hour, Index, IndexError, Listing,
-    Order, Paging, PrefixCounts, RecordsAt, Selection, Series, Span, Status, serve,
+    Answer, CollectionCounts, Config, Counts, Fact, FactKind, Hours, Index, IndexError, Listing,
+    Order, Paging, PrefixCounts, RecordsAt, Selection, SeriesOf, Status, Steps, serve,
 };
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -300,46 +300,51 @@ impl Index for Model {
     }
     fn collections(
         &self,
-        span: Span,
-        order: Order,
+        hours: &Hours,
+        order: Option<Order>,
         paging: &Paging,
     ) -> Result<Answer<Listing<CollectionCounts>>, IndexError> {
-        let all = stats::collections(&self.events, span, order);
+        let all = stats::collections(&self.events, hours, order);
         Ok(self.answer(page(all, false, paging)?))
     }
     fn collection_counts(
         &self,
-        collections: &[String],
-        span: Span,
+        collections: &[&str],
+        hours: &Hours,
     ) -> Result<Answer<Vec<Counts>>, IndexError> {
-        let counts = |nsid: &String| stats::count(&self.events, span, |name| name == nsid);
+        let counts = |nsid: &&str| stats::count(&self.events, hours, |name| name == *nsid);
         Ok(self.answer(collections.iter().map(counts).collect()))
     }
     fn prefix(
         &self,
         prefix: &str,
-        span: Span,
-        order: Order,
+        hours: &Hours,
+        order: Option<Order>,
         paging: &Paging,
     ) -> Result<Answer<PrefixCounts>, IndexError> {
-        let (total, children) = stats::prefix(&self.events, prefix, span, order);
+        let (total, children) = stats::prefix(&self.events, prefix, hours, order);
         let children = page(children, false, paging)?;
         Ok(self.answer(PrefixCounts { total, children }))
     }
     fn timeseries(
         &self,
-        series: &[Series],
-        edges: &[Hour],
+        series: &[SeriesOf<'_>],
+        steps: &Steps,
     ) -> Result<Answer<Vec<Vec<Counts>>>, IndexError> {
+        let starts = steps.starts();
+        // No event of the model is behind the spans that the tests ask for.
+        let ends = starts.iter().skip(1).copied().chain([u32::MAX]);
+        let steps: Vec<Hours> = starts
+            .iter()
+            .copied()
+            .zip(ends)
+            .map(|(s, e)| s..e)
+            .collect();
         let series = series.iter().map(|series| {
-            let steps = edges.windows(2).map(|edges| {
-                let span = Span::Hours {
-                    since: Some(edges[0]),
-                    until: edges[1],
-                };
-                stats::count(&self.events, span, |name| match series {
-                    Series::Collection(nsid) => name == nsid,
-                    Series::Prefix(prefix) => name.starts_with(&format!("{prefix}.")),
+            let steps = steps.iter().map(|hours| {
+                stats::count(&self.events, hours, |name| match series {
+                    SeriesOf::Collection(nsid) => name == *nsid,
+                    SeriesOf::Prefix(prefix) => name.starts_with(&format!("{prefix}.")),
                 })
             });
             steps.collect()
@@ -348,14 +353,14 @@ impl Index for Model {
     }
     fn search(
         &self,
-        terms: &[String],
+        terms: &[&str],
         paging: &Paging,
     ) -> Result<Answer<Listing<CollectionCounts>>, IndexError> {
-        if terms.iter().any(|term| term == "panic") {
+        if terms.contains(&"panic") {
             panic!("as the test asked");
         }
         let all = stats::search(&self.events, terms);
-        Ok(self.answer(page(all, false, paging)?))
+        Ok(self.answer(page(all, true, paging)?))
     }
     fn storage(&self) -> Vec<(String, u64)> {
         vec![("segments".into(), 4096)]

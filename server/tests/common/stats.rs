@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-use orrery_server::{Child, CollectionCounts, Counts, Order, Span};
+use orrery_server::{Child, CollectionCounts, Counts, Hours, Order};
 
 /// The hour of the first event: 2023-11-14T22:00:00Z, the hour of the model's first link.
 pub const HOUR: u32 = 472_222;
@@ -27,15 +27,11 @@ pub fn sample() -> Vec<Event> {
     ]
 }
 
-pub fn count(events: &[Event], span: Span, is: impl Fn(&str) -> bool) -> Counts {
+pub fn count(events: &[Event], hours: &Hours, is: impl Fn(&str) -> bool) -> Counts {
     let mut counts = Counts::default();
     let mut dids = BTreeSet::new();
     for Event(hour, did, nsid, what) in events {
-        let in_span = match span {
-            Span::AllTime => true,
-            Span::Hours { since, until } => since.is_none_or(|s| s <= *hour) && *hour < until,
-        };
-        if in_span && is(nsid) {
+        if hours.contains(hour) && is(nsid) {
             match what {
                 'c' => counts.creates += 1,
                 'u' => counts.updates += 1,
@@ -48,29 +44,34 @@ pub fn count(events: &[Event], span: Span, is: impl Fn(&str) -> bool) -> Counts 
     counts
 }
 
-fn sort<T>(all: &mut Vec<T>, order: Order, counts: impl Fn(&T) -> Counts) {
+fn sort<T>(all: &mut Vec<T>, order: Option<Order>, counts: impl Fn(&T) -> Counts) {
     match order {
-        Order::Name => {}
-        Order::RecordsCreated => {
+        None => {}
+        Some(Order::RecordsCreated) => {
             all.retain(|item| counts(item).creates > 0);
             all.sort_by_key(|item| Reverse(counts(item).creates));
         }
-        Order::DidsEstimate => all.sort_by_key(|item| Reverse(counts(item).dids_estimate)),
+        Some(Order::DidsEstimate) => all.sort_by_key(|item| Reverse(counts(item).dids_estimate)),
     }
 }
 
-pub fn collections(events: &[Event], span: Span, order: Order) -> Vec<CollectionCounts> {
+pub fn collections(events: &[Event], hours: &Hours, order: Option<Order>) -> Vec<CollectionCounts> {
     let names: BTreeSet<&str> = events.iter().map(|event| event.2).collect();
     let all = names.into_iter().map(|nsid| CollectionCounts {
         nsid: nsid.into(),
-        counts: count(events, span, |name| name == nsid),
+        counts: count(events, hours, |name| name == nsid),
     });
     let mut all: Vec<_> = all.filter(|c| c.counts.dids_estimate > 0).collect();
     sort(&mut all, order, |c| c.counts);
     all
 }
 
-pub fn prefix(events: &[Event], prefix: &str, span: Span, order: Order) -> (Counts, Vec<Child>) {
+pub fn prefix(
+    events: &[Event],
+    prefix: &str,
+    hours: &Hours,
+    order: Option<Order>,
+) -> (Counts, Vec<Child>) {
     let below = format!("{prefix}.");
     let mut children = Vec::new();
     let firsts: BTreeSet<&str> = events
@@ -80,42 +81,38 @@ pub fn prefix(events: &[Event], prefix: &str, span: Span, order: Order) -> (Coun
         .collect();
     for first in firsts {
         let name = format!("{below}{first}");
-        let counts = count(events, span, |nsid| nsid == name);
-        if counts.dids_estimate > 0 {
-            let nsid = name.clone();
-            children.push(Child::Collection(CollectionCounts { nsid, counts }));
-        }
-        let counts = count(events, span, |nsid| nsid.starts_with(&format!("{name}.")));
-        if counts.dids_estimate > 0 {
-            children.push(Child::Prefix {
-                prefix: name,
-                counts,
-            });
+        let counts = count(events, hours, |nsid| nsid == name);
+        let below = format!("{name}.");
+        let group = count(events, hours, |nsid| nsid.starts_with(&below));
+        for (is_group, counts) in [(false, counts), (true, group)] {
+            if counts.dids_estimate > 0 {
+                let name = name.clone();
+                children.push(Child {
+                    is_group,
+                    name,
+                    counts,
+                });
+            }
         }
     }
-    sort(&mut children, order, |child| match child {
-        Child::Collection(collection) => collection.counts,
-        Child::Prefix { counts, .. } => *counts,
-    });
+    sort(&mut children, order, |child| child.counts);
     (
-        count(events, span, |nsid| nsid.starts_with(&below)),
+        count(events, hours, |nsid| nsid.starts_with(&below)),
         children,
     )
 }
 
-pub fn search(events: &[Event], terms: &[String]) -> Vec<CollectionCounts> {
-    let mut all = collections(events, Span::AllTime, Order::Name);
-    let held = |nsid: &str| {
-        terms
-            .iter()
-            .filter(|term| nsid.contains(term.as_str()))
-            .count()
+pub fn search(events: &[Event], terms: &[&str]) -> Vec<CollectionCounts> {
+    let mut all = collections(events, &(0..u32::MAX), None);
+    all.retain(|c| terms.iter().any(|term| c.nsid.contains(term)));
+    let of = |nsid: &str, is: fn(&str, &str) -> bool| {
+        nsid.split('.')
+            .any(|segment| terms.iter().any(|term| is(segment, term)))
     };
-    let whole = |nsid: &str| {
-        let is_segment = |term: &&String| nsid.split('.').any(|segment| segment == *term);
-        terms.iter().filter(is_segment).count()
-    };
-    all.retain(|c| terms.is_empty() || held(&c.nsid) > 0);
-    all.sort_by_key(|c| Reverse((whole(&c.nsid), held(&c.nsid))));
+    all.sort_by_key(|c| {
+        let whole = of(&c.nsid, |segment, term| segment == term);
+        let begins = of(&c.nsid, |segment, term| segment.starts_with(term));
+        Reverse((whole, begins))
+    });
     all
 }

@@ -84,7 +84,7 @@ replayed! {
     wire_zstd = "wire-zstd";
     lines = "lines";
     cursor = "cursor";
-    name_cursor = "name-cursor";
+    place = "place";
     query_string = "query-string";
     accept = "accept";
     time = "time";

@@ -2,7 +2,7 @@
 //!
 //! Everything streams, so memory does not grow with rows, links, targets, lists or actors, except for:
 //! a bit for each target, each key that is no TID and each row, with an eighth more for rows; the tables
-//! of collections, paths, sources and shapes; the directory of the index of DIDs, half a bit an actor. What
+//! of collections (those of buckets too), paths, sources and shapes; the directory of the index of DIDs, half a bit an actor. What
 //! else grows goes through the [`Workspace`]. The bytes are those that [`build`](super::build) makes of
 //! the same rows.
 //!
@@ -14,8 +14,10 @@
 //! 4. [`rows`]: rows and links, in the order of the segments.
 //! 5. [`lists`]: target by target; rows of an earlier segment stand before those of a later one.
 //! 6. [`actors`]: DIDs, one segment's behind the other's; the newest state of each actor; kills.
+//! 7. [`buckets`]: collection by collection and hour by hour.
 
 mod actors;
+mod buckets;
 mod columns;
 mod lists;
 mod output;
@@ -113,6 +115,7 @@ pub fn merge<W: Workspace, O: Sink<Error = W::Error>>(
     lists::merge(env, &parts, &mut info, &mut out)?;
     drop(parts);
     actors::merge(env, inputs, keep_kill, &mut info, &mut out)?;
+    buckets::merge(env, inputs, &mut out)?;
     out.section(env, Section::Meta, &info.encode())?;
     let written = out.finish(env)?;
     Ok(Merged {

@@ -2,21 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use super::{Window, coverage, limit_default, nsids, order, paging, reply};
+use super::{Span, Window, coverage, limit_default, nsids, order, paging, reply};
 use crate::api::Job;
 use crate::html::{StatsItems, StatsPage};
-use crate::index::{Order, Span};
+use crate::index::Order;
 use crate::params::Params;
 use crate::problem::Problem;
 use crate::wire::NextCursor;
 use crate::wire::stats::{Collection, Collections, CollectionsStats, Counts};
 
 /// What a page says of its order.
-pub(super) fn order_told(order: Order) -> &'static str {
+pub(super) fn order_told(order: Option<Order>) -> &'static str {
     match order {
-        Order::Name => "By name.",
-        Order::RecordsCreated => "Most records created first.",
-        Order::DidsEstimate => "Most accounts first.",
+        None => "By name.",
+        Some(Order::RecordsCreated) => "Most records created first.",
+        Some(Order::DidsEstimate) => "Most accounts first.",
     }
 }
 
@@ -31,7 +31,7 @@ pub(crate) fn list(params: &Params) -> Result<Job, Problem> {
     let order = order(params)?;
     let paging = paging(params, limit_default(order))?;
     Ok(Box::new(move |index, ask| {
-        let answer = index.collections(span, order, &paging)?;
+        let answer = index.collections(&span.hours(), order, &paging)?;
         let coverage = coverage(index, &answer, span);
         let page = answer.value;
         let json = Collections {
@@ -60,7 +60,8 @@ pub(crate) fn collection_counts(params: &Params) -> Result<Job, Problem> {
         until,
     };
     Ok(Box::new(move |index, ask| {
-        let answer = index.collection_counts(&nsids, span)?;
+        let names: Vec<&str> = nsids.iter().map(String::as_str).collect();
+        let answer = index.collection_counts(&names, &span.hours())?;
         let coverage = coverage(index, &answer, span);
         let counts = answer.value.into_iter().map(Counts::from);
         let json: CollectionsStats = nsids.into_iter().zip(counts).collect::<BTreeMap<_, _>>();

@@ -1,9 +1,8 @@
 //! What the index is fed from, and how far it has come.
 
-use super::{coverage, reply};
+use super::{Span, coverage, reply};
 use crate::api::Job;
 use crate::html::{StatsItems, StatsPage};
-use crate::index::Span;
 use crate::params::Params;
 use crate::problem::Problem;
 use crate::wire::stats::{Consumer, Meta, Stream};

@@ -13,10 +13,11 @@ mod search;
 mod timeseries;
 
 use orrery_links::syntax::Nsid;
+use orrery_query::stats::ALL_TIME;
 
 use super::{Ask, Reply};
 use crate::html::{self, StatsPage};
-use crate::index::{Answer, Hour, Index, Order, Paging, Span};
+use crate::index::{Answer, Hours, Index, Order, Paging};
 use crate::params::Params;
 use crate::problem::Problem;
 use crate::time::{HOUR_US, format_hour, now_us, rfc3339_us};
@@ -28,6 +29,27 @@ pub(super) use meta::meta;
 pub(super) use prefix::prefix;
 pub(super) use search::{MATCHES_DEFAULT, search};
 pub(super) use timeseries::{STEP_DEFAULT_S, STEP_MIN_S, timeseries};
+
+/// Hours since 1970.
+type Hour = u32;
+
+/// Which events are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Span {
+    /// All that were ever applied.
+    AllTime,
+    /// Those of the hours from `since`, or from the first one, up to `until`, which is not among them.
+    Hours { since: Option<Hour>, until: Hour },
+}
+
+impl Span {
+    fn hours(self) -> Hours {
+        match self {
+            Self::AllTime => ALL_TIME,
+            Self::Hours { since, until } => since.unwrap_or_default()..until,
+        }
+    }
+}
 
 /// How far ahead of the clock a time may lie: it takes an `until` of up to two hours ahead to count the current hour.
 const AHEAD_MAX_US: u64 = 2 * HOUR_US;
@@ -100,17 +122,18 @@ impl Window {
     }
 }
 
-fn order(params: &Params) -> Result<Order, Problem> {
+/// In which order a list is wanted; none: by name.
+fn order(params: &Params) -> Result<Option<Order>, Problem> {
     if params.scalar("sort")?.is_some() {
         return Err(Problem::invalid(
             "there is no parameter sort; parameter order takes records-created or dids-estimate",
         ));
     }
     match params.scalar("order")? {
-        None | Some("") => Ok(Order::Name),
-        Some("records-created") => Ok(Order::RecordsCreated),
+        None | Some("") => Ok(None),
+        Some("records-created") => Ok(Some(Order::RecordsCreated)),
         // The second spelling stands in the prose of a service in use, which refuses it.
-        Some("dids-estimate" | "did-estimate") => Ok(Order::DidsEstimate),
+        Some("dids-estimate" | "did-estimate") => Ok(Some(Order::DidsEstimate)),
         Some(_) => Err(Problem::invalid(
             "parameter order must be records-created or dids-estimate",
         )),
@@ -129,10 +152,10 @@ fn paging(params: &Params, limit_default: u32) -> Result<Paging, Problem> {
 }
 
 /// How many items a page holds where nothing is said.
-fn limit_default(order: Order) -> u32 {
+fn limit_default(order: Option<Order>) -> u32 {
     match order {
-        Order::Name => PAGE_DEFAULT,
-        Order::RecordsCreated | Order::DidsEstimate => ORDERED_PAGE_DEFAULT,
+        None => PAGE_DEFAULT,
+        Some(_) => ORDERED_PAGE_DEFAULT,
     }
 }
 
@@ -317,13 +340,16 @@ mod tests {
     #[test]
     fn orders_have_two_names_and_an_alias() {
         let read = |query: &str| order(&Params::parse(query).unwrap());
-        assert_eq!(read("").unwrap(), Order::Name);
+        assert_eq!(read("").unwrap(), None);
         assert_eq!(
             read("order=records-created").unwrap(),
-            Order::RecordsCreated
+            Some(Order::RecordsCreated)
         );
         for name in ["dids-estimate", "did-estimate"] {
-            assert_eq!(read(&format!("order={name}")).unwrap(), Order::DidsEstimate);
+            assert_eq!(
+                read(&format!("order={name}")).unwrap(),
+                Some(Order::DidsEstimate)
+            );
         }
         assert!(read("order=x").unwrap_err().message().contains("order"));
         assert!(

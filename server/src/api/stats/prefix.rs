@@ -16,7 +16,7 @@ pub(crate) fn prefix(params: &Params) -> Result<Job, Problem> {
     let order = order(params)?;
     let paging = paging(params, limit_default(order))?;
     Ok(Box::new(move |index, ask| {
-        let answer = index.prefix(&prefix, span, order, &paging)?;
+        let answer = index.prefix(&prefix, &span.hours(), order, &paging)?;
         let coverage = coverage(index, &answer, span);
         let page = answer.value;
         let json = Prefix {

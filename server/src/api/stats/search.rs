@@ -1,10 +1,9 @@
 //! Collections by the words in their names.
 
 use super::collections::next;
-use super::{coverage, paging, reply};
+use super::{Span, coverage, paging, reply};
 use crate::api::Job;
 use crate::html::{StatsItems, StatsPage};
-use crate::index::Span;
 use crate::params::Params;
 use crate::problem::Problem;
 use crate::wire::stats::{Collection, Matches};
@@ -20,10 +19,15 @@ pub(crate) fn search(params: &Params) -> Result<Job, Problem> {
     let terms = terms(&q)?;
     let paging = paging(params, MATCHES_DEFAULT)?;
     Ok(Box::new(move |index, ask| {
-        let answer = index.search(&terms, &paging)?;
+        // An empty term is in every name.
+        let all = [""];
+        let given: Vec<&str> = terms.iter().map(String::as_str).collect();
+        let terms = if given.is_empty() { &all[..] } else { &given };
+        let answer = index.search(terms, &paging)?;
         let coverage = coverage(index, &answer, Span::AllTime);
         let page = answer.value;
         let json = Matches {
+            total: page.total.unwrap_or_default(),
             matches: page.items.into_iter().map(Collection::from).collect(),
             cursor: page.cursor,
             coverage,

@@ -2,39 +2,51 @@
 
 use std::collections::BTreeMap;
 
-use super::{Window, check_prefix, coverage, nsids, reply};
+use orrery_query::stats::{Align, STEPS_MAX};
+
+use super::{Hour, Span, Window, check_prefix, coverage, nsids, reply};
 use crate::api::Job;
 use crate::html::{StatsItems, StatsPage};
-use crate::index::{Hour, Series, Span};
+use crate::index::{SeriesOf, Steps};
 use crate::params::Params;
 use crate::problem::Problem;
 use crate::time::format_hour;
 use crate::wire::stats::{Counts, Timeseries};
 
-/// The most steps of a series.
-const STEPS_MAX: u32 = 10_000;
 /// The most counts in one answer, over all its series: about 4 MiB of JSON.
-const COUNTS_MAX: u64 = 50_000;
+const COUNTS_MAX: usize = 50_000;
 /// The most series of one answer.
 const SERIES_MAX: usize = 100;
 /// Seconds.
 const HOUR_S: u32 = 3600;
 pub(crate) const STEP_MIN_S: u32 = HOUR_S;
 pub(crate) const STEP_DEFAULT_S: u32 = 24 * HOUR_S;
-const WEEK_HOURS: Hour = 7 * 24;
-/// The first Monday: 1970-01-05.
-const MONDAY: Hour = 4 * 24;
+
+/// What one series counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Series {
+    Collection(String),
+    Prefix(String),
+}
 
 /// `/timeseries`.
 pub(crate) fn timeseries(params: &Params) -> Result<Job, Problem> {
     let series = series(params)?;
-    let edges = edges(params, Window::read(params)?, series.len())?;
+    let (since, until) = Window::read(params)?.or_last_week();
+    let steps = steps(params, since, until, series.len())?;
+    let span = Span::Hours {
+        since: Some(since),
+        until,
+    };
     Ok(Box::new(move |index, ask| {
-        let answer = index.timeseries(&series, &edges)?;
-        let span = Span::Hours {
-            since: edges.first().copied(),
-            until: edges.last().copied().unwrap_or_default(),
-        };
+        let of: Vec<SeriesOf<'_>> = series
+            .iter()
+            .map(|series| match series {
+                Series::Collection(nsid) => SeriesOf::Collection(nsid),
+                Series::Prefix(prefix) => SeriesOf::Prefix(prefix),
+            })
+            .collect();
+        let answer = index.timeseries(&of, &steps)?;
         let coverage = coverage(index, &answer, span);
         let names = series.into_iter().map(|series| match series {
             Series::Collection(nsid) => nsid,
@@ -42,9 +54,8 @@ pub(crate) fn timeseries(params: &Params) -> Result<Job, Problem> {
         });
         let counts = answer.value.into_iter();
         let counts = counts.map(|steps| steps.into_iter().map(Counts::from).collect());
-        let starts = edges.len().saturating_sub(1);
         let json = Timeseries {
-            range: edges.into_iter().take(starts).map(format_hour).collect(),
+            range: steps.starts().iter().copied().map(format_hour).collect(),
             series: names.zip(counts).collect::<BTreeMap<_, _>>(),
             coverage,
         };
@@ -86,126 +97,99 @@ fn series(params: &Params) -> Result<Vec<Series>, Problem> {
     Ok(series)
 }
 
-/// Where steps begin, and where the last one ends.
-fn edges(params: &Params, window: Window, series: usize) -> Result<Vec<Hour>, Problem> {
+/// The steps of a span.
+fn steps(params: &Params, since: Hour, until: Hour, series: usize) -> Result<Steps, Problem> {
     let step = params.number("step", STEP_MIN_S..=u32::MAX, STEP_DEFAULT_S)? / HOUR_S;
-    let (mut since, until) = window.or_last_week();
-    match params.scalar("align")? {
-        None | Some("") => {}
-        Some("utc") => since = aligned(since, step),
+    let align = match params.scalar("align")? {
+        None | Some("") => Align::Since,
+        Some("utc") => Align::Utc,
         Some(_) => return Err(Problem::invalid("parameter align must be utc")),
-    }
-    let hours = until.saturating_sub(since);
-    let steps = hours.div_ceil(step);
-    if steps > STEPS_MAX {
-        return Err(Problem::invalid(format!(
-            "parameter step is too short for this time: there would be {steps} steps, and at most {STEPS_MAX} are given"
-        )));
-    }
-    if u64::from(steps).saturating_mul(series as u64) > COUNTS_MAX {
+    };
+    let steps = Steps::new(&(since..until), step, align).map_err(|_| {
+        Problem::invalid(format!(
+            "parameter step is too short for this time: at most {STEPS_MAX} steps are given"
+        ))
+    })?;
+    if steps.starts().len().saturating_mul(series) > COUNTS_MAX {
         return Err(Problem::invalid(format!(
             "parameter step is too short for so many series: at most {COUNTS_MAX} steps are given over all series"
         )));
     }
-    let starts = (since..until).step_by(usize::try_from(step).unwrap_or(usize::MAX));
-    let end = (since < until).then_some(until);
-    Ok(starts.chain(end).collect())
-}
-
-/// The start of the step that holds an hour, where weeks begin on Monday, and all other steps are counted from
-/// 1970, so that days begin at midnight.
-fn aligned(hour: Hour, step: Hour) -> Hour {
-    let first = if step.is_multiple_of(WEEK_HOURS) {
-        MONDAY
-    } else {
-        0
-    };
-    match hour.checked_sub(first) {
-        Some(passed) => hour - passed % step,
-        None => 0,
-    }
+    Ok(steps)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time::{HOUR_US, rfc3339_us};
 
     const SPAN: &str = "since=2026-09-22T14:30:00Z&until=2026-09-24T19:00:00Z";
 
-    fn steps(query: &str, series: usize) -> Result<Vec<String>, Problem> {
+    fn starts(query: &str, series: usize) -> Result<Vec<String>, Problem> {
         let params = Params::parse(query).unwrap();
         let window = Window::read_at(&params, 1_795_595_122_000_000)?;
-        let edges = edges(&params, window, series)?;
-        Ok(edges.into_iter().map(format_hour).collect())
+        let (since, until) = window.or_last_week();
+        let steps = steps(&params, since, until, series)?;
+        Ok(steps.starts().iter().copied().map(format_hour).collect())
     }
 
     #[test]
-    fn steps_begin_at_since_and_the_last_may_be_shorter() {
+    fn steps_begin_at_since() {
         assert_eq!(
-            steps(SPAN, 1).unwrap(),
+            starts(SPAN, 1).unwrap(),
             [
                 "2026-09-22T14:00:00Z",
                 "2026-09-23T14:00:00Z",
-                "2026-09-24T14:00:00Z",
-                "2026-09-24T19:00:00Z"
+                "2026-09-24T14:00:00Z"
             ]
         );
-        assert_eq!(steps(&format!("{SPAN}&step=3600"), 1).unwrap().len(), 54);
+        assert_eq!(starts(&format!("{SPAN}&step=3600"), 1).unwrap().len(), 53);
         // Rounded down to whole hours.
-        let odd = steps(&format!("{SPAN}&step=7300"), 1).unwrap();
+        let odd = starts(&format!("{SPAN}&step=7300"), 1).unwrap();
         assert_eq!(odd[1], "2026-09-22T16:00:00Z");
         let backwards = "since=2026-09-24T00:00:00Z&until=2026-09-24T00:59:00Z";
-        assert!(steps(backwards, 1).unwrap().is_empty());
-        let long = steps(&format!("{SPAN}&step=4294967295"), 1).unwrap();
-        assert_eq!(long.len(), 2);
+        assert!(starts(backwards, 1).unwrap().is_empty());
+        let long = starts(&format!("{SPAN}&step=4294967295"), 1).unwrap();
+        assert_eq!(long.len(), 1);
     }
 
     #[test]
     fn aligned_days_begin_at_midnight_and_weeks_on_monday() {
-        let day = steps(&format!("{SPAN}&align=utc"), 1).unwrap();
+        let day = starts(&format!("{SPAN}&align=utc"), 1).unwrap();
         assert_eq!(
             day,
             [
-                "2026-09-22T00:00:00Z",
+                "2026-09-22T14:00:00Z",
                 "2026-09-23T00:00:00Z",
-                "2026-09-24T00:00:00Z",
-                "2026-09-24T19:00:00Z"
+                "2026-09-24T00:00:00Z"
             ]
         );
-        let week = steps(&format!("{SPAN}&align=utc&step=604800"), 1).unwrap();
-        assert_eq!(week[0], "2026-09-21T00:00:00Z");
-        let monday = (rfc3339_us("2026-09-21T00:00:00Z").unwrap() / HOUR_US) as Hour;
-        for step in [WEEK_HOURS, 24, 1] {
-            assert_eq!(aligned(monday, step), monday);
-            assert_eq!(aligned(0, step), 0);
-        }
-        assert!(
-            steps(&format!("{SPAN}&align=local"), 1)
-                .unwrap_err()
-                .message()
-                .contains("align")
+        let weeks = "since=2026-09-18T00:00:00Z&until=2026-09-30T00:00:00Z&align=utc&step=604800";
+        assert_eq!(
+            starts(weeks, 1).unwrap(),
+            [
+                "2026-09-18T00:00:00Z",
+                "2026-09-21T00:00:00Z",
+                "2026-09-28T00:00:00Z"
+            ]
         );
+        let refused = starts(&format!("{SPAN}&align=local"), 1).unwrap_err();
+        assert!(refused.message().contains("align"));
     }
 
     #[test]
     fn steps_are_bounded() {
         for bad in ["10", "3599", "0", "x", "4294967296"] {
-            let problem = steps(&format!("{SPAN}&step={bad}"), 1).unwrap_err();
+            let problem = starts(&format!("{SPAN}&step={bad}"), 1).unwrap_err();
             assert!(problem.message().contains("step"), "{bad}");
         }
         let years = "since=2020-01-01T00:00:00Z&until=2026-01-01T00:00:00Z";
-        assert!(
-            steps(&format!("{years}&step=3600"), 1)
-                .unwrap_err()
-                .message()
-                .contains("step")
-        );
-        assert_eq!(steps(years, 1).unwrap().len(), 2193);
-        assert!(steps(years, 22).is_ok());
-        assert!(steps(years, 23).unwrap_err().message().contains("series"));
+        let hourly = starts(&format!("{years}&step=3600"), 1).unwrap_err();
+        assert!(hourly.message().contains("step"));
+        assert_eq!(starts(years, 1).unwrap().len(), 2192);
+        assert!(starts(years, 22).is_ok());
+        assert!(starts(years, 23).unwrap_err().message().contains("series"));
         let exact = "since=2025-01-01T00:00:00Z&until=2026-02-21T16:00:00Z&step=3600";
-        assert_eq!(steps(exact, 1).unwrap().len(), 10_001);
+        assert_eq!(starts(exact, 1).unwrap().len(), 10_000);
     }
 
     #[test]

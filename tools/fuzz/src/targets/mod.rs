@@ -44,7 +44,7 @@ pub static TARGETS: &[Target] = &[
     jetstream::WIRE_ZSTD,
     ingest::LINES,
     query::CURSOR,
-    query::NAME_CURSOR,
+    query::PLACE,
     server::QUERY_STRING,
     server::ACCEPT,
     server::TIME,

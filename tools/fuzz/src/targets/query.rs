@@ -3,18 +3,14 @@
 use std::fmt::Write as _;
 
 use orrery_query::Cursor;
-use orrery_query::collections::NameCursor;
+use orrery_query::stats::Place;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::{Outcome, Target, heap};
 
 /// The seed of the checksum of a cursor, part of what a cursor is.
 const CHECK_SEED: u64 = 0x6f72_7265_7279_0001;
-/// The same of a cursor of a list of collections.
-const NAME_CHECK_SEED: u64 = 0x6f72_7265_7279_0002;
 const HEAP_MAX: usize = 1024;
-/// Twice the bytes that the longest cursor with a name has.
-const NAME_HEAP_MAX: usize = 2048;
 
 pub(super) const CURSOR: Target = Target {
     name: "cursor",
@@ -30,44 +26,41 @@ pub(super) const CURSOR: Target = Target {
         if let Ok(text) = std::str::from_utf8(input) {
             let _ = read(text);
         }
-        Outcome::of(&read(&sealed(input, CHECK_SEED)))
+        Outcome::of(&read(&sealed(input)))
     },
 };
 
-pub(super) const NAME_CURSOR: Target = Target {
-    name: "name-cursor",
-    about: "cursors of lists of collections, as text, and as bytes under a sound checksum",
+pub(super) const PLACE: Target = Target {
+    name: "place",
+    about: "cursors of lists of collections",
     seeds: || {
-        let head = [2, 0, 0, 0, 0, 0, 0, 0, 9, 1];
-        vec![
-            [&head[..], b"app.bsky.feed"].concat(),
-            [&head[..], &[0xff; 4]].concat(),
-            vec![7; 10],
-            b"0200".to_vec(),
+        [
+            "c~app.bsky.feed.like",
+            "g18446744073709551615~app.bsky",
+            "c7~x",
         ]
+        .map(|text| text.as_bytes().to_vec())
+        .into()
     },
-    words: &["app.bsky.feed.like"],
+    words: &["~", "c", "g", "0", "18446744073709551616", "app.bsky"],
     check: |input| {
-        if let Ok(text) = std::str::from_utf8(input) {
-            let _ = read_name(text);
-        }
-        Outcome::of(&read_name(&sealed(input, NAME_CHECK_SEED)))
+        let Ok(text) = std::str::from_utf8(input) else {
+            return Outcome::counts(&[]);
+        };
+        let heap_max = HEAP_MAX + 3 * text.len();
+        Outcome::of(&match heap::at_most(heap_max, || text.parse::<Place>()) {
+            Ok(place) => {
+                assert_eq!(place.to_string(), text, "a place of two spellings");
+                Ok(place.value.is_some())
+            }
+            Err(error) => Err(error.to_string()),
+        })
     },
 };
-
-fn read_name(text: &str) -> Result<(), String> {
-    match heap::at_most(NAME_HEAP_MAX, || text.parse::<NameCursor>()) {
-        Ok(cursor) => {
-            assert_eq!(cursor.to_string(), text, "a cursor of two spellings");
-            Ok(())
-        }
-        Err(error) => Err(error.to_string()),
-    }
-}
 
 /// The text of a cursor of those bytes.
-fn sealed(bytes: &[u8], seed: u64) -> String {
-    let check = xxh3_64_with_seed(bytes, seed).to_le_bytes();
+fn sealed(bytes: &[u8]) -> String {
+    let check = xxh3_64_with_seed(bytes, CHECK_SEED).to_le_bytes();
     let mut text = String::new();
     for byte in bytes.iter().chain(&check[..3]) {
         write!(text, "{byte:02x}").unwrap();
@@ -91,9 +84,6 @@ mod tests {
 
     #[test]
     fn a_mended_cursor_is_read() {
-        assert_eq!(read(&sealed(&[2, 0, 5], CHECK_SEED)), Ok(()));
-        let mut bytes = vec![1, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-        bytes.extend_from_slice(b"a.b.c");
-        assert_eq!(read_name(&sealed(&bytes, NAME_CHECK_SEED)), Ok(()));
+        assert_eq!(read(&sealed(&[2, 0, 5])), Ok(()));
     }
 }

@@ -5,6 +5,8 @@ use orrery_server::fuzz;
 use crate::{Outcome, Target, heap};
 
 const HEAP_MAX: usize = 65_536;
+/// A growing list of the most steps that a series has, of four bytes each.
+const STEPS_HEAP_MAX: usize = 3 * 65_536;
 /// What a query string may take for each of its bytes: each endpoint copies values and errors.
 const HEAP_PER_BYTE: usize = 128;
 
@@ -62,7 +64,7 @@ pub(super) const QUERY_STRING: Target = Target {
         let Ok(text) = std::str::from_utf8(input) else {
             return Outcome::counts(&[]);
         };
-        let heap_max = HEAP_MAX + HEAP_PER_BYTE * text.len();
+        let heap_max = HEAP_MAX + STEPS_HEAP_MAX + HEAP_PER_BYTE * text.len();
         let says = heap::at_most(heap_max, || fuzz::query_string(text));
         // The values in messages are the client's own.
         let says = says
