@@ -65,6 +65,7 @@ replayed! {
     monotone = "monotone";
     bitmap = "bitmap";
     filter = "filter";
+    sketch = "sketch";
     envelope = "envelope";
     segment = "segment";
     keys = "keys";

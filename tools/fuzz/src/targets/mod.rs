@@ -25,6 +25,7 @@ pub static TARGETS: &[Target] = &[
     blocks::MONOTONE,
     blocks::BITMAP,
     blocks::FILTER,
+    blocks::SKETCH,
     envelope::ENVELOPE,
     sealed::SEGMENT,
     sealed::KEYS,
