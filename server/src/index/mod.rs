@@ -77,7 +77,7 @@ pub trait Index: Send + Sync + 'static {
         series: &[SeriesOf<'_>],
         steps: &Steps,
     ) -> Result<Answer<Vec<Vec<Counts>>>, IndexError>;
-    /// The collections whose NSID holds any of the terms, with the counts of all time, and how many there are: first
+    /// The collections whose NSID holds any of the terms, with the counts of all time, and their total: first
     /// those of which a term is a whole segment, then those of which a segment begins with one, then the others.
     fn search(
         &self,

@@ -144,8 +144,6 @@ pub struct Timeseries {
 /// `/search`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Matches {
-    /// Matches on all pages together.
-    pub total: u64,
     /// This page.
     pub matches: Vec<Collection>,
     /// Where the next page begins; null at the end of the list.

@@ -27,7 +27,6 @@ pub(crate) fn search(params: &Params) -> Result<Job, Problem> {
         let coverage = coverage(index, &answer, Span::AllTime);
         let page = answer.value;
         let json = Matches {
-            total: page.total.unwrap_or_default(),
             matches: page.items.into_iter().map(Collection::from).collect(),
             cursor: page.cursor,
             coverage,
