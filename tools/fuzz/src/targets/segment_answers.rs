@@ -203,9 +203,11 @@ pub(super) fn ask(segment: &Segment, extent: &Extent, max: usize) -> Answers {
     out
 }
 
-/// The buckets of the first collections, and of one that is not there.
+/// The buckets of the first collections.
 fn buckets(segment: &Segment, out: &mut Answers) {
-    for index in 0..3 {
+    out.one(segment.bucket_collections());
+    let count = segment.bucket_collections().unwrap_or(0);
+    for index in 0..count.min(3) {
         out.one(segment.bucket_collection(index));
         for hours in [0..u32::MAX, 472_223..472_400, 472_242..472_243] {
             out.ask(|out| {
