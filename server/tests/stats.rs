@@ -321,6 +321,10 @@ async fn pages_show_the_same_facts() {
         ),
         ("/collections?order=dids-estimate", "Most accounts first."),
         (
+            "/collections?order=dids-estimate",
+            "<option selected>dids-estimate</option>",
+        ),
+        (
             "/collections/stats?collection=app.bsky.feed.like",
             "app.bsky.feed.like",
         ),

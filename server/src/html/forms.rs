@@ -34,7 +34,6 @@ pub(super) fn ask(m: &mut Markup, endpoint: &'static Endpoint, params: Option<&P
             }
             FieldKind::Text { .. }
             | FieldKind::Pattern(_)
-            | FieldKind::Choice(_)
             | FieldKind::Rfc3339
             | FieldKind::Time
             | FieldKind::Cursor => input(m, "", first()),
@@ -54,6 +53,20 @@ pub(super) fn ask(m: &mut Markup, endpoint: &'static Endpoint, params: Option<&P
                     None => m.text(&default.to_string()),
                 };
                 m.raw("\">");
+            }
+            FieldKind::Choice(words) => {
+                m.raw("<select name=\"")
+                    .raw(field.name)
+                    .raw("\"><option></option>");
+                for word in words {
+                    m.raw(if first() == *word {
+                        "<option selected>"
+                    } else {
+                        "<option>"
+                    });
+                    m.raw(word).raw("</option>");
+                }
+                m.raw("</select>");
             }
             FieldKind::Flag => {
                 m.raw("<input type=\"checkbox\" value=\"true\" name=\"")
