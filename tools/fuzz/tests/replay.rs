@@ -85,6 +85,7 @@ replayed! {
     wire_zstd = "wire-zstd";
     lines = "lines";
     cursor = "cursor";
+    place = "place";
     query_string = "query-string";
     accept = "accept";
     time = "time";

@@ -45,6 +45,7 @@ pub static TARGETS: &[Target] = &[
     jetstream::WIRE_ZSTD,
     ingest::LINES,
     query::CURSOR,
+    query::PLACE,
     server::QUERY_STRING,
     server::ACCEPT,
     server::TIME,
