@@ -1,7 +1,7 @@
 //! What a segment is built from. The engine collects it from the memtable (or from the segments it
 //! merges); the builder only borrows it.
 
-use super::PassedKey;
+use super::{PassedKey, Sample};
 
 /// The thing a link points to. Two keys are equal exactly when the normalised target strings are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,6 +51,9 @@ pub struct SegmentInput<'a> {
     /// Keys that events of the range left without a row, strictly rising; of each actor with one there is a
     /// state.
     pub passed: Vec<PassedKey>,
+    /// Records of the range as they were written, by (collection, seq): at most
+    /// [`SAMPLES_MAX`](super::SAMPLES_MAX) of a collection, each key once.
+    pub samples: Vec<Sample<'a>>,
 }
 
 /// One record version with at least one link.

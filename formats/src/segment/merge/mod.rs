@@ -2,7 +2,7 @@
 //!
 //! Everything streams, so memory does not grow with rows, links, targets, lists or actors, except for:
 //! a bit for each target, each key that is no TID and each row, with an eighth more for rows; the tables
-//! of collections, paths, sources and shapes; the directory of the index of DIDs, half a bit an actor. What
+//! of collections, paths, sources and shapes; the samples of one collection; the directory of the index of DIDs, half a bit an actor. What
 //! else grows goes through the [`Workspace`]. The bytes are those that [`build`](super::build) makes of
 //! the same rows.
 //!
@@ -15,6 +15,7 @@
 //! 5. [`lists`]: target by target; rows of an earlier segment stand before those of a later one.
 //! 6. [`actors`]: DIDs, one segment's behind the other's; the newest state of each actor; kills. [`passed`]: the
 //!    keys left without a row, which a deletion of their account takes away.
+//! 7. [`samples`]: of each collection the newest that live.
 
 mod actors;
 mod columns;
@@ -23,6 +24,7 @@ mod output;
 mod part;
 mod passed;
 mod rows;
+mod samples;
 mod tables;
 mod targets;
 
@@ -35,6 +37,7 @@ use crate::sink::Sink;
 use crate::{Error, Result};
 use output::Output;
 use part::Part;
+pub use samples::SampleRules;
 
 /// A segment to be merged.
 #[derive(Clone, Copy)]
@@ -70,7 +73,7 @@ pub struct Merged {
 /// A kill stays if its row lies outside of the inputs and `keep_kill` says that the row still exists; that
 /// is asked once for each such kill. Of several states of an actor the last segment's stays, with the newest time of
 /// deletion. A passed key stays unless its account was deleted behind it: where its segment's state of the actor has an
-/// older time of deletion than another segment's.
+/// older time of deletion than another segment's. Of samples those stay that `samples` says.
 ///
 /// Costs a few passes over the inputs; what it writes to scratch space is about half of what it writes
 /// to `out`.
@@ -78,7 +81,7 @@ pub struct Merged {
 /// ```
 /// use orrery_formats::chunks::SealedFile;
 /// use orrery_formats::segment::{
-///     InMemory, KIND, MergeInput, Segment, SegmentInput, VERSION, build, merge,
+///     InMemory, KIND, MergeInput, SampleRules, Segment, SegmentInput, VERSION, build, merge,
 /// };
 ///
 /// let segment = |first_seq, last_seq| {
@@ -89,7 +92,7 @@ pub struct Merged {
 /// let (older, newer) = (segment(1, 5)?, segment(6, 9)?);
 /// let inputs = [&older, &newer].map(|segment| MergeInput { segment, is_dropped: &|_row| false });
 /// let mut bytes = Vec::new();
-/// let merged = merge(&inputs, &|_seq| true, &mut bytes, &mut InMemory)?;
+/// let merged = merge(&inputs, &|_seq| true, &SampleRules::ALL, &mut bytes, &mut InMemory)?;
 /// assert_eq!((merged.info.first_seq, merged.info.last_seq), (1, 9));
 /// assert_eq!(merged.bytes, bytes.len() as u64);
 /// # Ok::<(), orrery_formats::Error>(())
@@ -101,6 +104,7 @@ pub struct Merged {
 pub fn merge<W: Workspace, O: Sink<Error = W::Error>>(
     inputs: &[MergeInput<'_>],
     keep_kill: &dyn Fn(u64) -> bool,
+    samples: &SampleRules<'_>,
     out: O,
     workspace: &mut W,
 ) -> Result<Merged, W::Error> {
@@ -117,6 +121,7 @@ pub fn merge<W: Workspace, O: Sink<Error = W::Error>>(
     lists::merge(env, &parts, &mut info, &mut out)?;
     drop(parts);
     actors::merge(env, inputs, keep_kill, &mut info, &mut out)?;
+    samples::merge(env, inputs, samples, &mut out)?;
     out.section(env, Section::Meta, &info.encode())?;
     let written = out.finish(env)?;
     Ok(Merged {
