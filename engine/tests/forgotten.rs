@@ -1,5 +1,5 @@
 //! What only one account made is gone once the account is deleted and its segments are compacted: rows, keys,
-//! forward links, targets, paths and collections, from every section and file. The same for single records.
+//! forward links, targets, paths, collections and samples, from every section and file. The same for single records.
 //!
 //! Two stores live through the same events, but in one of them the records of the account in question hold no
 //! link. Section by section their segments end the same, which is stronger than looking for what might be left;
@@ -13,12 +13,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use orrery_engine::event::{Body, Encoding, Event, Operation, Record};
 use orrery_engine::{Options, Store, Writer};
 use orrery_formats::chunks::SealedFile;
-use orrery_formats::segment::{self, Segment, TargetRef};
+use orrery_formats::segment::{self, Sample, Segment, TargetRef};
 
 /// Records of the account in question.
 const RECORDS: u64 = 300;
@@ -260,6 +261,16 @@ fn texts(segment: &Segment) -> BTreeSet<String> {
         let Ok(path) = segment.path(path) else { break };
         texts.insert(path.to_owned());
     }
+    for collection in segment.sample_collections().unwrap() {
+        let collection = collection.unwrap().name;
+        texts.insert(collection.to_owned());
+        let mut each = |sample: Sample<'_>| {
+            texts.insert(sample.rkey.to_owned());
+            texts.insert(String::from_utf8(sample.body.to_owned()).unwrap());
+            ControlFlow::Continue(())
+        };
+        segment.samples(collection, &mut each).unwrap();
+    }
     for target in 0..info.targets {
         match segment.target(target).unwrap() {
             TargetRef::Did(actor) => texts.insert(format!("actor {actor}")),
@@ -370,6 +381,8 @@ fn assert_remembered(world: &World) {
         ] {
             assert!(texts.contains(text), "{text}");
         }
+        let in_bodies = |text: &String| text.contains(r#","ghostpath"#);
+        assert!(texts.iter().any(in_bodies), "samples of the account");
     }
 }
 

@@ -108,6 +108,7 @@ impl Writer {
             memtable: Arc::new(memtable),
             dids: Arc::clone(&old.dids),
             counters: Arc::clone(&old.counters),
+            hasher: old.hasher,
         });
         self.shared.publish(Arc::clone(&generation));
         self.renew(generation);

@@ -17,6 +17,7 @@ pub(crate) use list::MemList;
 pub(crate) use names::Names;
 
 use crate::concurrent::{Chunked, HashIndex, Overlay, Versions};
+use crate::samples::RecentSamples;
 
 /// Marks a key that is a string of `keys` rather than a TID, whose top bit is always clear.
 const STRING_KEY: u64 = 1 << 63;
@@ -140,6 +141,8 @@ pub(crate) struct Memtable {
     /// Change of the number of masked links of long lists of older segments (an `i64` in two's
     /// complement), by `overlay_key`.
     segment_lists: Overlay,
+    /// Whole records, the newest of each collection.
+    pub(crate) samples: RecentSamples,
     seed: u64,
 }
 
@@ -228,6 +231,7 @@ impl Memtable {
             versions: Versions::default(),
             segment_rows: Overlay::default(),
             segment_lists: Overlay::default(),
+            samples: RecentSamples::new(),
         }
     }
 
@@ -688,7 +692,7 @@ impl Memtable {
         self.visible_seq.store(seq, Ordering::Release);
     }
 
-    /// More bytes than the rows, links and accounts of the segment will take that this becomes. O(1).
+    /// More bytes than the rows, links, accounts and samples of the segment will take that this becomes. O(1).
     pub(crate) fn segment_bytes_max(&self) -> u64 {
         let counted = [
             (self.row_count(), 40),
@@ -702,6 +706,7 @@ impl Memtable {
         counted.iter().sum::<u64>()
             + names.map(Names::text_bytes).iter().sum::<u64>()
             + self.key_bytes.load(Ordering::Relaxed)
+            + self.samples.segment_bytes_max()
     }
 
     /// Heap bytes, close enough to bound memory by.
@@ -722,6 +727,7 @@ impl Memtable {
             + self.versions.heap_bytes()
             + self.segment_rows.heap_bytes()
             + self.segment_lists.heap_bytes()
+            + self.samples.heap_bytes()
     }
 
     /// The paths, for ranking them at a seal.

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use orrery_formats::manifest::{SegmentEntry, State};
-use orrery_formats::segment::{self, MergeInput};
+use orrery_formats::segment::{self, MergeInput, SampleRules};
 
 use super::links::Span;
 use super::restore::{claim_empty, settle};
@@ -193,7 +193,13 @@ fn rewrite(fs: &Arc<dyn Fs>, source: &Directory, place: usize, to: &Path) -> Res
                 is_dropped: &|row| dead.contains(row),
             };
             // Every dead row is left out of its segment, so no kill has anything to name.
-            let merged = segment::merge(&[input], &|_| false, &mut out, &mut workspace)?;
+            let merged = segment::merge(
+                &[input],
+                &|_| false,
+                &SampleRules::ALL,
+                &mut out,
+                &mut workspace,
+            )?;
             out.finish()?;
             Ok(merged)
         });

@@ -12,6 +12,7 @@ mod masks;
 mod rebuild;
 mod repeats;
 mod rows;
+mod samples;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use crate::snapshot::Generation;
 use crate::store::Shared;
 use crate::{Error, Result};
 use repeats::PASSED_BYTES;
+pub(crate) use repeats::passed_key;
 
 /// A revision this far ahead of its event's time is taken for a wrong clock: it is accepted, but does
 /// not raise the actor's newest revision, which would make every later event look like a repeat.
@@ -411,6 +413,15 @@ impl Writer {
         }
         let has_row = !self.links.is_empty() && !unchanged;
         self.note_evidence(actor, key_hash, event.time_us, has_row)?;
+        let is_fresh = has_row && old.is_none();
+        self.note_sample(
+            (seq, event.time_us, rev),
+            actor,
+            collection_id,
+            (rkey, key_hash),
+            operation,
+            is_fresh,
+        );
         self.publish(seq, event.time_us);
         Ok(if unchanged {
             Applied::Unchanged { seq, links }

@@ -204,7 +204,11 @@ pub(super) fn encode(samples: &[Sample<'_>]) -> Result<[Vec<u8>; 3]> {
     let key = |sample: &Sample<'_>| (sample.collection.to_owned(), sample.seq);
     if !samples.is_sorted_by(|a, b| (a.collection, a.seq) < (b.collection, b.seq)) {
         let found = samples.first().map(key);
-        return Err(bad(0, "samples by collection and seq", format!("{found:?}")));
+        return Err(bad(
+            0,
+            "samples by collection and seq",
+            format!("{found:?}"),
+        ));
     }
     for group in samples.chunk_by(|a, b| a.collection == b.collection) {
         names.extend(group.first().map(|sample| sample.collection));
@@ -278,7 +282,10 @@ impl<'a> Samples<'a> {
             }
             let raw_len = lengths.0 as usize;
             raw.clear();
-            raw.reserve(raw_len);
+            if raw.capacity() < raw_len {
+                raw = Vec::new();
+                raw.reserve_exact(raw_len);
+            }
             let found = decompressor
                 .decompress_to_buffer(payload.all()?, &mut raw)
                 .map_err(|error| payload.corrupt(0, "a zstd frame", error))?;
@@ -309,9 +316,7 @@ impl<'a> Samples<'a> {
         let entries = u64::from(self.names.count()) * ENTRY_BYTES;
         if self.directory.len() != entries {
             let found = self.directory.len();
-            return Err(self
-                .directory
-                .corrupt(0, format!("{entries} bytes"), found));
+            return Err(self.directory.corrupt(0, format!("{entries} bytes"), found));
         }
         if self.names.count() == 0 && !self.data.is_empty() {
             return Err(self.data.corrupt(0, "no samples", self.data.len()));
@@ -339,7 +344,9 @@ impl<'a> Samples<'a> {
                 return Err(rest.corrupt(0, "seqs in the range of the segment", seq));
             }
             if latest != latest_us {
-                return Err(self.directory.corrupt(at + 8, latest.to_string(), latest_us));
+                return Err(self
+                    .directory
+                    .corrupt(at + 8, latest.to_string(), latest_us));
             }
             if !rest.is_empty() {
                 return Err(rest.corrupt(0, "the end of the collection", rest.len()));
@@ -440,7 +447,11 @@ impl<'s> Iterator for SampleCollections<'s> {
             return None;
         }
         let name = self.samples.name(self.next);
-        self.next = if name.is_ok() { self.next + 1 } else { u32::MAX };
+        self.next = if name.is_ok() {
+            self.next + 1
+        } else {
+            u32::MAX
+        };
         Some(name)
     }
 }

@@ -88,7 +88,11 @@ fn only<'a>(input: &SegmentInput<'a>, keep: &dyn Fn(usize) -> bool) -> SegmentIn
 
 /// How many samples of a collection are kept.
 fn samples_most(collection: &str) -> usize {
-    if collection == "app.post" { 5 } else { SAMPLES_MAX }
+    if collection == "app.post" {
+        5
+    } else {
+        SAMPLES_MAX
+    }
 }
 
 /// The newest samples of each collection, in order.
@@ -238,7 +242,8 @@ fn merged(
         },
     };
     let mut bytes = Vec::new();
-    let result = super::super::merge(&inputs, keep_kill, &rules, &mut bytes, &mut InMemory).unwrap();
+    let result =
+        super::super::merge(&inputs, keep_kill, &rules, &mut bytes, &mut InMemory).unwrap();
     assert_eq!(result.bytes, bytes.len() as u64);
     assert_eq!(result.checksum, xxh3_64(&bytes));
     let mut tiny = Tiny::default();
@@ -430,7 +435,14 @@ fn a_merge_of_more_rows_needs_no_more_scratches_at_a_time() {
             })
             .collect();
         let mut workspace = Open::default();
-        super::super::merge(&inputs, &|_| true, &SampleRules::ALL, Vec::new(), &mut workspace).unwrap();
+        super::super::merge(
+            &inputs,
+            &|_| true,
+            &SampleRules::ALL,
+            Vec::new(),
+            &mut workspace,
+        )
+        .unwrap();
         assert_eq!(workspace.0.0.get(), 0, "all are given back");
         most.push(workspace.0.1.get());
     }
@@ -508,7 +520,14 @@ fn segments_without_rows_are_merged() {
         })
         .collect();
     let mut bytes = Vec::new();
-    super::super::merge(&inputs, &|_| true, &SampleRules::ALL, &mut bytes, &mut InMemory).unwrap();
+    super::super::merge(
+        &inputs,
+        &|_| true,
+        &SampleRules::ALL,
+        &mut bytes,
+        &mut InMemory,
+    )
+    .unwrap();
     assert_same(&bytes, &build(&empty(1, 9)).unwrap(), "empty segments");
 }
 
@@ -542,7 +561,13 @@ fn segments_that_are_no_neighbours_are_refused() {
             })
             .collect();
         let mut out = Vec::new();
-        let result = super::super::merge(&inputs, &|_| true, &SampleRules::ALL, &mut out, &mut InMemory);
+        let result = super::super::merge(
+            &inputs,
+            &|_| true,
+            &SampleRules::ALL,
+            &mut out,
+            &mut InMemory,
+        );
         result.unwrap_err().to_string()
     };
     for segments in [
@@ -570,9 +595,17 @@ fn a_merge_ends_with_the_error_of_its_workspace_or_sink() {
         segment: &segment,
         is_dropped: &|_| false,
     };
-    let error = super::super::merge(&[input], &|_| true, &SampleRules::ALL, Vec::new(), &mut Failing).unwrap_err();
+    let error = super::super::merge(
+        &[input],
+        &|_| true,
+        &SampleRules::ALL,
+        Vec::new(),
+        &mut Failing,
+    )
+    .unwrap_err();
     assert!(error.to_string().contains("workspace"), "{error}");
-    let error = super::super::merge(&[input], &|_| true, &SampleRules::ALL, Full, &mut InMemory).unwrap_err();
+    let error = super::super::merge(&[input], &|_| true, &SampleRules::ALL, Full, &mut InMemory)
+        .unwrap_err();
     assert!(error.to_string().contains("sink"), "{error}");
 }
 
@@ -598,7 +631,13 @@ fn a_merge_of_a_damaged_segment_ends_without_a_panic() {
                 segment: &segment,
                 is_dropped: &|row| row % 5 == 0,
             };
-            let _ = super::super::merge(&[input], &|_| true, &SampleRules::ALL, Vec::new(), &mut Tiny::default());
+            let _ = super::super::merge(
+                &[input],
+                &|_| true,
+                &SampleRules::ALL,
+                Vec::new(),
+                &mut Tiny::default(),
+            );
         }
     }
 }
