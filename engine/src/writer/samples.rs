@@ -35,6 +35,9 @@ impl Writer {
         if record.is_none() || is_update || !is_fresh {
             samples.touch(actor, key_hash, seq);
         }
+        if self.shared.options.samples_limit == 0 {
+            return;
+        }
         samples.write(collection, (actor, key_hash), seq, sample);
         self.unmeasured_bytes += record.map_or(0, |record| record.body.len());
     }
