@@ -23,14 +23,16 @@ fn snapshot(events: u64, collection: impl Fn(u64) -> String) -> (tempfile::TempD
     let mut writer = store.writer().unwrap();
     for n in 0..events {
         let time_us = START_US + n;
+        let (collection, rkey) = (collection(n), format!("k{n}"));
+        let record = format!(r#"{{"n": {n}}}"#);
         let body = Body::Commit {
             rev: time_us << 10,
-            collection: &collection(n),
-            rkey: &format!("k{n}"),
+            collection: &collection,
+            rkey: &rkey,
             operation: Operation::Create(Record {
                 cid: "",
                 encoding: Encoding::Json,
-                body: format!(r#"{{"n": {n}}}"#).as_bytes(),
+                body: record.as_bytes(),
             }),
         };
         let did = "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa";

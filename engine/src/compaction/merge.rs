@@ -51,6 +51,7 @@ pub(crate) fn candidates(segments: &[Sealed]) -> Vec<Candidate> {
             links: info.links.into(),
             dead_rows: sealed.mask.dead_rows(),
             passed_keys: info.passed.into(),
+            has_dead_samples: false,
             is_readable: sealed.degraded.is_none(),
         }
     };

@@ -1,6 +1,8 @@
 //! Whether a sample in a segment still is its record. Every event that was applied leaves evidence of its key in its
 //! segment: a row, or a passed key, or the deletion of its account. A sample has no such evidence in any newer part.
 
+use std::ops::ControlFlow;
+
 use orrery_formats::Result;
 use orrery_formats::segment::{ActorState, SAMPLES_MAX, Sample};
 
@@ -84,4 +86,29 @@ pub(crate) fn most_in_merge(newer: &[Sealed], collection: &str, allowed: usize) 
         most = most.saturating_sub(sealed.segment.samples_len(collection)?);
     }
     Ok(most.min(allowed))
+}
+
+/// Whether the segment at `place` has a sample that a merge would not keep.
+pub(crate) fn has_dead_samples(
+    segments: &[Sealed],
+    place: usize,
+    hasher: KeyHasher,
+) -> Result<bool> {
+    let Some(sealed) = segments.get(place) else {
+        return Ok(false);
+    };
+    for collection in sealed.segment.sample_collections()? {
+        let mut is_dead = Ok(false);
+        sealed.segment.samples(collection?.name, &mut |sample| {
+            is_dead = is_kept(segments, place, &sample, hasher).map(|is_kept| !is_kept);
+            match is_dead {
+                Ok(false) => ControlFlow::Continue(()),
+                _ => ControlFlow::Break(()),
+            }
+        })?;
+        if is_dead? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

@@ -8,6 +8,6 @@ mod read;
 mod recent;
 
 pub(crate) use limit::Allowance;
-pub(crate) use live::{is_kept, most_in_merge};
+pub(crate) use live::{has_dead_samples, is_kept, most_in_merge};
 pub use read::SampleRecord;
 pub(crate) use recent::{NewSample, RecentSample, RecentSamples};

@@ -18,6 +18,8 @@ use crate::concurrent::{Chunked, HashIndex};
 const HEAP_MAX: usize = 32 << 20;
 /// Heap of a sample beside key and body, about.
 const SAMPLE_HEAP: usize = 160;
+/// Heap of an account event, about.
+const ACCOUNT_HEAP: usize = 128;
 /// What a sample takes in a segment before compression, beside key and body, at most; with its share of the directory.
 const SAMPLE_BYTES: u64 = 64;
 
@@ -42,8 +44,6 @@ pub(crate) struct RecentSample {
     encoding: Encoding,
     rkey: Box<str>,
     body: Box<[u8]>,
-    /// The event that deleted or replaced it.
-    dead_from: AtomicU64,
 }
 
 impl RecentSample {
@@ -60,10 +60,6 @@ impl RecentSample {
             rkey: &self.rkey,
             body: &self.body,
         }
-    }
-
-    fn is_dead(&self, seq: u64) -> bool {
-        self.dead_from.load(Ordering::Acquire) <= seq
     }
 
     fn heap_bytes(&self) -> usize {
@@ -83,7 +79,16 @@ pub(crate) struct AccountChange {
 struct Slot {
     actor: ActorId,
     key_hash: u64,
+    /// The event that deleted or replaced it; `u64::MAX` before that.
+    dead_from: u64,
     sample: Arc<RecentSample>,
+}
+
+impl Slot {
+    /// Whether it is the record of its key as of `seq`.
+    fn is_seen(&self, seq: u64) -> bool {
+        self.sample.seq <= seq && seq < self.dead_from
+    }
 }
 
 struct Inner {
@@ -107,6 +112,8 @@ struct TouchedCell {
 pub(crate) struct RecentSamples {
     inner: Mutex<Inner>,
     heap: AtomicUsize,
+    /// How many account events were noted.
+    account_changes: AtomicUsize,
     touched: Chunked<TouchedCell>,
     touched_count: AtomicU32,
     touched_index: HashIndex,
@@ -128,6 +135,7 @@ impl RecentSamples {
                 heap: 0,
             }),
             heap: AtomicUsize::new(0),
+            account_changes: AtomicUsize::new(0),
             touched: Chunked::default(),
             touched_count: AtomicU32::new(0),
             touched_index: HashIndex::with_expected(256),
@@ -184,17 +192,17 @@ impl RecentSamples {
             (None, None) => return,
         };
         let mut any_dead = false;
-        for slot in slots.iter() {
+        for slot in slots.iter_mut() {
             // Dead for all that is published: nobody asks for it any more.
-            any_dead |= slot.sample.is_dead(published);
-            if slot.key_hash == key_hash && slot.actor == actor && !slot.sample.is_dead(seq) {
-                slot.sample.dead_from.store(seq, Ordering::Release);
+            any_dead |= slot.dead_from <= published;
+            if slot.key_hash == key_hash && slot.actor == actor {
+                slot.dead_from = slot.dead_from.min(seq);
             }
         }
         let mut freed = 0;
         if any_dead {
             slots.retain(|slot| {
-                let is_dead = slot.sample.is_dead(published);
+                let is_dead = slot.dead_from <= published;
                 freed += if is_dead { slot.sample.heap_bytes() } else { 0 };
                 !is_dead
             });
@@ -209,12 +217,12 @@ impl RecentSamples {
                 encoding: new.encoding,
                 rkey: new.rkey.into(),
                 body: new.body.into(),
-                dead_from: AtomicU64::new(u64::MAX),
             };
             inner.heap += sample.heap_bytes();
             slots.push_back(Slot {
                 actor,
                 key_hash,
+                dead_from: u64::MAX,
                 sample: Arc::new(sample),
             });
         }
@@ -232,6 +240,7 @@ impl RecentSamples {
 
     /// Notes an account event. Writer only, before the event is published.
     pub(crate) fn change_account(&self, actor: ActorId, seq: u64, hides: bool, deletes: bool) {
+        self.account_changes.fetch_add(1, Ordering::Relaxed);
         let mut inner = self.inner.lock();
         let changes = inner.accounts.entry(actor).or_default();
         let deleted_before = changes.last().map_or(0, |change| change.deleted_seq);
@@ -257,10 +266,9 @@ impl RecentSamples {
     pub(crate) fn of(&self, collection: u32, seq: u64) -> Vec<Arc<RecentSample>> {
         let inner = self.inner.lock();
         let slots = inner.collections.get(&collection);
-        let samples = slots.into_iter().flatten().rev().map(|slot| &slot.sample);
-        samples
-            .filter(|sample| sample.seq <= seq && !sample.is_dead(seq))
-            .map(Arc::clone)
+        let seen = slots.into_iter().flatten().rev();
+        seen.filter(|slot| slot.is_seen(seq))
+            .map(|slot| Arc::clone(&slot.sample))
             .collect()
     }
 
@@ -268,9 +276,8 @@ impl RecentSamples {
     pub(crate) fn collections(&self, seq: u64) -> Vec<(u32, u64)> {
         let inner = self.inner.lock();
         let latest = |slots: &VecDeque<Slot>| {
-            let samples = slots.iter().map(|slot| &slot.sample);
-            let seen = samples.filter(|sample| sample.seq <= seq && !sample.is_dead(seq));
-            seen.map(|sample| sample.time_us).max()
+            let seen = slots.iter().filter(|slot| slot.is_seen(seq));
+            seen.map(|slot| slot.sample.time_us).max()
         };
         let collections = inner.collections.iter();
         collections
@@ -289,10 +296,9 @@ impl RecentSamples {
                 .is_some_and(|change| sample.seq < change.deleted_seq)
         };
         let live = |slots: &VecDeque<Slot>| -> Vec<Arc<RecentSample>> {
-            let samples = slots.iter().rev().map(|slot| &slot.sample);
-            samples
-                .filter(|sample| !sample.is_dead(u64::MAX - 1) && !is_deleted(sample))
-                .map(Arc::clone)
+            let live = slots.iter().rev();
+            live.filter(|slot| slot.dead_from == u64::MAX && !is_deleted(&slot.sample))
+                .map(|slot| Arc::clone(&slot.sample))
                 .collect()
         };
         let collections = inner.collections.iter();
@@ -333,6 +339,7 @@ impl RecentSamples {
     /// Heap bytes, about.
     pub(crate) fn heap_bytes(&self) -> usize {
         self.heap.load(Ordering::Relaxed)
+            + self.account_changes.load(Ordering::Relaxed) * ACCOUNT_HEAP
             + self.touched.heap_bytes()
             + self.touched_index.heap_bytes()
     }

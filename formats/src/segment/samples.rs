@@ -162,8 +162,12 @@ fn put_entry(sample: &Sample<'_>, out: &mut Vec<u8>) {
     put_varint(out, sample.time_us);
     put_u64(out, sample.rev);
     put_varint(out, sample.actor.into());
-    let is_cbor = sample.encoding == Encoding::DagCbor;
-    out.push(u8::from(sample.is_update) * UPDATE | u8::from(is_cbor) * DAG_CBOR);
+    let update = if sample.is_update { UPDATE } else { 0 };
+    let encoding = match sample.encoding {
+        Encoding::Json => 0,
+        Encoding::DagCbor => DAG_CBOR,
+    };
+    out.push(update | encoding);
     put_str(out, sample.rkey);
     put_varint(out, sample.body.len() as u64);
     out.extend_from_slice(sample.body);
