@@ -29,6 +29,8 @@ pub struct Options {
     pub compact_fan_in: usize,
     /// How much of masks is kept out of files while the store runs.
     pub(crate) mask_bounds: Bounds,
+    /// The most bytes that samples take on disk: whole records, the newest of each collection. With 0 none are taken.
+    pub samples_limit: u64,
     /// The most bytes that the data directory takes; none: what the file system has.
     pub disk_limit: Option<u64>,
     /// Bytes of the file system to leave free.
@@ -51,6 +53,7 @@ impl Default for Options {
             compact_share: 0.5,
             compact_fan_in: 10,
             mask_bounds: Bounds::RUNNING,
+            samples_limit: 256 << 20,
             disk_limit: None,
             disk_reserve: 256 << 20,
             map_files: true,

@@ -237,6 +237,7 @@ fn sound(generation: Arc<Generation>, damaged: &HashMap<u64, String>) -> Arc<Gen
         memtable: Arc::clone(&generation.memtable),
         dids: Arc::clone(&generation.dids),
         counters: Arc::clone(&generation.counters),
+        hasher: generation.hasher,
     })
 }
 

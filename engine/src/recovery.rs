@@ -13,6 +13,7 @@ use orrery_formats::segment::{self, Segment};
 use crate::actors::DidCache;
 use crate::damage::Damaged;
 use crate::io::Fs;
+use crate::log::keys::KeyHasher;
 use crate::log::parse_name;
 use crate::mask::{Mask, recover_masks};
 use crate::memtable::Memtable;
@@ -286,6 +287,7 @@ pub(crate) fn generation_of(
         )),
         dids: Arc::new(DidCache::new(did_seed(&state.directory))),
         counters: Arc::new(Counters::of(counts)),
+        hasher: KeyHasher::new(&state.directory.secret),
     }
 }
 

@@ -27,6 +27,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::disk::log_need;
 use crate::mask::Mask;
 use crate::memtable::Memtable;
+use crate::samples::{Allowance, RecentSample};
 use crate::snapshot::{Generation, Sealed};
 use crate::store::segment_name;
 use crate::writer::Writer;
@@ -92,7 +93,11 @@ impl Writer {
         let passed = self.passed_keys()?;
         let old = &*self.generation;
         let (first_seq, last_seq) = (old.memtable.first_seq, old.memtable.visible_seq());
-        let bytes = build(old, last_seq, self.states.touched(), &self.kills, passed)?;
+        let limit = self.shared.options.samples_limit;
+        let allowance = Allowance::beside(old.segments.iter(), limit);
+        let samples = old.memtable.samples.for_segment(allowance);
+        let states = self.states.touched();
+        let bytes = build(old, last_seq, states, &self.kills, passed, &samples)?;
         let id = self.shared.next_segment_id();
         let name = segment_name(first_seq, last_seq, id);
         let checksum = xxh3_64(&bytes);
@@ -138,6 +143,7 @@ fn after(old: &Generation, segments: Vec<Sealed>, seal_events: u32) -> Generatio
         )),
         dids: Arc::clone(&old.dids),
         counters: Arc::clone(&old.counters),
+        hasher: old.hasher,
     }
 }
 
@@ -196,6 +202,7 @@ fn build(
     states: Vec<segment::ActorState>,
     kills: &[u64],
     passed: Vec<PassedKey>,
+    samples: &[(u32, Vec<Arc<RecentSample>>)],
 ) -> Result<Vec<u8>> {
     let memtable = &*generation.memtable;
     let rows = memtable.row_count();
@@ -238,6 +245,14 @@ fn build(
         ..SegmentInput::default()
     };
     (input.first_time_us, input.last_time_us) = memtable.times_us().unwrap_or((0, 0));
+    for (collection, samples) in samples {
+        let collection = memtable.collections.get(*collection);
+        let samples = samples.iter().map(|sample| sample.sample(collection));
+        input.samples.extend(samples);
+    }
+    input
+        .samples
+        .sort_unstable_by(|a, b| (a.collection, a.seq).cmp(&(b.collection, b.seq)));
     let linked = (0..targets).filter(|target| memtable.is_linked(*target));
     input.targets = linked
         .zip(rows..)

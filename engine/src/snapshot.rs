@@ -9,6 +9,7 @@ use orrery_formats::manifest::Counts;
 use orrery_formats::segment::{ActorState, Segment, TargetKey};
 
 use crate::actors::{ActorId, DidCache, TargetForm, target_form};
+use crate::log::keys::KeyHasher;
 use crate::mask::Mask;
 use crate::memtable::Memtable;
 use crate::part::Part;
@@ -50,6 +51,8 @@ pub(crate) struct Generation {
     pub(crate) memtable: Arc<Memtable>,
     pub(crate) dids: Arc<DidCache>,
     pub(crate) counters: Arc<Counters>,
+    /// Hashes record keys.
+    pub(crate) hasher: KeyHasher,
 }
 
 /// Counts kept by the writer as it goes. Snapshots read the live ones as of their own seq, from the memtable.

@@ -1,5 +1,5 @@
 //! What only one account made is gone once the account is deleted and its segments are compacted: rows, keys,
-//! forward links, targets, paths and collections, from every section and file. The same for single records.
+//! forward links, targets, paths, collections and samples, from every section and file. The same for single records.
 //!
 //! Two stores live through the same events, but in one of them the records of the account in question hold no
 //! link. Section by section their segments end the same, which is stronger than looking for what might be left;
@@ -13,12 +13,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use orrery_engine::event::{Body, Encoding, Event, Operation, Record};
 use orrery_engine::{Options, Store, Writer};
 use orrery_formats::chunks::SealedFile;
-use orrery_formats::segment::{self, Segment, TargetRef};
+use orrery_formats::segment::{self, Sample, Segment, TargetRef};
 
 /// Records of the account in question.
 const RECORDS: u64 = 300;
@@ -28,7 +29,9 @@ const GHOST: &str = "did:plc:ghostghostghostghostghos";
 const LIKE: &str = "app.test.like";
 const SHARED: &str = "https://shared.example/page";
 /// In everything that only the account in question made, and in nothing else.
-const TOKEN: &str = "ghost";
+const TOKENS: &[&str] = &["ghost"];
+/// In everything that only its links hold.
+const LINK_TOKENS: &[&str] = &["ghostpath", "ghost.example", "ghost.target"];
 
 fn time_us(place: u64) -> u64 {
     1_793_491_200_000_000 + place * 1_000_000
@@ -218,9 +221,9 @@ impl World {
         self.pass_time();
     }
 
-    /// Names of files that hold the token as it is written, without those of `but`. That a collection was written
-    /// to is counted for ever, so its name stays where the counts are.
-    fn files_with_token(&self, but: &str) -> Vec<String> {
+    /// Names of files that hold a token as it is written, without those of `but`. That a collection was written to is
+    /// counted for ever, so its name stays where the counts are.
+    fn files_with(&self, tokens: &[&str], but: &str) -> Vec<String> {
         let mut found = Vec::new();
         let mut dirs = vec![self.dir.path().to_owned()];
         while let Some(dir) = dirs.pop() {
@@ -229,7 +232,7 @@ impl World {
                 if path.is_dir() {
                     dirs.push(path);
                 } else if path.extension().is_none_or(|kind| kind != "seg")
-                    && holds_token(&fs::read(&path).unwrap())
+                    && holds(&fs::read(&path).unwrap(), tokens)
                 {
                     found.push(name_of(&path));
                 }
@@ -240,7 +243,7 @@ impl World {
             let sections = file.sections().into_iter();
             let counted = |id: &u16| segment::section_name(*id) == "collections of buckets";
             let mut others = sections.map(|(id, _)| id).filter(|id| !counted(id));
-            if others.any(|id| holds_token(file.section(id).unwrap().all().unwrap())) {
+            if others.any(|id| holds(file.section(id).unwrap().all().unwrap(), tokens)) {
                 found.push(file.name().to_owned());
             }
         }
@@ -253,8 +256,9 @@ fn name_of(path: &Path) -> String {
     path.file_name().unwrap().to_str().unwrap().to_owned()
 }
 
-fn holds_token(bytes: &[u8]) -> bool {
-    bytes.windows(TOKEN.len()).any(|w| w == TOKEN.as_bytes())
+fn holds(bytes: &[u8], tokens: &[&str]) -> bool {
+    let has = |token: &&str| bytes.windows(token.len()).any(|w| w == token.as_bytes());
+    tokens.iter().any(has)
 }
 
 /// Every text that can be read out of a segment's tables, but for DIDs.
@@ -271,6 +275,16 @@ fn texts(segment: &Segment) -> BTreeSet<String> {
     for path in 0.. {
         let Ok(path) = segment.path(path) else { break };
         texts.insert(path.to_owned());
+    }
+    for collection in segment.sample_collections().unwrap() {
+        let collection = collection.unwrap().name;
+        texts.insert(collection.to_owned());
+        let mut each = |sample: Sample<'_>| {
+            texts.insert(sample.rkey.to_owned());
+            texts.insert(String::from_utf8(sample.body.to_owned()).unwrap());
+            ControlFlow::Continue(())
+        };
+        segment.samples(collection, &mut each).unwrap();
     }
     for target in 0..info.targets {
         match segment.target(target).unwrap() {
@@ -297,7 +311,7 @@ fn texts(segment: &Segment) -> BTreeSet<String> {
 
 /// Nothing of the account in question is in `world`, but for hashes of `keys_left` keys of single records that
 /// were deleted or emptied; everything else is as in `silent`.
-fn assert_forgotten(world: &World, silent: &World, keys_left: usize) {
+fn assert_forgotten(world: &World, silent: &World, keys_left: usize, tokens: &[&str]) {
     let (found, wanted) = (world.segments(), silent.segments());
     assert_eq!(found.len(), wanted.len());
     let ghost = world.store.snapshot().actor(GHOST).unwrap().unwrap();
@@ -306,7 +320,10 @@ fn assert_forgotten(world: &World, silent: &World, keys_left: usize) {
     for (found, wanted) in found.iter().zip(&wanted) {
         let texts = texts(found);
         assert!(texts.contains(SHARED), "what others share stays");
-        let left: Vec<_> = texts.iter().filter(|text| text.contains(TOKEN)).collect();
+        let left: Vec<_> = texts
+            .iter()
+            .filter(|text| holds(text.as_bytes(), tokens))
+            .collect();
         assert!(left.is_empty(), "{left:?}");
         assert_eq!(found.actor_rows(ghost).unwrap().count(), 0);
         let keys = found.passed_keys().unwrap().map(Result::unwrap);
@@ -350,7 +367,7 @@ fn assert_forgotten(world: &World, silent: &World, keys_left: usize) {
         in_filters * 256 < asked * 6 + 1024,
         "{in_filters} of {asked}"
     );
-    assert_eq!(world.files_with_token(""), Vec::<String>::new());
+    assert_eq!(world.files_with(tokens, ""), Vec::<String>::new());
     let masks = |world: &World| {
         let files = fs::read_dir(world.dir.path().join("masks")).unwrap();
         files.count()
@@ -367,16 +384,23 @@ fn assert_forgotten(world: &World, silent: &World, keys_left: usize) {
 
 /// Runs the same in both stores and compares them.
 fn forgets(fan_in: usize, keys_left: u64, live: impl Fn(&mut World)) {
+    forgets_all_with(TOKENS, fan_in, keys_left, live);
+}
+
+fn forgets_all_with(tokens: &[&str], fan_in: usize, keys_left: u64, live: impl Fn(&mut World)) {
     let mut worlds = [true, false].map(|links| World::new(links, fan_in));
     worlds.iter_mut().for_each(live);
     let [world, silent] = &worlds;
-    assert_forgotten(world, silent, keys_left as usize);
+    assert_forgotten(world, silent, keys_left as usize, tokens);
 }
 
 /// What is looked for afterwards is there before.
 fn assert_remembered(world: &World) {
     if world.links {
-        assert!(!world.files_with_token(".log").is_empty(), "in clear text");
+        assert!(
+            !world.files_with(TOKENS, ".log").is_empty(),
+            "in clear text"
+        );
         let texts: BTreeSet<String> = world.segments().iter().flat_map(texts).collect();
         for text in [
             "ghost-key-0",
@@ -388,6 +412,8 @@ fn assert_remembered(world: &World) {
         ] {
             assert!(texts.contains(text), "{text}");
         }
+        let in_bodies = |text: &String| text.contains(r#","ghostpath"#);
+        assert!(texts.iter().any(in_bodies), "samples of the account");
     }
 }
 
@@ -430,7 +456,8 @@ fn a_full_compaction_forgets_deleted_records() {
 
 #[test]
 fn a_full_compaction_forgets_what_records_linked_to_before_they_changed() {
-    forgets(10, RECORDS, |world| {
+    // The records are still there: they are samples of their collections, without links.
+    forgets_all_with(LINK_TOKENS, 10, RECORDS, |world| {
         world.write(3);
         for n in 0..RECORDS {
             world.commit(GHOST, &ghost_collection(n), &ghost_key(n), Some("{}"));

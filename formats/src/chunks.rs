@@ -380,6 +380,12 @@ impl<'a> Region<'a> {
         self.bytes.len() as u64
     }
 
+    /// Where the region begins in the file.
+    #[inline]
+    pub(crate) const fn base(&self) -> u64 {
+        self.base
+    }
+
     /// Whether the region holds no byte.
     #[inline]
     pub const fn is_empty(&self) -> bool {

@@ -17,3 +17,6 @@ pub const CACHE_BYTES_DEFAULT: usize = 64 << 20;
 /// The links from which on a list's derived tables are kept when nothing is configured. Shorter lists are
 /// walked each time: that costs tens of microseconds, and a cache full of them would hold nothing else.
 pub const KEPT_LINKS_MIN_DEFAULT: u64 = 1_024;
+
+/// The most collections of which records are given by example where none is named.
+pub const SAMPLE_COLLECTIONS_MAX: usize = 1000;

@@ -118,6 +118,9 @@ pub(crate) struct DiskArguments {
     /// Pause taking events before less than this is free on the file system
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = units::parse_bytes, env = "ORRERY_DISK_RESERVE")]
     pub(crate) disk_reserve: u64,
+    /// How much of the data directory samples may take: whole records, the newest of each collection
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = units::parse_bytes, env = "ORRERY_SAMPLES_LIMIT")]
+    pub(crate) samples_limit: u64,
 }
 
 impl DiskArguments {
@@ -125,6 +128,7 @@ impl DiskArguments {
     pub(crate) fn apply(&self, options: &mut orrery_engine::Options) {
         options.disk_limit = self.disk_limit;
         options.disk_reserve = self.disk_reserve;
+        options.samples_limit = self.samples_limit;
     }
 }
 

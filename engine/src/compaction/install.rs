@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::merge::{Merged, candidates, merge, move_by_seq};
-use super::policy::{Policy, plan_full};
+use super::policy::{Candidate, Policy, plan_full};
 use super::worker::Worker;
 use super::workspace::{Pace, Stopped};
 use crate::mask::Mask;
 use crate::memtable::Memtable;
+use crate::samples::has_dead_samples;
 use crate::snapshot::{Generation, Sealed};
 use crate::store::SEGMENTS;
 use crate::writer::Writer;
@@ -108,10 +109,21 @@ impl Writer {
             memtable: Arc::new(memtable),
             dids: Arc::clone(&old.dids),
             counters: Arc::clone(&old.counters),
+            hasher: old.hasher,
         });
         self.shared.publish(Arc::clone(&generation));
         self.renew(generation);
         self.shared.compaction.notify();
+    }
+
+    /// What the policy asks about for a full compaction. Reads all samples.
+    fn candidates_of_all(&self) -> Result<Vec<Candidate>> {
+        let segments = &self.generation.segments;
+        let mut all = candidates(segments);
+        for (place, candidate) in all.iter_mut().enumerate() {
+            candidate.has_dead_samples = has_dead_samples(segments, place, self.generation.hasher)?;
+        }
+        Ok(all)
     }
 
     /// Starts merging in the background.
@@ -153,7 +165,7 @@ impl Writer {
         let mut report = CompactReport::default();
         (report.segments.0, report.bytes.0) = sizes(self);
         let policy = Policy::of(&self.shared.options);
-        while let Some(plan) = plan_full(&candidates(&self.generation.segments), &policy) {
+        while let Some(plan) = plan_full(&self.candidates_of_all()?, &policy) {
             let sources = self.generation.segments.get(plan.places.clone());
             let sources = sources.unwrap_or_default();
             progress(

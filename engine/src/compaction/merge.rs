@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use orrery_formats::manifest::SegmentEntry;
-use orrery_formats::segment::{self, MergeInput};
+use orrery_formats::segment::{self, MergeInput, SampleRules};
 
 use super::policy::{Candidate, Plan};
 use super::workspace::{FileWorkspace, Pace, SegmentFile, Stopped};
@@ -13,6 +13,7 @@ use crate::disk::Room;
 use crate::mask::Mask;
 use crate::memtable::{DEAD, HIDDEN};
 use crate::recovery::open_segment;
+use crate::samples::{Allowance, is_kept, most_in_merge};
 use crate::snapshot::Sealed;
 use crate::store::{SCRATCH, SEGMENTS, Shared, segment_name};
 
@@ -50,6 +51,7 @@ pub(crate) fn candidates(segments: &[Sealed]) -> Vec<Candidate> {
             links: info.links.into(),
             dead_rows: sealed.mask.dead_rows(),
             passed_keys: info.passed.into(),
+            has_dead_samples: false,
             is_readable: sealed.degraded.is_none(),
         }
     };
@@ -95,7 +97,17 @@ pub(crate) fn merge(
     let mut workspace = FileWorkspace::new(Arc::clone(&shared.fs), &scratch, pace);
     let segments_dir = shared.dir.join(SEGMENTS);
     let mut file = SegmentFile::create(Arc::clone(&shared.fs), &segments_dir, name.clone())?;
-    let written = segment::merge(&inputs, &keep_kill, &mut file, &mut workspace)?;
+    let beside = segments.iter().enumerate();
+    let beside = beside.filter(|(place, _)| !plan.places.contains(place));
+    let limit = shared.options.samples_limit;
+    let allowed = Allowance::beside(beside.map(|(_, sealed)| sealed), limit);
+    let newer = segments.get(plan.places.end..).unwrap_or_default();
+    let hasher = shared.generation().hasher;
+    let samples = SampleRules {
+        most: &|collection| most_in_merge(newer, collection, allowed.most),
+        keep: &|number, sample| is_kept(segments, plan.places.start + number, sample, hasher),
+    };
+    let written = segment::merge(&inputs, &keep_kill, &samples, &mut file, &mut workspace)?;
     file.finish()?;
 
     let opened = open_segment(&*shared.fs, &shared.dir, &name, id, plan.level);

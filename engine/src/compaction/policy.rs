@@ -57,6 +57,8 @@ pub(crate) struct Candidate {
     pub(crate) dead_rows: u64,
     /// Keys that its events left without a row.
     pub(crate) passed_keys: u64,
+    /// Whether it has a sample of a record that was deleted or replaced. Only a full compaction asks.
+    pub(crate) has_dead_samples: bool,
     /// Whether it can be read. One that is quarantined parts its neighbours: a merged range has no hole.
     pub(crate) is_readable: bool,
 }
@@ -150,7 +152,8 @@ pub(crate) fn plan_full(segments: &[Candidate], policy: &Policy) -> Option<Plan>
         let taken = within(readable, policy.links_max).max(1);
         let window = readable.get(..taken).unwrap_or_default();
         let dead: u64 = window.iter().map(|segment| segment.dead_rows).sum();
-        if window.len() > 1 || dead > 0 {
+        let is_due = dead > 0 || window.iter().any(|segment| segment.has_dead_samples);
+        if window.len() > 1 || is_due {
             let level = window.iter().map(|segment| segment.level).max();
             return Some(Plan {
                 places: start..start + window.len(),
@@ -194,6 +197,7 @@ mod tests {
                 links: sum(|c| c.links) - dead.min(sum(|c| c.links)),
                 dead_rows: 0,
                 passed_keys: 0,
+                has_dead_samples: false,
                 is_readable: true,
             },
             merges: most(|s| s.merges) + u32::from(!is_alone),
@@ -230,6 +234,7 @@ mod tests {
                         links: rows + below(rows),
                         dead_rows: 0,
                         passed_keys: 0,
+                        has_dead_samples: false,
                         is_readable: true,
                     },
                     merges: 0,
@@ -283,6 +288,7 @@ mod tests {
             links,
             dead_rows: 0,
             passed_keys: 0,
+            has_dead_samples: false,
             is_readable: true,
         }
     }
@@ -319,6 +325,19 @@ mod tests {
     }
 
     #[test]
+    fn a_full_compaction_rewrites_a_segment_for_its_dead_samples() {
+        let policy = Policy {
+            links_max: 100,
+            ..Policy::default()
+        };
+        let mut segments = [segment(1, 80); 3];
+        assert_eq!(plan_full(&segments, &policy), None);
+        segments[1].has_dead_samples = true;
+        assert_eq!(plan(&segments, &policy), None);
+        assert_eq!(plan_full(&segments, &policy).unwrap().places, 1..2);
+    }
+
+    #[test]
     fn a_full_compaction_ends_with_as_few_segments_as_can_be_and_nothing_dead() {
         for seed in 0..2_000 {
             let mut random = SplitMix::new(seed);
@@ -337,6 +356,7 @@ mod tests {
                             links: rows,
                             dead_rows: below(rows + 1),
                             passed_keys: below(50),
+                            has_dead_samples: false,
                             is_readable: true,
                         },
                         merges: 0,

@@ -19,6 +19,7 @@ pub(crate) use list::MemList;
 pub(crate) use names::Names;
 
 use crate::concurrent::{Chunked, HashIndex, Overlay, Versions};
+use crate::samples::RecentSamples;
 
 /// Marks a key that is a string of `keys` rather than a TID, whose top bit is always clear.
 const STRING_KEY: u64 = 1 << 63;
@@ -144,6 +145,8 @@ pub(crate) struct Memtable {
     /// Change of the number of masked links of long lists of older segments (an `i64` in two's
     /// complement), by `overlay_key`.
     segment_lists: Overlay,
+    /// Whole records, the newest of each collection.
+    pub(crate) samples: RecentSamples,
     seed: u64,
 }
 
@@ -233,6 +236,7 @@ impl Memtable {
             versions: Versions::default(),
             segment_rows: Overlay::default(),
             segment_lists: Overlay::default(),
+            samples: RecentSamples::new(),
         }
     }
 
@@ -693,7 +697,7 @@ impl Memtable {
         self.visible_seq.store(seq, Ordering::Release);
     }
 
-    /// More bytes than the rows, links and accounts of the segment will take that this becomes. O(1).
+    /// More bytes than the rows, links, accounts and samples of the segment will take that this becomes. O(1).
     pub(crate) fn segment_bytes_max(&self) -> u64 {
         let counted = [
             (self.row_count(), 40),
@@ -710,6 +714,7 @@ impl Memtable {
             // Names of collections stand in two tables.
             + self.collections.text_bytes()
             + self.buckets.segment_bytes_max()
+            + self.samples.segment_bytes_max()
     }
 
     /// Heap bytes, close enough to bound memory by.
@@ -731,6 +736,7 @@ impl Memtable {
             + self.segment_rows.heap_bytes()
             + self.segment_lists.heap_bytes()
             + self.buckets.heap_bytes()
+            + self.samples.heap_bytes()
     }
 
     /// The paths, for ranking them at a seal.

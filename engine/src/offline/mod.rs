@@ -31,6 +31,7 @@ pub use backup::{BackupReport, backup, backup_with_fs};
 pub use directory::{Directory, FoundFile, SegmentFile};
 pub use links::{ActorInfo, ActorRow, Link, Span};
 pub use log::{FrameInfo, LogDamage};
+pub use orrery_formats::segment::is_sample_section;
 pub use rebuild::{
     RebuildReport, replay_log, replay_log_with_fs, replay_segments, replay_segments_with_fs,
 };

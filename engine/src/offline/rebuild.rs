@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use orrery_formats::manifest::{Directory, SegmentEntry, State};
-use orrery_formats::segment::{self, MergeInput};
+use orrery_formats::segment::{self, MergeInput, SampleRules};
 
 use super::copy;
 use super::links::Span;
@@ -207,7 +207,13 @@ fn rewrite(
                 is_dropped: &|row| dead.contains(row),
             };
             // Every dead row is left out of its segment, so no kill has anything to name.
-            let merged = segment::merge(&[input], &|_| false, &mut out, &mut workspace)?;
+            let merged = segment::merge(
+                &[input],
+                &|_| false,
+                &SampleRules::ALL,
+                &mut out,
+                &mut workspace,
+            )?;
             out.finish()?;
             Ok(merged)
         });

@@ -1,5 +1,7 @@
 //! Sizes of a directory by kind of file and by section, and the lists of one target.
 
+use orrery_formats::segment::is_sample_section;
+
 use super::Directory;
 use super::names::of_format;
 use crate::Result;
@@ -32,11 +34,21 @@ impl Sizes {
             .sum()
     }
 
-    /// Bytes of the index without what is about actors: manifest, segments and masks.
+    /// Bytes of the sections of samples: whole records, the newest of each collection.
+    #[must_use]
+    pub fn sample_sections(&self) -> u64 {
+        let sections = self.sections.iter();
+        sections
+            .filter(|(name, _)| is_sample_section(name))
+            .map(|(_, bytes)| bytes)
+            .sum()
+    }
+
+    /// Bytes of the index without what is about actors and without samples: manifest, segments and masks.
     #[must_use]
     pub fn index_without_actors(&self) -> u64 {
         let index = self.manifest + self.segments + self.masks;
-        index.saturating_sub(self.actor_sections())
+        index.saturating_sub(self.actor_sections() + self.sample_sections())
     }
 }
 

@@ -65,6 +65,9 @@ impl Writer {
                 state.purged_us = state.purged_us.max(deletion_us);
             }
         })?;
+        self.memtable()
+            .samples
+            .change_account(actor, seq, hides, deleted);
         self.publish(seq, event.time_us);
         if unmasks {
             counters.unmask_epoch.fetch_add(1, Ordering::AcqRel);

@@ -120,6 +120,7 @@ impl Writer {
             memtable: Arc::clone(&old.memtable),
             dids: Arc::clone(&old.dids),
             counters: Arc::clone(&old.counters),
+            hasher: old.hasher,
         });
         shared.publish(Arc::clone(&generation));
         self.generation = generation;

@@ -13,6 +13,7 @@ mod masks;
 mod rebuild;
 mod repeats;
 mod rows;
+mod samples;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -36,6 +37,7 @@ use crate::store::Shared;
 use crate::{Error, Result};
 use elements::Elements;
 use repeats::PASSED_BYTES;
+pub(crate) use repeats::passed_key;
 
 /// A revision this far ahead of its event's time is taken for a wrong clock: it is accepted, but does
 /// not raise the actor's newest revision, which would make every later event look like a repeat.
@@ -427,6 +429,15 @@ impl Writer {
         let element = self.elements.of(actor, event.did);
         let buckets = &self.generation.memtable.buckets;
         buckets.count(collection_id, hour_of(event.time_us), kind, element);
+        let is_fresh = has_row && old.is_none();
+        self.note_sample(
+            (seq, event.time_us, rev),
+            actor,
+            collection_id,
+            (rkey, key_hash),
+            operation,
+            is_fresh,
+        );
         self.publish(seq, event.time_us);
         Ok(if unchanged {
             Applied::Unchanged { seq, links }

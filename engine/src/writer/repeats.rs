@@ -26,7 +26,7 @@ const OUT_OF_ORDER_MAX_US: u64 = 10 * 60 * 1_000_000;
 pub(super) const PASSED_BYTES: usize = 40;
 
 /// The key as a segment keeps it; `key_hash` is keyed with the directory's secret.
-fn passed_key(actor: ActorId, key_hash: u64) -> PassedKey {
+pub(crate) fn passed_key(actor: ActorId, key_hash: u64) -> PassedKey {
     PassedKey {
         actor,
         hash: (key_hash >> (u64::BITS - PASSED_HASH_BITS)) as u32,

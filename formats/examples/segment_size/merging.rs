@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use orrery_formats::chunks::SealedFile;
 use orrery_formats::segment::{
-    KIND, MergeInput, Scratch, Segment, VERSION, Workspace, build, merge,
+    KIND, MergeInput, SampleRules, Scratch, Segment, VERSION, Workspace, build, merge,
 };
 use orrery_formats::sink::Sink;
 
@@ -169,7 +169,7 @@ pub(crate) fn merge_all(dir: &Path) -> Result<(), Box<dyn Error>> {
     };
     let mut out = meter.scratch()?;
     let start = cpu_seconds();
-    let merged = merge(&inputs, &|_| true, &mut out, &mut meter)?;
+    let merged = merge(&inputs, &|_| true, &SampleRules::ALL, &mut out, &mut meter)?;
     let seconds = cpu_seconds() - start;
     let old: u64 = segments
         .iter()

@@ -18,7 +18,7 @@ use super::passed::{PASSED_HASH_BITS, PassedWriter};
 use super::rows::{PackedRow, RowsWriter};
 use super::targets::{PackedRecord, RecordsWriter};
 use super::value::plc_bytes;
-use super::{RecordKey, SegmentInput, states, strings};
+use super::{RecordKey, SegmentInput, samples, states, strings};
 use crate::bits::BitWriter;
 use crate::bytes::{put_u32, put_varint};
 use crate::envelope::FileBuilder;
@@ -213,6 +213,10 @@ pub fn build(input: &SegmentInput<'_>) -> Result<Vec<u8>> {
     let (directory, data) = passed_keys(input)?;
     put(Section::PassedDirectory, directory);
     put(Section::PassedKeys, data);
+    let [names, directory, data] = samples::encode(&input.samples)?;
+    put(Section::SampleCollections, names);
+    put(Section::SampleDirectory, directory);
+    put(Section::Samples, data);
 
     let buckets = Buckets::write(&input.buckets)?;
     put(Section::BucketCollections, buckets.names);
@@ -323,7 +327,7 @@ fn encode_did_index(dids: &[&str], seed: u64) -> Vec<u8> {
 }
 
 #[cold]
-fn bad(index: usize, expected: &str, found: impl ToString) -> Error {
+pub(super) fn bad(index: usize, expected: &str, found: impl ToString) -> Error {
     Error::corrupt("segment input", index as u64, expected, found)
 }
 

@@ -19,7 +19,7 @@ use crate::filter::{self, Filter};
 use crate::monotone::Monotone;
 
 /// The checks, each of which ends at its first damage.
-pub(super) const CHECKS: [fn(&Segment) -> Result<()>; 10] = [
+pub(super) const CHECKS: [fn(&Segment) -> Result<()>; 11] = [
     dictionaries,
     target_order,
     lists_against_links,
@@ -30,6 +30,7 @@ pub(super) const CHECKS: [fn(&Segment) -> Result<()>; 10] = [
     states_and_kills,
     passed_keys,
     buckets::check,
+    samples,
 ];
 
 fn region(segment: &Segment, section: Section) -> Result<Region<'_>> {
@@ -406,4 +407,12 @@ fn passed_keys(segment: &Segment) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Samples stand by collection, and are of events of the range.
+fn samples(segment: &Segment) -> Result<()> {
+    let info = segment.info();
+    segment
+        .sample_blocks()?
+        .verify(info.first_seq..=info.last_seq)
 }

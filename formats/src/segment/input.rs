@@ -1,8 +1,8 @@
 //! What a segment is built from. The engine collects it from the memtable (or from the segments it
 //! merges); the builder only borrows it.
 
-use super::PassedKey;
 use super::buckets::BucketInput;
+use super::{PassedKey, Sample};
 
 /// The thing a link points to. Two keys are equal exactly when the normalised target strings are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,6 +54,9 @@ pub struct SegmentInput<'a> {
     pub passed: Vec<PassedKey>,
     /// The buckets of the hours touched, in any order, each pair of collection and hour once.
     pub buckets: Vec<BucketInput<'a>>,
+    /// Records of the range as they were written, by (collection, seq): at most
+    /// [`SAMPLES_MAX`](super::SAMPLES_MAX) of a collection, each key once.
+    pub samples: Vec<Sample<'a>>,
 }
 
 /// One record version with at least one link.

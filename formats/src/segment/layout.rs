@@ -70,6 +70,9 @@ sections! {
     BucketCollections = 40, "collections of buckets";
     Buckets = 42, "buckets";
     BucketDirectory = 41, "bucket directory";
+    Samples = 50, "samples";
+    SampleDirectory = 49, "sample directory";
+    SampleCollections = 48, "sample collections";
     Meta = 1, "meta";
 }
 

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! build(&SegmentInput) -> Result<Vec<u8>>
-//! merge(&[MergeInput], keep_kill, out: Sink, &mut Workspace) -> Result<Merged>
+//! merge(&[MergeInput], keep_kill, &SampleRules, out: Sink, &mut Workspace) -> Result<Merged>
 //!
 //! Segment::open(SealedFile) -> Result<Segment>
 //! info() -> &SegmentInfo
@@ -25,11 +25,13 @@
 //! passed   holds_passed_key(PassedKey) -> bool, passed_keys() -> PassedKeys<'_>
 //! buckets  bucket_collections() -> u32, bucket_collection(index) -> &str,
 //!          bucket_lower_bound(name) -> u32, buckets(index) -> CollectionBuckets<'_>
+//! samples  samples(collection, &mut dyn FnMut(Sample<'_>) -> ControlFlow<()>), samples_len(collection),
+//!          sample_collections() -> SampleCollections<'_>, samples_bytes() -> u64
 //! rest     kills() -> Kills<'_>, section_sizes() -> Vec<(&'static str, u64)>, verify()
 //! ```
 //!
 //! Every accessor of `Segment` but `open`, `info` and `section_sizes` returns its value in a `Result`,
-//! reads in place, and allocates nothing.
+//! reads in place, and allocates nothing; but `samples` decompresses.
 
 mod actors;
 mod buckets;
@@ -48,6 +50,7 @@ mod merge;
 mod passed;
 mod reader;
 mod rows;
+mod samples;
 mod spill;
 mod states;
 mod strings;
@@ -61,10 +64,14 @@ pub use build::build;
 pub use input::{ActorState, ActorsInput, RowInput, SegmentInput, ShapeInput, TargetKey};
 pub use layout::{KIND, ROWS_MAX, SegmentInfo, VERSION, section_name};
 pub use list::{List, ListIter};
-pub use merge::{MergeInput, Merged, merge};
+pub use merge::{MergeInput, Merged, SampleRules, merge};
 pub use passed::{PASSED_HASH_BITS, PassedKey, PassedKeys};
 pub use reader::{ActorRows, Kills, LinkRef, ListInfo, Lists, RowLinks, Segment};
 pub use rows::ActorColumn;
+pub use samples::{
+    SAMPLE_BODY_MAX, SAMPLE_KEY_MAX, SAMPLES_MAX, Sample, SampleCollection, SampleCollections,
+    is_sample_section,
+};
 pub use states::{AccountStates, States};
 pub use value::{DidRef, RecordKey, TargetRef, Text};
 pub use workspace::{InMemory, Scratch, Workspace};

@@ -76,6 +76,18 @@ fn owned() -> impl Strategy<Value = Owned> {
         any::<u32>(),
         prop_oneof![1 => 0u32..40, 2 => 0u32..1 << PASSED_HASH_BITS],
     );
+    let body = prop_oneof![
+        9 => prop::collection::vec(any::<u8>(), 0..300),
+        1 => (0usize..70_000).prop_map(|len| vec![b'x'; len]),
+    ];
+    let sample = (
+        prop_oneof![4 => 1u64..9, 1 => 1u64..1000],
+        prop_oneof![4 => 0u32..5, 1 => any::<u32>()],
+        0u8..4,
+        prop_oneof![4 => Just("app.like"), 1 => prop::sample::select(vec!["app.post", "x", "y.z", ""])],
+        "[a-zü]{0,9}",
+        body,
+    );
     (
         prop::collection::vec(shape, 1..6),
         prop::collection::btree_set(target, 1..60),
@@ -93,12 +105,14 @@ fn owned() -> impl Strategy<Value = Owned> {
         prop::collection::vec(any::<u64>(), 0..20),
         prop::collection::vec(passed, 0..500),
         buckets(),
+        prop::collection::vec(sample, 0..300),
     )
         .prop_map(
-            |(shapes, targets, rows, seed, dids, states, kills, passed, buckets)| {
+            |(shapes, targets, rows, seed, dids, states, kills, passed, buckets, samples)| {
                 Owned::new(shapes, targets, rows, seed, dids, states, kills)
                     .with_passed(passed)
                     .with_buckets(buckets)
+                    .with_samples(samples)
             },
         )
 }

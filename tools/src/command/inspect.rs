@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::Write;
 
 use orrery_engine::SourceCursor;
-use orrery_engine::offline::{Directory, Span, is_actor_section};
+use orrery_engine::offline::{Directory, Span, is_actor_section, is_sample_section};
 use orrery_links::syntax::Tid;
 use orrery_server::format_time;
 use serde_json::{Value, json};
@@ -110,6 +110,8 @@ fn summary(directory: &Directory) -> Value {
         .map(|(name, bytes)| {
             let about = if is_actor_section(name) {
                 "actors"
+            } else if is_sample_section(name) {
+                "samples"
             } else {
                 "links"
             };

@@ -2,7 +2,8 @@
 //!
 //! Everything streams, so memory does not grow with rows, links, targets, lists or actors, except for:
 //! a bit for each target, each key that is no TID and each row, with an eighth more for rows; the tables
-//! of collections (those of buckets too), paths, sources and shapes; the directory of the index of DIDs, half a bit an actor. What
+//! of collections (those of buckets too), paths, sources and shapes; the samples of one collection; the directory of the index of
+//! DIDs, half a bit an actor. What
 //! else grows goes through the [`Workspace`]. The bytes are those that [`build`](super::build) makes of
 //! the same rows.
 //!
@@ -16,6 +17,7 @@
 //! 6. [`actors`]: DIDs, one segment's behind the other's; the newest state of each actor; kills. [`passed`]: the
 //!    keys left without a row, which a deletion of their account takes away.
 //! 7. [`buckets`]: collection by collection and hour by hour.
+//! 8. [`samples`]: of each collection the newest that live.
 
 mod actors;
 mod buckets;
@@ -25,6 +27,7 @@ mod output;
 mod part;
 mod passed;
 mod rows;
+mod samples;
 mod tables;
 mod targets;
 
@@ -37,6 +40,7 @@ use crate::sink::Sink;
 use crate::{Error, Result};
 use output::Output;
 use part::Part;
+pub use samples::SampleRules;
 
 /// A segment to be merged.
 #[derive(Clone, Copy)]
@@ -72,7 +76,7 @@ pub struct Merged {
 /// A kill stays if its row lies outside of the inputs and `keep_kill` says that the row still exists; that
 /// is asked once for each such kill. Of several states of an actor the last segment's stays, with the newest time of
 /// deletion. A passed key stays unless its account was deleted behind it: where its segment's state of the actor has an
-/// older time of deletion than another segment's.
+/// older time of deletion than another segment's. Of samples those stay that `samples` says.
 ///
 /// Costs a few passes over the inputs; what it writes to scratch space is about half of what it writes
 /// to `out`.
@@ -80,7 +84,7 @@ pub struct Merged {
 /// ```
 /// use orrery_formats::chunks::SealedFile;
 /// use orrery_formats::segment::{
-///     InMemory, KIND, MergeInput, Segment, SegmentInput, VERSION, build, merge,
+///     InMemory, KIND, MergeInput, SampleRules, Segment, SegmentInput, VERSION, build, merge,
 /// };
 ///
 /// let segment = |first_seq, last_seq| {
@@ -91,7 +95,7 @@ pub struct Merged {
 /// let (older, newer) = (segment(1, 5)?, segment(6, 9)?);
 /// let inputs = [&older, &newer].map(|segment| MergeInput { segment, is_dropped: &|_row| false });
 /// let mut bytes = Vec::new();
-/// let merged = merge(&inputs, &|_seq| true, &mut bytes, &mut InMemory)?;
+/// let merged = merge(&inputs, &|_seq| true, &SampleRules::ALL, &mut bytes, &mut InMemory)?;
 /// assert_eq!((merged.info.first_seq, merged.info.last_seq), (1, 9));
 /// assert_eq!(merged.bytes, bytes.len() as u64);
 /// # Ok::<(), orrery_formats::Error>(())
@@ -103,6 +107,7 @@ pub struct Merged {
 pub fn merge<W: Workspace, O: Sink<Error = W::Error>>(
     inputs: &[MergeInput<'_>],
     keep_kill: &dyn Fn(u64) -> bool,
+    samples: &SampleRules<'_>,
     out: O,
     workspace: &mut W,
 ) -> Result<Merged, W::Error> {
@@ -120,6 +125,7 @@ pub fn merge<W: Workspace, O: Sink<Error = W::Error>>(
     drop(parts);
     actors::merge(env, inputs, keep_kill, &mut info, &mut out)?;
     buckets::merge(env, inputs, &mut out)?;
+    samples::merge(env, inputs, samples, &mut out)?;
     out.section(env, Section::Meta, &info.encode())?;
     let written = out.finish(env)?;
     Ok(Merged {

@@ -1,5 +1,7 @@
 //! Damaged segments: an error that names the file, or the same answers; never a panic.
 
+use std::ops::ControlFlow;
+
 use super::*;
 
 /// Everything that a segment answers, in one string.
@@ -64,6 +66,14 @@ fn answers(segment: &Segment) -> crate::Result<String> {
         .collect::<crate::Result<Vec<_>>>()?);
     put(&segment.states()?.collect::<crate::Result<Vec<_>>>()?);
     put(&segment.kills()?.collect::<crate::Result<Vec<_>>>()?);
+    for collection in segment.sample_collections()? {
+        let collection = collection?;
+        put(&collection);
+        segment.samples(collection.name, &mut |sample| {
+            put(&sample);
+            ControlFlow::Continue(())
+        })?;
+    }
     put(&segment.lower_bound_seq(150)?);
     for index in 0..segment.bucket_collections()? {
         put(&segment.bucket_collection(index)?);

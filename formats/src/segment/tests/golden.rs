@@ -85,9 +85,27 @@ pub(super) fn sample() -> Owned {
         let key = (collection.to_owned(), hour);
         (key, (accounts + 1, u64::from(hour), 50, accounts))
     });
+    // More of one collection than are kept, bodies in more than one block, one in a block of its own.
+    let samples = (0..100u32)
+        .map(|i| {
+            let collection = collections[usize::from(i % 4 == 0)];
+            let text = format!(r#"{{"text":"{i}"}}"#).repeat(1 + (i as usize % 9) * 60);
+            let text = if i == 96 { "x".repeat(40_000) } else { text };
+            (
+                1 + u64::from(i % 3),
+                i % 11,
+                (i % 4) as u8,
+                collection,
+                format!("key{i}"),
+                text.into_bytes(),
+            )
+        })
+        .chain([(5, 7, 0, "app.quiet", "self".to_owned(), b"{}".to_vec())])
+        .collect();
     Owned::new(shapes, targets, rows, 9, dids, states, vec![3, 1, 70_000])
         .with_passed(passed)
         .with_buckets(buckets.collect())
+        .with_samples(samples)
 }
 
 #[test]

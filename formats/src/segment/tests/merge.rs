@@ -87,6 +87,26 @@ fn only<'a>(input: &SegmentInput<'a>, keep: &dyn Fn(usize) -> bool) -> SegmentIn
     out
 }
 
+/// How many samples of a collection are kept.
+fn samples_most(collection: &str) -> usize {
+    if collection == "app.post" {
+        5
+    } else {
+        SAMPLES_MAX
+    }
+}
+
+/// The newest samples of each collection, in order.
+pub(super) fn newest<'a>(
+    mut samples: Vec<Sample<'a>>,
+    most: &dyn Fn(&str) -> usize,
+) -> Vec<Sample<'a>> {
+    samples.sort_by_key(|sample| (sample.collection, std::cmp::Reverse(sample.seq)));
+    let groups = samples.chunk_by(|a, b| a.collection == b.collection);
+    let kept = groups.flat_map(|group| group.iter().take(most(group[0].collection)).rev());
+    kept.copied().collect()
+}
+
 /// `whole` cut into `count` neighbours, each with states of its own.
 fn cut<'a>(whole: &SegmentInput<'a>, count: usize) -> Vec<SegmentInput<'a>> {
     let rows = whole.rows.len();
@@ -150,6 +170,10 @@ fn cut<'a>(whole: &SegmentInput<'a>, count: usize) -> Vec<SegmentInput<'a>> {
                 .extend(whole.rows.iter().map(|row| row.seq).step_by(5 + part));
             let last_seq = input.last_seq;
             input.kills.retain(|kill| (1..=last_seq).contains(kill));
+            let covered = input.first_seq..=input.last_seq;
+            let samples = whole.samples.iter().copied();
+            let samples = samples.filter(|sample| covered.contains(&sample.seq));
+            input.samples = newest(samples.collect(), &|_| SAMPLES_MAX);
             input
         })
         .collect()
@@ -200,6 +224,9 @@ fn together<'a>(
     }
     all.passed = passed.into_iter().collect();
     all.actors.states = states.into_values().collect();
+    let samples = parts.iter().flat_map(|part| part.samples.iter().copied());
+    let samples = samples.filter(|sample| !dropped(sample.seq));
+    all.samples = newest(samples.collect(), &samples_most);
     all.kills = parts
         .iter()
         .flat_map(|part| part.kills.iter().copied())
@@ -244,13 +271,22 @@ fn merged(
             is_dropped,
         })
         .collect();
+    let rules = SampleRules {
+        most: &|collection| Ok(samples_most(collection)),
+        keep: &|place, sample| {
+            let covered = segments[place].info();
+            assert!((covered.first_seq..=covered.last_seq).contains(&sample.seq));
+            Ok(!dropped(sample.seq))
+        },
+    };
     let mut bytes = Vec::new();
-    let result = super::super::merge(&inputs, keep_kill, &mut bytes, &mut InMemory).unwrap();
+    let result =
+        super::super::merge(&inputs, keep_kill, &rules, &mut bytes, &mut InMemory).unwrap();
     assert_eq!(result.bytes, bytes.len() as u64);
     assert_eq!(result.checksum, xxh3_64(&bytes));
     let mut tiny = Tiny::default();
     let mut spilled = Vec::new();
-    super::super::merge(&inputs, keep_kill, &mut spilled, &mut tiny).unwrap();
+    super::super::merge(&inputs, keep_kill, &rules, &mut spilled, &mut tiny).unwrap();
     assert!(spilled == bytes, "spilling changes nothing");
     assert!(tiny.bytes > 0 && (tiny.scratches > 0 || result.info.rows < 100));
     let segment = open(bytes.clone()).unwrap();
@@ -437,7 +473,14 @@ fn a_merge_of_more_rows_needs_no_more_scratches_at_a_time() {
             })
             .collect();
         let mut workspace = Open::default();
-        super::super::merge(&inputs, &|_| true, Vec::new(), &mut workspace).unwrap();
+        super::super::merge(
+            &inputs,
+            &|_| true,
+            &SampleRules::ALL,
+            Vec::new(),
+            &mut workspace,
+        )
+        .unwrap();
         assert_eq!(workspace.0.0.get(), 0, "all are given back");
         most.push(workspace.0.1.get());
     }
@@ -515,7 +558,14 @@ fn segments_without_rows_are_merged() {
         })
         .collect();
     let mut bytes = Vec::new();
-    super::super::merge(&inputs, &|_| true, &mut bytes, &mut InMemory).unwrap();
+    super::super::merge(
+        &inputs,
+        &|_| true,
+        &SampleRules::ALL,
+        &mut bytes,
+        &mut InMemory,
+    )
+    .unwrap();
     assert_same(&bytes, &build(&empty(1, 9)).unwrap(), "empty segments");
 }
 
@@ -549,7 +599,13 @@ fn segments_that_are_no_neighbours_are_refused() {
             })
             .collect();
         let mut out = Vec::new();
-        let result = super::super::merge(&inputs, &|_| true, &mut out, &mut InMemory);
+        let result = super::super::merge(
+            &inputs,
+            &|_| true,
+            &SampleRules::ALL,
+            &mut out,
+            &mut InMemory,
+        );
         result.unwrap_err().to_string()
     };
     for segments in [
@@ -577,9 +633,17 @@ fn a_merge_ends_with_the_error_of_its_workspace_or_sink() {
         segment: &segment,
         is_dropped: &|_| false,
     };
-    let error = super::super::merge(&[input], &|_| true, Vec::new(), &mut Failing).unwrap_err();
+    let error = super::super::merge(
+        &[input],
+        &|_| true,
+        &SampleRules::ALL,
+        Vec::new(),
+        &mut Failing,
+    )
+    .unwrap_err();
     assert!(error.to_string().contains("workspace"), "{error}");
-    let error = super::super::merge(&[input], &|_| true, Full, &mut InMemory).unwrap_err();
+    let error = super::super::merge(&[input], &|_| true, &SampleRules::ALL, Full, &mut InMemory)
+        .unwrap_err();
     assert!(error.to_string().contains("sink"), "{error}");
 }
 
@@ -605,7 +669,13 @@ fn a_merge_of_a_damaged_segment_ends_without_a_panic() {
                 segment: &segment,
                 is_dropped: &|row| row % 5 == 0,
             };
-            let _ = super::super::merge(&[input], &|_| true, Vec::new(), &mut Tiny::default());
+            let _ = super::super::merge(
+                &[input],
+                &|_| true,
+                &SampleRules::ALL,
+                Vec::new(),
+                &mut Tiny::default(),
+            );
         }
     }
 }

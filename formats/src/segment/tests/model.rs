@@ -1,6 +1,6 @@
 //! The model: the input, from which every answer is computed by looking at all of it.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
 use super::*;
 use crate::sketch::{Element, Sketch};
@@ -23,6 +23,7 @@ pub(super) struct Owned {
     kills: Vec<u64>,
     passed: Vec<PassedKey>,
     buckets: Vec<(String, u32, EventCounts, Range<u64>)>,
+    samples: Vec<OwnedSample>,
 }
 
 /// The hour of the first row.
@@ -129,6 +130,20 @@ fn check_buckets(input: &SegmentInput<'_>, segment: &Segment) {
     }
 }
 
+#[derive(Debug, Clone)]
+struct OwnedSample {
+    seq: u64,
+    time_us: u64,
+    actor: u32,
+    flags: u8,
+    collection: &'static str,
+    rkey: String,
+    body: Vec<u8>,
+}
+
+/// Gap of seqs, actor, flags, collection, record key, body.
+pub(super) type SampleParts = (u64, u32, u8, &'static str, String, Vec<u8>);
+
 type RowParts = (u64, i64, u32, prop::sample::Index, String);
 
 impl Owned {
@@ -197,7 +212,49 @@ impl Owned {
             kills,
             passed: Vec::new(),
             buckets: Vec::new(),
+            samples: Vec::new(),
         }
+    }
+
+    /// With samples.
+    pub(super) fn with_samples(mut self, samples: Vec<SampleParts>) -> Self {
+        let mut seq = 99;
+        self.samples = samples
+            .into_iter()
+            .map(|(gap, actor, flags, collection, rkey, body)| {
+                seq += gap;
+                OwnedSample {
+                    seq,
+                    time_us: 1_700_000_000_000_000 + seq % 1000 * 17,
+                    actor,
+                    flags,
+                    collection,
+                    rkey,
+                    body,
+                }
+            })
+            .collect();
+        self
+    }
+
+    /// The newest samples of each collection, in order.
+    fn samples(&self) -> Vec<Sample<'_>> {
+        let samples = self.samples.iter().map(|sample| Sample {
+            collection: sample.collection,
+            seq: sample.seq,
+            time_us: sample.time_us,
+            rev: sample.seq << 3,
+            actor: sample.actor,
+            is_update: sample.flags & 1 != 0,
+            encoding: if sample.flags & 2 == 0 {
+                crate::event::Encoding::Json
+            } else {
+                crate::event::Encoding::DagCbor
+            },
+            rkey: &sample.rkey,
+            body: &sample.body,
+        });
+        super::merge::newest(samples.collect(), &|_| SAMPLES_MAX)
     }
 
     /// With passed keys: numbers of states, modulo their count, and hashes.
@@ -287,6 +344,7 @@ impl Owned {
                     sketch: sketch_of(accounts.clone()),
                 })
                 .collect(),
+            samples: self.samples(),
         }
     }
 
@@ -326,9 +384,41 @@ pub(super) fn check(input: &SegmentInput<'_>, segment: &Segment) {
     check_lists(input, segment, &lists);
     check_keys(input, segment);
     check_actors(input, segment);
+    check_samples(input, segment);
     for section in segment.section_sizes() {
         assert!(!section.0.is_empty());
     }
+}
+
+fn check_samples(input: &SegmentInput<'_>, segment: &Segment) {
+    let groups = input.samples.chunk_by(|a, b| a.collection == b.collection);
+    let groups: Vec<_> = groups.collect();
+    let names = unwrap_all(segment.sample_collections().unwrap());
+    assert_eq!(names.len(), groups.len());
+    for (group, SampleCollection { name, latest_us }) in groups.into_iter().zip(names) {
+        assert_eq!(name, group[0].collection);
+        assert_eq!(segment.samples_len(name).unwrap(), group.len());
+        let latest = group.iter().map(|sample| sample.time_us).max();
+        assert_eq!(Some(latest_us), latest);
+        for most in [1, group.len() / 2 + 1, group.len()] {
+            let mut left = group.iter().rev().take(most);
+            let mut count = 0;
+            let mut each = |sample: Sample<'_>| {
+                assert_eq!(Some(&sample), left.next());
+                count += 1;
+                if count < most {
+                    ControlFlow::Continue(())
+                } else {
+                    ControlFlow::Break(())
+                }
+            };
+            segment.samples(name, &mut each).unwrap();
+            assert_eq!(count, most.min(group.len()));
+        }
+    }
+    let mut none = |sample: Sample<'_>| panic!("{sample:?}");
+    segment.samples("app.absent", &mut none).unwrap();
+    assert_eq!(segment.samples_len("app.absent").unwrap(), 0);
 }
 
 /// Rows by (target, collection, path).

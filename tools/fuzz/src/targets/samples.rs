@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
+use orrery_formats::event::Encoding;
 use orrery_formats::keys::{self, KeyEntry, KeysHeader};
 use orrery_formats::mask::{self, Chunk, MaskHeader};
 use orrery_formats::segment::{
     self, ActorState, ActorsInput, BucketInput, EventCounts, PASSED_HASH_BITS, PassedKey, RowInput,
-    SegmentInput, ShapeInput, TargetKey,
+    Sample, SegmentInput, ShapeInput, TargetKey,
 };
 use orrery_formats::sketch::{Element, Sketch};
 
@@ -132,7 +133,30 @@ fn segment_of(rows: u32, targets: u32, dids: u32) -> Vec<u8> {
             Some(PassedKey { actor, hash })
         })
         .collect();
+    let bodies: Vec<(String, String)> = (0..rows.min(150))
+        .map(|i| {
+            // Most in blocks with others, one in a block of its own.
+            let length = if i == 7 { 40_000 } else { rng.below(900) };
+            let text = "ab ".repeat(length / 3);
+            (
+                format!("key-{}", i % 90),
+                format!(r#"{{"n":{i},"text":"{text}"}}"#),
+            )
+        })
+        .collect();
+    let records = (0..).zip(&bodies).map(|(i, (rkey, body))| Sample {
+        collection: COLLECTIONS[i as usize / 50],
+        seq: 95 + u64::from(i % 50),
+        time_us: 1_700_000_000_000_000 + u64::from(i * 7 % 50),
+        rev: u64::from(i) << 40,
+        actor: FIRST_ACTOR + i % 13,
+        is_update: i % 3 == 0,
+        encoding: Encoding::Json,
+        rkey,
+        body: body.as_bytes(),
+    });
     segment::build(&SegmentInput {
+        samples: records.collect(),
         first_seq: 90,
         last_seq: seq + 10,
         first_time_us: 1_700_000_000_000_000,

@@ -21,6 +21,8 @@ const HEAP_MAX: usize = 32_768;
 const BUCKETS_HEAP: usize = 4 * 16_384 + 2 * 65_536;
 /// What the links of one row take, each, while they are sorted.
 const ROW_HEAP: usize = 32;
+/// What the longest sample takes.
+const SAMPLE_HEAP: usize = segment::SAMPLE_BODY_MAX + segment::SAMPLE_KEY_MAX + 64;
 /// Rows, targets, lists and actors that are asked about.
 const ASKED_MAX: u32 = 300;
 
@@ -84,7 +86,7 @@ pub(super) const SEGMENT: Target = Target {
         // A pass over counts that no sections stand behind would only take time.
         let verified = match info.rows.max(info.links) < 1 << 20 {
             true => Some(heap::at_most(
-                HEAP_MAX + BUCKETS_HEAP + ROW_HEAP * info.links as usize,
+                HEAP_MAX + BUCKETS_HEAP + SAMPLE_HEAP + ROW_HEAP * info.links as usize,
                 || segment.verify(),
             )),
             false => None,

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::hash::Hasher as _;
+use std::ops::ControlFlow;
 
 use orrery_formats::Error;
 use orrery_formats::Result;
@@ -204,6 +205,18 @@ pub(super) fn ask(segment: &Segment, extent: &Extent, max: usize) -> Answers {
             out.one(segment.holds_passed_key(PassedKey { actor, hash }));
         }
     }
+    out.all(segment.sample_collections(), max);
+    out.ask(|out| {
+        for collection in segment.sample_collections()?.take(max) {
+            let collection = collection?.name;
+            out.item(&segment.samples_len(collection)?);
+            segment.samples(collection, &mut |sample| {
+                out.item(&sample);
+                ControlFlow::Continue(())
+            })?;
+        }
+        Ok(())
+    });
     by_name(segment, extent, max, &mut out);
     buckets(segment, &mut out);
     out
