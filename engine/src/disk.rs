@@ -196,7 +196,8 @@ impl Writer {
 
     /// The most that a seal writes beside the log.
     pub(crate) fn seal_need(&self) -> u64 {
-        let keys = 64 * u64::from(self.events);
+        // An event leaves an entry in the key index and a passed key.
+        let keys = (64 + 16) * u64::from(self.events);
         let changes = 16 * self.kills.len() as u64 + 64 * self.states.touched_len() as u64;
         self.generation.memtable.segment_bytes_max()
             + SEGMENT_BYTES

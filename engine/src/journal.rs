@@ -17,10 +17,6 @@ use crate::quarantine;
 use crate::store::Durable;
 use crate::{ActorId, Error, Options, Result};
 
-/// A revision may be this far from its event's time and still belong to the window; beyond, the window
-/// is asked but not believed to know all.
-const SKEW_MAX_US: u64 = 10 * 60 * 1_000_000;
-
 /// An edit of the manifest without the state's length.
 const MANIFEST_EDIT_BYTES: u64 = 16 << 10;
 
@@ -259,17 +255,13 @@ impl Journal {
         self.open_ref()?.window.last_rev(actor, key_hash)
     }
 
-    /// Whether the window would know a key that an event with a revision of this time was applied to.
-    pub(crate) fn covers(&self, rev_time_us: u64) -> bool {
-        let Some(open) = &self.open else {
-            return false;
-        };
-        let floor = open
-            .window
-            .floor_time_us()
-            .or_else(|| open.writer.first_time_us());
-        open.window.complete()
-            || floor.is_some_and(|floor| rev_time_us >= floor.saturating_add(SKEW_MAX_US))
+    /// Events with lower seqs are not in the key window; `None` where all that there ever were are.
+    pub(crate) fn window_floor(&self) -> Option<u64> {
+        let is_complete = self
+            .open
+            .as_ref()
+            .is_some_and(|open| open.window.complete());
+        (!is_complete).then(|| self.state().log_floor)
     }
 
     /// Notes that the event appended last was applied to a key.

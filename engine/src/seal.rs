@@ -17,7 +17,8 @@ use std::sync::Arc;
 
 use orrery_formats::manifest::SegmentEntry;
 use orrery_formats::segment::{
-    self, ActorsInput, BucketInput, RowInput, Segment, SegmentInput, ShapeInput, TargetKey,
+    self, ActorsInput, BucketInput, PassedKey, RowInput, Segment, SegmentInput, ShapeInput,
+    TargetKey,
 };
 
 use orrery_formats::sketch::Sketch;
@@ -87,10 +88,11 @@ impl Writer {
     }
 
     /// Writes the memtable as a segment, and gives what the manifest is to say of it.
-    fn write_memtable(&self) -> Result<(SegmentEntry, Sealed)> {
+    fn write_memtable(&mut self) -> Result<(SegmentEntry, Sealed)> {
+        let passed = self.passed_keys()?;
         let old = &*self.generation;
         let (first_seq, last_seq) = (old.memtable.first_seq, old.memtable.visible_seq());
-        let bytes = build(old, last_seq, self.states.touched(), &self.kills)?;
+        let bytes = build(old, last_seq, self.states.touched(), &self.kills, passed)?;
         let id = self.shared.next_segment_id();
         let name = segment_name(first_seq, last_seq, id);
         let checksum = xxh3_64(&bytes);
@@ -193,6 +195,7 @@ fn build(
     last_seq: u64,
     states: Vec<segment::ActorState>,
     kills: &[u64],
+    passed: Vec<PassedKey>,
 ) -> Result<Vec<u8>> {
     let memtable = &*generation.memtable;
     let rows = memtable.row_count();
@@ -230,6 +233,7 @@ fn build(
         first_seq: memtable.first_seq,
         last_seq,
         kills: kills.to_vec(),
+        passed,
         did_seed: generation.dids.seed(),
         ..SegmentInput::default()
     };

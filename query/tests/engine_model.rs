@@ -13,10 +13,27 @@ use model::ops::{self, Action, Op, Recipe, Standing};
 use model::real::{self, Real};
 use model::run::Driver;
 use model::universe::Universe;
+use orrery_engine::Options;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 /// Runs `cases` sequences with the options given by case; the same ones every time.
 fn hold(cases: u32, length: std::ops::Range<usize>, seal_events: u32, eager_commit: bool) {
+    hold_with(
+        cases,
+        length,
+        real::options(seal_events, eager_commit),
+        false,
+    );
+}
+
+/// The same with the log trimmed at each seal as far as it can be.
+fn hold_beyond_the_window(cases: u32, length: std::ops::Range<usize>, seal_events: u32) {
+    let mut options = real::options(seal_events, false);
+    options.log_bytes_max = 0;
+    hold_with(cases, length, options, true);
+}
+
+fn hold_with(cases: u32, length: std::ops::Range<usize>, options: Options, in_order: bool) {
     let universe = Universe::small();
     let config = Config {
         cases,
@@ -34,11 +51,9 @@ fn hold(cases: u32, length: std::ops::Range<usize>, seal_events: u32, eager_comm
     let mut runner =
         TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
     let outcome = runner.run(&ops::sequences(&universe, length), |ops| {
-        Driver::new(
-            universe.clone(),
-            Real::new(real::options(seal_events, eager_commit)),
-        )
-        .run(&ops);
+        let driver = Driver::new(universe.clone(), Real::new(options.clone()));
+        let mut driver = if in_order { driver.in_order() } else { driver };
+        driver.run(&ops);
         Ok(())
     });
     if let Err(failure) = outcome {
@@ -64,6 +79,21 @@ fn answers_equal_the_models_with_some_segments_and_lazy_commits() {
 #[test]
 fn short_sequences_equal_the_models_with_a_segment_for_every_event() {
     hold(60, 1..40, 1, true);
+}
+
+#[test]
+fn events_from_before_the_window_move_nothing_with_a_segment_for_every_event() {
+    hold_beyond_the_window(60, 1..60, 1);
+}
+
+#[test]
+fn events_from_before_the_window_move_nothing_with_a_segment_for_every_few_events() {
+    hold_beyond_the_window(60, 1..120, 9);
+}
+
+#[test]
+fn events_from_before_the_window_move_nothing_with_some_segments() {
+    hold_beyond_the_window(40, 1..160, 47);
 }
 
 /// A write, an account change or a delete, by chance.

@@ -49,6 +49,7 @@ pub(crate) fn candidates(segments: &[Sealed]) -> Vec<Candidate> {
             rows: info.rows.into(),
             links: info.links.into(),
             dead_rows: sealed.mask.dead_rows(),
+            passed_keys: info.passed.into(),
             is_readable: sealed.degraded.is_none(),
         }
     };

@@ -55,6 +55,8 @@ pub(crate) struct Candidate {
     pub(crate) rows: u64,
     pub(crate) links: u64,
     pub(crate) dead_rows: u64,
+    /// Keys that its events left without a row.
+    pub(crate) passed_keys: u64,
     /// Whether it can be read. One that is quarantined parts its neighbours: a merged range has no hole.
     pub(crate) is_readable: bool,
 }
@@ -124,14 +126,15 @@ fn plan_rewrite(segments: &[Candidate], policy: &Policy) -> Option<Plan> {
     })
 }
 
-/// How many of the first segments have at most `links_max` live links together.
+/// How many of the first segments have at most `links_max` live links together, and passed keys likewise.
 fn within(segments: &[Candidate], links_max: u64) -> usize {
-    let mut sum = 0_u64;
+    let (mut links, mut passed) = (0_u64, 0_u64);
     segments
         .iter()
         .take_while(|segment| {
-            sum = sum.saturating_add(segment.live_links());
-            sum <= links_max
+            links = links.saturating_add(segment.live_links());
+            passed = passed.saturating_add(segment.passed_keys);
+            links.max(passed) <= links_max
         })
         .count()
 }
@@ -190,6 +193,7 @@ mod tests {
                 rows: sum(|c| c.rows) - dead,
                 links: sum(|c| c.links) - dead.min(sum(|c| c.links)),
                 dead_rows: 0,
+                passed_keys: 0,
                 is_readable: true,
             },
             merges: most(|s| s.merges) + u32::from(!is_alone),
@@ -225,6 +229,7 @@ mod tests {
                         rows,
                         links: rows + below(rows),
                         dead_rows: 0,
+                        passed_keys: 0,
                         is_readable: true,
                     },
                     merges: 0,
@@ -277,6 +282,7 @@ mod tests {
             rows: links,
             links,
             dead_rows: 0,
+            passed_keys: 0,
             is_readable: true,
         }
     }
@@ -330,6 +336,7 @@ mod tests {
                             rows,
                             links: rows,
                             dead_rows: below(rows + 1),
+                            passed_keys: below(50),
                             is_readable: true,
                         },
                         merges: 0,

@@ -58,8 +58,12 @@ impl Writer {
             }
         }
         let hides = !active && !deleted;
+        let deletion_us = self.deletion_time_us(event.time_us);
         self.states.update(&self.generation, actor, |state| {
             set_account(state, account_seq, hides);
+            if deleted {
+                state.purged_us = state.purged_us.max(deletion_us);
+            }
         })?;
         self.publish(seq, event.time_us);
         if unmasks {

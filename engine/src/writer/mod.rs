@@ -11,6 +11,7 @@ mod elements;
 mod links;
 mod masks;
 mod rebuild;
+mod repeats;
 mod rows;
 
 use std::collections::HashMap;
@@ -29,11 +30,12 @@ use crate::actors::{ActorId, States, is_hidden};
 use crate::compaction::Worker;
 use crate::journal::{Journal, key_write};
 use crate::log::Recovery;
-use crate::memtable::{DEAD, Kind, Memtable, NewRow};
+use crate::memtable::{Kind, Memtable, NewRow};
 use crate::snapshot::Generation;
 use crate::store::Shared;
 use crate::{Error, Result};
 use elements::Elements;
+use repeats::PASSED_BYTES;
 
 /// A revision this far ahead of its event's time is taken for a wrong clock: it is accepted, but does
 /// not raise the actor's newest revision, which would make every later event look like a repeat.
@@ -89,6 +91,8 @@ pub struct Writer {
     pub(crate) journal: Journal,
     /// The newest row of each key in the memtable, by the key's hash.
     keys: HashMap<(ActorId, u64), u32, Xxh3Builder>,
+    /// The newest event time of each key that an event since the last seal left without a row.
+    passed: HashMap<(ActorId, u64), u64, Xxh3Builder>,
     pub(crate) states: States,
     /// Seqs of rows that died since the last seal.
     pub(crate) kills: Vec<u64>,
@@ -126,6 +130,7 @@ impl Writer {
             generation,
             journal,
             keys: HashMap::default(),
+            passed: HashMap::default(),
             states: States::default(),
             kills: Vec::new(),
             events: 0,
@@ -147,6 +152,7 @@ impl Writer {
     pub(crate) fn renew(&mut self, generation: Arc<Generation>) {
         self.generation = generation;
         self.keys.clear();
+        self.passed.clear();
         self.states.seal();
         self.kills.clear();
         self.events = 0;
@@ -195,8 +201,10 @@ impl Writer {
         let options = &self.shared.options;
         if self.unmeasured_bytes >= MEASURE_BYTES {
             self.unmeasured_bytes = 0;
-            let kept =
-                self.keys.capacity() * 32 + self.kills.capacity() * 8 + self.states.heap_bytes();
+            let kept = self.keys.capacity() * 32
+                + self.passed.capacity() * PASSED_BYTES
+                + self.kills.capacity() * 8
+                + self.states.heap_bytes();
             if self.generation.memtable.heap_bytes() + kept >= options.seal_heap_bytes {
                 return true;
             }
@@ -336,16 +344,20 @@ impl Writer {
         let known = self.generation.find_actor(event.did)?;
         let ahead = rev >> 10 > event.time_us.saturating_add(REV_AHEAD_MAX_US);
         if let (Some(actor), None) = (known, replayed) {
+            let state = self.states.get(&self.generation, actor)?;
+            // What a deletion of the account stands behind is void, whether it was applied or not.
+            if event.time_us.max(1) <= state.purged_us {
+                return Ok(Applied::Repeat);
+            }
             // A revision above the actor's newest proves the event new without any look-up.
-            if ahead || rev <= self.states.get(&self.generation, actor)?.last_rev {
+            if ahead || rev <= state.last_rev {
                 match self.last_rev(actor, key_hash)? {
                     Some(last) if rev <= last => return Ok(Applied::Repeat),
                     Some(_) => {}
-                    None if self.journal.covers((rev >> 10).min(event.time_us)) => {}
+                    None if self.window_covers(event.time_us) => {}
                     None => {
-                        // From before the log's window: the index decides.
-                        let newest = self.find_newest(actor, collection, rkey, key_hash)?;
-                        if self.index_is_newer(newest, event, operation)? {
+                        let time_us = event.time_us;
+                        if self.is_passed(actor, collection, rkey, key_hash, time_us)? {
                             return Ok(Applied::Repeat);
                         }
                     }
@@ -405,6 +417,8 @@ impl Writer {
                 self.count_live(1, i64::from(links));
             }
         }
+        let has_row = !self.links.is_empty() && !unchanged;
+        self.note_evidence(actor, key_hash, event.time_us, has_row)?;
         let kind = match operation {
             Operation::Create(_) => Kind::Create,
             Operation::Update(_) => Kind::Update,
@@ -438,29 +452,6 @@ impl Writer {
             }
             found => found,
         }
-    }
-
-    /// Whether an event from before the log's window is a repeat, as far as the index can tell: its
-    /// record stands as the event left it, or was written later.
-    fn index_is_newer(
-        &self,
-        newest: Option<Place>,
-        event: &Event<'_>,
-        operation: &Operation<'_>,
-    ) -> Result<bool> {
-        let is_delete = matches!(operation, Operation::Delete);
-        let Some(place) = newest else {
-            // Deleting what is not there changes nothing; a record never seen is new.
-            return Ok(is_delete);
-        };
-        if is_delete && self.state(place)? & DEAD != 0 {
-            return Ok(true);
-        }
-        let row_time_us = match place {
-            Place::Memtable(row) => self.memtable().time_us(row),
-            Place::Sealed { part, row } => self.segment(part)?.time_us(row)?,
-        };
-        Ok(event.time_us / 1_000 <= row_time_us / 1_000)
     }
 
     /// Tells the source's position after the last applied event. It becomes durable together with that

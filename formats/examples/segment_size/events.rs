@@ -249,6 +249,8 @@ impl Piece {
                 states: self.states.clone(),
             },
             kills: self.kills.clone(),
+            passed: Vec::new(),
+            buckets: Vec::new(),
         }
     }
 }

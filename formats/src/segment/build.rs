@@ -14,6 +14,7 @@ use super::key_ranges::{FarKeysWriter, KeyRangesWriter};
 use super::keyblock::PackedKey;
 use super::layout::{KIND, ROWS_MAX, Section, SegmentInfo, VERSION};
 use super::lists::width_below;
+use super::passed::{PASSED_HASH_BITS, PassedWriter};
 use super::rows::{PackedRow, RowsWriter};
 use super::targets::{PackedRecord, RecordsWriter};
 use super::value::plc_bytes;
@@ -50,6 +51,7 @@ pub fn build(input: &SegmentInput<'_>) -> Result<Vec<u8>> {
         actors_count: count("actors of a segment", input.actors.dids.len(), ROWS_MAX)?,
         states: count("states in a segment", input.actors.states.len(), ROWS_MAX)?,
         kills: count("kills in a segment", input.kills.len(), ROWS_MAX)?,
+        passed: count("passed keys of a segment", input.passed.len(), ROWS_MAX)?,
         collections: tables.collections.len() as u32,
         sources: tables.sources.len() as u32,
         shapes: tables.shapes.len() as u32,
@@ -208,6 +210,9 @@ pub fn build(input: &SegmentInput<'_>) -> Result<Vec<u8>> {
         before = kill;
     }
     put(Section::Kills, encoded);
+    let (directory, data) = passed_keys(input)?;
+    put(Section::PassedDirectory, directory);
+    put(Section::PassedKeys, data);
 
     let buckets = Buckets::write(&input.buckets)?;
     put(Section::BucketCollections, buckets.names);
@@ -234,6 +239,31 @@ pub fn build(input: &SegmentInput<'_>) -> Result<Vec<u8>> {
         file.section(section.id(), bytes);
     }
     Ok(file.finish())
+}
+
+/// The directory and the blocks of passed keys.
+fn passed_keys(input: &SegmentInput<'_>) -> Result<(Vec<u8>, Vec<u8>)> {
+    let (mut directory, mut data) = (Vec::new(), Vec::new());
+    let mut writer = PassedWriter::new();
+    let mut states = input.actors.states.iter().map(|state| state.id).peekable();
+    let mut before = None;
+    for (index, &key) in input.passed.iter().enumerate() {
+        if before >= Some(key) || key.hash >> PASSED_HASH_BITS != 0 {
+            return Err(bad(index, "passed keys in rising order", key.hash));
+        }
+        before = Some(key);
+        while states.next_if(|&id| id < key.actor).is_some() {}
+        if states.peek() != Some(&key.actor) {
+            return Err(bad(
+                index,
+                "a state of each actor with passed keys",
+                key.actor,
+            ));
+        }
+        writer.push(key, &mut directory, &mut data)?;
+    }
+    writer.flush(&mut directory, &mut data)?;
+    Ok((directory, data))
 }
 
 struct Buckets {

@@ -19,7 +19,7 @@ use crate::filter::{self, Filter};
 use crate::monotone::Monotone;
 
 /// The checks, each of which ends at its first damage.
-pub(super) const CHECKS: [fn(&Segment) -> Result<()>; 9] = [
+pub(super) const CHECKS: [fn(&Segment) -> Result<()>; 10] = [
     dictionaries,
     target_order,
     lists_against_links,
@@ -28,6 +28,7 @@ pub(super) const CHECKS: [fn(&Segment) -> Result<()>; 9] = [
     filters,
     times,
     states_and_kills,
+    passed_keys,
     buckets::check,
 ];
 
@@ -381,6 +382,28 @@ fn states_and_kills(segment: &Segment) -> Result<()> {
             format!("{} kills", info.kills),
             kills,
         );
+    }
+    Ok(())
+}
+
+/// Passed keys rise, and each is of an actor with a state.
+fn passed_keys(segment: &Segment) -> Result<()> {
+    segment.passed()?.verify()?;
+    let mut states = segment.states()?;
+    let mut state = states.next().transpose()?;
+    for key in segment.passed_keys()? {
+        let key = key?;
+        while state.is_some_and(|state| state.id < key.actor) {
+            state = states.next().transpose()?;
+        }
+        if state.is_none_or(|state| state.id != key.actor) {
+            return wrong(
+                segment,
+                Section::PassedKeys,
+                "keys of actors with a state",
+                key.actor,
+            );
+        }
     }
     Ok(())
 }

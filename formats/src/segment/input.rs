@@ -1,6 +1,7 @@
 //! What a segment is built from. The engine collects it from the memtable (or from the segments it
 //! merges); the builder only borrows it.
 
+use super::PassedKey;
 use super::buckets::BucketInput;
 
 /// The thing a link points to. Two keys are equal exactly when the normalised target strings are.
@@ -48,6 +49,9 @@ pub struct SegmentInput<'a> {
     pub actors: ActorsInput<'a>,
     /// Seqs of rows that events of this range made dead, in any order.
     pub kills: Vec<u64>,
+    /// Keys that events of the range left without a row, strictly rising; of each actor with one there is a
+    /// state.
+    pub passed: Vec<PassedKey>,
     /// The buckets of the hours touched, in any order, each pair of collection and hour once.
     pub buckets: Vec<BucketInput<'a>>,
 }
@@ -98,4 +102,6 @@ pub struct ActorState {
     pub account_seq: u64,
     /// 0 active, 1 hidden.
     pub status: u8,
+    /// The event time of the newest deletion of the account, in microseconds since 1970; 0 when there was none.
+    pub purged_us: u64,
 }

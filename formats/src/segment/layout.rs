@@ -65,6 +65,8 @@ sections! {
     StateDirectory = 31, "state directory";
     StateIds = 25, "ids of states";
     Kills = 27, "kills";
+    PassedKeys = 36, "passed keys";
+    PassedDirectory = 37, "directory of passed keys";
     BucketCollections = 40, "collections of buckets";
     Buckets = 42, "buckets";
     BucketDirectory = 41, "bucket directory";
@@ -122,6 +124,8 @@ pub struct SegmentInfo {
     pub states: u32,
     /// Seqs that events of the range killed.
     pub kills: u32,
+    /// Keys that events of the range left without a row.
+    pub passed: u32,
     pub(super) did_targets: u32,
     pub(super) record_targets: u32,
     pub(super) collections: u32,
@@ -159,6 +163,7 @@ impl SegmentInfo {
             self.sources,
             self.shapes,
             self.long_lists,
+            self.passed,
         ] {
             put_u32(&mut out, field);
         }
@@ -193,6 +198,7 @@ impl SegmentInfo {
             sources: reader.u32()?,
             shapes: reader.u32()?,
             long_lists: reader.u32()?,
+            passed: reader.u32()?,
         };
         reader.finish()?;
         let wrong =
@@ -203,10 +209,16 @@ impl SegmentInfo {
                 info.rows.max(info.links).into(),
             );
         }
-        let others = [info.targets, info.actors_count, info.states, info.kills];
+        let others = [
+            info.targets,
+            info.actors_count,
+            info.states,
+            info.kills,
+            info.passed,
+        ];
         if let Some(count) = others.into_iter().find(|&count| count > ROWS_MAX) {
             return wrong(
-                "at most 2^28 targets, actors, states and kills",
+                "at most 2^28 targets, actors, states, kills and passed keys",
                 count.into(),
             );
         }

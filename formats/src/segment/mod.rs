@@ -22,6 +22,7 @@
 //! actors   did(actor) -> Option<DidRef<'_>>, find_did(did) -> Option<u32>,
 //!          state(actor) -> Option<ActorState>, states() -> States<'_>,
 //!          account_states() -> AccountStates<'_>
+//! passed   holds_passed_key(PassedKey) -> bool, passed_keys() -> PassedKeys<'_>
 //! buckets  bucket_collections() -> u32, bucket_collection(index) -> &str,
 //!          bucket_lower_bound(name) -> u32, buckets(index) -> CollectionBuckets<'_>
 //! rest     kills() -> Kills<'_>, section_sizes() -> Vec<(&'static str, u64)>, verify()
@@ -44,6 +45,7 @@ mod layout;
 mod list;
 mod lists;
 mod merge;
+mod passed;
 mod reader;
 mod rows;
 mod spill;
@@ -60,6 +62,7 @@ pub use input::{ActorState, ActorsInput, RowInput, SegmentInput, ShapeInput, Tar
 pub use layout::{KIND, ROWS_MAX, SegmentInfo, VERSION, section_name};
 pub use list::{List, ListIter};
 pub use merge::{MergeInput, Merged, merge};
+pub use passed::{PASSED_HASH_BITS, PassedKey, PassedKeys};
 pub use reader::{ActorRows, Kills, LinkRef, ListInfo, Lists, RowLinks, Segment};
 pub use rows::ActorColumn;
 pub use states::{AccountStates, States};

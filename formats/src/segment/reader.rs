@@ -13,6 +13,7 @@ use super::keyblock::PackedKey;
 use super::layout::{Section, SegmentInfo};
 use super::list::List;
 use super::lists::{Postings, width_below};
+use super::passed::{PassedBlocks, PassedKey, PassedKeys};
 use super::rows::{ActorColumn, Rows};
 use super::strings::Strings;
 use super::targets::{PackedRecord, Records};
@@ -441,6 +442,31 @@ impl Segment {
             left: self.info.kills,
             before: 0,
         })
+    }
+
+    pub(super) fn passed(&self) -> Result<PassedBlocks<'_>> {
+        Ok(PassedBlocks {
+            directory: self.section(Section::PassedDirectory)?,
+            data: self.section(Section::PassedKeys)?,
+            count: self.info.passed,
+        })
+    }
+
+    /// Whether an event of the range left that key without a row. O(log keys). True of a key that is none with
+    /// the probability that [`PASSED_HASH_BITS`](super::PASSED_HASH_BITS) tells.
+    ///
+    /// # Errors
+    /// See [`Segment`].
+    pub fn holds_passed_key(&self, key: PassedKey) -> Result<bool> {
+        self.passed()?.contains(key)
+    }
+
+    /// The keys that events of the range left without a row, rising.
+    ///
+    /// # Errors
+    /// See [`Segment`].
+    pub fn passed_keys(&self) -> Result<PassedKeys<'_>> {
+        Ok(self.passed()?.iter())
     }
 
     /// The bytes of each section, by name.

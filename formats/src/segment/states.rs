@@ -4,10 +4,12 @@
 //! ```text
 //! u8    width of account seqs
 //! u8    width of statuses
+//! u8    width of times of deletion, 0 when there is none
 //! u16   byte offset in the block of the revisions
 //! bits  one for each state with an account seq other than 0
 //! bits  those account seqs
 //! bits  statuses
+//! bits  where that width is not 0, one for each state with a time of deletion other than 0, then those times
 //! keys  revisions, as a block of keys
 //! ```
 
@@ -20,7 +22,7 @@ use crate::chunks::Region;
 use crate::monotone::{self, Monotone};
 use crate::{Error, Result};
 
-const HEAD: u64 = 4;
+const HEAD: u64 = 5;
 
 /// The directory and the blocks of `states`.
 pub(super) fn encode(states: &[ActorState]) -> Result<(Vec<u8>, Vec<u8>)> {
@@ -51,9 +53,19 @@ pub(super) fn encode_block(block: &[ActorState], out: &mut Vec<u8>) -> Result<()
     for state in block {
         bits.write(u64::from(state.status), status_width);
     }
+    let purges = block.iter().map(|state| state.purged_us);
+    let purge_width = width_for(purges.max().unwrap_or(0));
+    if purge_width > 0 {
+        for state in block {
+            bits.write(u64::from(state.purged_us != 0), 1);
+        }
+        for state in block.iter().filter(|state| state.purged_us != 0) {
+            bits.write(state.purged_us, purge_width);
+        }
+    }
     let bits = bits.finish();
-    out.extend_from_slice(&[seq_width as u8, status_width as u8]);
-    // 128 states of at most 73 bits: far below 2^16.
+    out.extend_from_slice(&[seq_width as u8, status_width as u8, purge_width as u8]);
+    // 128 states of at most 138 bits: far below 2^16.
     put_u16(out, HEAD as u16 + bits.len() as u16);
     out.extend_from_slice(&bits);
     let mut keys = Vec::with_capacity(block.len());
@@ -87,6 +99,7 @@ struct Block {
     count: u64,
     seq_width: u32,
     status_width: u32,
+    purge_width: u32,
     /// Byte offset in the section.
     keys: u64,
 }
@@ -95,9 +108,10 @@ impl StateBlocks<'_> {
     /// The block of the state at `index`.
     fn block(&self, index: u32) -> Result<Block> {
         let start = u64::from(self.directory.u32_at(4 * u64::from(index / BLOCK))?);
-        let [seq_width, status_width, k0, k1] = self.data.array_at::<{ HEAD as usize }>(start)?;
-        if seq_width > 64 || status_width > 8 {
-            let found = seq_width.max(status_width);
+        let [seq_width, status_width, purge_width, k0, k1] =
+            self.data.array_at::<{ HEAD as usize }>(start)?;
+        if seq_width > 64 || status_width > 8 || purge_width > 64 {
+            let found = seq_width.max(status_width).max(purge_width);
             return Err(self.data.corrupt(start, "widths of states", found));
         }
         let first = index - index % BLOCK;
@@ -106,6 +120,7 @@ impl StateBlocks<'_> {
             count: u64::from(self.ids.len().saturating_sub(first).min(BLOCK)),
             seq_width: seq_width.into(),
             status_width: status_width.into(),
+            purge_width: purge_width.into(),
             keys: start + u64::from(u16::from_le_bytes([k0, k1])),
         })
     }
@@ -115,23 +130,18 @@ impl StateBlocks<'_> {
         let block = self.block(index)?;
         let i = u64::from(index % BLOCK);
         let bit = (block.start + HEAD) * 8;
-        let low = read_bits(self.data, bit, block.count.min(64) as u32)?;
-        let high = read_bits(self.data, bit + 64, block.count.saturating_sub(64) as u32)?;
-        let with_seq = u128::from(high) << 64 | u128::from(low);
-        let seqs = bit + block.count;
-        let account_seq = if with_seq >> i & 1 == 1 {
-            let before = u64::from((with_seq & ((1 << i) - 1)).count_ones());
-            let at = seqs + before * u64::from(block.seq_width);
-            read_bits(self.data, at, block.seq_width)?
-        } else {
-            0
-        };
-        let statuses = seqs + u64::from(with_seq.count_ones()) * u64::from(block.seq_width);
+        let (account_seq, statuses) = self.sparse(bit, block.count, block.seq_width, i)?;
         let status = read_bits(
             self.data,
             statuses + i * u64::from(block.status_width),
             block.status_width,
         )?;
+        let purged_us = if block.purge_width == 0 {
+            0
+        } else {
+            let purges = statuses + block.count * u64::from(block.status_width);
+            self.sparse(purges, block.count, block.purge_width, i)?.0
+        };
         let key = keyblock::read(self.data, block.keys, block.count, i)?;
         let PackedKey::Tid(last_rev) = key else {
             let found = "the id of a string";
@@ -142,7 +152,25 @@ impl StateBlocks<'_> {
             last_rev,
             account_seq,
             status: status as u8,
+            purged_us,
         })
+    }
+
+    /// Number `i` of `count`, and the bit behind them all. From `bit` on stand a bit for each that is not 0, then
+    /// those.
+    fn sparse(&self, bit: u64, count: u64, width: u32, i: u64) -> Result<(u64, u64)> {
+        let low = read_bits(self.data, bit, count.min(64) as u32)?;
+        let high = read_bits(self.data, bit + 64, count.saturating_sub(64) as u32)?;
+        let present = u128::from(high) << 64 | u128::from(low);
+        let numbers = bit + count;
+        let number = if present >> i & 1 == 1 {
+            let before = u64::from((present & ((1 << i) - 1)).count_ones());
+            read_bits(self.data, numbers + before * u64::from(width), width)?
+        } else {
+            0
+        };
+        let end = numbers + u64::from(present.count_ones()) * u64::from(width);
+        Ok((number, end))
     }
 
     /// The state of `actor`.

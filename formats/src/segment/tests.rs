@@ -70,6 +70,11 @@ fn owned() -> impl Strategy<Value = Owned> {
         0u64..1 << 63,
         prop_oneof![2 => Just(0u64), 1 => any::<u64>()],
         0u8..2,
+        prop_oneof![9 => Just(0u64), 1 => 1u64..1 << 51, 1 => any::<u64>()],
+    );
+    let passed = (
+        any::<u32>(),
+        prop_oneof![1 => 0u32..40, 2 => 0u32..1 << PASSED_HASH_BITS],
     );
     (
         prop::collection::vec(shape, 1..6),
@@ -86,11 +91,14 @@ fn owned() -> impl Strategy<Value = Owned> {
         ),
         prop::collection::vec(state, 0..300),
         prop::collection::vec(any::<u64>(), 0..20),
+        prop::collection::vec(passed, 0..500),
         buckets(),
     )
         .prop_map(
-            |(shapes, targets, rows, seed, dids, states, kills, buckets)| {
-                Owned::new(shapes, targets, rows, seed, dids, states, kills).with_buckets(buckets)
+            |(shapes, targets, rows, seed, dids, states, kills, passed, buckets)| {
+                Owned::new(shapes, targets, rows, seed, dids, states, kills)
+                    .with_passed(passed)
+                    .with_buckets(buckets)
             },
         )
 }
@@ -386,7 +394,7 @@ fn inputs_that_break_the_rules_are_refused_by_name() {
     let good = golden::sample();
     let input = good.input();
     type Breaking<'f> = &'f dyn Fn(&mut SegmentInput<'_>);
-    let broken: [(&str, Breaking<'_>); 8] = [
+    let broken: [(&str, Breaking<'_>); 10] = [
         ("rising seqs", &|input| {
             input.rows[1].seq = input.rows[0].seq
         }),
@@ -403,6 +411,13 @@ fn inputs_that_break_the_rules_are_refused_by_name() {
         ("rising ids", &|input| {
             let first = input.actors.states[0];
             input.actors.states.push(first);
+        }),
+        ("rising order", &|input| {
+            let first = input.passed[0];
+            input.passed.push(first);
+        }),
+        ("a state of each actor", &|input| {
+            input.actors.states.truncate(1);
         }),
     ];
     for (expected, breaking) in broken {

@@ -25,12 +25,24 @@ pub struct World {
     revs: BTreeMap<Key, u64>,
     account_seqs: BTreeMap<String, u64>,
     hidden: BTreeSet<String>,
+    /// Up to which event time an account's records were deleted with it.
+    purged_us: BTreeMap<String, u64>,
+    /// The newest event time of what was applied.
+    newest_us: u64,
     places: u64,
 }
 
 impl World {
     /// Applies one event.
     pub fn apply(&mut self, event: &Event) -> Outcome {
+        let outcome = self.apply_event(event);
+        if outcome != Outcome::Repeat {
+            self.newest_us = self.newest_us.max(event.time_us);
+        }
+        outcome
+    }
+
+    fn apply_event(&mut self, event: &Event) -> Outcome {
         match &event.body {
             Body::Identity { .. } => Outcome::New { links: 0 },
             Body::Account {
@@ -50,6 +62,11 @@ impl World {
                     self.hidden.remove(&event.did);
                 } else if status.as_deref() == Some("deleted") {
                     self.rows.retain(|key, _| key.0 != event.did);
+                    // Times may be out of order by up to ten minutes.
+                    let through_us = event.time_us + 600_000_000;
+                    let through_us = self.newest_us.clamp(event.time_us, through_us);
+                    let purged_us = self.purged_us.entry(event.did.clone()).or_default();
+                    *purged_us = through_us.max(*purged_us);
                     self.hidden.remove(&event.did);
                 } else {
                     self.hidden.insert(event.did.clone());
@@ -63,6 +80,10 @@ impl World {
                 operation,
             } => {
                 let key = (event.did.clone(), collection.clone(), rkey.clone());
+                let purged_us = self.purged_us.get(&event.did).copied();
+                if purged_us.is_some_and(|purged_us| event.time_us <= purged_us) {
+                    return Outcome::Repeat;
+                }
                 if self.revs.get(&key).is_some_and(|last| rev <= last) {
                     return Outcome::Repeat;
                 }

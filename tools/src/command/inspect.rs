@@ -91,6 +91,7 @@ fn summary(directory: &Directory) -> Value {
                         ("actors", info.actors_count),
                         ("states", info.states),
                         ("kills", info.kills),
+                        ("passed_keys", info.passed),
                     ] {
                         members.insert(name.to_owned(), count.into());
                     }

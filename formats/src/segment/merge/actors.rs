@@ -1,7 +1,8 @@
-//! DIDs, one part's behind the other's, and their index; states, of which the newest stay; kills.
+//! DIDs, one part's behind the other's, and their index; states, of which the newest stay; kills; passed keys.
 
 use super::columns::{MonotoneColumn, StringColumn};
 use super::output::Output;
+use super::passed::Passed;
 use super::spill::{Sorter, Spool};
 use super::{MergeInput, bad};
 use crate::Result;
@@ -23,8 +24,9 @@ pub(super) fn merge<W: Workspace, O: Sink<Error = W::Error>>(
     out: &mut Output<O>,
 ) -> Result<(), W::Error> {
     dids(env, inputs, info, out)?;
-    merge_states(env, inputs, info, out)?;
-    kills(env, inputs, keep_kill, info, out)
+    let passed = merge_states(env, inputs, info, out)?;
+    kills(env, inputs, keep_kill, info, out)?;
+    passed.sections(env, out)
 }
 
 fn dids<W: Workspace, O: Sink<Error = W::Error>>(
@@ -90,19 +92,22 @@ fn dids<W: Workspace, O: Sink<Error = W::Error>>(
     out.drain(env, &mut data)
 }
 
-/// The states of the inputs by actor, the last input's where several have one.
-fn merge_states<W: Workspace, O: Sink<Error = W::Error>>(
+/// The states of the inputs by actor, the last input's where several have one. Gives the passed keys.
+fn merge_states<'a, W: Workspace, O: Sink<Error = W::Error>>(
     env: &mut Env<'_, W>,
-    inputs: &[MergeInput<'_>],
+    inputs: &[MergeInput<'a>],
     info: &mut SegmentInfo,
     out: &mut Output<O>,
-) -> Result<(), W::Error> {
+) -> Result<Passed<'a, W>, W::Error> {
     let mut cursors = Vec::with_capacity(inputs.len());
     for input in inputs {
         let mut states = input.segment.states()?;
         let head = states.next().transpose()?;
         cursors.push((states, head));
     }
+    let mut passed = Passed::new(inputs)?;
+    // Each input's own state of an actor.
+    let mut own: Vec<Option<ActorState>> = Vec::with_capacity(inputs.len());
     let mut ids = MonotoneColumn::new();
     let mut directory = Spool::new();
     let mut block: Vec<ActorState> = Vec::with_capacity(BLOCK as usize);
@@ -124,28 +129,36 @@ fn merge_states<W: Workspace, O: Sink<Error = W::Error>>(
         let Some(least) = least else {
             break;
         };
-        let mut newest = None;
+        let mut newest = ActorState::default();
+        own.clear();
         for (states, head) in &mut cursors {
+            own.push(head.filter(|state| state.id == least));
             if let Some(state) = *head
                 && state.id == least
             {
-                newest = Some(state);
+                newest = ActorState {
+                    purged_us: state.purged_us.max(newest.purged_us),
+                    ..state
+                };
                 *head = states.next().transpose()?;
                 if head.is_some_and(|next| next.id <= least) {
                     return Err(bad(0, "states with rising ids", least).into());
                 }
             }
         }
-        block.extend(newest);
+        block.push(newest);
+        passed.take(env, &newest, &own)?;
         ids.push(env, least)?;
         total += 1;
         env.stepped(1)?;
     }
     info.states = count("states in a segment", total, ROWS_MAX)?;
+    passed.count(info)?;
     out.drain(env, &mut data)?;
     let directory = directory.finish(env)?;
     out.section(env, Section::StateDirectory, directory.bytes())?;
-    ids.section(env, Section::StateIds, out)
+    ids.section(env, Section::StateIds, out)?;
+    Ok(passed)
 }
 
 /// The kills of the inputs whose row is still somewhere else.

@@ -13,7 +13,8 @@
 //! 3. [`targets`]: record by record in order, and old ordinals to new ones, which rise with them.
 //! 4. [`rows`]: rows and links, in the order of the segments.
 //! 5. [`lists`]: target by target; rows of an earlier segment stand before those of a later one.
-//! 6. [`actors`]: DIDs, one segment's behind the other's; the newest state of each actor; kills.
+//! 6. [`actors`]: DIDs, one segment's behind the other's; the newest state of each actor; kills. [`passed`]: the
+//!    keys left without a row, which a deletion of their account takes away.
 //! 7. [`buckets`]: collection by collection and hour by hour.
 
 mod actors;
@@ -22,6 +23,7 @@ mod columns;
 mod lists;
 mod output;
 mod part;
+mod passed;
 mod rows;
 mod tables;
 mod targets;
@@ -68,7 +70,9 @@ pub struct Merged {
 /// Merges `inputs`, whose ranges of seqs follow each other without a gap, and so do their actors, and
 /// writes the segment to `out`. Rows keep seq, time, author, key, shape and links, and are numbered anew.
 /// A kill stays if its row lies outside of the inputs and `keep_kill` says that the row still exists; that
-/// is asked once for each such kill. Of several states of an actor the last segment's stays.
+/// is asked once for each such kill. Of several states of an actor the last segment's stays, with the newest time of
+/// deletion. A passed key stays unless its account was deleted behind it: where its segment's state of the actor has an
+/// older time of deletion than another segment's.
 ///
 /// Costs a few passes over the inputs; what it writes to scratch space is about half of what it writes
 /// to `out`.

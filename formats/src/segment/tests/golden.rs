@@ -58,6 +58,16 @@ pub(super) fn sample() -> Owned {
                 u64::from(id) << 40,
                 u64::from(id % 3) * u64::from(id > 128),
                 u8::from(id % 5 == 0),
+                u64::from(id % 64 == 3) * (1_700_000_000_000_000 + u64::from(id)),
+            )
+        })
+        .collect();
+    // More than one block, some keys of one actor.
+    let passed = (0..200u32)
+        .map(|i| {
+            (
+                i % 17 * i,
+                i.wrapping_mul(0x9e37_79b9) >> (32 - PASSED_HASH_BITS),
             )
         })
         .collect();
@@ -76,6 +86,7 @@ pub(super) fn sample() -> Owned {
         (key, (accounts + 1, u64::from(hour), 50, accounts))
     });
     Owned::new(shapes, targets, rows, 9, dids, states, vec![3, 1, 70_000])
+        .with_passed(passed)
         .with_buckets(buckets.collect())
 }
 

@@ -133,7 +133,14 @@ fn cut<'a>(whole: &SegmentInput<'a>, count: usize) -> Vec<SegmentInput<'a>> {
             for state in &mut input.actors.states {
                 state.last_rev ^= part as u64;
                 state.account_seq &= !(part as u64);
+                // Some accounts are deleted in this part or that.
+                state.purged_us *= u64::from(part as u32 >= state.id % 4);
             }
+            let states = &input.actors.states;
+            input.passed.retain(|key| {
+                (key.hash as usize + part) % 3 != 0
+                    && states.iter().any(|state| state.id == key.actor)
+            });
             input
                 .kills
                 .retain(|kill| (*kill as usize).wrapping_add(part) % 2 == 0);
@@ -170,10 +177,28 @@ fn together<'a>(
         .iter()
         .flat_map(|part| part.actors.dids.iter().copied())
         .collect();
-    let states: BTreeMap<u32, ActorState> = parts
-        .iter()
-        .flat_map(|part| part.actors.states.iter().map(|state| (state.id, *state)))
-        .collect();
+    let mut states: BTreeMap<u32, ActorState> = BTreeMap::new();
+    for state in parts.iter().flat_map(|part| &part.actors.states) {
+        let purged_us = states.get(&state.id).map_or(0, |known| known.purged_us);
+        let purged_us = purged_us.max(state.purged_us);
+        states.insert(
+            state.id,
+            ActorState {
+                purged_us,
+                ..*state
+            },
+        );
+    }
+    let mut passed = BTreeSet::new();
+    for part in parts {
+        let own = |actor| part.actors.states.iter().find(|state| state.id == actor);
+        passed.extend(
+            part.passed
+                .iter()
+                .filter(|key| own(key.actor).unwrap().purged_us == states[&key.actor].purged_us),
+        );
+    }
+    all.passed = passed.into_iter().collect();
     all.actors.states = states.into_values().collect();
     all.kills = parts
         .iter()

@@ -21,6 +21,7 @@ pub(super) struct Owned {
     dids: Vec<String>,
     states: Vec<ActorState>,
     kills: Vec<u64>,
+    passed: Vec<PassedKey>,
     buckets: Vec<(String, u32, EventCounts, Range<u64>)>,
 }
 
@@ -137,7 +138,7 @@ impl Owned {
         rows: Vec<RowParts>,
         seed: u64,
         dids: Vec<String>,
-        states: Vec<(u32, u64, u64, u8)>,
+        states: Vec<(u32, u64, u64, u8, u64)>,
         kills: Vec<u64>,
     ) -> Self {
         let mut targets: Vec<Target> = targets.into_iter().collect();
@@ -175,12 +176,13 @@ impl Owned {
             .collect();
         let states: BTreeMap<u32, ActorState> = states
             .into_iter()
-            .map(|(id, last_rev, account_seq, status)| {
+            .map(|(id, last_rev, account_seq, status, purged_us)| {
                 let state = ActorState {
                     id,
                     last_rev,
                     account_seq,
                     status,
+                    purged_us,
                 };
                 (id, state)
             })
@@ -193,8 +195,23 @@ impl Owned {
             dids,
             states: states.into_values().collect(),
             kills,
+            passed: Vec::new(),
             buckets: Vec::new(),
         }
+    }
+
+    /// With passed keys: numbers of states, modulo their count, and hashes.
+    pub(super) fn with_passed(mut self, passed: Vec<(u32, u32)>) -> Self {
+        let ids: Vec<u32> = self.states.iter().map(|state| state.id).collect();
+        let passed: BTreeSet<PassedKey> = passed
+            .into_iter()
+            .filter_map(|(number, hash)| {
+                let actor = *ids.get(number as usize % ids.len().max(1))?;
+                Some(PassedKey { actor, hash })
+            })
+            .collect();
+        self.passed = passed.into_iter().collect();
+        self
     }
 
     /// Buckets by (collection, hours after the first row), with the range of numbers whose hashes are the accounts.
@@ -259,6 +276,7 @@ impl Owned {
                 states: self.states.clone(),
             },
             kills: self.kills.clone(),
+            passed: self.passed.clone(),
             buckets: self
                 .buckets
                 .iter()
@@ -506,6 +524,21 @@ fn check_actors(input: &SegmentInput<'_>, segment: &Segment) {
     }
     for absent in ["", "did:plc:", "did:plc:zzzzzzzzzzzzzzzzzzzzzzz2"] {
         assert_eq!(segment.find_did(absent).unwrap(), None);
+    }
+    assert_eq!(
+        unwrap_all(segment.passed_keys().unwrap()),
+        input.passed,
+        "{:?}",
+        segment.info()
+    );
+    for &key in &input.passed {
+        assert!(segment.holds_passed_key(key).unwrap());
+        let PassedKey { actor, hash } = key;
+        for (actor, hash) in [(actor, hash ^ 1), (actor ^ 1, hash), (actor, 0), (0, hash)] {
+            let near = PassedKey { actor, hash };
+            let expected = input.passed.contains(&near);
+            assert_eq!(segment.holds_passed_key(near).unwrap(), expected);
+        }
     }
     let states = &input.actors.states;
     assert_eq!(&unwrap_all(segment.states().unwrap()), states);

@@ -1,13 +1,13 @@
 //! Sound files, made by the encoders: what damage is done to, and inputs to begin with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
 use orrery_formats::keys::{self, KeyEntry, KeysHeader};
 use orrery_formats::mask::{self, Chunk, MaskHeader};
 use orrery_formats::segment::{
-    self, ActorState, ActorsInput, BucketInput, EventCounts, RowInput, SegmentInput, ShapeInput,
-    TargetKey,
+    self, ActorState, ActorsInput, BucketInput, EventCounts, PASSED_HASH_BITS, PassedKey, RowInput,
+    SegmentInput, ShapeInput, TargetKey,
 };
 use orrery_formats::sketch::{Element, Sketch};
 
@@ -119,8 +119,17 @@ fn segment_of(rows: u32, targets: u32, dids: u32) -> Vec<u8> {
                 last_rev: u64::from(i) << 40,
                 account_seq: u64::from(i % 3) * u64::from(i > 130),
                 status: u8::from(i % 5 == 0),
+                purged_us: u64::from(i % 32 == 4) * (1_700_000_000_000_000 + u64::from(i)),
             };
             (state.id, state)
+        })
+        .collect();
+    let ids: Vec<u32> = states.keys().copied().collect();
+    let passed: BTreeSet<PassedKey> = (0..rows)
+        .filter_map(|i| {
+            let actor = *ids.get(rng.below(ids.len().max(1)))?;
+            let hash = rng.below(1 << PASSED_HASH_BITS) as u32 >> (i % 3 * 9);
+            Some(PassedKey { actor, hash })
         })
         .collect();
     segment::build(&SegmentInput {
@@ -142,6 +151,7 @@ fn segment_of(rows: u32, targets: u32, dids: u32) -> Vec<u8> {
             states: states.into_values().collect(),
         },
         kills: (0..u64::from(rows) / 8).map(|i| 1 + i * 11).collect(),
+        passed: passed.into_iter().collect(),
         buckets: (0..12u32)
             .map(|i| BucketInput {
                 collection: ["a.b.one", "app.bsky.feed.like"][usize::from(i < 11)],

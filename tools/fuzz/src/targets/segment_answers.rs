@@ -5,7 +5,7 @@ use std::hash::Hasher as _;
 
 use orrery_formats::Error;
 use orrery_formats::Result;
-use orrery_formats::segment::{Segment, SegmentInfo, TargetKey, Text};
+use orrery_formats::segment::{PASSED_HASH_BITS, PassedKey, Segment, SegmentInfo, TargetKey, Text};
 use xxhash_rust::xxh3::Xxh3Default;
 
 /// The answers to a fixed list of questions: for each, hashes of what came, and the error that ended it.
@@ -198,6 +198,12 @@ pub(super) fn ask(segment: &Segment, extent: &Extent, max: usize) -> Answers {
     out.all(segment.states(), max);
     out.all(segment.account_states(), max);
     out.all(segment.kills(), max);
+    out.all(segment.passed_keys(), max);
+    for actor in [0, extent.actors.start, extent.actors.end, u32::MAX] {
+        for hash in [0, 1 << 20, (1 << PASSED_HASH_BITS) - 1] {
+            out.one(segment.holds_passed_key(PassedKey { actor, hash }));
+        }
+    }
     by_name(segment, extent, max, &mut out);
     buckets(segment, &mut out);
     out
