@@ -40,7 +40,8 @@ pub use config::{Config, RateLimit};
 pub use error::{Error, Result};
 pub use index::{
     Answer, Child, CollectionCounts, Counts, Fact, FactKind, Hours, Index, IndexError, Listing,
-    Order, Paging, PrefixCounts, RecordsAt, Selection, SeriesOf, Status, Steps,
+    Order, Paging, PrefixCounts, RecordsAt, SampleRecord, SamplesOf, Selection, SeriesOf, Status,
+    Steps,
 };
 pub use serve::serve;
 pub use time::{format_time, parse_time_us};

@@ -20,9 +20,15 @@ use serde_json::Value;
 
 /// A value that each parameter takes, under which the model has something to tell.
 fn good(path: &str, name: &str) -> String {
-    let is_stats = ["/collections", "/prefix", "/timeseries", "/search"]
-        .iter()
-        .any(|stats| path.starts_with(stats));
+    let is_stats = [
+        "/collections",
+        "/prefix",
+        "/timeseries",
+        "/search",
+        "/records",
+    ]
+    .iter()
+    .any(|stats| path.starts_with(stats));
     let is_many = path.contains("ManyToMany");
     match name {
         "subject" | "target" if is_many => "did:plc:m".into(),

@@ -258,6 +258,35 @@ async fn the_source_and_the_storage_are_told() {
     );
 }
 
+#[tokio::test]
+async fn sample_records_keep_their_bytes_and_the_limit_is_for_each_collection() {
+    let server = Server::start().await;
+    for (query, count) in [
+        ("", 24),
+        ("?limit=3", 6),
+        ("?collection=a.b.c", 42),
+        ("?collection=a.b.c,a.b.d,a.b.c&limit=64", 128),
+    ] {
+        let answer = server.get(&format!("/records{query}")).await;
+        assert_eq!(answer.json().as_array().unwrap().len(), count, "{query}");
+    }
+    let answer = server.get("/records?collection=a.b.c&limit=1").await;
+    let record = "\"record\":{ \"$type\":\"a.b.c\", \"n\":1e3, \"text\":\"<script>\" }";
+    assert!(answer.body.contains(record), "{}", answer.body);
+    assert_eq!(answer.json()[0]["time_us"], 1_700_000_000_000_000_u64);
+    let page = server.page("/records?collection=a.b.c&limit=1").await.body;
+    assert!(page.contains("&lt;script&gt;") && !page.contains("<script"));
+    assert!(page.contains("href=\"https://pdsls.dev/at://did:plc:a/a.b.c/3k0\""));
+    for (bad, name) in [
+        ("collection=x", "collection"),
+        ("limit=65", "limit"),
+        ("limit=0", "limit"),
+    ] {
+        let answer = server.get(&format!("/records?{bad}")).await;
+        assert!(answer.error(400, "InvalidRequest").contains(name), "{bad}");
+    }
+}
+
 fn request_id(answer: &Response) -> String {
     answer.header("x-request-id").unwrap().to_owned()
 }

@@ -18,6 +18,7 @@ BEYOND_SCHEMAS = (
     "parameter step is too short",
     "parameters collection and prefix take at most",
     "parameter q takes at most",
+    "parameter collection takes at most",
 )
 
 # Links that the served index holds: lists of target, collection, path, account and time.

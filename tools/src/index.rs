@@ -12,7 +12,7 @@ use orrery_query::{
 };
 use orrery_server::{
     Answer, CollectionCounts, Counts, Fact, FactKind, Hours, Index, IndexError, Listing, Order,
-    Paging, PrefixCounts, SeriesOf, Status, Steps,
+    Paging, PrefixCounts, SampleRecord, SamplesOf, SeriesOf, Status, Steps,
 };
 
 use crate::health::Health;
@@ -168,6 +168,15 @@ impl Index for StoreIndex {
 
     fn stats(&self) -> Result<Answer<Stats>, IndexError> {
         self.answer(|snapshot| self.queries.stats(snapshot))
+    }
+
+    /// The store keeps no samples, so there are none to give.
+    fn sample_records(
+        &self,
+        _: SamplesOf<'_>,
+        _: usize,
+    ) -> Result<Answer<Vec<SampleRecord>>, IndexError> {
+        self.answer(|_| Ok(Vec::new()))
     }
 
     fn storage(&self) -> Vec<(String, u64)> {

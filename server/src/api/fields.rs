@@ -1,7 +1,10 @@
 //! Parameters as the table of endpoints declares them: what the forms offer and what the OpenAPI document says. The
 //! parsers of the endpoints read the same names; a test of the document sends each parameter's bad values.
 
-use super::stats::{MATCHES_DEFAULT, ORDERS, PAGE_DEFAULT, PAGE_MAX, STEP_DEFAULT_S, STEP_MIN_S};
+use super::stats::{
+    MATCHES_DEFAULT, NAMED_DEFAULT, ORDERS, PAGE_DEFAULT, PAGE_MAX, SAMPLES_MAX, STEP_DEFAULT_S,
+    STEP_MIN_S,
+};
 use orrery_query::limits::{PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX, PAGE_ITEMS_MIN};
 
 /// A parameter.
@@ -184,11 +187,20 @@ pub(super) const REVERSE: Field = field(
 /// Counts have no order to reverse.
 pub(super) const REVERSE_UNLISTED: Field = REVERSE.unlisted();
 
-/// An NSID, but for its length.
-const NSID: &str = "^([a-zA-Z]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)+\\.[a-zA-Z][a-zA-Z0-9]{0,62}$";
-/// What an NSID has before its name, at least two segments.
-const NSID_PREFIX: &str =
-    "^([a-zA-Z]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)+$";
+/// What an NSID has before its name, at least two segments, but for its length.
+macro_rules! nsid_prefix {
+    () => {
+        "([a-zA-Z]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)+"
+    };
+}
+macro_rules! nsid {
+    () => {
+        concat!(nsid_prefix!(), "\\.[a-zA-Z][a-zA-Z0-9]{0,62}")
+    };
+}
+const NSID_PREFIX: &str = concat!("^", nsid_prefix!(), "$");
+const NSID: &str = concat!("^", nsid!(), "$");
+const NSIDS_WITH_COMMAS: &str = concat!("^(", nsid!(), "(,", nsid!(), ")*)?$");
 
 pub(super) const NSIDS: Field = field(
     "collection",
@@ -285,3 +297,19 @@ pub(super) const Q: Field = field(
      told apart. Without any, every collection matches.",
 )
 .required();
+pub(super) const NSID_LIST: Field = field(
+    "collection",
+    Pattern(NSIDS_WITH_COMMAS),
+    "app.bsky.feed.like,app.bsky.feed.post",
+    "The collections that are meant: NSIDs with commas between. Without any, those that were active of late.",
+);
+pub(super) const SAMPLES: Field = field(
+    "limit",
+    Number {
+        min: 1,
+        max: SAMPLES_MAX,
+        default: NAMED_DEFAULT,
+    },
+    "1 to 64",
+    "Records of each collection. Without collections the default is 12.",
+);

@@ -3,9 +3,9 @@
 
 use super::fields::{
     ALIGN, ALSO_DID, ALSO_LINK_DID, COLLECTION, CURSOR, DID, FROM_DIDS, HOURS_SINCE, HOURS_UNTIL,
-    LIMIT, LINK_DID, MATCHES, NSIDS, NSIDS_REQUIRED, ORDER, OTHER, PAGE, PATH, PATH_TO_OTHER,
-    PREFIX, PREFIXES, Q, REVERSE, REVERSE_UNLISTED, SINCE, SOURCE, STEP, SUBJECT, TARGET, UNTIL,
-    WEEK_SINCE, WEEK_UNTIL,
+    LIMIT, LINK_DID, MATCHES, NSID_LIST, NSIDS, NSIDS_REQUIRED, ORDER, OTHER, PAGE, PATH,
+    PATH_TO_OTHER, PREFIX, PREFIXES, Q, REVERSE, REVERSE_UNLISTED, SAMPLES, SINCE, SOURCE, STEP,
+    SUBJECT, TARGET, UNTIL, WEEK_SINCE, WEEK_UNTIL,
 };
 use super::{Endpoint, Group, links, many, meta, stats};
 use crate::openapi::schema;
@@ -234,6 +234,16 @@ pub(crate) static ENDPOINTS: &[Endpoint] = &[
         fields: &[Q, MATCHES, CURSOR],
         answer: schema::<wire::stats::Matches>,
         parse: stats::search,
+    },
+    Endpoint {
+        path: "/records",
+        group: Group::Stats,
+        title: "Sample records",
+        about: "The newest live records of collections, newest first over all.",
+        deprecated: false,
+        fields: &[NSID_LIST, SAMPLES],
+        answer: schema::<Vec<wire::stats::Sample>>,
+        parse: stats::records,
     },
     Endpoint {
         path: "/meta",

@@ -9,8 +9,9 @@ use super::{begin, encode, end, forms};
 use crate::api::Ask;
 use crate::negotiate::View;
 use crate::problem::Problem;
+use crate::time::format_time;
 use crate::wire::NextCursor;
-use crate::wire::stats::{Child, Collection, Counts, Meta, StatsCoverage, Timeseries};
+use crate::wire::stats::{Child, Collection, Counts, Meta, Sample, StatsCoverage, Timeseries};
 
 /// What the page of an answer shows.
 pub(crate) struct StatsPage<'a> {
@@ -29,6 +30,7 @@ pub(crate) enum StatsItems<'a> {
     Stats(&'a BTreeMap<String, Counts>),
     Children(&'a Counts, &'a [Child]),
     Series(&'a Timeseries),
+    Samples(&'a [Sample]),
     Meta(&'a Meta),
 }
 
@@ -139,6 +141,27 @@ fn items(m: &mut Markup, items: &StatsItems<'_>) {
                     });
                 }
                 end_table(m, steps.is_empty());
+            }
+        }
+        StatsItems::Samples(samples) => {
+            m.raw(if samples.is_empty() {
+                "<p>None.</p>\n"
+            } else {
+                ""
+            });
+            for sample in *samples {
+                let uri = format!("at://{}/{}/{}", sample.did, sample.collection, sample.rkey);
+                m.raw("<h2><code>")
+                    .text(&sample.collection)
+                    .raw("</code></h2>\n<p>");
+                match Href::browse(&uri) {
+                    Some(href) => m.link(&href, &uri),
+                    None => m.text(&uri),
+                };
+                m.raw(" ").text(&format_time(sample.time_us));
+                m.raw("</p>\n<pre>")
+                    .text(sample.record.get())
+                    .raw("</pre>\n");
             }
         }
         StatsItems::Meta(meta) => {

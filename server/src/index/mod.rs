@@ -7,7 +7,10 @@ mod stats;
 
 use orrery_query::{Filter, ManyItem, ManyToMany, OtherCount, RecordId, SourceTotals, Stats};
 
-pub use stats::{Child, CollectionCounts, Counts, Hours, Order, PrefixCounts, SeriesOf, Steps};
+pub use stats::{
+    Child, CollectionCounts, Counts, Hours, Order, PrefixCounts, SampleRecord, SamplesOf, SeriesOf,
+    Steps,
+};
 
 /// What the server needs of an index.
 pub trait Index: Send + Sync + 'static {
@@ -84,6 +87,12 @@ pub trait Index: Send + Sync + 'static {
         terms: &[&str],
         paging: &Paging,
     ) -> Result<Answer<Listing<CollectionCounts>>, IndexError>;
+    /// The newest live records of each collection, at most `limit` of each, newest first over all.
+    fn sample_records(
+        &self,
+        of: SamplesOf<'_>,
+        limit: usize,
+    ) -> Result<Answer<Vec<SampleRecord>>, IndexError>;
     /// Bytes on disk by kind of file. Must not block.
     fn storage(&self) -> Vec<(String, u64)>;
     /// How the index and its source are. Must not block: health checks call it on an async worker.

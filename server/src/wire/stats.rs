@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::Coverage;
 use crate::index;
@@ -150,6 +151,34 @@ pub struct Matches {
     pub cursor: Option<String>,
     /// What the answer rests on.
     pub coverage: StatsCoverage,
+}
+
+/// A live record as it was written.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Sample {
+    /// The account.
+    pub did: String,
+    /// The collection.
+    pub collection: String,
+    /// The key.
+    pub rkey: String,
+    /// The record, byte for byte.
+    #[schemars(with = "BTreeMap<String, serde_json::Value>")]
+    pub record: Box<RawValue>,
+    /// The time of the event that wrote it, microseconds since 1970.
+    pub time_us: u64,
+}
+
+impl From<index::SampleRecord> for Sample {
+    fn from(sample: index::SampleRecord) -> Self {
+        Self {
+            did: sample.did,
+            collection: sample.collection,
+            rkey: sample.rkey,
+            record: sample.record,
+            time_us: sample.time_us,
+        }
+    }
 }
 
 /// `/meta`.

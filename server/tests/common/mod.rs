@@ -21,7 +21,8 @@ use std::time::Duration;
 use orrery_query::{Filter, ManyItem, ManyToMany, OtherCount, RecordId, SourceTotals, Stats};
 use orrery_server::{
     Answer, CollectionCounts, Config, Counts, Fact, FactKind, Hours, Index, IndexError, Listing,
-    Order, Paging, PrefixCounts, RecordsAt, Selection, SeriesOf, Status, Steps, serve,
+    Order, Paging, PrefixCounts, RecordsAt, SampleRecord, SamplesOf, Selection, SeriesOf, Status,
+    Steps, serve,
 };
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -361,6 +362,20 @@ impl Index for Model {
         }
         let all = stats::search(&self.events, terms);
         Ok(self.answer(page(all, true, paging)?))
+    }
+    fn sample_records(
+        &self,
+        of: SamplesOf<'_>,
+        limit: usize,
+    ) -> Result<Answer<Vec<SampleRecord>>, IndexError> {
+        let names = match of {
+            SamplesOf::Collections(names) => names.to_vec(),
+            SamplesOf::ActiveSince(_) => {
+                vec!["app.bsky.feed.post".into(), "sh.tangled.feed.star".into()]
+            }
+        };
+        let samples = names.iter().flat_map(|name| stats::samples(name, limit));
+        Ok(self.answer(samples.collect()))
     }
     fn storage(&self) -> Vec<(String, u64)> {
         vec![("segments".into(), 4096)]

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-use orrery_server::{Child, CollectionCounts, Counts, Hours, Order};
+use orrery_server::{Child, CollectionCounts, Counts, Hours, Order, SampleRecord};
 
 /// The hour of the first event: 2023-11-14T22:00:00Z, the hour of the model's first link.
 pub const HOUR: u32 = 472_222;
@@ -115,4 +115,19 @@ pub fn search(events: &[Event], terms: &[&str]) -> Vec<CollectionCounts> {
         Reverse((whole, begins))
     });
     all
+}
+
+/// A hundred records of any collection.
+pub fn samples(collection: &str, limit: usize) -> Vec<SampleRecord> {
+    let one = |i: u64| {
+        let text = format!("{{ \"$type\":\"{collection}\", \"n\":1e3, \"text\":\"<script>\" }}");
+        SampleRecord {
+            did: "did:plc:a".into(),
+            collection: collection.into(),
+            rkey: format!("3k{i}"),
+            record: serde_json::value::RawValue::from_string(text).unwrap(),
+            time_us: 1_700_000_000_000_000 - i,
+        }
+    };
+    (0..100).map(one).take(limit).collect()
 }

@@ -4,10 +4,6 @@
 mod collections;
 mod meta;
 mod prefix;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "routed where the index keeps samples of records")
-)]
 mod records;
 mod search;
 mod timeseries;
@@ -27,6 +23,7 @@ use crate::wire::stats::StatsCoverage;
 pub(super) use collections::{collection_counts, list};
 pub(super) use meta::meta;
 pub(super) use prefix::prefix;
+pub(super) use records::{NAMED_DEFAULT, SAMPLES_MAX, records};
 pub(super) use search::{MATCHES_DEFAULT, search};
 pub(super) use timeseries::{STEP_DEFAULT_S, STEP_MIN_S, timeseries};
 

@@ -1,14 +1,49 @@
 //! Sample records of collections.
 
-use super::{NAMES_MAX, nsid};
+use super::{NAMES_MAX, Span, coverage, nsid, reply};
+use crate::api::Job;
+use crate::html::{StatsItems, StatsPage};
+use crate::index::SamplesOf;
 use crate::params::Params;
 use crate::problem::Problem;
+use crate::time::{HOUR_US, now_us};
+use crate::wire::stats::Sample;
 
 /// Samples that are kept of each collection.
-const SAMPLES_MAX: u32 = 64;
+pub(crate) const SAMPLES_MAX: u32 = 64;
 /// Records of each collection where collections are named, and where none is.
-const NAMED_DEFAULT: u32 = 42;
+pub(crate) const NAMED_DEFAULT: u32 = 42;
 const UNNAMED_DEFAULT: u32 = 12;
+/// A collection counts as active that was written to since the start of the week, from Thursday as 1970 began, which
+/// holds the time so long ago.
+const ACTIVE_US: u64 = 3 * 24 * HOUR_US;
+const WEEK_US: u64 = 7 * 24 * HOUR_US;
+
+/// `/records`. The answer is a list, without room for a `coverage`.
+pub(crate) fn records(params: &Params) -> Result<Job, Problem> {
+    let wanted = Wanted::read(params)?;
+    Ok(Box::new(move |index, ask| {
+        let of = match &wanted.collections {
+            Some(collections) => SamplesOf::Collections(collections),
+            None => SamplesOf::ActiveSince(active_since_us(now_us())),
+        };
+        let answer = index.sample_records(of, wanted.limit as usize)?;
+        let coverage = coverage(index, &answer, Span::AllTime);
+        let json: Vec<Sample> = answer.value.into_iter().map(Sample::from).collect();
+        let page = StatsPage {
+            about: None,
+            order: "Newest first.",
+            items: StatsItems::Samples(&json),
+            cursor: None,
+            coverage: &coverage,
+        };
+        reply(ask, &page, &json)
+    }))
+}
+
+fn active_since_us(now_us: u64) -> u64 {
+    now_us.saturating_sub(ACTIVE_US) / WEEK_US * WEEK_US
+}
 
 /// Which samples are meant.
 #[derive(Debug, PartialEq, Eq)]
@@ -57,6 +92,19 @@ mod tests {
 
     fn read(query: &str) -> Result<Wanted, Problem> {
         Wanted::read(&Params::parse(query).unwrap())
+    }
+
+    #[test]
+    fn a_week_of_activity_begins_on_a_thursday() {
+        let thursday = crate::time::rfc3339_us("2026-11-19T00:00:00Z").unwrap();
+        for days in [3, 9] {
+            assert_eq!(active_since_us(thursday + days * 24 * HOUR_US), thursday);
+        }
+        assert_eq!(
+            active_since_us(thursday + 10 * 24 * HOUR_US),
+            thursday + WEEK_US
+        );
+        assert_eq!(active_since_us(0), 0);
     }
 
     #[test]
