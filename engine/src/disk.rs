@@ -152,13 +152,22 @@ impl Writer {
     }
 
     /// Makes sure that `need` bytes fit, and pauses or goes on accordingly. Where the directory's own limit
-    /// is in the way, the log's window gives way first.
+    /// is in the way, the room that a merge takes in passing is had back, then the log's window gives way.
     ///
     /// # Errors
     /// [`Error::DiskFull`]; otherwise a failure of the trimming, which poisons the writer.
     pub(crate) fn find_room(&mut self, need: u64) -> Result<()> {
         let mut room = self.room();
-        if room.bytes < need && matches!(room.limit, DiskLimit::Directory(_)) {
+        let is_short = |room: &Room| {
+            room.bytes < need && matches!(room.limit, DiskLimit::Directory(_))
+        };
+        // What a merge takes comes back by itself; what is trimmed of the window does not. Without a window
+        // a merge is what may end the pause.
+        let compaction = &self.shared.compaction;
+        if is_short(&room) && self.journal.has_window() && compaction.give_way(&self.shared) {
+            room = self.room();
+        }
+        if is_short(&room) {
             // The trimming itself takes some room in the manifest.
             let short = need - room.bytes + SLACK_BYTES;
             let trimmed = self.journal.give_up_window(short);
@@ -168,7 +177,14 @@ impl Writer {
             }
         }
         self.journal.reserve_ahead(room.bytes.saturating_sub(need));
-        self.pause_unless(room.check(need))
+        let fits = room.check(need);
+        // The log grows until the seal about as much as the seal takes.
+        let compaction = &self.shared.compaction;
+        compaction.keep_free(match &fits {
+            Ok(()) => compaction.keeps_free().max(need.saturating_mul(2)),
+            Err(_) => 0,
+        });
+        self.pause_unless(fits)
     }
 
     /// Whether writing waits for room.

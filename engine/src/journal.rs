@@ -396,6 +396,14 @@ impl Journal {
         Ok(true)
     }
 
+    /// Whether the window has closed files whose events are sealed, which [`give_up_window`](Self::give_up_window)
+    /// would remove.
+    pub(crate) fn has_window(&self) -> bool {
+        let sealed_through = self.state().sealed_through;
+        let open = self.open.as_ref();
+        open.is_some_and(|open| open.window.plan_trim(0, 0, sealed_through).is_some())
+    }
+
     /// Makes the log's window smaller by about `bytes`, as far as it has closed files whose events are
     /// sealed; tells whether it did. What is given up no longer recognises repeats by itself.
     pub(crate) fn give_up_window(&mut self, bytes: u64) -> Result<bool> {
