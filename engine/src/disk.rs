@@ -62,6 +62,32 @@ impl std::fmt::Display for Size {
     }
 }
 
+impl Options {
+    /// The least bytes of [`disk_limit`](Self::disk_limit): a batch of the log with what it adds to a segment, the
+    /// fixed parts of that, and the manifest. With less nothing could be written at all.
+    #[must_use]
+    pub fn disk_limit_min(&self) -> u64 {
+        let batch = self.commit_bytes as u64;
+        log_need(self.commit_bytes) + 3 * batch + SEGMENT_BYTES + 2 * SLACK_BYTES
+    }
+
+    /// That the disk limit lets anything be written.
+    ///
+    /// # Errors
+    /// [`Error::Config`], with the least that would.
+    pub(crate) fn check_disk_limit(&self) -> Result<()> {
+        let least = self.disk_limit_min();
+        match self.disk_limit {
+            Some(limit) if limit < least => Err(Error::Config(format!(
+                "a disk limit of {} is too small for anything to be written; the least is {}",
+                Size(limit),
+                Size(least.next_multiple_of(1 << 20))
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// How much may still be written, and what bounds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Room {

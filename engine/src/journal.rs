@@ -37,6 +37,8 @@ pub(crate) struct Journal {
     manifest: Manifest,
     hasher: KeyHasher,
     options: LogOptions,
+    /// Bytes that the window may always keep.
+    window_bytes_kept: u64,
     open: Option<Open>,
     /// Where the last appended event stands.
     position: Option<Position>,
@@ -88,6 +90,7 @@ impl Journal {
                 commit_bytes: options.commit_bytes,
                 ..LogOptions::default()
             },
+            window_bytes_kept: if options.log_keeps_bytes { u64::MAX } else { 0 },
             open: None,
             position: None,
             new_gaps: Vec::new(),
@@ -137,6 +140,7 @@ impl Journal {
             key_of,
         )?;
         self.new_gaps = gaps;
+        self.window_bytes_kept = self.window_bytes_kept.min(window.bytes());
         let writer = LogWriter::new(
             Arc::clone(&self.fs),
             &self.dir,
@@ -375,7 +379,9 @@ impl Journal {
             open.window.seal(&file)?;
         }
         self.position = None;
-        self.trim(options.log_bytes_max, older_than_us)?;
+        let kept = self.window_bytes_kept;
+        let older_than_us = if kept > 0 { 0 } else { older_than_us };
+        self.trim(options.log_bytes_max.max(kept), older_than_us)?;
         Ok(())
     }
 
