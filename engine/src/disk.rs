@@ -184,9 +184,8 @@ impl Writer {
     /// [`Error::DiskFull`]; otherwise a failure of the trimming, which poisons the writer.
     pub(crate) fn find_room(&mut self, need: u64) -> Result<()> {
         let mut room = self.room();
-        let is_short = |room: &Room| {
-            room.bytes < need && matches!(room.limit, DiskLimit::Directory(_))
-        };
+        let is_short =
+            |room: &Room| room.bytes < need && matches!(room.limit, DiskLimit::Directory(_));
         // What a merge takes comes back by itself; what is trimmed of the window does not. Without a window
         // a merge is what may end the pause.
         let compaction = &self.shared.compaction;

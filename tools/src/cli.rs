@@ -55,7 +55,9 @@ pub(crate) struct Cli {
 /// # Errors
 ///
 /// [`Failure::Usage`], naming the variable.
-pub(crate) fn refuse_empty_variables(value: impl Fn(&OsStr) -> Option<OsString>) -> Result<(), Failure> {
+pub(crate) fn refuse_empty_variables(
+    value: impl Fn(&OsStr) -> Option<OsString>,
+) -> Result<(), Failure> {
     let command = Cli::command();
     let commands = std::iter::once(&command).chain(command.get_subcommands());
     let empty = commands

@@ -80,7 +80,10 @@ fn what_makes_no_sense_is_refused_with_2_and_named() {
             &["serve", "--data", data, "--jetstream", "http://a.example"],
             "wss://",
         ),
-        (&["synth", "--events", "1", "--hot-share", "2"], "--hot-share"),
+        (
+            &["synth", "--events", "1", "--hot-share", "2"],
+            "--hot-share",
+        ),
         (
             &["dump", "--data", data, "--from-seq", "2", "--to-seq", "1"],
             "--to-seq",
@@ -92,7 +95,11 @@ fn what_makes_no_sense_is_refused_with_2_and_named() {
         assert!(error.contains(said), "{arguments:?}: {error}");
     }
     assert!(!Path::new(data).exists());
-    let empty = orrery().env("ORRERY_BIND", "").arg("demo").output().unwrap();
+    let empty = orrery()
+        .env("ORRERY_BIND", "")
+        .arg("demo")
+        .output()
+        .unwrap();
     assert_eq!(empty.status.code(), Some(2));
     assert!(text(&empty.stderr).contains("ORRERY_BIND"));
 }
@@ -109,7 +116,10 @@ fn a_disk_limit_that_lets_nothing_be_written_is_refused_with_the_least_one() {
         .unwrap();
     assert_eq!(output.status.code(), Some(1));
     let said = text(&output.stderr);
-    assert!(said.contains("the least is") && said.contains("MiB"), "{said}");
+    assert!(
+        said.contains("the least is") && said.contains("MiB"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -144,7 +154,10 @@ fn errors_between_two_directories_name_both_and_what_stays() {
     assert_eq!(Path::new(to).exists(), said.contains("remove it"), "{said}");
     let output = run(&["restore", "--from", from, "--data", to]);
     let said = text(&output.stderr);
-    assert!(said.contains(&format!("restore {from} into {to}")), "{said}");
+    assert!(
+        said.contains(&format!("restore {from} into {to}")),
+        "{said}"
+    );
 }
 
 #[test]
@@ -218,7 +231,10 @@ fn inspect_tells_what_stands_behind_the_last_seal() {
     let output = run(&["inspect", "--json", "--data", data]);
     let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(summary["unsealed"]["events"], 1, "{summary}");
-    assert_eq!(summary["unsealed"]["cursor"]["value"], 1_700_000_000_000_000_u64);
+    assert_eq!(
+        summary["unsealed"]["cursor"]["value"],
+        1_700_000_000_000_000_u64
+    );
     let shown = text(&run(&["inspect", "--data", data]).stdout);
     assert!(shown.contains("behind the seal"), "{shown}");
 }
@@ -238,10 +254,18 @@ fn compact_and_ingest_keep_the_log_window_that_a_server_kept() {
     let output = run(&["compact", "--data", data.to_str().unwrap()]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert!(text(&output.stdout).starts_with("0 merges: "));
-    assert!(before.iter().all(|log| logs().contains(log)), "{:?}", logs());
+    assert!(
+        before.iter().all(|log| logs().contains(log)),
+        "{:?}",
+        logs()
+    );
     std::fs::write(&file, synthetic(1, 100)).unwrap();
     ingest(&data, &[file.to_str().unwrap()]);
-    assert!(before.iter().all(|log| logs().contains(log)), "{:?}", logs());
+    assert!(
+        before.iter().all(|log| logs().contains(log)),
+        "{:?}",
+        logs()
+    );
     // Bounds that are given hold.
     std::fs::write(&file, synthetic(2, 100)).unwrap();
     ingest(&data, &[file.to_str().unwrap(), "--log-age", "1h"]);

@@ -135,11 +135,7 @@ fn a_merge_that_waits_to_be_installed_gives_way_before_the_log_window_does() {
         logs.iter().all(|log| names(&fs, LOG).contains(log)),
         "the window is whole"
     );
-    assert_eq!(
-        names(&fs, SEGMENTS).len(),
-        2,
-        "the merged segment gave way"
-    );
+    assert_eq!(names(&fs, SEGMENTS).len(), 2, "the merged segment gave way");
     // It is made again.
     writer.shared.compaction.keep_free(0);
     assert!(writer.merge_due().unwrap());

@@ -111,12 +111,7 @@ pub(crate) struct RoomWatch<'a> {
 }
 
 impl<'a> FileWorkspace<'a> {
-    pub(crate) fn new(
-        fs: Arc<dyn Fs>,
-        dir: &Path,
-        pace: Pace<'a>,
-        room: RoomWatch<'a>,
-    ) -> Self {
+    pub(crate) fn new(fs: Arc<dyn Fs>, dir: &Path, pace: Pace<'a>, room: RoomWatch<'a>) -> Self {
         Self {
             fs,
             dir: dir.to_owned(),

@@ -228,7 +228,12 @@ impl Run {
             let is_damaged = known.is_some();
             let why = match self.copy_segment(&file.name, entry.bytes, entry.checksum, is_damaged) {
                 Ok(()) => known,
-                Err(error @ Error::Io { op: "open" | "read", .. }) if is_damaged => {
+                Err(
+                    error @ Error::Io {
+                        op: "open" | "read",
+                        ..
+                    },
+                ) if is_damaged => {
                     self.report.notes.push(format!("not copied: {error}"));
                     known
                 }

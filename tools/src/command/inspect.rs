@@ -247,7 +247,10 @@ fn for_people(summary: &Value) -> String {
         },
     );
     let unsealed = get("unsealed");
-    if of(unsealed, "events").as_u64().is_some_and(|events| events > 0) {
+    if of(unsealed, "events")
+        .as_u64()
+        .is_some_and(|events| events > 0)
+    {
         let position = match of(unsealed, "cursor") {
             Value::Null => String::new(),
             cursor => format!(", cursor {}", of(&cursor, "value")),
