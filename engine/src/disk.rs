@@ -62,6 +62,32 @@ impl std::fmt::Display for Size {
     }
 }
 
+impl Options {
+    /// The least bytes of [`disk_limit`](Self::disk_limit): a batch of the log with what it adds to a segment, the
+    /// fixed parts of that, and the manifest. With less nothing could be written at all.
+    #[must_use]
+    pub fn disk_limit_min(&self) -> u64 {
+        let batch = self.commit_bytes as u64;
+        log_need(self.commit_bytes) + 3 * batch + SEGMENT_BYTES + 2 * SLACK_BYTES
+    }
+
+    /// That the disk limit lets anything be written.
+    ///
+    /// # Errors
+    /// [`Error::Config`], with the least that would.
+    pub(crate) fn check_disk_limit(&self) -> Result<()> {
+        let least = self.disk_limit_min();
+        match self.disk_limit {
+            Some(limit) if limit < least => Err(Error::Config(format!(
+                "a disk limit of {} is too small for anything to be written; the least is {}",
+                Size(limit),
+                Size(least.next_multiple_of(1 << 20))
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// How much may still be written, and what bounds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Room {
@@ -152,13 +178,21 @@ impl Writer {
     }
 
     /// Makes sure that `need` bytes fit, and pauses or goes on accordingly. Where the directory's own limit
-    /// is in the way, the log's window gives way first.
+    /// is in the way, the room that a merge takes in passing is had back, then the log's window gives way.
     ///
     /// # Errors
     /// [`Error::DiskFull`]; otherwise a failure of the trimming, which poisons the writer.
     pub(crate) fn find_room(&mut self, need: u64) -> Result<()> {
         let mut room = self.room();
-        if room.bytes < need && matches!(room.limit, DiskLimit::Directory(_)) {
+        let is_short =
+            |room: &Room| room.bytes < need && matches!(room.limit, DiskLimit::Directory(_));
+        // What a merge takes comes back by itself; what is trimmed of the window does not. Without a window
+        // a merge is what may end the pause.
+        let compaction = &self.shared.compaction;
+        if is_short(&room) && self.journal.has_window() && compaction.give_way(&self.shared) {
+            room = self.room();
+        }
+        if is_short(&room) {
             // The trimming itself takes some room in the manifest.
             let short = need - room.bytes + SLACK_BYTES;
             let trimmed = self.journal.give_up_window(short);
@@ -168,7 +202,14 @@ impl Writer {
             }
         }
         self.journal.reserve_ahead(room.bytes.saturating_sub(need));
-        self.pause_unless(room.check(need))
+        let fits = room.check(need);
+        // The log grows until the seal about as much as the seal takes.
+        let compaction = &self.shared.compaction;
+        compaction.keep_free(match &fits {
+            Ok(()) => compaction.keeps_free().max(need.saturating_mul(2)),
+            Err(_) => 0,
+        });
+        self.pause_unless(fits)
     }
 
     /// Whether writing waits for room.

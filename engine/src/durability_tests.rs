@@ -28,6 +28,7 @@ fn options() -> Options {
             rows_per_change: 1,
             changes_sum: 5,
             behind_max: 30,
+            ..Bounds::RUNNING
         },
         ..Options::default()
     }

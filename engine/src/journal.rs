@@ -33,6 +33,8 @@ pub(crate) struct Journal {
     manifest: Manifest,
     hasher: KeyHasher,
     options: LogOptions,
+    /// Bytes that the window may always keep.
+    window_bytes_kept: u64,
     open: Option<Open>,
     /// Where the last appended event stands.
     position: Option<Position>,
@@ -84,6 +86,7 @@ impl Journal {
                 commit_bytes: options.commit_bytes,
                 ..LogOptions::default()
             },
+            window_bytes_kept: if options.log_keeps_bytes { u64::MAX } else { 0 },
             open: None,
             position: None,
             new_gaps: Vec::new(),
@@ -133,6 +136,7 @@ impl Journal {
             key_of,
         )?;
         self.new_gaps = gaps;
+        self.window_bytes_kept = self.window_bytes_kept.min(window.bytes());
         let writer = LogWriter::new(
             Arc::clone(&self.fs),
             &self.dir,
@@ -367,7 +371,9 @@ impl Journal {
             open.window.seal(&file)?;
         }
         self.position = None;
-        self.trim(options.log_bytes_max, older_than_us)?;
+        let kept = self.window_bytes_kept;
+        let older_than_us = if kept > 0 { 0 } else { older_than_us };
+        self.trim(options.log_bytes_max.max(kept), older_than_us)?;
         Ok(())
     }
 
@@ -386,6 +392,14 @@ impl Journal {
         })?;
         self.open_mut()?.window.trim_below(floor)?;
         Ok(true)
+    }
+
+    /// Whether the window has closed files whose events are sealed, which [`give_up_window`](Self::give_up_window)
+    /// would remove.
+    pub(crate) fn has_window(&self) -> bool {
+        let sealed_through = self.state().sealed_through;
+        let open = self.open.as_ref();
+        open.is_some_and(|open| open.window.plan_trim(0, 0, sealed_through).is_some())
     }
 
     /// Makes the log's window smaller by about `bytes`, as far as it has closed files whose events are

@@ -20,6 +20,9 @@ pub struct Options {
     pub log_bytes_max: u64,
     /// Largest age of the sealed part of the log, by event time.
     pub log_age_max: Duration,
+    /// Whether the sealed part of the log keeps at least as many bytes as it has when the store is opened,
+    /// whatever the two bounds above: for those who only add to another one's log.
+    pub log_keeps_bytes: bool,
     /// Whether segments are merged in the background.
     pub compact: bool,
     /// The share of the time, above 0 and up to 1, that the thread which merges works. It rests the
@@ -49,6 +52,7 @@ impl Default for Options {
             commit_bytes: 4 << 20,
             log_bytes_max: 2 << 30,
             log_age_max: Duration::from_secs(48 * 3_600),
+            log_keeps_bytes: false,
             compact: true,
             compact_share: 0.5,
             compact_fan_in: 10,

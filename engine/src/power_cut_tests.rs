@@ -259,6 +259,7 @@ pub(crate) fn open(fs: &SimFs, often: bool) -> crate::Result<Store> {
             rows_per_change: 1,
             changes_sum: 5,
             behind_max: 30,
+            ..Bounds::RUNNING
         };
     }
     Store::open_with_fs(fs.shared(), Path::new("data"), options)

@@ -196,6 +196,7 @@ impl Store {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_with_fs(fs: Arc<dyn Fs>, dir: impl AsRef<Path>, options: Options) -> Result<Self> {
+        options.check_disk_limit()?;
         let fs = if options.map_files {
             fs
         } else {

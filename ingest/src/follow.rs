@@ -17,7 +17,7 @@ use crate::report::Tally;
 use crate::resume::resume_point;
 use crate::select::Selection;
 use crate::sink::Sink;
-use crate::source::Cursor;
+use crate::source::{Cursor, Source};
 
 /// How often a paused sink is asked whether it takes events again.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
@@ -106,7 +106,7 @@ pub fn follow<K: Sink + Send + 'static>(
                     link_counts: None,
                 };
                 let tally = pump(&mut source, &mut sink, pipeline)?;
-                sink.close().map_err(Error::sink)?;
+                end(sink, source.name())?;
                 Ok(tally)
             }
         });
@@ -117,6 +117,20 @@ pub fn follow<K: Sink + Send + 'static>(
         ended,
         thread: Some(thread.map_err(|source| Error::Thread { source })?),
     })
+}
+
+/// Closes the sink. One that is paused cannot make its last events durable, which is no failure: with them goes
+/// their position, and the source sends them again.
+fn end<K: Sink>(sink: K, name: &str) -> Result<()> {
+    match sink.close() {
+        Err(error) if K::passes(&error) => {
+            tracing::warn!(
+                "{name}: ended while paused: {error}. What is not durable is fetched again at the next start"
+            );
+            Ok(())
+        }
+        closed => closed.map_err(Error::sink),
+    }
 }
 
 impl Follower {
@@ -163,5 +177,51 @@ impl Follower {
 impl Drop for Follower {
     fn drop(&mut self) {
         self.request_stop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use orrery_formats::event::Event;
+
+    use super::*;
+    use crate::sink::Outcome;
+
+    #[derive(Debug, Clone, Copy, thiserror::Error)]
+    #[error("closed: {passes}")]
+    struct Closed {
+        passes: bool,
+    }
+
+    /// Fails when it is closed.
+    struct Failing(Closed);
+
+    impl Sink for Failing {
+        type Error = Closed;
+
+        fn passes(error: &Closed) -> bool {
+            error.passes
+        }
+
+        fn apply(&mut self, _event: &Event<'_>) -> Result<Outcome, Closed> {
+            Err(self.0)
+        }
+
+        fn set_cursor(&mut self, _cursor: &Cursor) {}
+
+        fn tick(&mut self) -> Result<(), Closed> {
+            Err(self.0)
+        }
+
+        fn commit(&mut self) -> Result<(), Closed> {
+            Err(self.0)
+        }
+    }
+
+    #[test]
+    fn a_sink_that_is_paused_at_the_end_is_no_failure_and_one_that_failed_is() {
+        end(Failing(Closed { passes: true }), "a source").unwrap();
+        let failed = end(Failing(Closed { passes: false }), "a source");
+        assert!(matches!(failed, Err(Error::Sink { .. })), "{failed:?}");
     }
 }

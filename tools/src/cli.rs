@@ -3,13 +3,15 @@
 
 mod offline;
 
+use std::ffi::{OsStr, OsString};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use orrery_ingest::Selection;
 
+use crate::failure::Failure;
 use crate::units;
 
 pub(crate) use offline::{
@@ -46,6 +48,29 @@ pub(crate) struct Cli {
     pub(crate) log: Option<String>,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// Refuses a variable of an option that is set to nothing: what it should mean differs from option to option.
+///
+/// # Errors
+///
+/// [`Failure::Usage`], naming the variable.
+pub(crate) fn refuse_empty_variables(
+    value: impl Fn(&OsStr) -> Option<OsString>,
+) -> Result<(), Failure> {
+    let command = Cli::command();
+    let commands = std::iter::once(&command).chain(command.get_subcommands());
+    let empty = commands
+        .flat_map(|command| command.get_arguments())
+        .filter_map(|argument| argument.get_env())
+        .find(|name| value(name).is_some_and(|value| value.is_empty()));
+    match empty {
+        Some(name) => Err(Failure::Usage(format!(
+            "the variable {} is set and empty; give it a value or unset it",
+            name.display()
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// What to do.
@@ -106,6 +131,31 @@ impl SelectionArguments {
     /// When a pattern is none.
     pub(crate) fn selection(&self) -> Result<Selection, orrery_ingest::Error> {
         Ok(Selection::new(&self.collections, &self.exclude)?)
+    }
+}
+
+/// The log window behind the index.
+#[derive(Debug, Args)]
+pub(crate) struct LogArguments {
+    /// Largest size of the log window behind the index [default: 2GiB; ingest keeps what is there, if that is more]
+    #[arg(long, value_name = "SIZE", value_parser = units::parse_log_size, env = "ORRERY_LOG_SIZE")]
+    pub(crate) log_size: Option<u64>,
+    /// Largest age of the log window behind the index [default: 48h; ingest keeps what is there]
+    #[arg(long, value_name = "DURATION", value_parser = units::parse_duration, env = "ORRERY_LOG_AGE")]
+    pub(crate) log_age: Option<Duration>,
+}
+
+impl LogArguments {
+    /// Puts them into the settings of a store.
+    pub(crate) fn apply(&self, options: &mut orrery_engine::Options) {
+        options.log_bytes_max = self.log_size.unwrap_or(options.log_bytes_max);
+        options.log_age_max = self.log_age.unwrap_or(options.log_age_max);
+    }
+
+    /// As [`apply`](Self::apply), for a command that only adds: what a server keeps is its own to give up.
+    pub(crate) fn apply_and_keep(&self, options: &mut orrery_engine::Options) {
+        options.log_keeps_bytes = self.log_size.is_none() && self.log_age.is_none();
+        self.apply(options);
     }
 }
 
@@ -211,12 +261,8 @@ pub(crate) struct ServeArguments {
     pub(crate) selection: SelectionArguments,
     #[command(flatten)]
     pub(crate) http: HttpArguments,
-    /// Largest size of the log window behind the index
-    #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = units::parse_bytes, env = "ORRERY_LOG_SIZE")]
-    pub(crate) log_size: u64,
-    /// Largest age of the log window behind the index
-    #[arg(long, value_name = "DURATION", default_value = "48h", value_parser = units::parse_duration, env = "ORRERY_LOG_AGE")]
-    pub(crate) log_age: Duration,
+    #[command(flatten)]
+    pub(crate) log_window: LogArguments,
     /// The share of the time, above 0 and up to 1, that the thread which merges segments works; it works all the time
     /// while segments gather faster than that
     #[arg(long, value_name = "SHARE", default_value_t = 0.5, value_parser = units::parse_share, env = "ORRERY_COMPACT_SHARE")]
@@ -248,6 +294,8 @@ pub(crate) struct IngestArguments {
     /// Count the links of accepted records by source too; reads each record once more
     #[arg(long, env = "ORRERY_BY_SOURCE")]
     pub(crate) by_source: bool,
+    #[command(flatten)]
+    pub(crate) log_window: LogArguments,
     #[command(flatten)]
     pub(crate) disk: DiskArguments,
     #[command(flatten)]
@@ -331,6 +379,13 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn an_empty_variable_is_refused_by_its_name() {
+        refuse_empty_variables(|name| (name == "ORRERY_BIND").then(|| "[::1]:1".into())).unwrap();
+        let refused = refuse_empty_variables(|name| (name == "ORRERY_BIND").then(OsString::new));
+        assert!(refused.unwrap_err().to_string().contains("ORRERY_BIND"));
     }
 
     #[test]

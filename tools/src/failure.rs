@@ -19,6 +19,21 @@ pub(crate) enum Failure {
         path: PathBuf,
         source: orrery_engine::Error,
     },
+    /// A backup was made of what is there.
+    #[error("the backup of {} lacks what is damaged or missing there: {lacking}", path.display())]
+    Incomplete { path: PathBuf, lacking: String },
+    /// One of two directories failed; the source says which.
+    #[error("cannot {what} {} into {}: {source}{left}", from.display(), to.display())]
+    Transfer {
+        what: &'static str,
+        from: PathBuf,
+        to: PathBuf,
+        source: orrery_engine::Error,
+        /// What stays of it, as a further sentence, or nothing.
+        left: String,
+    },
+    #[error("there is no data directory {}", .0.display())]
+    NoDirectory(PathBuf),
     /// A check found damage, each told on its own line before.
     #[error("{places} of {} damaged", path.display())]
     Damaged { path: PathBuf, places: String },
@@ -77,6 +92,45 @@ impl Failure {
         move |source| Self::Store {
             path: path.clone(),
             source,
+        }
+    }
+
+    /// For `map_err` on calls of the engine that make something at `to` out of what is at `from`.
+    pub(crate) fn transfer(
+        what: &'static str,
+        from: &Path,
+        to: &Path,
+    ) -> impl FnOnce(orrery_engine::Error) -> Self {
+        let (from, to) = (from.to_owned(), to.to_owned());
+        move |source| Self::Transfer {
+            what,
+            from,
+            to,
+            source,
+            left: String::new(),
+        }
+    }
+
+    /// As [`transfer`](Self::transfer), into a directory that is new: what an earlier end leaves of it is named.
+    pub(crate) fn transfer_to_new(
+        what: &'static str,
+        from: &Path,
+        to: &Path,
+    ) -> impl FnOnce(orrery_engine::Error) -> Self {
+        let was_new = std::fs::read_dir(to).map_or(true, |mut entries| entries.next().is_none());
+        let made = Self::transfer(what, from, to);
+        move |source| {
+            let mut failure = made(source);
+            if let Self::Transfer { to, left, .. } = &mut failure
+                && was_new
+                && to.exists()
+            {
+                *left = format!(
+                    ". What was written of {} stays; remove it before trying again",
+                    to.display()
+                );
+            }
+            failure
         }
     }
 

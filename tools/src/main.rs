@@ -36,6 +36,9 @@ use crate::cli::{Cli, Command};
 use crate::failure::Failure;
 
 fn main() -> ExitCode {
+    if let Err(failure) = cli::refuse_empty_variables(|name| std::env::var_os(name)) {
+        return report(&failure);
+    }
     // Usage errors and help end the process here, with 2 and 0.
     let cli = Cli::parse();
     let result = logging::start(cli.log.as_deref()).and_then(|()| match cli.command {

@@ -66,6 +66,10 @@ pub(crate) fn bind(address: SocketAddr) -> Result<TcpListener> {
 /// Has a read error in a mapped file leave word for the next start. Without that the error says less, and
 /// nothing else changes.
 pub(crate) fn watch_reads(path: &Path) {
+    if path.exists() && !path.is_dir() {
+        // No data directory; opening it says so.
+        return;
+    }
     if let Err(error) = orrery_engine::io::mmap::catch_faults(path) {
         tracing::warn!(%error, "read errors in mapped files are not watched");
     }

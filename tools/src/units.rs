@@ -34,6 +34,24 @@ pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
     Ok(bytes as u64)
 }
 
+/// The least size of a log window: less is a forgotten unit.
+const LOG_BYTES_MIN: u64 = 1 << 20;
+
+/// Reads the size of a log window.
+///
+/// # Errors
+///
+/// A text that says what would be right.
+pub(crate) fn parse_log_size(text: &str) -> Result<u64, String> {
+    let bytes = parse_bytes(text)?;
+    if bytes < LOG_BYTES_MIN {
+        return Err(format!(
+            "{text:?} is {bytes} bytes, too little for a log window; the least is 1MiB"
+        ));
+    }
+    Ok(bytes)
+}
+
 /// Reads a duration: `500ms`, `30s`, `5m`, `48h`, `2d`. A unit is required.
 ///
 /// # Errors
@@ -167,6 +185,12 @@ mod tests {
         for text in ["", "GiB", "-1", "1.2.3", "5 parsecs", "1e9", "99999999TiB"] {
             assert!(parse_bytes(text).unwrap_err().contains("2GiB"), "{text}");
         }
+    }
+
+    #[test]
+    fn a_log_window_of_a_few_bytes_is_refused() {
+        assert!(parse_log_size("3").unwrap_err().contains("1MiB"));
+        assert_eq!(parse_log_size("1MiB"), Ok(1 << 20));
     }
 
     #[test]

@@ -137,8 +137,13 @@ impl Writer {
     /// [`Options::compact`](crate::Options::compact) is off.
     ///
     /// # Errors
-    /// When a merge fails, which loses nothing.
+    /// [`Error::Config`] while merges run in the background; when a merge fails, which loses nothing.
     pub fn merge_due(&mut self) -> Result<bool> {
+        if self.compaction.is_some() {
+            return Err(Error::Config(
+                "merges run in the background already; open the store with them off to run them by hand".to_owned(),
+            ));
+        }
         match self.shared.compaction.run_once(&self.shared) {
             Ok(merged) => Ok(merged),
             Err(Stopped::Failed(error)) => Err(error),

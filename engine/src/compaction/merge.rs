@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use orrery_formats::manifest::SegmentEntry;
 use orrery_formats::segment::{self, MergeInput, SampleRules};
 
 use super::policy::{Candidate, Plan};
-use super::workspace::{FileWorkspace, Pace, SegmentFile, Stopped};
+use super::workspace::{FileWorkspace, Pace, ROOM_BYTES, RoomWatch, SegmentFile, Stopped};
 use crate::Error;
 use crate::disk::Room;
 use crate::mask::Mask;
@@ -72,7 +73,24 @@ pub(crate) fn merge(
     };
     // At worst as many bytes as its inputs have, and as many again of scratch files.
     let need = 2 * sources.iter().map(|sealed| sealed.bytes).sum::<u64>();
-    Room::of(&*shared.fs, &shared.dir, &shared.options).check(need)?;
+    let compaction = &shared.compaction;
+    let room = || Room::of(&*shared.fs, &shared.dir, &shared.options);
+    room().check(need.saturating_add(compaction.keeps_free()))?;
+    let look = || {
+        let room = room();
+        if compaction.must_give_way().load(Ordering::Relaxed) {
+            return Err(Error::DiskFull {
+                need,
+                free: room.bytes,
+                limit: room.limit,
+            });
+        }
+        room.check(need.min(ROOM_BYTES).saturating_add(compaction.keeps_free()))
+    };
+    let watch = RoomWatch {
+        look: &look,
+        is_asked: compaction.must_give_way(),
+    };
     let first_seq = first.segment.info().first_seq;
     let last_info = last.segment.info();
     let id = shared.next_segment_id();
@@ -94,7 +112,7 @@ pub(crate) fn merge(
     // A kill stays as long as its row stands in some other segment.
     let keep_kill = |seq: u64| row_exists(segments, seq);
     let scratch = shared.dir.join(SCRATCH);
-    let mut workspace = FileWorkspace::new(Arc::clone(&shared.fs), &scratch, pace);
+    let mut workspace = FileWorkspace::new(Arc::clone(&shared.fs), &scratch, pace, watch);
     let segments_dir = shared.dir.join(SEGMENTS);
     let mut file = SegmentFile::create(Arc::clone(&shared.fs), &segments_dir, name.clone())?;
     let beside = segments.iter().enumerate();

@@ -18,6 +18,8 @@ mod install;
 mod merge;
 pub(crate) mod policy;
 #[cfg(test)]
+mod room_tests;
+#[cfg(test)]
 mod tests;
 mod worker;
 pub(crate) mod workspace;

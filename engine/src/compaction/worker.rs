@@ -17,6 +17,8 @@ use crate::{Error, Result};
 
 /// A merge that failed is tried again after this long; by then its cause may be gone.
 const RETRY: Duration = Duration::from_secs(60);
+/// The writer waits at most so long for a merge to give way; a sync of a slow disk takes about a second.
+const GIVE_WAY_WITHIN: Duration = Duration::from_secs(10);
 
 /// What the writer, the worker and readers of the status share.
 #[derive(Default)]
@@ -24,6 +26,10 @@ pub(crate) struct Compaction {
     slot: Mutex<Slot>,
     wake: Condvar,
     is_cancelled: AtomicBool,
+    /// Bytes that merges leave to the writer.
+    keeps_free: AtomicU64,
+    /// Whether the merge that runs is to end, since the writer needs its room.
+    must_give_way: AtomicBool,
     counts: Counts,
 }
 
@@ -78,6 +84,44 @@ impl Compaction {
     /// For how long a segment has waited to be installed.
     pub(crate) fn waiting(&self) -> Option<Duration> {
         self.slot.lock().merged_at.map(|since| since.elapsed())
+    }
+
+    /// Makes merges leave so many bytes free beside what they write.
+    pub(crate) fn keep_free(&self, bytes: u64) {
+        self.keeps_free.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes that merges leave to the writer.
+    pub(crate) fn keeps_free(&self) -> u64 {
+        self.keeps_free.load(Ordering::Relaxed)
+    }
+
+    /// Frees the room that merging takes in passing: ends the merge that runs, and removes the segment that waits to
+    /// be installed. Both are made again. Waits for the end of the merge, which looks every few milliseconds of
+    /// work. Tells whether there was anything.
+    pub(crate) fn give_way(&self, shared: &Shared) -> bool {
+        let running = &self.counts.running;
+        let mut gave = false;
+        if running.load(Ordering::Relaxed) != 0 {
+            gave = true;
+            self.must_give_way.store(true, Ordering::Relaxed);
+            let until = Instant::now() + GIVE_WAY_WITHIN;
+            while running.load(Ordering::Relaxed) != 0 && Instant::now() < until {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        }
+        if let Some(merged) = self.take() {
+            gave = true;
+            tracing::debug!(segment = %merged.sealed.name, "a merged segment gives way to the log");
+            if let Err(error) = shared.fs.unlink(&merged.path(shared)) {
+                tracing::warn!(%error, "a merged segment that is given up cannot be removed");
+            }
+        }
+        gave
+    }
+
+    pub(crate) const fn must_give_way(&self) -> &AtomicBool {
+        &self.must_give_way
     }
 
     /// Why the last merge failed, until one succeeds.
@@ -218,6 +262,10 @@ fn merge_next(shared: &Shared) -> Result<Option<Merged>, Stopped> {
         shared.compaction.is_cancelled(),
     );
     let running = &shared.compaction.counts.running;
+    shared
+        .compaction
+        .must_give_way
+        .store(false, Ordering::Relaxed);
     running.store(1, Ordering::Relaxed);
     let merged = merge(shared, &segments, &plan, pace);
     running.store(0, Ordering::Relaxed);

@@ -19,6 +19,8 @@ const BUFFER_BYTES: usize = 128 << 10;
 /// The new segment is synced each time that so much was written, so that its last sync does not hold up the
 /// log's.
 const SYNC_BYTES: u64 = 8 << 20;
+/// A merge looks at the room on disk each time that it wrote so much.
+pub(crate) const ROOM_BYTES: u64 = 4 << 20;
 /// The shortest stretch of work that is followed by a rest: sleeping is not exact enough for less.
 const STRETCH: Duration = Duration::from_millis(2);
 /// The longest rest at once, so that a stop is noticed.
@@ -94,15 +96,29 @@ pub(crate) struct FileWorkspace<'a> {
     dir: PathBuf,
     number: u64,
     pace: Pace<'a>,
+    room: RoomWatch<'a>,
+    /// Bytes that may be written before room is looked at again.
+    unchecked: u64,
+}
+
+/// How a merge learns that room on disk runs short.
+#[derive(Clone, Copy)]
+pub(crate) struct RoomWatch<'a> {
+    /// Whether what is written until the next look fits beside what the writer needs.
+    pub(crate) look: &'a dyn Fn() -> Result<(), Error>,
+    /// Whether to look at once.
+    pub(crate) is_asked: &'a AtomicBool,
 }
 
 impl<'a> FileWorkspace<'a> {
-    pub(crate) fn new(fs: Arc<dyn Fs>, dir: &Path, pace: Pace<'a>) -> Self {
+    pub(crate) fn new(fs: Arc<dyn Fs>, dir: &Path, pace: Pace<'a>, room: RoomWatch<'a>) -> Self {
         Self {
             fs,
             dir: dir.to_owned(),
             number: 0,
             pace,
+            room,
+            unchecked: 0,
         }
     }
 }
@@ -121,8 +137,14 @@ impl Workspace for FileWorkspace<'_> {
         })
     }
 
-    fn progress(&mut self, _bytes: u64) -> Result<(), Stopped> {
-        self.pace.keep()
+    fn progress(&mut self, bytes: u64) -> Result<(), Stopped> {
+        self.pace.keep()?;
+        self.unchecked = self.unchecked.saturating_sub(bytes);
+        if self.unchecked == 0 || self.room.is_asked.load(Ordering::Relaxed) {
+            (self.room.look)()?;
+            self.unchecked = ROOM_BYTES;
+        }
+        Ok(())
     }
 }
 

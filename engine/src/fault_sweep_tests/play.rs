@@ -85,6 +85,7 @@ impl Script {
                 rows_per_change: 1,
                 changes_sum: 5,
                 behind_max: 30,
+                ..Bounds::RUNNING
             },
             ..Options::default()
         };

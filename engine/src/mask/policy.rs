@@ -12,6 +12,8 @@ pub(crate) struct Bounds {
     pub(crate) changes_sum: u64,
     /// The most kills and account states that a start may have to look through for one mask.
     pub(crate) behind_max: u64,
+    /// The most bytes of mask files written at once, where that is enough for more than one.
+    pub(crate) bytes_max: u64,
 }
 
 impl Bounds {
@@ -22,12 +24,15 @@ impl Bounds {
         rows_per_change: 4,
         changes_sum: 400_000,
         behind_max: 4_000_000,
+        // Two or three seconds of a slow card, while ingest waits.
+        bytes_max: 32 << 20,
     };
 
     /// At a clean end, so that the next start has little to do.
     pub(crate) const CLOSING: Self = Self {
         changes_sum: 16_384,
         behind_max: 1_000_000,
+        bytes_max: 256 << 20,
         ..Self::RUNNING
     };
 }
@@ -41,10 +46,34 @@ pub(crate) struct Load {
     pub(crate) changes: u64,
     /// Kills and account states of segments since then.
     pub(crate) behind: u64,
+    /// The seq that its file is as of; 0 without one.
+    pub(crate) through: u64,
+    /// About the bytes of a new file.
+    pub(crate) bytes: u64,
 }
 
-/// Which of the masks are to be written, by their places, in the order in which to do it.
+/// Which of the masks are to be written at this time, by their places, in the order in which to do it: of those that
+/// are due, as many as fit within [`Bounds::bytes_max`], oldest file first. The first is written whatever its
+/// size, so that each has its turn.
 pub(crate) fn plan(loads: &[Load], bounds: &Bounds) -> Vec<usize> {
+    let mut due: Vec<(usize, &Load)> = all_due(loads, bounds)
+        .into_iter()
+        .filter_map(|place| Some((place, loads.get(place)?)))
+        .collect();
+    due.sort_by_key(|(_, load)| load.through);
+    let mut left = bounds.bytes_max;
+    let mut planned = Vec::new();
+    for (place, load) in due {
+        if planned.is_empty() || load.bytes <= left {
+            planned.push(place);
+            left = left.saturating_sub(load.bytes);
+        }
+    }
+    planned
+}
+
+/// Which of the masks are due, by their places, those that are due only for the sum last, with the most changes first.
+fn all_due(loads: &[Load], bounds: &Bounds) -> Vec<usize> {
     let is_due = |load: &Load| {
         let Some(rows) = load.file_rows else {
             return true;
@@ -83,7 +112,44 @@ mod tests {
             file_rows: Some(file_rows),
             changes,
             behind: 0,
+            through: 1,
+            bytes: 1,
         }
+    }
+
+    #[test]
+    fn masks_that_are_due_together_are_written_a_few_at_a_time_and_each_has_its_turn() {
+        let bounds = Bounds {
+            bytes_max: 100,
+            ..Bounds::RUNNING
+        };
+        // The largest goes beyond the bound by itself.
+        let mut loads: Vec<Load> = [60, 30, 500, 50, 20, 40]
+            .into_iter()
+            .map(|bytes| Load {
+                bytes,
+                ..load(0, 5_000)
+            })
+            .collect();
+        let mut written = Vec::new();
+        for through in 2.. {
+            let planned = plan(&loads, &bounds);
+            if planned.is_empty() {
+                break;
+            }
+            let sum: u64 = planned.iter().map(|place| loads[*place].bytes).sum();
+            assert!(sum <= 100 || planned == [2], "{planned:?}");
+            for place in &planned {
+                (loads[*place].through, loads[*place].changes) = (through, 0);
+            }
+            written.push(planned);
+        }
+        assert_eq!(written, [vec![0, 1], vec![2], vec![3, 4], vec![5]]);
+        // One that does not fit keeps its place before those whose files are newer.
+        loads[2].changes = 5_000;
+        loads[2].through = 1;
+        loads[0].changes = 5_000;
+        assert_eq!(plan(&loads, &bounds), [2]);
     }
 
     #[test]
@@ -102,8 +168,7 @@ mod tests {
     fn a_mask_without_a_file_is_written() {
         let none = Load {
             file_rows: None,
-            changes: 0,
-            behind: 0,
+            ..load(0, 0)
         };
         assert_eq!(plan(&[load(0, 0), none], &Bounds::RUNNING), [1]);
     }

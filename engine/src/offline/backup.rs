@@ -12,13 +12,13 @@
 //!
 //! So until step 3 the backup before still restores, and files of the unfinished one are taken over by the next.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use orrery_formats::backup::{Catalog, CatalogFile};
 use orrery_formats::frame::{FILE_HEADER_BYTES, SourceCursor};
-use orrery_formats::manifest::State;
+use orrery_formats::manifest::{QuarantineEntry, State};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::directory::{found, is_not_found};
@@ -56,6 +56,9 @@ pub struct BackupReport {
     pub cursor: Option<SourceCursor>,
     /// What is worth knowing: damage in the log, an earlier backup that was interrupted.
     pub notes: Vec<String>,
+    /// Segments that the backup lacks, or has as damaged as they are, with the reasons. In a directory restored
+    /// from it they are set aside.
+    pub incomplete: Vec<String>,
 }
 
 /// Backs the data directory at `from` up into `to`, which is made where it is not there. With `recheck`, files
@@ -66,7 +69,25 @@ pub struct BackupReport {
 /// [`Error::Locked`] while another backup goes into `to`; [`Error::Config`] where `to` is something else;
 /// [`Error::Io`]. The backup before still counts then.
 pub fn backup(from: &Path, to: &Path, recheck: bool) -> Result<BackupReport> {
+    refuse_inside(from, to)?;
     backup_with_fs(&OsFs::shared(), from, to, recheck)
+}
+
+/// Nothing but a store makes files in a data directory.
+fn refuse_inside(from: &Path, to: &Path) -> Result<()> {
+    // The place of the backup may not be there yet.
+    let there = std::path::absolute(to).ok();
+    let resolved = there
+        .iter()
+        .flat_map(|path| path.ancestors())
+        .find_map(|path| path.canonicalize().ok());
+    match (from.canonicalize(), resolved) {
+        (Ok(from), Some(to)) if to.starts_with(&from) => Err(Error::Config(format!(
+            "{} lies in the data directory that is to be backed up; name a place outside of it",
+            to.display()
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// As [`backup`], on another file layer.
@@ -112,6 +133,9 @@ struct Run {
     done: BTreeMap<String, CatalogFile>,
     recheck: bool,
     report: BackupReport,
+    /// Segments that were not there although the manifest named them. What a later manifest still names is missing,
+    /// not merged.
+    absent: BTreeSet<String>,
 }
 
 impl Run {
@@ -166,6 +190,7 @@ impl Run {
             done: BTreeMap::new(),
             recheck,
             report,
+            absent: BTreeSet::new(),
         })
     }
 
@@ -195,10 +220,38 @@ impl Run {
     /// `None` where the log does not reach back to the segments any more.
     fn copy_once(&mut self, directory: &Directory) -> Result<Option<State>> {
         let mut state = directory.state().clone();
+        self.report.incomplete.clear();
         for file in directory.segments() {
             let entry = &file.entry;
-            let is_damaged = state.quarantined.iter().any(|known| known.id == entry.id);
-            self.copy_segment(&file.name, entry.bytes, entry.checksum, is_damaged)?;
+            let known = state.quarantined.iter().find(|known| known.id == entry.id);
+            let known = known.map(|known| known.why.clone());
+            let is_damaged = known.is_some();
+            let why = match self.copy_segment(&file.name, entry.bytes, entry.checksum, is_damaged) {
+                Ok(()) => known,
+                Err(
+                    error @ Error::Io {
+                        op: "open" | "read",
+                        ..
+                    },
+                ) if is_damaged => {
+                    self.report.notes.push(format!("not copied: {error}"));
+                    known
+                }
+                Err(error) if is_not_found(&error) && !self.absent.insert(file.name.clone()) => {
+                    let why = "its file was not there when it was backed up".to_owned();
+                    state.quarantined.push(QuarantineEntry {
+                        id: entry.id,
+                        why: why.clone(),
+                        applied_through: state.sealed_through,
+                    });
+                    Some(why)
+                }
+                Err(error) => return Err(error),
+            };
+            if let Some(why) = why {
+                let lacking = format!("{SEGMENTS}/{}: {why}", file.name);
+                self.report.incomplete.push(lacking);
+            }
         }
         let files = found(&*self.fs, &self.from.join(LOG), |name| {
             parse_name(name, "log")

@@ -13,7 +13,7 @@ use orrery_formats::segment::{self, MergeInput, SampleRules};
 use super::copy;
 use super::links::Span;
 use super::restore::{claim_empty, settle};
-use crate::compaction::workspace::{FileWorkspace, Pace, SegmentFile, Stopped};
+use crate::compaction::workspace::{FileWorkspace, Pace, RoomWatch, SegmentFile, Stopped};
 use crate::io::{Fs, OsFs};
 use crate::manifest::Manifest;
 use crate::recovery::new_directory;
@@ -197,7 +197,12 @@ fn rewrite(
     let dead = source.dead_rows(place)?;
     let never = AtomicBool::new(false);
     let pace = Pace::new(1.0, &|| true, &never);
-    let mut workspace = FileWorkspace::new(Arc::clone(fs), &to.join(SCRATCH), pace);
+    // No writer waits for room in a directory that is just being made.
+    let room = RoomWatch {
+        look: &|| Ok(()),
+        is_asked: &never,
+    };
+    let mut workspace = FileWorkspace::new(Arc::clone(fs), &to.join(SCRATCH), pace, room);
     let dir = to.join(SEGMENTS);
     let merged = SegmentFile::create(Arc::clone(fs), &dir, file.name.clone())
         .map_err(Stopped::from)

@@ -30,12 +30,19 @@ fn loads(segments: &[Sealed]) -> Vec<Load> {
                 file_rows: Some(0),
                 changes: 0,
                 behind: 0,
+                through,
+                bytes: 0,
             };
         }
+        // Two bits a row at most, and a few bytes for each list that changed.
+        let bits = u64::from(sealed.segment.info().rows) / 4;
+        let file_bytes = sealed.mask.file().map_or(bits, |file| file.file_bytes());
         Load {
             file_rows: header.map(|header| header.masked_rows.into()),
             changes: sealed.mask.changes(),
             behind: since.get(newer).copied().unwrap_or(0),
+            through,
+            bytes: file_bytes.saturating_add(16 * sealed.mask.changes()),
         }
     };
     segments.iter().map(load).collect()
@@ -51,7 +58,7 @@ impl Writer {
     /// A writer that is only dropped loses nothing but that time.
     ///
     /// # Errors
-    /// As [`commit`](Self::commit).
+    /// As [`commit`](Self::commit): after [`Error::DiskFull`] everything but the last batch is durable.
     pub fn close(mut self) -> Result<()> {
         self.commit()?;
         self.compaction = None;

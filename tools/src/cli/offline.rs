@@ -137,7 +137,8 @@ pub(crate) struct DumpArguments {
     orrery backup --data ./data --to /mnt/backup --recheck --json\n\n\
     It takes no lock on the data directory and may run beside a server. Segments and closed log files are copied once. Until its last step,\n\
     what was backed up before still restores; an interrupted backup is completed by the next one. `orrery restore` makes a data\n\
-    directory out of it. Exit codes: 0 done; 1 it failed, and the backup before still counts; 2 wrong usage.")]
+    directory out of it. Exit codes: 0 done; 1 it failed, and the backup before still counts, or the directory\n\
+    lacks something, which is named, and the backup is of the rest; 2 wrong usage.")]
 pub(crate) struct BackupArguments {
     /// The data directory
     #[arg(long, value_name = "DIR", env = "ORRERY_DATA")]

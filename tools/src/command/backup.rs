@@ -9,7 +9,7 @@ use crate::{output, units};
 
 pub(crate) fn run(arguments: &BackupArguments) -> Result<()> {
     let report = backup(&arguments.data, &arguments.to, arguments.recheck)
-        .map_err(Failure::store(&arguments.data))?;
+        .map_err(Failure::transfer("back up", &arguments.data, &arguments.to))?;
     for note in &report.notes {
         output::note(format_args!("note: {note}"));
     }
@@ -17,7 +17,7 @@ pub(crate) fn run(arguments: &BackupArguments) -> Result<()> {
         let cursor = report.cursor.as_ref().map(
             |cursor| json!({"kind": cursor.kind, "endpoint": cursor.endpoint, "value": cursor.value}),
         );
-        return output::line(format_args!(
+        output::line(format_args!(
             "{}",
             json!({
                 "number": report.number,
@@ -30,8 +30,10 @@ pub(crate) fn run(arguments: &BackupArguments) -> Result<()> {
                 "last_seq": report.last_seq,
                 "cursor": cursor,
                 "notes": report.notes,
+                "incomplete": report.incomplete,
             })
-        ));
+        ))?;
+        return whole(arguments, &report.incomplete);
     }
     output::line(format_args!(
         "backup {} up to seq {}: {} files copied ({}), {} there already ({}), {} removed",
@@ -42,5 +44,17 @@ pub(crate) fn run(arguments: &BackupArguments) -> Result<()> {
         report.files_skipped,
         units::bytes_text(report.bytes_skipped),
         report.files_removed,
-    ))
+    ))?;
+    whole(arguments, &report.incomplete)
+}
+
+/// A backup that lacks something counts, and is no success.
+fn whole(arguments: &BackupArguments, incomplete: &[String]) -> Result<()> {
+    if incomplete.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::Incomplete {
+        path: arguments.data.clone(),
+        lacking: incomplete.join("; "),
+    })
 }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use orrery_engine::{CompactReport, Options, Store, Writer};
+use orrery_engine::{CompactReport, Degraded, Options, Store, Writer};
 use serde_json::json;
 
 use crate::cli::CompactArguments;
@@ -10,11 +10,9 @@ use crate::failure::{Failure, Result};
 use crate::{output, units};
 
 pub(crate) fn run(arguments: &CompactArguments) -> Result<()> {
+    // A store would make it.
     if !arguments.data.is_dir() {
-        return Err(Failure::Usage(format!(
-            "there is no data directory {}",
-            arguments.data.display()
-        )));
+        return Err(Failure::NoDirectory(arguments.data.clone()));
     }
     let started = Instant::now();
     let mut options = Options::default();
@@ -40,6 +38,7 @@ pub(crate) fn run(arguments: &CompactArguments) -> Result<()> {
             Ok((store, report))
         })
         .map_err(failed)?;
+    let damaged = store.status().degraded;
     drop(store);
     let seconds = started.elapsed().as_secs_f64();
     if arguments.json {
@@ -51,16 +50,42 @@ pub(crate) fn run(arguments: &CompactArguments) -> Result<()> {
             "bytes_after": report.bytes.1,
             "seconds": (seconds * 1e3).round() / 1e3,
         });
-        return output::line(format_args!("{summary}"));
+        output::line(format_args!("{summary}"))?;
+        return whole(arguments, &damaged);
     }
+    let merges = match report.merges {
+        1 => "1 merge".to_owned(),
+        merges => format!("{} merges", units::count_text(merges)),
+    };
     output::line(format_args!(
-        "{} merges: {} segments of {} became {} of {} in {seconds:.1} s",
-        report.merges,
+        "{merges}: {} segments of {} became {} of {} in {seconds:.1} s",
         report.segments.0,
         units::bytes_text(report.bytes.0),
         report.segments.1,
         units::bytes_text(report.bytes.1),
-    ))
+    ))?;
+    whole(arguments, &damaged)
+}
+
+/// Segments that are set aside take part in no merge, which is no success.
+fn whole(arguments: &CompactArguments, damaged: &[Degraded]) -> Result<()> {
+    for segment in damaged {
+        output::note(format_args!(
+            "{} is set aside as damaged: {}",
+            segment.file, segment.why
+        ));
+    }
+    if damaged.is_empty() {
+        return Ok(());
+    }
+    let places = match damaged.len() {
+        1 => "1 segment".to_owned(),
+        count => format!("{count} segments"),
+    };
+    Err(Failure::Damaged {
+        path: arguments.data.clone(),
+        places,
+    })
 }
 
 /// The merges that a running store would make by and by.

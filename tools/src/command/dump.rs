@@ -14,6 +14,12 @@ use crate::failure::{Failure, Result};
 use crate::output;
 
 pub(crate) fn run(arguments: &DumpArguments) -> Result<()> {
+    if arguments.from_seq > arguments.to_seq {
+        return Err(Failure::Usage(format!(
+            "--from-seq {} is behind --to-seq {}",
+            arguments.from_seq, arguments.to_seq
+        )));
+    }
     let directory = Directory::open(&arguments.data).map_err(Failure::store(&arguments.data))?;
     let span = Span {
         from_seq: arguments.from_seq,

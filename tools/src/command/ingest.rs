@@ -29,6 +29,7 @@ pub(crate) fn run(arguments: IngestArguments) -> Result<()> {
     };
     running::watch_reads(&arguments.data);
     let mut options = Options::default();
+    arguments.log_window.apply_and_keep(&mut options);
     arguments.disk.apply(&mut options);
     // Nobody waits for answers meanwhile.
     options.compact_share = 1.0;

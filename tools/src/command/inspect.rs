@@ -29,7 +29,11 @@ pub(crate) fn run(arguments: &InspectArguments) -> Result<()> {
     if arguments.log_frames {
         return log_frames(&directory, json, &failed);
     }
-    let summary = summary(&directory);
+    let mut summary = summary(&directory);
+    let unsealed = unsealed(&directory).map_err(&failed)?;
+    if let Some(members) = summary.as_object_mut() {
+        members.insert("unsealed".to_owned(), unsealed);
+    }
     if json {
         output::line(format_args!("{summary}"))
     } else {
@@ -50,6 +54,30 @@ fn cursor(cursor: Option<&SourceCursor>) -> Value {
         Value::Null,
         |cursor| json!({"kind": cursor.kind, "endpoint": cursor.endpoint, "value": cursor.value}),
     )
+}
+
+/// What the log holds behind the last seal: events that are durable, and that no figure of the segments counts.
+fn unsealed(directory: &Directory) -> orrery_engine::Result<Value> {
+    let from_seq = directory.state().sealed_through.saturating_add(1);
+    let (mut events, mut last_seq, mut position) = (0_u64, None, None);
+    directory.each_frame::<orrery_engine::Error>(
+        &Span {
+            from_seq,
+            ..Span::ALL
+        },
+        &mut |damage| output::note(format_args!("damaged: {damage}")),
+        &mut |frame| {
+            events += frame.last_seq.saturating_sub(frame.first_seq.max(from_seq)) + 1;
+            last_seq = Some(frame.last_seq);
+            position = frame.cursor.clone().or_else(|| position.take());
+            Ok(())
+        },
+    )?;
+    Ok(json!({
+        "events": events,
+        "last_seq": last_seq,
+        "cursor": cursor(position.as_ref()),
+    }))
 }
 
 /// Everything of the directory as one object.
@@ -221,6 +249,24 @@ fn for_people(summary: &Value) -> String {
             ),
         },
     );
+    let unsealed = get("unsealed");
+    if of(unsealed, "events")
+        .as_u64()
+        .is_some_and(|events| events > 0)
+    {
+        let position = match of(unsealed, "cursor") {
+            Value::Null => String::new(),
+            cursor => format!(", cursor {}", of(&cursor, "value")),
+        };
+        line(
+            "behind the seal",
+            format!(
+                "{} events up to seq {}{position}, in the log and not counted below",
+                count(&of(unsealed, "events")),
+                count(&of(unsealed, "last_seq")),
+            ),
+        );
+    }
     line("live links", count(get("live_links")));
     line("live records", count(get("live_records")));
     line("actors", count(get("actors")));

@@ -13,8 +13,8 @@ pub(crate) fn run(arguments: &ReplayArguments) -> Result<()> {
         ReplaySource::Log => replay_log,
         ReplaySource::Segments => replay_segments,
     };
-    let report = replay(&arguments.from, &arguments.data, Options::default())
-        .map_err(Failure::store(&arguments.from))?;
+    let failed = Failure::transfer_to_new("replay", &arguments.from, &arguments.data);
+    let report = replay(&arguments.from, &arguments.data, Options::default()).map_err(failed)?;
     for note in &report.notes {
         output::note(format_args!("note: {note}"));
     }

@@ -8,8 +8,8 @@ use crate::failure::{Failure, Result};
 use crate::{output, units};
 
 pub(crate) fn run(arguments: &RestoreArguments) -> Result<()> {
-    let report =
-        restore(&arguments.from, &arguments.data).map_err(Failure::store(&arguments.data))?;
+    let failed = Failure::transfer_to_new("restore", &arguments.from, &arguments.data);
+    let report = restore(&arguments.from, &arguments.data).map_err(failed)?;
     for note in &report.notes {
         output::note(format_args!("note: {note}"));
     }

@@ -5,18 +5,20 @@ use orrery_ingest::FollowConfig;
 use orrery_server::{Config, RateLimit};
 
 use crate::cli::{HttpArguments, ServeArguments};
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::output;
 use crate::running::{self, Running};
 use crate::signals::Signals;
 
 pub(crate) fn run(arguments: ServeArguments) -> Result<()> {
     let selection = arguments.selection.selection()?;
+    if let Some(server) = &arguments.jetstream {
+        check_scheme(server)?;
+    }
     let listener = running::bind(arguments.http.bind)?;
     let address = listener.local_addr().unwrap_or(arguments.http.bind);
     let mut options = Options::default();
-    options.log_bytes_max = arguments.log_size;
-    options.log_age_max = arguments.log_age;
+    arguments.log_window.apply(&mut options);
     options.compact_share = arguments.compact_share;
     // Without a source nothing is written, so nothing would install what was merged.
     options.compact = arguments.jetstream.is_some();
@@ -47,6 +49,17 @@ pub(crate) fn run(arguments: ServeArguments) -> Result<()> {
     let result = runtime.block_on(running.run(listener, config, signals, std::future::pending()));
     running::end(runtime);
     result
+}
+
+/// A Jetstream is a websocket; an address of a web page is most likely another thing.
+fn check_scheme(server: &str) -> Result<()> {
+    let scheme = server.split_once("://").map(|(scheme, _)| scheme);
+    match scheme.map(str::to_ascii_lowercase).as_deref() {
+        Some(wrong @ ("http" | "https")) => Err(Failure::Usage(format!(
+            "--jetstream {server}: a Jetstream server is followed by ws:// or wss://, not {wrong}://"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// The server's settings as the command line has them.

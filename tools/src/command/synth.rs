@@ -29,6 +29,12 @@ pub(crate) fn run(arguments: SynthArguments) -> Result<()> {
         Some(span) => Tempo::SpanUs(u64::try_from(span.as_micros()).unwrap_or(u64::MAX)),
         None => Tempo::EventsPerSecond(arguments.rate),
     };
+    if !(0.0..=1.0).contains(&arguments.hot_share) {
+        return Err(Failure::Usage(format!(
+            "--hot-share {} is no share; it is from 0 to 1",
+            arguments.hot_share
+        )));
+    }
     let options = Options {
         seed: arguments.seed,
         events: arguments.events,

@@ -1,0 +1,287 @@
+//! What the program says of command lines, variables and directories that cannot be right.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a helper that fails fails its test"
+)]
+
+mod common;
+
+use std::path::Path;
+use std::process::Output;
+use std::time::Duration;
+
+use common::{Server, ingest, orrery, synthetic, text};
+use orrery_engine::event::{Body, Encoding, Event, Operation, Record};
+use orrery_engine::{Options, SourceCursor, Store};
+use rustix::process::Signal;
+use serde_json::Value;
+
+fn run(arguments: &[&str]) -> Output {
+    orrery().args(arguments).output().unwrap()
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).unwrap();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+/// So many segments of one event each, a hundred hours apart, and a durable event behind the last.
+fn directory(data: &Path, segments: u64) {
+    let mut options = Options::default();
+    options.compact = false;
+    options.log_age_max = Duration::MAX;
+    let store = Store::open(data, options).unwrap();
+    let mut writer = store.writer().unwrap();
+    for place in 0..=segments {
+        let time_us = 1_700_000_000_000_000 + place * 360_000_000_000;
+        let event = Event {
+            time_us,
+            did: "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa",
+            body: Body::Commit {
+                rev: time_us << 10,
+                collection: "app.bsky.feed.like",
+                rkey: &format!("k{place}"),
+                operation: Operation::Create(Record {
+                    cid: "",
+                    encoding: Encoding::Json,
+                    body: br#"{"subject":"did:plc:bbbbbbbbbbbbbbbbbbbbbbbb"}"#,
+                }),
+            },
+        };
+        writer.apply(&event).unwrap();
+        writer.set_cursor(SourceCursor {
+            kind: 1,
+            endpoint: "wss://example.org".to_owned(),
+            value: time_us,
+        });
+        if place < segments {
+            writer.seal().unwrap();
+        }
+    }
+    writer.commit().unwrap();
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_with_2_and_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let data = data.to_str().unwrap();
+    for (arguments, said) in [
+        (&["serve", "--data", data, "--log-size", "3"][..], "1MiB"),
+        (
+            &["serve", "--data", data, "--jetstream", "http://a.example"],
+            "wss://",
+        ),
+        (
+            &["synth", "--events", "1", "--hot-share", "2"],
+            "--hot-share",
+        ),
+        (
+            &["dump", "--data", data, "--from-seq", "2", "--to-seq", "1"],
+            "--to-seq",
+        ),
+    ] {
+        let output = run(arguments);
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {error}");
+        assert!(error.contains(said), "{arguments:?}: {error}");
+    }
+    assert!(!Path::new(data).exists());
+    let empty = orrery()
+        .env("ORRERY_BIND", "")
+        .arg("demo")
+        .output()
+        .unwrap();
+    assert_eq!(empty.status.code(), Some(2));
+    assert!(text(&empty.stderr).contains("ORRERY_BIND"));
+}
+
+#[test]
+fn a_disk_limit_that_lets_nothing_be_written_is_refused_with_the_least_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, data) = (dir.path().join("e"), dir.path().join("data"));
+    std::fs::write(&file, "").unwrap();
+    let output = orrery()
+        .args(["ingest", "--disk-limit", "1MiB", "--data"])
+        .args([&data, &file])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("the least is") && said.contains("MiB"),
+        "{said}"
+    );
+}
+
+#[test]
+fn what_is_no_data_directory_is_said_once_and_not_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let none = dir.path().join("none");
+    let output = run(&["compact", "--data", none.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(!none.exists());
+    let file = dir.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let file = file.to_str().unwrap();
+    let output = run(&["ingest", "--data", file, file]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    assert!(!said.contains("WARN"), "{said}");
+}
+
+#[test]
+fn errors_between_two_directories_name_both_and_what_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+    directory(&from, 2);
+    // The first log file is gone, so the log cannot be replayed.
+    let first = from.join("log").join(&names(&from.join("log"))[0]);
+    std::fs::remove_file(first).unwrap();
+    let (from, to) = (from.to_str().unwrap(), to.to_str().unwrap());
+    let output = run(&["replay", "--from", from, "--data", to]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    assert!(said.contains(&format!("replay {from} into {to}")), "{said}");
+    assert_eq!(Path::new(to).exists(), said.contains("remove it"), "{said}");
+    let output = run(&["restore", "--from", from, "--data", to]);
+    let said = text(&output.stderr);
+    assert!(
+        said.contains(&format!("restore {from} into {to}")),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_backup_into_the_data_directory_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    directory(&data, 1);
+    let before = names(&data);
+    for to in [data.clone(), data.join("backup")] {
+        let output = orrery()
+            .args(["backup", "--data"])
+            .arg(&data)
+            .arg("--to")
+            .arg(&to)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let said = text(&output.stderr);
+        assert!(said.contains("outside of it"), "{said}");
+    }
+    assert_eq!(names(&data), before);
+}
+
+#[test]
+fn a_backup_without_a_missing_segment_says_so_and_restores_to_where_it_is_set_aside() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (data, to, restored) = (path("data"), path("backup"), path("restored"));
+    directory(Path::new(&data), 3);
+    let segments = Path::new(&data).join("segments");
+    let missing = &names(&segments)[1];
+    std::fs::remove_file(segments.join(missing)).unwrap();
+    for _ in 0..2 {
+        let output = run(&["backup", "--data", &data, "--to", &to, "--json"]);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(missing) && said.contains("lacks"), "{said}");
+        let summary = common::last_line(&output);
+        let incomplete = summary["incomplete"].as_array().unwrap();
+        assert_eq!(incomplete.len(), 1, "{summary}");
+        // Once the store knows of it, it is the same.
+        Store::open(&data, Options::default()).unwrap();
+    }
+    let output = run(&["restore", "--from", &to, "--data", &restored]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let store = Store::open(&restored, Options::default()).unwrap();
+    let degraded = store.status().degraded;
+    assert_eq!(degraded.len(), 1);
+    assert_eq!(&degraded[0].file, missing);
+}
+
+#[test]
+fn compact_on_damage_is_no_success() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    directory(&data, 3);
+    let segments = data.join("segments");
+    let missing = &names(&segments)[1];
+    std::fs::remove_file(segments.join(missing)).unwrap();
+    let output = run(&["compact", "--data", data.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains(missing));
+}
+
+#[test]
+fn inspect_tells_what_stands_behind_the_last_seal() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    directory(&data, 0);
+    let data = data.to_str().unwrap();
+    let output = run(&["inspect", "--json", "--data", data]);
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(summary["unsealed"]["events"], 1, "{summary}");
+    assert_eq!(
+        summary["unsealed"]["cursor"]["value"],
+        1_700_000_000_000_000_u64
+    );
+    let shown = text(&run(&["inspect", "--data", data]).stdout);
+    assert!(shown.contains("behind the seal"), "{shown}");
+}
+
+#[test]
+fn compact_and_ingest_keep_the_log_window_that_a_server_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, file) = (dir.path().join("data"), dir.path().join("e"));
+    directory(&data, 3);
+    let logs = || {
+        let mut logs = names(&data.join("log"));
+        logs.retain(|name| name.ends_with(".log"));
+        logs
+    };
+    let before = logs();
+    assert!(before.len() > 3, "{before:?}");
+    let output = run(&["compact", "--data", data.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).starts_with("0 merges: "));
+    assert!(
+        before.iter().all(|log| logs().contains(log)),
+        "{:?}",
+        logs()
+    );
+    std::fs::write(&file, synthetic(1, 100)).unwrap();
+    ingest(&data, &[file.to_str().unwrap()]);
+    assert!(
+        before.iter().all(|log| logs().contains(log)),
+        "{:?}",
+        logs()
+    );
+    // Bounds that are given hold.
+    std::fs::write(&file, synthetic(2, 100)).unwrap();
+    ingest(&data, &[file.to_str().unwrap(), "--log-age", "1h"]);
+    assert!(!before.iter().all(|log| logs().contains(log)));
+}
+
+#[test]
+fn a_server_without_a_source_merges_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    directory(&data, 12);
+    // What waits in the log would be sealed at no time.
+    let before = names(&data.join("segments"));
+    let log = dir.path().join("log");
+    let mut server = Server::start(&["serve", "--data", data.to_str().unwrap()], &log);
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(names(&data.join("segments")), before);
+    assert!(server.stop(Signal::TERM));
+}
