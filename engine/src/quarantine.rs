@@ -42,6 +42,8 @@ pub struct Degraded {
     pub last_time_us: u64,
     /// What is wrong with the file.
     pub why: String,
+    /// Whether a repair found no way to bring it back.
+    pub is_written_off: bool,
 }
 
 /// An empty segment with the seqs, times and first actor id of `info`.
@@ -89,6 +91,17 @@ impl Sealed {
         })
     }
 
+    /// The same, as a repair left it that found no way to bring it back.
+    pub(crate) fn written_off(mut self) -> Self {
+        self.degraded = self.degraded.map(|degraded| {
+            Arc::new(Degraded {
+                is_written_off: true,
+                ..Degraded::clone(&degraded)
+            })
+        });
+        self
+    }
+
     /// What stands for this segment once it is not read any more.
     fn without_file(&self, why: &str) -> Result<Self> {
         let info = self.segment.info();
@@ -104,7 +117,8 @@ impl Sealed {
 fn degraded(name: &str, info: &SegmentInfo, why: &str) -> Degraded {
     tracing::error!(
         file = name,
-        "a segment is set aside: {why}. Answers leave out what seq {} to {} held, and say so",
+        "a segment is set aside: {why}. Answers leave out what seq {} to {} held, and say so. To bring it back, \
+         stop and run `orrery repair`",
         info.first_seq,
         info.last_seq
     );
@@ -115,6 +129,7 @@ fn degraded(name: &str, info: &SegmentInfo, why: &str) -> Degraded {
         first_time_us: info.first_time_us,
         last_time_us: info.last_time_us,
         why: why.to_owned(),
+        is_written_off: false,
     }
 }
 
@@ -151,6 +166,7 @@ pub(crate) fn edit(segments: impl IntoIterator<Item = (u64, String)>, sealed_thr
                 id,
                 why,
                 applied_through: sealed_through,
+                is_written_off: false,
             })
             .collect(),
         ..Edit::default()
@@ -299,6 +315,7 @@ impl Writer {
         let shared = Arc::clone(&self.shared);
         let old = Arc::clone(&self.generation);
         self.generation = shared.damages.with_sound(old, |sound| sound);
+        self.lost_accounts = self.generation.lost_accounts();
         let state = self.journal.state();
         let known: HashSet<u64> = state.quarantined.iter().map(|entry| entry.id).collect();
         let named: HashSet<u64> = state.segments.iter().map(|entry| entry.id).collect();
@@ -318,5 +335,7 @@ impl Writer {
     }
 }
 
+#[cfg(test)]
+mod account_tests;
 #[cfg(test)]
 pub(crate) mod tests;

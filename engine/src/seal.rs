@@ -34,11 +34,13 @@ impl Writer {
     /// Seals the memtable into a segment now. Does nothing when nothing came since the last seal.
     ///
     /// # Errors
-    /// [`Error::DiskFull`] when there is too little room: nothing has changed. Otherwise when a file cannot be written or synced. The writer then refuses everything
+    /// [`Error::DiskFull`] when there is too little room, [`Error::LostAccounts`] where the log gave accounts that may
+    /// be those of a damaged segment: nothing has changed. Otherwise when a file cannot be written or synced. The writer then refuses everything
     /// ([`Error::Poisoned`]) until the directory is opened anew; nothing durable is lost, and snapshots
     /// go on.
     pub fn seal(&mut self) -> Result<()> {
         self.adopt_damage()?;
+        self.check_sure()?;
         if self.events > 0 {
             let batch = log_need(self.journal.batch_bytes());
             self.find_room(batch + self.seal_need())?;

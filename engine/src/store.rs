@@ -66,6 +66,8 @@ pub(crate) struct Durable {
     pub(crate) manifest_bytes: u64,
     /// Why nothing is written now.
     pub(crate) paused: Option<String>,
+    /// Why an event waits although there is room.
+    pub(crate) blocked: Option<String>,
     /// Why nothing more is written.
     pub(crate) poisoned: Option<String>,
 }
@@ -86,7 +88,8 @@ pub struct Status {
     pub gaps: Vec<GapEntry>,
     /// Why writing has stopped, if it has.
     pub poisoned: Option<String>,
-    /// Why writing waits, if it does: there is too little room on disk. It goes on when there is.
+    /// Why writing waits, if it does: there is too little room on disk, and it goes on when there is; or an event
+    /// names an account that may be one of a damaged segment, which a repair brings back or writes off.
     pub paused: Option<String>,
     /// Bytes on disk by kind of file: `segments`, `masks`, `log`, `manifest`.
     pub bytes: Vec<(&'static str, u64)>,
@@ -322,7 +325,7 @@ impl Store {
             degraded: degraded(&generation),
             gaps: durable.gaps,
             poisoned: durable.poisoned,
-            paused: durable.paused,
+            paused: durable.blocked.or(durable.paused),
             bytes: vec![
                 (
                     "segments",
