@@ -258,29 +258,29 @@ fn sound(generation: Arc<Generation>, damaged: &HashMap<u64, String>) -> Arc<Gen
 
 impl Shared {
     /// Sets the segment aside that `error` is about, if it is about one: new snapshots leave it out. Gives whether
-    /// one was set aside by this call.
+    /// they do, be it by this call or by one of somebody else who met the same damage.
     pub(crate) fn report_damage(&self, error: &Error) -> bool {
         let Some(file) = damaged_file(error) else {
             return false;
         };
         let generation = self.generation();
-        let found = generation
-            .segments
-            .iter()
-            .find(|sealed| &*sealed.name == file && sealed.degraded.is_none());
-        let Some(sealed) = found else {
+        let mut segments = generation.segments.iter();
+        let Some(sealed) = segments.find(|sealed| &*sealed.name == file) else {
             return false;
         };
-        let is_new = {
-            let mut by_id = self.damages.by_id.lock();
-            let is_new = by_id.insert(sealed.id, error.to_string()).is_none();
-            self.damages.count.store(by_id.len(), Ordering::Release);
-            is_new
-        };
-        if is_new {
-            self.republish();
+        if sealed.degraded.is_some() {
+            return true;
         }
-        is_new
+        {
+            let mut by_id = self.damages.by_id.lock();
+            by_id.entry(sealed.id).or_insert_with(|| error.to_string());
+            self.damages.count.store(by_id.len(), Ordering::Release);
+        }
+        // Also where somebody else is about to: whoever asks again must not meet the damage again.
+        self.republish();
+        let generation = self.generation();
+        let mut segments = generation.segments.iter();
+        segments.any(|known| known.id == sealed.id && known.degraded.is_some())
     }
 }
 
@@ -303,6 +303,22 @@ impl Store {
 }
 
 impl Writer {
+    /// Goes on without the segment that `error` is about, if it is about damage of one that this writer reads. Gives
+    /// whether what failed may be tried again.
+    pub(crate) fn leave_out(&mut self, error: &Error) -> Result<bool> {
+        let read = |writer: &Self| {
+            let mut segments = writer.generation.segments.iter();
+            damaged_file(error).is_some_and(|file| {
+                segments.any(|sealed| &*sealed.name == file && sealed.degraded.is_none())
+            })
+        };
+        if !read(self) || !self.shared.report_damage(error) {
+            return Ok(false);
+        }
+        self.adopt_damage()?;
+        Ok(!read(self))
+    }
+
     /// Takes over what was found damaged since the last call, and makes it durable.
     ///
     /// # Errors
@@ -337,5 +353,7 @@ impl Writer {
 
 #[cfg(test)]
 mod account_tests;
+#[cfg(test)]
+mod return_tests;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -14,7 +14,7 @@ use orrery_formats::manifest::GapEntry;
 use parking_lot::{Mutex, RwLock};
 
 use crate::compaction::{Compaction, CompactionStatus};
-use crate::damage::Marker;
+use crate::damage::{Marker, remove_derived, sound_again};
 use crate::io::fs::{Fs, HeapFs, OsFs, write_sealed};
 use crate::journal::Journal;
 use crate::lock::DirLock;
@@ -205,16 +205,18 @@ impl Store {
             HeapFs::shared(fs)
         };
         let dir = dir.as_ref();
+        let mut may_release = true;
         loop {
-            // Damage that is found by putting the index together sets one more segment aside each time.
-            match Self::open_once(Arc::clone(&fs), dir, options.clone()) {
-                Err(error) if set_aside_durably(&fs, dir, &error)? => {}
+            // Damage that is found by putting the index together sets one more segment aside each time. None is
+            // read again by the same call.
+            match Self::open_once(Arc::clone(&fs), dir, options.clone(), may_release) {
+                Err(error) if set_aside_durably(&fs, dir, &error)? => may_release = false,
                 opened => return opened,
             }
         }
     }
 
-    fn open_once(fs: Arc<dyn Fs>, dir: &Path, options: Options) -> Result<Self> {
+    fn open_once(fs: Arc<dyn Fs>, dir: &Path, options: Options, may_release: bool) -> Result<Self> {
         let dir = dir.to_owned();
         let segments_dir = dir.join(SEGMENTS);
         fs.create_dir_all(&segments_dir)
@@ -245,6 +247,14 @@ impl Store {
             Some(marker) => marker.find_damage(&*fs, &dir, state)?,
             None => Vec::new(),
         };
+        if may_release && marker.is_none() {
+            let sound = sound_again(&*fs, &dir, state);
+            if !sound.is_empty() {
+                remove_derived(&*fs, &dir)?;
+                journal.release(sound)?;
+            }
+        }
+        let state = journal.state();
         let (mut segments, mut new) = open_segments(&*fs, &dir, state, &damaged)?;
         new.extend(damaged.into_iter().map(|damaged| (damaged.id, damaged.why)));
         if !new.is_empty() {

@@ -175,10 +175,9 @@ impl Writer {
         let mut applied = self.apply_as(event, None);
         while let Err(error) = &applied
             && self.journal.next_seq()? == next_seq
-            && self.shared.report_damage(error)
+            && self.leave_out(error)?
         {
             // Damage met before the event had any effect: it is applied to what is left.
-            self.adopt_damage()?;
             applied = self.apply_as(event, None);
         }
         // An event that failed half way may be in the log and not in the memtable; what is published

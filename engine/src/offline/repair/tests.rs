@@ -1,6 +1,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use orrery_formats::manifest::Edit;
+
 use super::{Outcome, RepairOptions, RepairReport, repair_with_fs};
 use crate::io::Fs;
 use crate::io::fault::{SimFs, SplitMix};
@@ -66,7 +68,9 @@ fn applied(fs: &SimFs) -> usize {
 /// Sets segments aside, and says that none comes back, so that all events are applied without them.
 fn write_off(fs: &SimFs) {
     drop(open(fs, options()).unwrap());
-    let mut manifest = Manifest::open(fs.shared(), Path::new(DIR)).unwrap().unwrap();
+    let mut manifest = Manifest::open(fs.shared(), Path::new(DIR))
+        .unwrap()
+        .unwrap();
     let mut quarantine = manifest.state().quarantined.clone();
     for entry in &mut quarantine {
         entry.is_written_off = true;
