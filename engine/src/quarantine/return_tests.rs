@@ -104,9 +104,8 @@ fn the_writer_goes_on_where_a_query_met_the_same_damage_first() {
     }
 }
 
-/// A store with events that changed rows of its older segment, whose bytes are damaged then. Nothing of it was read
-/// since it was mapped, but what the events needed.
-fn damaged_before_a_seal() -> (SimFs, Store, crate::Writer) {
+/// A store with a segment, and events since that changed rows of it.
+fn changed_since_a_seal() -> (SimFs, Store, crate::Writer) {
     let fs = SimFs::new();
     let store = open(&fs).unwrap();
     let mut writer = store.writer().unwrap();
@@ -115,16 +114,15 @@ fn damaged_before_a_seal() -> (SimFs, Store, crate::Writer) {
         key,
         target,
     };
-    for place in 1..=20 {
-        apply(&mut writer, place, write(place, 2)).unwrap();
+    // So many that the file has several chunks.
+    let rows = 30_000;
+    for place in 1..=rows {
+        apply(&mut writer, place, write(place, place % 3)).unwrap();
     }
     writer.seal().unwrap();
-    for place in 21..=30 {
-        let step = Step::Delete {
-            actor: 0,
-            key: place - 20,
-        };
-        apply(&mut writer, place, step).unwrap();
+    for key in 1..=10 {
+        let step = Step::Delete { actor: 0, key };
+        apply(&mut writer, rows + key, step).unwrap();
     }
     (fs, store, writer)
 }
@@ -134,15 +132,19 @@ fn unreadable(fs: &SimFs, store: &Store, place: usize) -> crate::snapshot::Seale
     let path = &segments(fs)[place];
     let sound = fs.contents(path).unwrap();
     let sealed = store.shared.generation().segments[place].clone();
-    // A byte of a section that masks are moved by.
-    for at in (0..sound.len()).step_by(7) {
+    // A byte that is first looked at when masks are moved.
+    for at in (0..sound.len()).step_by(16 << 10) {
         let mut bytes = sound.clone();
         bytes[at] ^= 0x55;
         fs.put(path, &bytes);
         let opened = crate::recovery::open_segment(fs, Path::new(DIR), &name(path), sealed.id, 0);
         fs.put(path, &sound);
         if let Ok(opened) = opened
-            && opened.segment.links(0).map(drop).is_err()
+            && opened
+                .segment
+                .links(0)
+                .and_then(|mut links| links.try_for_each(|link| link.map(drop)))
+                .is_err()
         {
             return crate::snapshot::Sealed {
                 mask: Arc::clone(&sealed.mask),
@@ -155,7 +157,7 @@ fn unreadable(fs: &SimFs, store: &Store, place: usize) -> crate::snapshot::Seale
 
 #[test]
 fn damage_that_a_seal_meets_in_an_older_segment_sets_that_segment_aside() {
-    let (fs, store, mut writer) = damaged_before_a_seal();
+    let (fs, store, mut writer) = changed_since_a_seal();
     let mut segments_now = writer.generation.segments.clone();
     segments_now[0] = unreadable(&fs, &store, 0);
     let old = &writer.generation;
