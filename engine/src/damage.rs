@@ -10,6 +10,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::io::Fs;
 use crate::mask::files::MASKS;
+use crate::recovery::open_entry;
 use crate::store::{LOG, SEGMENTS, segment_name};
 use crate::{Error, Result};
 
@@ -118,6 +119,46 @@ impl Marker {
             .filter_map(|(name, entry)| check(fs, dir, name, entry))
             .collect())
     }
+}
+
+/// The ids of segments that are set aside and whose files are whole again, of those that nothing was sealed without:
+/// events that were applied without a segment need a repair. Reads the files of all segments that are set aside.
+pub(crate) fn sound_again(fs: &dyn Fs, dir: &Path, state: &State) -> Vec<u64> {
+    let mut first_actor = 0;
+    let mut sound = Vec::new();
+    for entry in &state.segments {
+        let mut quarantined = state.quarantined.iter();
+        let known = quarantined.find(|known| known.id == entry.id);
+        if known.is_some_and(|known| known.applied_through >= state.sealed_through) {
+            let name = segment_name(entry.first_seq, entry.last_seq, entry.id);
+            // The checksum first: by plain reads, which no bad block answers with a signal.
+            let is_whole = check(fs, dir, &name, entry).is_none()
+                && open_entry(fs, dir, entry, first_actor)
+                    .is_ok_and(|sealed| sealed.segment.verify().is_ok());
+            if is_whole {
+                tracing::warn!(file = %name, "a segment that was set aside is whole again, and is read again");
+                sound.push(entry.id);
+            }
+        }
+        first_actor = entry.actors_end;
+    }
+    sound
+}
+
+/// Removes all masks and key indexes, durably: what was derived without a segment is wrong once it is back.
+pub(crate) fn remove_derived(fs: &dyn Fs, dir: &Path) -> Result<()> {
+    for (within, suffix) in DERIVED {
+        let within = dir.join(within);
+        for file in fs.list(&within).map_err(Error::io("list", &within))? {
+            if file.name.ends_with(suffix) {
+                let path = within.join(&file.name);
+                fs.unlink(&path).map_err(Error::io("remove", &path))?;
+            }
+        }
+        fs.sync_dir(&within)
+            .map_err(Error::io("sync directory", &within))?;
+    }
+    Ok(())
 }
 
 /// Reads a segment and compares it with what the manifest knows of it.

@@ -157,6 +157,7 @@ impl Writer {
     /// [`Error::DiskFull`], after which nothing has changed; otherwise as [`Writer::seal`].
     pub(crate) fn prepare(&mut self, bytes: usize) -> Result<()> {
         self.adopt_damage()?;
+        self.check_sure()?;
         if self.must_seal {
             self.seal()?;
         }

@@ -44,6 +44,17 @@ pub enum Error {
         /// What bounds them.
         limit: crate::DiskLimit,
     },
+    /// An event names an account that no readable segment knows, while one that has accounts is set aside: the
+    /// account may be one of those, and would get a second id. Nothing has changed, and what was refused can be
+    /// tried again.
+    #[error(
+        "it is not known which accounts {file} holds, which is set aside as damaged, and an event names one that \
+         nothing else knows; stop, and run `orrery repair`"
+    )]
+    LostAccounts {
+        /// The file of the segment.
+        file: String,
+    },
     /// A DID cannot be told, since it stood in a damaged segment.
     #[error("the DID of account {actor} is not known while {file} is set aside as damaged")]
     LostDid {
@@ -75,6 +86,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether writing waits and nothing has changed: what was refused can be tried again.
+    #[must_use]
+    pub const fn is_pause(&self) -> bool {
+        matches!(self, Self::DiskFull { .. } | Self::LostAccounts { .. })
+    }
+
     /// What an operator can do after a write failed with this error.
     pub(crate) fn advice(&self) -> &'static str {
         use std::io::ErrorKind::{QuotaExceeded, StorageFull};

@@ -329,6 +329,14 @@ impl Journal {
             .append(&quarantine::edit(segments, sealed_through))
     }
 
+    /// Makes it durable that segments are read again, by their ids.
+    pub(crate) fn release(&mut self, release: Vec<u64>) -> Result<()> {
+        self.manifest.append(&Edit {
+            release,
+            ..Edit::default()
+        })
+    }
+
     /// Makes it durable that all events up to the segment's last are in segments, with the cursor there and
     /// what the index then holds. Everything must be committed before.
     pub(crate) fn record_seal(&mut self, segment: SegmentEntry, counts: Counts) -> Result<()> {

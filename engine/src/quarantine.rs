@@ -42,6 +42,8 @@ pub struct Degraded {
     pub last_time_us: u64,
     /// What is wrong with the file.
     pub why: String,
+    /// Whether a repair found no way to bring it back.
+    pub is_written_off: bool,
 }
 
 /// An empty segment with the seqs, times and first actor id of `info`.
@@ -89,6 +91,17 @@ impl Sealed {
         })
     }
 
+    /// The same, as a repair left it that found no way to bring it back.
+    pub(crate) fn written_off(mut self) -> Self {
+        self.degraded = self.degraded.map(|degraded| {
+            Arc::new(Degraded {
+                is_written_off: true,
+                ..Degraded::clone(&degraded)
+            })
+        });
+        self
+    }
+
     /// What stands for this segment once it is not read any more.
     fn without_file(&self, why: &str) -> Result<Self> {
         let info = self.segment.info();
@@ -104,7 +117,8 @@ impl Sealed {
 fn degraded(name: &str, info: &SegmentInfo, why: &str) -> Degraded {
     tracing::error!(
         file = name,
-        "a segment is set aside: {why}. Answers leave out what seq {} to {} held, and say so",
+        "a segment is set aside: {why}. Answers leave out what seq {} to {} held, and say so. To bring it back, \
+         stop and run `orrery repair`",
         info.first_seq,
         info.last_seq
     );
@@ -115,6 +129,7 @@ fn degraded(name: &str, info: &SegmentInfo, why: &str) -> Degraded {
         first_time_us: info.first_time_us,
         last_time_us: info.last_time_us,
         why: why.to_owned(),
+        is_written_off: false,
     }
 }
 
@@ -151,6 +166,7 @@ pub(crate) fn edit(segments: impl IntoIterator<Item = (u64, String)>, sealed_thr
                 id,
                 why,
                 applied_through: sealed_through,
+                is_written_off: false,
             })
             .collect(),
         ..Edit::default()
@@ -243,29 +259,29 @@ fn sound(generation: Arc<Generation>, damaged: &HashMap<u64, String>) -> Arc<Gen
 
 impl Shared {
     /// Sets the segment aside that `error` is about, if it is about one: new snapshots leave it out. Gives whether
-    /// one was set aside by this call.
+    /// they do, be it by this call or by one of somebody else who met the same damage.
     pub(crate) fn report_damage(&self, error: &Error) -> bool {
         let Some(file) = damaged_file(error) else {
             return false;
         };
         let generation = self.generation();
-        let found = generation
-            .segments
-            .iter()
-            .find(|sealed| &*sealed.name == file && sealed.degraded.is_none());
-        let Some(sealed) = found else {
+        let mut segments = generation.segments.iter();
+        let Some(sealed) = segments.find(|sealed| &*sealed.name == file) else {
             return false;
         };
-        let is_new = {
-            let mut by_id = self.damages.by_id.lock();
-            let is_new = by_id.insert(sealed.id, error.to_string()).is_none();
-            self.damages.count.store(by_id.len(), Ordering::Release);
-            is_new
-        };
-        if is_new {
-            self.republish();
+        if sealed.degraded.is_some() {
+            return true;
         }
-        is_new
+        {
+            let mut by_id = self.damages.by_id.lock();
+            by_id.entry(sealed.id).or_insert_with(|| error.to_string());
+            self.damages.count.store(by_id.len(), Ordering::Release);
+        }
+        // Also where somebody else is about to: whoever asks again must not meet the damage again.
+        self.republish();
+        let generation = self.generation();
+        let mut segments = generation.segments.iter();
+        segments.any(|known| known.id == sealed.id && known.degraded.is_some())
     }
 }
 
@@ -288,6 +304,22 @@ impl Store {
 }
 
 impl Writer {
+    /// Goes on without the segment that `error` is about, if it is about damage of one that this writer reads. Gives
+    /// whether what failed may be tried again.
+    pub(crate) fn leave_out(&mut self, error: &Error) -> Result<bool> {
+        let read = |writer: &Self| {
+            let mut segments = writer.generation.segments.iter();
+            damaged_file(error).is_some_and(|file| {
+                segments.any(|sealed| &*sealed.name == file && sealed.degraded.is_none())
+            })
+        };
+        if !read(self) || !self.shared.report_damage(error) {
+            return Ok(false);
+        }
+        self.adopt_damage()?;
+        Ok(!read(self))
+    }
+
     /// Takes over what was found damaged since the last call, and makes it durable.
     ///
     /// # Errors
@@ -300,6 +332,7 @@ impl Writer {
         let shared = Arc::clone(&self.shared);
         let old = Arc::clone(&self.generation);
         self.generation = shared.damages.with_sound(old, |sound| sound);
+        self.lost_accounts = self.generation.lost_accounts();
         let state = self.journal.state();
         let known: HashSet<u64> = state.quarantined.iter().map(|entry| entry.id).collect();
         let named: HashSet<u64> = state.segments.iter().map(|entry| entry.id).collect();
@@ -319,5 +352,9 @@ impl Writer {
     }
 }
 
+#[cfg(test)]
+mod account_tests;
+#[cfg(test)]
+mod return_tests;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -136,13 +136,24 @@ pub(crate) fn open_segments(
         .map(|entry| (entry.id, &*entry.why));
     let known = quarantined.chain(damaged.iter().map(|damaged| (damaged.id, &*damaged.why)));
     let known: HashMap<u64, &str> = known.collect();
+    let is_written_off = |id: u64| {
+        let mut quarantined = state.quarantined.iter();
+        quarantined.any(|entry| entry.id == id && entry.is_written_off)
+    };
     let mut segments = Vec::with_capacity(state.segments.len());
     let mut found = Vec::new();
     let mut missing = 0;
     let mut first_actor = 0;
     for entry in &state.segments {
         let sealed = match known.get(&entry.id) {
-            Some(why) => Sealed::set_aside(entry, first_actor, seed, why)?,
+            Some(why) => {
+                let sealed = Sealed::set_aside(entry, first_actor, seed, why)?;
+                if is_written_off(entry.id) {
+                    sealed.written_off()
+                } else {
+                    sealed
+                }
+            }
             None => match open_entry(fs, dir, entry, first_actor) {
                 Err(error) if is_damage(&error) => {
                     missing += usize::from(is_missing(&error));

@@ -4,6 +4,8 @@
 //! 2. The segment is written under a temporary name and synced.
 //! 3. It is renamed, and the directory synced. A crash up to here leaves a file that the manifest does
 //!    not name: the next start removes it, and replays the log.
+//!    What the memtable changed in older segments is put into their masks now: damage of one that this meets
+//!    sets that segment aside, and the steps from 2 on are done again.
 //! 4. The manifest gets {segment, sealed through S, cursor} and is synced. From here on the segment is
 //!    the truth, and the log up to S is only a window.
 //! 5. The new generation is published: the segment in place of the memtable's rows, a new memtable.
@@ -37,11 +39,13 @@ impl Writer {
     /// Seals the memtable into a segment now. Does nothing when nothing came since the last seal.
     ///
     /// # Errors
-    /// [`Error::DiskFull`] when there is too little room: nothing has changed. Otherwise when a file cannot be written or synced. The writer then refuses everything
+    /// [`Error::DiskFull`] when there is too little room, [`Error::LostAccounts`] where the log gave accounts that may
+    /// be those of a damaged segment: nothing has changed. Otherwise when a file cannot be written or synced. The writer then refuses everything
     /// ([`Error::Poisoned`]) until the directory is opened anew; nothing durable is lost, and snapshots
     /// go on.
     pub fn seal(&mut self) -> Result<()> {
         self.adopt_damage()?;
+        self.check_sure()?;
         if self.events > 0 {
             let batch = log_need(self.journal.batch_bytes());
             self.find_room(batch + self.seal_need())?;
@@ -61,11 +65,23 @@ impl Writer {
 
     fn seal_committed(&mut self) -> Result<()> {
         let shared = Arc::clone(&self.shared);
+        let (entry, mut segments) = loop {
+            let (entry, sealed) = self.write_memtable()?;
+            let name = Arc::clone(&sealed.name);
+            match with_sealed(&self.generation, sealed) {
+                Ok(segments) => break (entry, segments),
+                Err(error) => {
+                    // Nothing names the file. Without a segment that is found damaged, the next attempt goes further.
+                    self.unlink_segments(&[name]);
+                    if !self.leave_out(&error)? {
+                        return Err(error);
+                    }
+                }
+            }
+        };
         let old = Arc::clone(&self.generation);
-        let (entry, sealed) = self.write_memtable()?;
         self.journal.record_seal(entry, old.counters.counts())?;
 
-        let mut segments = with_sealed(&old, sealed)?;
         let merged_away = self.install_waiting(&mut segments)?;
         let generation = Arc::new(after(&old, segments, shared.options.seal_events));
         shared.publish(Arc::clone(&generation));

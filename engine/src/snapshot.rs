@@ -112,6 +112,19 @@ impl Generation {
         self.segments.get(after.checked_sub(1)?)
     }
 
+    /// The file of a segment that is set aside and may come back with accounts that nothing else knows.
+    pub(crate) fn lost_accounts(&self) -> Option<Box<str>> {
+        let first = |sealed: &Sealed| sealed.segment.info().actors_first_id;
+        let ends = self.segments.iter().skip(1).map(first);
+        let ends = ends.chain(std::iter::once(self.memtable.first_actor));
+        let mut segments = self.segments.iter().zip(ends);
+        segments.find_map(|(sealed, end)| {
+            let degraded = sealed.degraded.as_deref()?;
+            let may_come_back = first(sealed) < end && !degraded.is_written_off;
+            may_come_back.then(|| degraded.file.as_str().into())
+        })
+    }
+
     /// Calls `f` with the DID of `actor`.
     pub(crate) fn with_did<R>(&self, actor: ActorId, f: impl FnOnce(&str) -> R) -> Result<R> {
         let unknown = || Error::Internal(format!("actor {actor} has no DID"));

@@ -14,7 +14,7 @@ use orrery_formats::manifest::GapEntry;
 use parking_lot::{Mutex, RwLock};
 
 use crate::compaction::{Compaction, CompactionStatus};
-use crate::damage::Marker;
+use crate::damage::{Marker, remove_derived, sound_again};
 use crate::io::fs::{Fs, HeapFs, OsFs, write_sealed};
 use crate::journal::Journal;
 use crate::lock::DirLock;
@@ -66,6 +66,8 @@ pub(crate) struct Durable {
     pub(crate) manifest_bytes: u64,
     /// Why nothing is written now.
     pub(crate) paused: Option<String>,
+    /// Why an event waits although there is room.
+    pub(crate) blocked: Option<String>,
     /// Why nothing more is written.
     pub(crate) poisoned: Option<String>,
 }
@@ -86,7 +88,8 @@ pub struct Status {
     pub gaps: Vec<GapEntry>,
     /// Why writing has stopped, if it has.
     pub poisoned: Option<String>,
-    /// Why writing waits, if it does: there is too little room on disk. It goes on when there is.
+    /// Why writing waits, if it does: there is too little room on disk, and it goes on when there is; or an event
+    /// names an account that may be one of a damaged segment, which a repair brings back or writes off.
     pub paused: Option<String>,
     /// Bytes on disk by kind of file: `segments`, `masks`, `log`, `manifest`.
     pub bytes: Vec<(&'static str, u64)>,
@@ -203,16 +206,18 @@ impl Store {
             HeapFs::shared(fs)
         };
         let dir = dir.as_ref();
+        let mut may_release = true;
         loop {
-            // Damage that is found by putting the index together sets one more segment aside each time.
-            match Self::open_once(Arc::clone(&fs), dir, options.clone()) {
-                Err(error) if set_aside_durably(&fs, dir, &error)? => {}
+            // Damage that is found by putting the index together sets one more segment aside each time. None is
+            // read again by the same call.
+            match Self::open_once(Arc::clone(&fs), dir, options.clone(), may_release) {
+                Err(error) if set_aside_durably(&fs, dir, &error)? => may_release = false,
                 opened => return opened,
             }
         }
     }
 
-    fn open_once(fs: Arc<dyn Fs>, dir: &Path, options: Options) -> Result<Self> {
+    fn open_once(fs: Arc<dyn Fs>, dir: &Path, options: Options, may_release: bool) -> Result<Self> {
         let dir = dir.to_owned();
         let segments_dir = dir.join(SEGMENTS);
         fs.create_dir_all(&segments_dir)
@@ -243,6 +248,14 @@ impl Store {
             Some(marker) => marker.find_damage(&*fs, &dir, state)?,
             None => Vec::new(),
         };
+        if may_release && marker.is_none() {
+            let sound = sound_again(&*fs, &dir, state);
+            if !sound.is_empty() {
+                remove_derived(&*fs, &dir)?;
+                journal.release(sound)?;
+            }
+        }
+        let state = journal.state();
         let (mut segments, mut new) = open_segments(&*fs, &dir, state, &damaged)?;
         new.extend(damaged.into_iter().map(|damaged| (damaged.id, damaged.why)));
         if !new.is_empty() {
@@ -323,7 +336,7 @@ impl Store {
             degraded: degraded(&generation),
             gaps: durable.gaps,
             poisoned: durable.poisoned,
-            paused: durable.paused,
+            paused: durable.blocked.or(durable.paused),
             bytes: vec![
                 (
                     "segments",

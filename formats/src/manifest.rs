@@ -69,6 +69,9 @@ pub struct QuarantineEntry {
     pub why: String,
     /// Events up to here were applied while it was read; later ones without what it says.
     pub applied_through: u64,
+    /// Whether a repair found no way to bring it back: accounts that only it knew then get other ids. Until then
+    /// no event of such an account is applied.
+    pub is_written_off: bool,
 }
 
 /// What the index holds as of `sealed_through`.

@@ -137,7 +137,7 @@ fn wait_to_apply<K: Sink>(
     tally: &Tally,
 ) -> Result<Outcome> {
     let since = Instant::now();
-    tracing::warn!("{name}: paused: {why}. It goes on by itself once there is room");
+    tracing::warn!("{name}: paused: {why}. It goes on by itself once that is mended");
     if let Some(counters) = pipeline.counters {
         counters.publish(tally);
     }

@@ -79,7 +79,7 @@ impl Sink for Writer {
     type Error = orrery_engine::Error;
 
     fn passes(error: &Self::Error) -> bool {
-        matches!(error, orrery_engine::Error::DiskFull { .. })
+        error.is_pause()
     }
 
     fn apply(&mut self, event: &Event<'_>) -> Result<Outcome, Self::Error> {

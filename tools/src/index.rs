@@ -259,7 +259,7 @@ impl Index for StoreIndex {
         ];
         let damaged = store.degraded.iter().map(|degraded| {
             format!(
-                "{} is set aside as damaged, with seq {} to {}: {}",
+                "{} is set aside as damaged, with seq {} to {}: {}; to bring it back, stop and run `orrery repair`",
                 degraded.file, degraded.first_seq, degraded.last_seq, degraded.why
             )
         });
@@ -297,7 +297,7 @@ impl Index for StoreIndex {
         );
         facts.gauge(
             "orrery_ingest_paused",
-            "Whether events wait for room on disk",
+            "Whether events wait: for room on disk, or for `orrery repair`; /_health tells",
             u64::from(status.paused.is_some()),
         );
         facts.gauge(

@@ -52,6 +52,8 @@ impl Writer {
             Ok(found) => found,
             Err(error) => {
                 tracing::warn!(%error, "a merged segment is given up");
+                // Where an input is damaged, it is set aside, and the next merge goes on without it.
+                self.shared.report_damage(&error);
                 drop(self.shared.fs.unlink(&path));
                 return Ok(Vec::new());
             }

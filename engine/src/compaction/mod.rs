@@ -14,6 +14,7 @@
 //! A kill whose row is gone is dropped with it. A row is dropped only for kills that are sealed, so a replay of the log never
 //! finds less than it did before.
 
+mod holds;
 mod install;
 mod merge;
 pub(crate) mod policy;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
+use super::holds::{FIRST, Holds};
 use super::merge::{Merged, candidates, merge};
 use super::policy::{Candidate, Policy, plan};
 use super::workspace::{Pace, Stopped};
@@ -15,8 +16,6 @@ use crate::snapshot::Generation;
 use crate::store::Shared;
 use crate::{Error, Result};
 
-/// A merge that failed is tried again after this long; by then its cause may be gone.
-const RETRY: Duration = Duration::from_secs(60);
 /// The writer waits at most so long for a merge to give way; a sync of a slow disk takes about a second.
 const GIVE_WAY_WITHIN: Duration = Duration::from_secs(10);
 
@@ -141,10 +140,15 @@ impl Compaction {
 
     /// Runs the merge that is due, if one is and nothing waits to be installed. Gives whether there was one.
     pub(crate) fn run_once(&self, shared: &Shared) -> Result<bool, Stopped> {
+        self.run_once_beside(shared, &mut Holds::default())
+    }
+
+    /// As [`run_once`](Self::run_once), with merges left out that failed before.
+    fn run_once_beside(&self, shared: &Shared, holds: &mut Holds) -> Result<bool, Stopped> {
         if self.slot.lock().merged.is_some() {
             return Ok(false);
         }
-        let Some(merged) = merge_next(shared)? else {
+        let Some(merged) = merge_next(shared, holds)? else {
             return Ok(false);
         };
         let mut slot = self.slot.lock();
@@ -214,6 +218,8 @@ impl Drop for Worker {
 fn run(shared: &Shared) {
     let compaction = &shared.compaction;
     let mut retry_at: Option<Instant> = None;
+    let mut no_room_until: Option<Instant> = None;
+    let mut holds = Holds::default();
     loop {
         {
             let mut slot = compaction.slot.lock();
@@ -222,7 +228,7 @@ fn run(shared: &Shared) {
                     return;
                 }
                 let retries = retry_at.is_some_and(|at| at <= Instant::now());
-                if slot.merged.is_none() && (slot.is_due && retry_at.is_none() || retries) {
+                if slot.merged.is_none() && (slot.is_due && no_room_until.is_none() || retries) {
                     break;
                 }
                 match retry_at {
@@ -232,27 +238,37 @@ fn run(shared: &Shared) {
             }
             slot.is_due = false;
         }
-        retry_at = None;
-        match compaction.run_once(shared) {
+        no_room_until = None;
+        match compaction.run_once_beside(shared, &mut holds) {
             Ok(_) => {}
             Err(Stopped::Cancelled) => return,
             Err(Stopped::Failed(error)) => {
-                tracing::warn!(%error, "segments cannot be merged; trying again in a minute");
-                // A damaged one is left out then.
+                tracing::warn!(%error, "segments cannot be merged; it is tried again later");
+                // A damaged one is left out from here on.
                 shared.report_damage(&error);
-                compaction.slot.lock().failure = Some(error.to_string());
-                retry_at = Some(Instant::now() + RETRY);
+                let mut slot = compaction.slot.lock();
+                slot.failure = Some(error.to_string());
+                if error.is_pause() {
+                    // No other merge asks for less room.
+                    no_room_until = Some(Instant::now() + FIRST);
+                } else {
+                    slot.is_due = true;
+                }
             }
         }
+        retry_at = no_room_until.or_else(|| holds.next(Instant::now()));
     }
 }
 
 /// Runs the merge that is due, if one is.
-fn merge_next(shared: &Shared) -> Result<Option<Merged>, Stopped> {
+fn merge_next(shared: &Shared, holds: &mut Holds) -> Result<Option<Merged>, Stopped> {
     // Not the generation: its memtable would stay in memory as long as the merge runs.
     let segments = shared.generation().segments.clone();
     let policy = Policy::of(&shared.options);
-    let Some(plan) = plan(&candidates(&segments), &policy) else {
+    let ids: Vec<u64> = segments.iter().map(|sealed| sealed.id).collect();
+    let mut candidates = candidates(&segments);
+    holds.apply(&ids, &mut candidates, Instant::now());
+    let Some(plan) = plan(&candidates, &policy) else {
         return Ok(None);
     };
     let is_urgent = || is_behind(&shared.generation(), &policy);
@@ -269,6 +285,12 @@ fn merge_next(shared: &Shared) -> Result<Option<Merged>, Stopped> {
     running.store(1, Ordering::Relaxed);
     let merged = merge(shared, &segments, &plan, pace);
     running.store(0, Ordering::Relaxed);
+    if let Err(Stopped::Failed(error)) = &merged
+        && !error.is_pause()
+    {
+        let inputs = ids.get(plan.places).unwrap_or_default();
+        holds.failed(inputs.to_vec(), Instant::now());
+    }
     let merged = merged?;
     shared.compaction.count(&merged);
     tracing::debug!(

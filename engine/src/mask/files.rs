@@ -66,6 +66,13 @@ pub(crate) fn load_masks(
         let Some(entry) = entries.get(&*sealed.name) else {
             continue;
         };
+        if sealed.degraded.is_some() {
+            for through in found.remove(&entry.id).unwrap_or_default() {
+                let name = mask_name(entry.id, through);
+                remove(fs, &masks_dir, &name, "its segment is set aside as damaged");
+            }
+            continue;
+        }
         let rows = sealed.segment.info().rows;
         let mut throughs = found.remove(&entry.id).unwrap_or_default();
         throughs.sort_unstable();

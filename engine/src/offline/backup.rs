@@ -243,6 +243,7 @@ impl Run {
                         id: entry.id,
                         why: why.clone(),
                         applied_through: state.sealed_through,
+                        is_written_off: false,
                     });
                     Some(why)
                 }

@@ -27,6 +27,8 @@ impl Writer {
                 return Ok(Applied::Repeat);
             }
         }
+        self.spans.clear();
+        self.check_accounts(known, replayed)?;
         let seq = self.accept(event, replayed)?;
         let actor = match known {
             Some(actor) => actor,

@@ -9,6 +9,7 @@
 mod accounts;
 mod elements;
 mod links;
+mod lost;
 mod masks;
 mod rebuild;
 mod repeats;
@@ -113,6 +114,10 @@ pub struct Writer {
     pub(crate) must_seal: bool,
     /// How many segments were known to be damaged when this writer last took that over.
     pub(crate) damages_seen: usize,
+    /// The file of a segment that is set aside and may come back with accounts that nothing else knows.
+    pub(crate) lost_accounts: Option<Box<str>>,
+    /// Whether the memtable has an account by the log that may be one of those: it is not sealed.
+    pub(crate) is_unsure: bool,
     /// Why nothing more is accepted.
     poisoned: Option<String>,
     /// Merges in the background, as long as the writer lives.
@@ -126,6 +131,7 @@ pub struct Writer {
 impl Writer {
     pub(crate) fn new(shared: Arc<Shared>, generation: Arc<Generation>, journal: Journal) -> Self {
         let secret = Secret::of_directory(&journal.state().directory.secret);
+        let lost_accounts = generation.lost_accounts();
         Self {
             elements: Elements::new(secret),
             shared,
@@ -144,6 +150,8 @@ impl Writer {
             granted_bytes: 0,
             must_seal: false,
             damages_seen: 0,
+            lost_accounts,
+            is_unsure: false,
             poisoned: None,
             compaction: None,
             relogs: false,
@@ -165,7 +173,8 @@ impl Writer {
     /// commit ([`tick`](Self::tick), [`commit`](Self::commit)).
     ///
     /// # Errors
-    /// [`Error::DiskFull`] when there is too little room for the event and the seal after it: nothing has
+    /// [`Error::DiskFull`] when there is too little room for the event and the seal after it, and
+    /// [`Error::LostAccounts`] when it names an account that may be one of a damaged segment: nothing has
     /// changed, and the same event can be tried again. Otherwise when the index cannot be read or the log
     /// cannot be written; the event is then not applied. After a failed write the writer refuses everything
     /// ([`Error::Poisoned`]).
@@ -182,15 +191,15 @@ impl Writer {
         let mut applied = self.apply_as(event, None);
         while let Err(error) = &applied
             && self.journal.next_seq()? == next_seq
-            && self.shared.report_damage(error)
+            && self.leave_out(error)?
         {
             // Damage met before the event had any effect: it is applied to what is left.
-            self.adopt_damage()?;
             applied = self.apply_as(event, None);
         }
         // An event that failed half way may be in the log and not in the memtable; what is published
         // stays right, and the next start applies the log.
         let applied = self.poison_on_error(applied)?;
+        self.unblock();
         if self.is_full() {
             self.must_seal = true;
             self.seal_if_there_is_room()?;
@@ -224,16 +233,16 @@ impl Writer {
     /// Seals, or leaves it to the next event where there is no room.
     fn seal_if_there_is_room(&mut self) -> Result<()> {
         match self.seal() {
-            Err(Error::DiskFull { .. }) => Ok(()),
+            Err(error) if error.is_pause() => Ok(()),
             sealed => sealed,
         }
     }
 
-    /// After a failure nothing more is accepted. That there is no room is none: nothing was changed.
+    /// After a failure nothing more is accepted. A pause is none: nothing was changed.
     pub(crate) fn poison_on_error<T>(&mut self, result: Result<T>) -> Result<T> {
         if let Err(error) = &result
             && self.poisoned.is_none()
-            && !matches!(error, Error::DiskFull { .. })
+            && !error.is_pause()
         {
             let why = format!("{error}; {}", error.advice());
             // Snapshots go on without what is damaged; so does the next start.
@@ -370,6 +379,7 @@ impl Writer {
             Ok(truncated) => truncated,
             Err(reason) => return Ok(Applied::BadRecord(reason)),
         };
+        self.check_accounts(known, replayed)?;
         let seq = self.accept(event, replayed)?;
         let actor = match known {
             Some(actor) => actor,
@@ -489,13 +499,13 @@ impl Writer {
             if self.shared.compaction.waiting().is_some() && self.events > 0 {
                 result = self.seal();
             }
-            if matches!(result, Ok(()) | Err(Error::DiskFull { .. })) {
+            if result.as_ref().err().is_none_or(Error::is_pause) {
                 result = self.prepare(0);
             }
         }
         match result.and_then(|()| self.install_when_idle()) {
             // It is tried again at the next tick, and the store's status tells.
-            Err(Error::DiskFull { .. }) => Ok(()),
+            Err(error) if error.is_pause() => Ok(()),
             done => self.poison_on_error(done),
         }
     }

@@ -35,7 +35,7 @@ mod window;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use orrery_formats::manifest::{Counts, Edit, SegmentEntry, State};
+use orrery_formats::manifest::{Counts, Edit, QuarantineEntry, SegmentEntry, State};
 
 use self::files::Backup;
 use self::find::Found;
@@ -282,6 +282,7 @@ impl Repair<'_> {
             }
         }
         let plan = self.replace(state, found, &standings, &mut tried)?;
+        self.write_off(state, found, &plan)?;
         for place in damaged {
             let (Some(entry), Some(standing)) = (state.segments.get(place), standings.get(place))
             else {
@@ -303,6 +304,42 @@ impl Repair<'_> {
             });
         }
         Ok(plan.heals(&standings))
+    }
+
+    /// Says of what stays set aside that nothing here brings it back: the accounts that only it knew may then get
+    /// other ids, and events of theirs need not wait.
+    fn write_off(&mut self, state: &State, found: &Found, plan: &plan::Plan) -> Result<()> {
+        if self.options.dry_run || plan.stays.is_empty() {
+            return Ok(());
+        }
+        let mut entries = Vec::new();
+        for entry in plan
+            .stays
+            .iter()
+            .filter_map(|place| state.segments.get(*place))
+        {
+            let known = state.quarantined.iter().find(|known| known.id == entry.id);
+            if known.is_some_and(|known| known.is_written_off) {
+                continue;
+            }
+            let why = known.map(|known| known.why.as_str());
+            entries.push(QuarantineEntry {
+                id: entry.id,
+                why: why
+                    .or_else(|| found.why(entry))
+                    .unwrap_or_default()
+                    .to_owned(),
+                applied_through: known.map_or(state.sealed_through, |known| known.applied_through),
+                is_written_off: true,
+            });
+        }
+        if entries.is_empty() {
+            return Ok(());
+        }
+        self.manifest()?.append(&Edit {
+            quarantine: entries,
+            ..Edit::default()
+        })
     }
 
     /// Reads segments again and makes others anew, as far as that can be.

@@ -25,7 +25,10 @@ impl Check<'_> {
             let name = segment_name(entry.first_seq, entry.last_seq, entry.id);
             let file = format!("{SEGMENTS}/{name}");
             if let Some(quarantined) = state.quarantined.iter().find(|known| known.id == entry.id) {
-                self.note(format!("{file}: quarantined: {}", quarantined.why));
+                self.note(format!(
+                    "{file}: quarantined: {}; `orrery repair` brings it back where that can be",
+                    quarantined.why
+                ));
             }
             if let Some(first) = self.segment(&file, Some(entry))
                 && first != actors_end

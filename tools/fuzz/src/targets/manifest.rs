@@ -61,6 +61,7 @@ fn later_edit() -> Edit {
             id: 3,
             why: "a checksum".to_owned(),
             applied_through: 2,
+            is_written_off: true,
         }],
         ..Edit::default()
     }
