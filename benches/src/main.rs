@@ -4,6 +4,7 @@
 //! cargo run --release -p orrery-benches -- ingest [EVENTS] [SEED]
 //! cargo run --release -p orrery-benches -- hot-target [LINKS]
 //! cargo run --release -p orrery-benches -- compaction [SECONDS]
+//! cargo run --release -p orrery-benches -- stats [EVENTS]
 //! ```
 #![expect(clippy::print_stdout, reason = "the figures are this program's output")]
 #![forbid(unsafe_code)]
@@ -12,6 +13,7 @@ mod compaction;
 mod hot_target;
 mod ingest;
 mod process;
+mod stats;
 
 use std::alloc::System;
 use std::process::ExitCode;
@@ -37,9 +39,12 @@ fn main() -> ExitCode {
     let outcome = match scenario.as_str() {
         "ingest" => ingest::run(number(0, 1_000_000), number(1, 1)),
         "compaction" => compaction::run(number(0, 20)),
+        "stats" => stats::run(number(0, 5_000_000)),
         "hot-target" => hot_target::run(number(0, 1_000_000)),
         _ => {
-            println!("scenarios: ingest [EVENTS] [SEED], hot-target [LINKS], compaction [SECONDS]");
+            println!(
+                "scenarios: ingest [EVENTS] [SEED], hot-target [LINKS], compaction [SECONDS], stats [EVENTS]"
+            );
             return ExitCode::from(2);
         }
     };

@@ -6,6 +6,7 @@
 #![deny(unsafe_code)]
 
 mod actors;
+mod buckets;
 mod compaction;
 mod concurrent;
 mod damage;
@@ -38,6 +39,7 @@ mod store;
 mod writer;
 
 pub use actors::ActorId;
+pub use buckets::{BucketSum, CollectionStats, Collections, EventCounts, HOUR_MAX};
 pub use compaction::{CompactReport, CompactionStatus};
 pub use disk::DiskLimit;
 pub use error::{Error, Result};

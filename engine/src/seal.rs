@@ -17,9 +17,11 @@ use std::sync::Arc;
 
 use orrery_formats::manifest::SegmentEntry;
 use orrery_formats::segment::{
-    self, ActorsInput, PassedKey, RowInput, Segment, SegmentInput, ShapeInput, TargetKey,
+    self, ActorsInput, BucketInput, PassedKey, RowInput, Segment, SegmentInput, ShapeInput,
+    TargetKey,
 };
 
+use orrery_formats::sketch::Sketch;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::disk::log_need;
@@ -295,6 +297,19 @@ fn build(
             .collect(),
         states,
     };
+    let mut sketch = Sketch::new();
+    for (collection, cell) in memtable.buckets.all() {
+        sketch.clear();
+        cell.unite_into(&mut sketch);
+        let mut bytes = Vec::new();
+        sketch.encode(&mut bytes);
+        input.buckets.push(BucketInput {
+            collection: memtable.collections.get(collection),
+            hour: cell.hour(),
+            counts: cell.counts(),
+            sketch: bytes,
+        });
+    }
     Ok(segment::build(&input)?)
 }
 

@@ -19,6 +19,7 @@ pub mod mask;
 pub mod monotone;
 pub mod segment;
 pub mod sink;
+pub mod sketch;
 #[cfg(test)]
 mod testing;
 

@@ -9,6 +9,7 @@
 //! - `cursor.rs` places in lists as opaque strings
 //! - `target.rs` the forms in which a target is tried; `selection.rs` the rows that a filter selects
 //! - `backlinks.rs`, `distinct.rs`, `many_to_many.rs`, `all.rs` the answers
+//! - `stats/` how much each collection is used, over time
 //! - `samples.rs` records of collections by example
 //! - `cache.rs` the bounded cache; `actor_set.rs` sets of accounts
 
@@ -27,6 +28,7 @@ mod many_to_many;
 mod queries;
 pub mod samples;
 mod selection;
+pub mod stats;
 mod target;
 mod types;
 mod view;

@@ -45,7 +45,7 @@ fn link(did: &str, rev: u64, rkey: &str, target: &str) -> Event {
 fn account(did: &str, seq: u64, active: bool, status: &str) -> Event {
     let status = (!status.is_empty()).then(|| status.to_owned());
     Event {
-        time_us: 1_793_491_300_000_000,
+        time_us: 1_793_491_200_000_000 + seq * 2_000,
         did: did.to_owned(),
         body: Body::Account {
             seq,
@@ -194,7 +194,7 @@ fn a_deleted_account_is_purged_once_and_leaves_no_status() {
         &[
             link(A, 1, "x", T),
             deleted.clone(),
-            link(A, 2, "y", T),
+            link(A, 7, "y", T),
             deleted.clone(),
         ],
         &[(A, "y")],
@@ -213,7 +213,7 @@ fn a_deleted_account_is_purged_once_and_leaves_no_status() {
             link(A, 1, "x", T),
             account(A, 4, false, "suspended"),
             deleted,
-            link(A, 2, "x", T),
+            link(A, 7, "x", T),
         ],
         &[(A, "x")],
     );

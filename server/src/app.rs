@@ -16,7 +16,8 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, Uri, head
 use axum::middleware::{Next, from_fn_with_state};
 use axum::routing::get;
 
-use crate::api::{self, Ask, Endpoint};
+use crate::api::plain::{Form, PLAIN, Plain};
+use crate::api::{self, Ask, Endpoint, Group};
 use crate::config::Config;
 use crate::index::{Fact, FactKind, Index};
 use crate::metrics::Metrics;
@@ -25,6 +26,7 @@ use crate::params::Params;
 use crate::pool::Pool;
 use crate::problem::Problem;
 use crate::rate::{Limiter, client_address};
+use crate::request_id::RequestIds;
 
 /// The address at the other end of the connection.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +39,7 @@ pub(crate) struct App {
     pool: Pool,
     limiter: Option<Limiter>,
     metrics: Metrics,
+    request_ids: RequestIds,
 }
 
 impl App {
@@ -52,44 +55,25 @@ impl App {
                 .rate_limit
                 .map(|limit| Limiter::new(limit, Instant::now())),
             metrics: Metrics::default(),
+            request_ids: RequestIds::default(),
             config,
         }
     }
 }
 
-/// Routes that answer without the pool.
-const PLAIN: [&str; 6] = [
-    "/robots.txt",
-    "/.well-known/did.json",
-    "/_health",
-    "/xrpc/_health",
-    "/readyz",
-    "/style.css",
-];
-
-/// Routes that a limited client may always ask: whoever watches the server must not be turned away.
-const UNLIMITED: [&str; 3] = ["/_health", "/xrpc/_health", "/readyz"];
+/// The plain route at a path.
+fn plain(path: &str) -> Option<&'static Plain> {
+    PLAIN.iter().find(|plain| plain.path == path)
+}
 
 pub(crate) fn router(app: Arc<App>) -> Router {
-    let mut router = Router::new()
-        .route("/robots.txt", get(async || api::meta::robots()))
-        .route("/style.css", get(async || api::meta::style()))
-        .route(
-            "/.well-known/did.json",
-            get(async |State(app): State<Arc<App>>| api::meta::did_document(&app.config)),
-        )
-        .route(
-            "/_health",
-            get(async |State(app): State<Arc<App>>| api::meta::health(&app)),
-        )
-        .route(
-            "/xrpc/_health",
-            get(async |State(app): State<Arc<App>>| api::meta::health(&app)),
-        )
-        .route(
-            "/readyz",
-            get(async |State(app): State<Arc<App>>| api::meta::ready(&app)),
-        );
+    let mut router = Router::new();
+    for plain in PLAIN {
+        let handler = async move |State(app): State<Arc<App>>, headers: HeaderMap| {
+            (plain.handler)(&app, &headers)
+        };
+        router = router.route(plain.path, get(handler));
+    }
     for endpoint in api::ENDPOINTS {
         let handler = async move |State(app): State<Arc<App>>, uri: Uri, headers: HeaderMap| {
             answer(&app, endpoint, &uri, &headers)
@@ -223,19 +207,25 @@ async fn wrap(State(app): State<Arc<App>>, request: Request, next: Next) -> Resp
     let started = Instant::now();
     let path = request.uri().path();
     let endpoint = api::ENDPOINTS.iter().find(|endpoint| endpoint.path == path);
-    let route = match endpoint {
-        Some(endpoint) => endpoint.path,
-        None => PLAIN
-            .iter()
-            .copied()
-            .find(|plain| *plain == path)
-            .unwrap_or("other"),
+    let plain = plain(path);
+    let route = match (endpoint, plain) {
+        (Some(endpoint), _) => endpoint.path,
+        (None, Some(plain)) => plain.path,
+        (None, None) => "other",
     };
-    let mut response = match admit(&app, &request, route) {
+    let is_unlimited = plain.is_some_and(|plain| plain.is_unlimited);
+    let has_page = match plain {
+        Some(plain) => matches!(plain.form, Form::JsonOrPage(_)),
+        None => endpoint.is_some(),
+    };
+    let mut response = match admit(&app, &request, is_unlimited) {
         Err(problem) => problem.into(),
         Ok(()) if request.method() == Method::OPTIONS => preflight(),
         Ok(()) => caught(next.run(request)).await,
     };
+    if endpoint.is_some_and(|endpoint| endpoint.group == Group::Stats) {
+        name(&mut response, &app.request_ids.next());
+    }
     let headers = response.headers_mut();
     headers.insert(
         header::ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -251,7 +241,7 @@ async fn wrap(State(app): State<Arc<App>>, request: Request, next: Next) -> Resp
     );
     headers.insert(
         header::VARY,
-        HeaderValue::from_static(if endpoint.is_some() {
+        HeaderValue::from_static(if has_page {
             "accept, origin, access-control-request-method, access-control-request-headers"
         } else {
             "origin, access-control-request-method, access-control-request-headers"
@@ -264,10 +254,21 @@ async fn wrap(State(app): State<Arc<App>>, request: Request, next: Next) -> Resp
     response
 }
 
+/// Names the request in its answer: in a header, and in the body of an error.
+fn name(response: &mut Response<Body>, request_id: &str) {
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        *response = problem.with_request_id(request_id);
+    }
+    if let Ok(value) = HeaderValue::from_str(request_id) {
+        let header = HeaderName::from_static("x-request-id");
+        response.headers_mut().insert(header, value);
+    }
+}
+
 /// Turns away what is over a limit.
-fn admit(app: &App, request: &Request, route: &str) -> Result<(), Problem> {
+fn admit(app: &App, request: &Request, is_unlimited: bool) -> Result<(), Problem> {
     if let Some(limiter) = &app.limiter
-        && !UNLIMITED.contains(&route)
+        && !is_unlimited
     {
         let peer = request
             .extensions()

@@ -6,10 +6,10 @@
 //!
 //! - `serve.rs` listening, connections, shutdown · `stall.rs` readers that stopped reading
 //! - `app.rs` the router and what wraps every request · `config.rs` its settings
-//! - `index.rs` the seam to the index
-//! - `api/` one file per resource · `wire.rs` the JSON shapes · `html/` the pages
+//! - `index/` the seam to the index
+//! - `api/` one file per resource · `wire/` the JSON shapes · `html/` the pages · `openapi/` the description of all
 //! - `params.rs`, `time.rs` query strings · `negotiate.rs` `Accept` · `problem.rs` errors as answers
-//! - `pool.rs` the bounded pool · `rate.rs` token buckets · `metrics.rs` counters as text
+//! - `pool.rs` the bounded pool · `rate.rs` token buckets · `request_id.rs` · `metrics.rs` counters as text
 //! - `fuzz.rs` the parsers, open to the fuzzer
 //!
 //! [`API.md`](https://docs.rs/crate/orrery-server/latest/source/API.md) describes every endpoint.
@@ -25,10 +25,12 @@ mod html;
 mod index;
 mod metrics;
 mod negotiate;
+mod openapi;
 mod params;
 mod pool;
 mod problem;
 mod rate;
+mod request_id;
 mod serve;
 mod stall;
 mod time;
@@ -37,7 +39,8 @@ pub mod wire;
 pub use config::{Config, RateLimit};
 pub use error::{Error, Result};
 pub use index::{
-    Answer, Fact, FactKind, Index, IndexError, Listing, Paging, RecordsAt, Selection, Status,
+    Answer, Child, CollectionCounts, Counts, Fact, FactKind, Hours, Index, IndexError, Listing,
+    Order, Paging, PrefixCounts, RecordsAt, Selection, SeriesOf, Status, Steps,
 };
 pub use serve::serve;
 pub use time::{format_time, parse_time_us};

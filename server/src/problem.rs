@@ -106,6 +106,37 @@ impl Problem {
         )
     }
 
+    /// The answer, with the request's id among its members.
+    pub(crate) fn with_request_id(self, request_id: &str) -> Response<Body> {
+        let body = wire::StatsErrorBody {
+            error: self.name,
+            message: &self.message,
+            request_id,
+        };
+        let text = serde_json::to_string(&body).unwrap_or_default();
+        self.response(text)
+    }
+
+    /// The answer around its body. It carries the problem itself along, for those who know more of the request.
+    fn response(self, text: String) -> Response<Body> {
+        let mut response = Response::new(Body::from(text));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(seconds) = self.retry_after_s {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.status == StatusCode::METHOD_NOT_ALLOWED {
+            headers.insert(header::ALLOW, HeaderValue::from_static("GET,HEAD,OPTIONS"));
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+
     #[cfg(test)]
     pub(crate) fn message(&self) -> &str {
         &self.message
@@ -136,20 +167,6 @@ impl From<Problem> for Response<Body> {
             message: &problem.message,
         };
         let text = serde_json::to_string(&body).unwrap_or_default();
-        let mut response = Response::new(Body::from(text));
-        *response.status_mut() = problem.status;
-        let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        );
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(seconds) = problem.retry_after_s {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        if problem.status == StatusCode::METHOD_NOT_ALLOWED {
-            headers.insert(header::ALLOW, HeaderValue::from_static("GET,HEAD,OPTIONS"));
-        }
-        response
+        problem.response(text)
     }
 }

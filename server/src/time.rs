@@ -1,5 +1,10 @@
 //! Times on the wire: microseconds since 1970, or RFC 3339 (section 5.6) with an offset.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Microseconds in an hour.
+pub(crate) const HOUR_US: u64 = 3_600_000_000;
+
 /// Reads digits as microseconds since 1970, anything else as RFC 3339. `None`: neither, or before 1970.
 #[must_use]
 pub fn parse_time_us(text: &str) -> Option<u64> {
@@ -9,7 +14,8 @@ pub fn parse_time_us(text: &str) -> Option<u64> {
     rfc3339_us(text)
 }
 
-fn rfc3339_us(text: &str) -> Option<u64> {
+/// Reads RFC 3339. `None`: something else, or before 1970.
+pub(crate) fn rfc3339_us(text: &str) -> Option<u64> {
     let number = |range: std::ops::Range<usize>| -> Option<i64> {
         let digits = text.get(range)?;
         if digits.bytes().all(|b| b.is_ascii_digit()) {
@@ -78,6 +84,22 @@ fn rfc3339_us(text: &str) -> Option<u64> {
         - 719_468;
     let seconds = ((days * 24 + hour) * 60 + minute - offset_minutes) * 60 + second;
     u64::try_from(seconds * 1_000_000 + fraction_us).ok()
+}
+
+/// Microseconds since 1970, by the clock of the machine.
+pub(crate) fn now_us() -> u64 {
+    let passed = SystemTime::now().duration_since(UNIX_EPOCH);
+    passed.map_or(0, |passed| {
+        u64::try_from(passed.as_micros()).unwrap_or(u64::MAX)
+    })
+}
+
+/// Hours since 1970 as RFC 3339 in UTC, to the second.
+pub(crate) fn format_hour(hour: u32) -> String {
+    let mut text = format_time(u64::from(hour) * HOUR_US);
+    text.truncate(text.len() - ".000Z".len());
+    text.push('Z');
+    text
 }
 
 /// Microseconds since 1970 as RFC 3339 in UTC, to the millisecond.

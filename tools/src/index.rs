@@ -5,11 +5,15 @@ use std::sync::{Arc, OnceLock};
 
 use orrery_engine::{Snapshot, Store};
 use orrery_ingest::Selection;
+use orrery_query::stats::{self, Place};
 use orrery_query::{
     Cursor, Filter, ManyItem, ManyPage, ManyToMany, OtherCount, Page, Queries, RecordId,
     SourceTotals, Stats,
 };
-use orrery_server::{Answer, Fact, FactKind, Index, IndexError, Listing, Paging, Status};
+use orrery_server::{
+    Answer, CollectionCounts, Counts, Fact, FactKind, Hours, Index, IndexError, Listing, Order,
+    Paging, PrefixCounts, SeriesOf, Status, Steps,
+};
 
 use crate::health::Health;
 
@@ -164,6 +168,73 @@ impl Index for StoreIndex {
 
     fn stats(&self) -> Result<Answer<Stats>, IndexError> {
         self.answer(|snapshot| self.queries.stats(snapshot))
+    }
+
+    fn storage(&self) -> Vec<(String, u64)> {
+        let bytes = self.store.status().bytes;
+        bytes
+            .iter()
+            .map(|(kind, bytes)| (kind.to_string(), *bytes))
+            .collect()
+    }
+
+    fn collections(
+        &self,
+        hours: &Hours,
+        order: Option<Order>,
+        paging: &Paging,
+    ) -> Result<Answer<Listing<CollectionCounts>>, IndexError> {
+        let (after, limit) = place(paging)?;
+        self.answer(|snapshot| {
+            let page = stats::collections(snapshot, hours, order, after.as_ref(), limit)?;
+            Ok(stats_listing(None, page.collections, page.next.as_ref()))
+        })
+    }
+
+    fn collection_counts(
+        &self,
+        collections: &[&str],
+        hours: &Hours,
+    ) -> Result<Answer<Vec<Counts>>, IndexError> {
+        self.answer(|snapshot| stats::of_collections(snapshot, collections, hours))
+    }
+
+    fn prefix(
+        &self,
+        prefix: &str,
+        hours: &Hours,
+        order: Option<Order>,
+        paging: &Paging,
+    ) -> Result<Answer<PrefixCounts>, IndexError> {
+        let (after, limit) = place(paging)?;
+        self.answer(|snapshot| {
+            let page = stats::prefix(snapshot, prefix, hours, order, after.as_ref(), limit)?;
+            Ok(PrefixCounts {
+                total: page.total,
+                children: stats_listing(None, page.children, page.next.as_ref()),
+            })
+        })
+    }
+
+    fn timeseries(
+        &self,
+        series: &[SeriesOf<'_>],
+        steps: &Steps,
+    ) -> Result<Answer<Vec<Vec<Counts>>>, IndexError> {
+        self.answer(|snapshot| stats::timeseries(snapshot, series, steps))
+    }
+
+    fn search(
+        &self,
+        terms: &[&str],
+        paging: &Paging,
+    ) -> Result<Answer<Listing<CollectionCounts>>, IndexError> {
+        let (after, limit) = place(paging)?;
+        self.answer(|snapshot| {
+            let page = stats::search(snapshot, terms, after.as_ref(), limit)?;
+            let total = Some(page.total);
+            Ok(stats_listing(total, page.matches, page.next.as_ref()))
+        })
     }
 
     fn status(&self) -> Status {
@@ -322,6 +393,20 @@ impl Index for StoreIndex {
             }
         }
         facts.0
+    }
+}
+
+/// Behind which place a page of collections begins, and its size.
+fn place(paging: &Paging) -> orrery_query::Result<(Option<Place>, usize)> {
+    let place = paging.cursor.as_deref().map(str::parse::<Place>);
+    Ok((place.transpose()?, paging.limit as usize))
+}
+
+fn stats_listing<T>(total: Option<u64>, items: Vec<T>, next: Option<&Place>) -> Listing<T> {
+    Listing {
+        total,
+        items,
+        cursor: next.map(Place::to_string),
     }
 }
 

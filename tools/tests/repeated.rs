@@ -10,7 +10,7 @@
 
 mod common;
 
-use common::{answers, answers_of, assert_same, ingest, synthetic, targets};
+use common::{answers, answers_of, assert_same, ingest, orrery, synthetic, targets};
 use orrery_engine::{Options, Store};
 use orrery_ingest::decode;
 
@@ -62,4 +62,66 @@ fn answers_stand_still_while_events_come_again() {
             assert_same("meanwhile", &before, &now);
         }
     }
+}
+
+/// Far more event time than the log's window holds, and no row of what was deleted.
+#[test]
+fn a_file_of_forty_days_loaded_again_after_a_full_compaction_moves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = orrery()
+        .args([
+            "synth", "--seed", "21", "--events", "20000", "--span", "40d",
+        ])
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", common::text(&made.stderr));
+    let lines = common::text(&made.stdout);
+    let whole = dir.path().join("whole.jsonl");
+    std::fs::write(&whole, &lines).unwrap();
+    let middle = dir.path().join("middle.jsonl");
+    let half: Vec<&str> = lines.lines().skip(EVENTS as usize / 2).collect();
+    std::fs::write(&middle, half.join("\n")).unwrap();
+    let data = dir.path().join("data");
+    let compact = || {
+        let mut command = orrery();
+        command.args(["compact", "--full", "--data"]).arg(&data);
+        assert!(command.output().unwrap().status.success());
+    };
+
+    let first = ingest(&data, &[whole.to_str().unwrap()]);
+    assert_eq!(first["repeats"], 0);
+    for file in [&whole, &middle, &whole] {
+        compact();
+        let again = ingest(&data, &[file.to_str().unwrap()]);
+        assert_eq!(again["records"], 0, "{file:?}");
+        assert_eq!(again["links_live"], first["links_live"]);
+        assert_eq!(again["records_live"], first["records_live"]);
+    }
+}
+
+/// An account that was deleted behind its likes does not get them back when likes are selected later.
+#[test]
+fn what_a_deleted_account_wrote_is_not_loaded_by_a_wider_selection() {
+    let dir = tempfile::tempdir().unwrap();
+    let did = "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa";
+    let like = serde_json::json!({
+        "did": did, "time_us": 1_793_491_200_000_000_u64, "kind": "commit",
+        "commit": {
+            "rev": "3m4k2k2k2k2k2", "operation": "create", "collection": "app.bsky.feed.like",
+            "rkey": "3m4k2k2k2k2k2", "cid": "bafyreib4",
+            "record": {"$type": "app.bsky.feed.like", "subject": {"uri": "https://example.com/a"}},
+        },
+    });
+    let deleted = serde_json::json!({
+        "did": did, "time_us": 1_793_491_300_000_000_u64, "kind": "account",
+        "account": {"active": false, "did": did, "seq": 9, "status": "deleted", "time": "2026-11-01T00:01:40Z"},
+    });
+    let file = dir.path().join("one.jsonl");
+    std::fs::write(&file, format!("{like}\n{deleted}\n")).unwrap();
+    let (data, file) = (dir.path().join("data"), file.to_str().unwrap());
+    ingest(&data, &["--collections", "app.bsky.graph.*", file]);
+    let wider = ingest(&data, &[file]);
+    assert_eq!(wider["bad_lines"], serde_json::json!({}));
+    assert_eq!(wider["repeats"], 2);
+    assert_eq!(wider["links_live"], 0);
 }

@@ -5,6 +5,7 @@
 //! Publication: an event's effects are made reachable first, `visible_seq` is stored last, with
 //! release. A snapshot loads it with acquire, and passes over everything that is newer.
 
+mod buckets;
 mod list;
 mod names;
 
@@ -13,6 +14,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use orrery_formats::segment::{RecordKey, TargetKey};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_64_with_seed};
 
+pub(crate) use buckets::{Buckets, Kind};
 pub(crate) use list::MemList;
 pub(crate) use names::Names;
 
@@ -133,6 +135,8 @@ pub(crate) struct Memtable {
     strings: Names,
     /// Bytes of record keys that are no TIDs, each as often as it was used.
     key_bytes: AtomicU64,
+    /// By collections of `collections`.
+    pub(crate) buckets: Buckets,
     /// DIDs first seen in this memtable; the id of each is `first_actor` + its index.
     pub(crate) dids: Names,
     versions: Versions,
@@ -226,6 +230,7 @@ impl Memtable {
             paths: Names::new(256, seed),
             strings: Names::new(expected / 16, seed),
             dids: Names::new(expected / 2, seed),
+            buckets: Buckets::default(),
             seed,
             key_bytes: AtomicU64::new(0),
             versions: Versions::default(),
@@ -706,6 +711,9 @@ impl Memtable {
         counted.iter().sum::<u64>()
             + names.map(Names::text_bytes).iter().sum::<u64>()
             + self.key_bytes.load(Ordering::Relaxed)
+            // Names of collections stand in two tables.
+            + self.collections.text_bytes()
+            + self.buckets.segment_bytes_max()
             + self.samples.segment_bytes_max()
     }
 
@@ -727,6 +735,7 @@ impl Memtable {
             + self.versions.heap_bytes()
             + self.segment_rows.heap_bytes()
             + self.segment_lists.heap_bytes()
+            + self.buckets.heap_bytes()
             + self.samples.heap_bytes()
     }
 

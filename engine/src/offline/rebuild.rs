@@ -7,14 +7,16 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use orrery_formats::manifest::{SegmentEntry, State};
+use orrery_formats::manifest::{Directory, SegmentEntry, State};
 use orrery_formats::segment::{self, MergeInput, SampleRules};
 
+use super::copy;
 use super::links::Span;
 use super::restore::{claim_empty, settle};
-use super::{Directory, copy};
 use crate::compaction::workspace::{FileWorkspace, Pace, SegmentFile, Stopped};
 use crate::io::{Fs, OsFs};
+use crate::manifest::Manifest;
+use crate::recovery::new_directory;
 use crate::store::{LOG, SCRATCH, SEGMENTS};
 use crate::{Error, Options, Result, Store};
 
@@ -54,7 +56,7 @@ pub fn replay_log_with_fs(
     to: &Path,
     mut options: Options,
 ) -> Result<RebuildReport> {
-    let source = Directory::open_with_fs(Arc::clone(fs), from)?;
+    let source = super::Directory::open_with_fs(Arc::clone(fs), from)?;
     let first = source.log_files().first().map(|file| file.first_seq);
     if first != Some(1) {
         let begins = first.map_or("is empty".to_owned(), |seq| format!("begins at seq {seq}"));
@@ -64,7 +66,14 @@ pub fn replay_log_with_fs(
             from.display()
         )));
     }
-    drop(claim_empty(&**fs, to)?);
+    let lock = claim_empty(&**fs, to)?;
+    // With the same secret, accounts have the same hashes, and the buckets come out the same.
+    let directory = Directory {
+        secret: source.state().directory.secret,
+        ..new_directory()?
+    };
+    Manifest::create(Arc::clone(fs), to, directory)?;
+    drop(lock);
     // The new log is to be as complete as the old one.
     options.log_bytes_max = u64::MAX;
     options.log_age_max = Duration::MAX;
@@ -132,7 +141,7 @@ pub fn replay_segments_with_fs(
     to: &Path,
     options: Options,
 ) -> Result<RebuildReport> {
-    let source = Directory::open_with_fs(Arc::clone(fs), from)?;
+    let source = super::Directory::open_with_fs(Arc::clone(fs), from)?;
     let lock = claim_empty(&**fs, to)?;
     let scratch = to.join(SCRATCH);
     fs.create_dir_all(&scratch)
@@ -173,7 +182,12 @@ pub fn replay_segments_with_fs(
 }
 
 /// Writes one segment anew.
-fn rewrite(fs: &Arc<dyn Fs>, source: &Directory, place: usize, to: &Path) -> Result<SegmentEntry> {
+fn rewrite(
+    fs: &Arc<dyn Fs>,
+    source: &super::Directory,
+    place: usize,
+    to: &Path,
+) -> Result<SegmentEntry> {
     let Some(file) = source.segments().get(place) else {
         return Err(Error::Internal(format!("no segment {place}")));
     };
@@ -219,7 +233,7 @@ fn rewrite(fs: &Arc<dyn Fs>, source: &Directory, place: usize, to: &Path) -> Res
 /// Copies the log as it is.
 fn copy_log(
     fs: &Arc<dyn Fs>,
-    source: &Directory,
+    source: &super::Directory,
     to: &Path,
     state: &mut State,
     report: &mut RebuildReport,

@@ -7,6 +7,7 @@
 //! sends those events again.
 
 mod accounts;
+mod elements;
 mod links;
 mod masks;
 mod rebuild;
@@ -21,6 +22,8 @@ use std::time::Duration;
 
 use orrery_formats::event::{Body, Event, Operation};
 use orrery_formats::frame::SourceCursor;
+use orrery_formats::segment::hour_of;
+use orrery_formats::sketch::Secret;
 use orrery_links::{Extractor, Limits};
 use xxhash_rust::xxh3::Xxh3Builder;
 
@@ -28,10 +31,11 @@ use crate::actors::{ActorId, States, is_hidden};
 use crate::compaction::Worker;
 use crate::journal::{Journal, key_write};
 use crate::log::Recovery;
-use crate::memtable::{Memtable, NewRow};
+use crate::memtable::{Kind, Memtable, NewRow};
 use crate::snapshot::Generation;
 use crate::store::Shared;
 use crate::{Error, Result};
+use elements::Elements;
 use repeats::PASSED_BYTES;
 pub(crate) use repeats::passed_key;
 
@@ -115,11 +119,15 @@ pub struct Writer {
     pub(crate) compaction: Option<Worker>,
     /// Whether events that come with a seq are logged under it: the log is made anew, not replayed.
     relogs: bool,
+    /// Hashes accounts for sketches.
+    elements: Elements,
 }
 
 impl Writer {
     pub(crate) fn new(shared: Arc<Shared>, generation: Arc<Generation>, journal: Journal) -> Self {
+        let secret = Secret::of_directory(&journal.state().directory.secret);
         Self {
+            elements: Elements::new(secret),
             shared,
             generation,
             journal,
@@ -413,6 +421,14 @@ impl Writer {
         }
         let has_row = !self.links.is_empty() && !unchanged;
         self.note_evidence(actor, key_hash, event.time_us, has_row)?;
+        let kind = match operation {
+            Operation::Create(_) => Kind::Create,
+            Operation::Update(_) => Kind::Update,
+            Operation::Delete => Kind::Delete,
+        };
+        let element = self.elements.of(actor, event.did);
+        let buckets = &self.generation.memtable.buckets;
+        buckets.count(collection_id, hour_of(event.time_us), kind, element);
         let is_fresh = has_row && old.is_none();
         self.note_sample(
             (seq, event.time_us, rev),

@@ -208,6 +208,7 @@ impl Piece {
             first_time_us: self.first_time_us,
             last_time_us: self.last_time_us,
             did_seed: 1,
+            buckets: Vec::new(),
             rows: self
                 .rows
                 .iter()
@@ -249,6 +250,7 @@ impl Piece {
             },
             kills: self.kills.clone(),
             passed: Vec::new(),
+            buckets: Vec::new(),
         }
     }
 }

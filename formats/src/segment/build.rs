@@ -7,6 +7,7 @@ mod tables;
 pub(super) use tables::encode_shapes;
 
 use super::actors::ActorIndexWriter;
+use super::buckets::{BucketInput, BucketsWriter};
 use super::did_index::DidIndexWriter;
 use super::hash;
 use super::key_ranges::{FarKeysWriter, KeyRangesWriter};
@@ -217,6 +218,11 @@ pub fn build(input: &SegmentInput<'_>) -> Result<Vec<u8>> {
     put(Section::SampleDirectory, directory);
     put(Section::Samples, data);
 
+    let buckets = Buckets::write(&input.buckets)?;
+    put(Section::BucketCollections, buckets.names);
+    put(Section::Buckets, buckets.writer.out);
+    put(Section::BucketDirectory, buckets.writer.directory);
+
     let hashes: Vec<u64> = input.targets.iter().map(hash::target).collect();
     put(Section::TargetFilter, filter::build(&hashes));
     (info.key_first_us, info.key_last_us) = key_window(input, &tables.row_keys);
@@ -262,6 +268,29 @@ fn passed_keys(input: &SegmentInput<'_>) -> Result<(Vec<u8>, Vec<u8>)> {
     }
     writer.flush(&mut directory, &mut data)?;
     Ok((directory, data))
+}
+
+struct Buckets {
+    names: Vec<u8>,
+    writer: BucketsWriter,
+}
+
+impl Buckets {
+    fn write(input: &[BucketInput<'_>]) -> Result<Self> {
+        let mut order: Vec<&BucketInput<'_>> = input.iter().collect();
+        order.sort_unstable_by_key(|bucket| (bucket.collection, bucket.hour));
+        let mut names = Vec::new();
+        let mut writer = BucketsWriter::default();
+        for hours in order.chunk_by(|a, b| a.collection == b.collection) {
+            for bucket in hours {
+                writer.push(bucket.hour, &bucket.counts, &bucket.sketch)?;
+            }
+            writer.end_collection()?;
+            names.extend(hours.first().map(|bucket| bucket.collection));
+        }
+        let names = strings::encode(&names, "collections of buckets")?;
+        Ok(Self { names, writer })
+    }
 }
 
 /// The ranges of keys, and the pairs of the far ones in order.

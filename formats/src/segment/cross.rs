@@ -2,6 +2,7 @@
 //! lists, the index of actors against the rows, filters against what they must hold. Everything is read in
 //! place; memory does not grow with the segment.
 
+mod buckets;
 mod key_ranges;
 
 use std::ops::ControlFlow;
@@ -18,7 +19,7 @@ use crate::filter::{self, Filter};
 use crate::monotone::Monotone;
 
 /// The checks, each of which ends at its first damage.
-pub(super) const CHECKS: [fn(&Segment) -> Result<()>; 10] = [
+pub(super) const CHECKS: [fn(&Segment) -> Result<()>; 11] = [
     dictionaries,
     target_order,
     lists_against_links,
@@ -28,6 +29,7 @@ pub(super) const CHECKS: [fn(&Segment) -> Result<()>; 10] = [
     times,
     states_and_kills,
     passed_keys,
+    buckets::check,
     samples,
 ];
 

@@ -1,6 +1,7 @@
 //! What a segment is built from. The engine collects it from the memtable (or from the segments it
 //! merges); the builder only borrows it.
 
+use super::buckets::BucketInput;
 use super::{PassedKey, Sample};
 
 /// The thing a link points to. Two keys are equal exactly when the normalised target strings are.
@@ -51,6 +52,8 @@ pub struct SegmentInput<'a> {
     /// Keys that events of the range left without a row, strictly rising; of each actor with one there is a
     /// state.
     pub passed: Vec<PassedKey>,
+    /// The buckets of the hours touched, in any order, each pair of collection and hour once.
+    pub buckets: Vec<BucketInput<'a>>,
     /// Records of the range as they were written, by (collection, seq): at most
     /// [`SAMPLES_MAX`](super::SAMPLES_MAX) of a collection, each key once.
     pub samples: Vec<Sample<'a>>,

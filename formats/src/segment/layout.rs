@@ -67,6 +67,9 @@ sections! {
     Kills = 27, "kills";
     PassedKeys = 36, "passed keys";
     PassedDirectory = 37, "directory of passed keys";
+    BucketCollections = 40, "collections of buckets";
+    Buckets = 42, "buckets";
+    BucketDirectory = 41, "bucket directory";
     Samples = 50, "samples";
     SampleDirectory = 49, "sample directory";
     SampleCollections = 48, "sample collections";

@@ -23,6 +23,8 @@
 //!          state(actor) -> Option<ActorState>, states() -> States<'_>,
 //!          account_states() -> AccountStates<'_>
 //! passed   holds_passed_key(PassedKey) -> bool, passed_keys() -> PassedKeys<'_>
+//! buckets  bucket_collections() -> u32, bucket_collection(index) -> &str,
+//!          bucket_lower_bound(name) -> u32, buckets(index) -> CollectionBuckets<'_>
 //! samples  samples(collection, &mut dyn FnMut(Sample<'_>) -> ControlFlow<()>), samples_len(collection),
 //!          sample_collections() -> SampleCollections<'_>, samples_bytes() -> u64
 //! rest     kills() -> Kills<'_>, section_sizes() -> Vec<(&'static str, u64)>, verify()
@@ -32,6 +34,7 @@
 //! reads in place, and allocates nothing; but `samples` decompresses.
 
 mod actors;
+mod buckets;
 mod build;
 mod cross;
 mod did_index;
@@ -56,6 +59,7 @@ mod value;
 mod verify;
 mod workspace;
 
+pub use buckets::{Bucket, BucketInput, CollectionBuckets, EventCounts, HOUR_MAX, hour_of};
 pub use build::build;
 pub use input::{ActorState, ActorsInput, RowInput, SegmentInput, ShapeInput, TargetKey};
 pub use layout::{KIND, ROWS_MAX, SegmentInfo, VERSION, section_name};

@@ -104,15 +104,31 @@ fn owned() -> impl Strategy<Value = Owned> {
         prop::collection::vec(state, 0..300),
         prop::collection::vec(any::<u64>(), 0..20),
         prop::collection::vec(passed, 0..500),
+        buckets(),
         prop::collection::vec(sample, 0..300),
     )
         .prop_map(
-            |(shapes, targets, rows, seed, dids, states, kills, passed, samples)| {
+            |(shapes, targets, rows, seed, dids, states, kills, passed, buckets, samples)| {
                 Owned::new(shapes, targets, rows, seed, dids, states, kills)
                     .with_passed(passed)
+                    .with_buckets(buckets)
                     .with_samples(samples)
             },
         )
+}
+
+fn buckets() -> impl Strategy<Value = model::Buckets> {
+    let name = prop_oneof![
+        4 => prop::sample::select(vec!["app.like", "app.post", "z.only"]).prop_map(str::to_owned),
+        1 => "junk\\.[a-z]{1,4}",
+    ];
+    let hour = prop_oneof![4 => 0u32..60, 2 => 0u32..1000, 1 => 0u32..9000];
+    let accounts = prop_oneof![6 => 1u64..4, 2 => 1u64..200, 1 => 1u64..9000];
+    prop::collection::btree_map(
+        (name, hour),
+        (1u64..500, 0u64..3, 0u64..300, accounts),
+        0..60,
+    )
 }
 
 fn tid_text(value: u64) -> String {

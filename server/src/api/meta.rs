@@ -2,7 +2,6 @@
 //! other servers look for.
 
 use std::collections::BTreeMap;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, header};
@@ -15,6 +14,7 @@ use crate::html;
 use crate::index::{IndexError, Status};
 use crate::params::Params;
 use crate::problem::Problem;
+use crate::time::now_us;
 use crate::wire::{self, Coverage};
 
 const HELP: &str = "orrery answers who links to what in the AT Protocol network. \
@@ -27,16 +27,11 @@ pub(crate) fn root(_: &Params) -> Result<Job, Problem> {
     Ok(Box::new(|index, ask| {
         let answer = index.stats()?;
         let coverage = coverage(index, &answer);
-        let now_us = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |passed| {
-                u64::try_from(passed.as_micros()).unwrap_or(u64::MAX)
-            });
         let json = wire::Root {
             help: HELP,
             days_indexed: coverage
                 .from
-                .map(|from| now_us.saturating_sub(from) / DAY_US),
+                .map(|from| now_us().saturating_sub(from) / DAY_US),
             stats: wire::RootStats {
                 dids: answer.value.dids,
                 targetables: answer.value.targetables,
@@ -116,7 +111,7 @@ pub(crate) fn ready(app: &App) -> Response<Body> {
     let status = app.index.status();
     let limit = app.config.lag_limit.as_secs_f64();
     if !is_behind(&status, &app.config) {
-        return json(&serde_json::json!({ "ready": true }), "no-store");
+        return json(&wire::Ready { ready: true }, "no-store");
     }
     let message = match status.lag_us {
         None => "no event was applied from the source yet".to_owned(),
@@ -128,7 +123,7 @@ pub(crate) fn ready(app: &App) -> Response<Body> {
     Problem::from(IndexError::Unavailable(message)).into()
 }
 
-fn fixed(kind: &'static str, text: &'static str) -> Response<Body> {
+pub(crate) fn fixed(kind: &'static str, text: &'static str) -> Response<Body> {
     let mut response = Response::new(Body::from(text));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));

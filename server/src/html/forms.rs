@@ -10,7 +10,7 @@ pub(super) fn ask(m: &mut Markup, endpoint: &'static Endpoint, params: Option<&P
     m.raw("<form method=\"get\" action=\"")
         .raw(endpoint.path)
         .raw("\">\n");
-    for field in endpoint.fields {
+    for field in endpoint.fields.iter().filter(|field| field.is_in_forms) {
         let given = || {
             params
                 .into_iter()
@@ -27,20 +27,47 @@ pub(super) fn ask(m: &mut Markup, endpoint: &'static Endpoint, params: Option<&P
                 .text(value)
                 .raw("\">");
         };
+        let first = || given().next().unwrap_or_default();
         match field.kind {
-            FieldKind::Required => input(m, "required", given().next().unwrap_or_default()),
-            FieldKind::Optional => input(m, "", given().next().unwrap_or_default()),
-            FieldKind::Repeated => {
+            FieldKind::Text { .. } | FieldKind::Pattern(_) if field.is_required => {
+                input(m, "required", first());
+            }
+            FieldKind::Text { .. }
+            | FieldKind::Pattern(_)
+            | FieldKind::Rfc3339
+            | FieldKind::Time
+            | FieldKind::Cursor => input(m, "", first()),
+            FieldKind::Repeated | FieldKind::Names { .. } => {
                 for value in given() {
                     input(m, "", value);
                 }
                 input(m, "", "");
             }
-            FieldKind::Number => input(
-                m,
-                "type=\"number\" min=\"1\" max=\"1000\" required",
-                given().next().unwrap_or("100"),
-            ),
+            FieldKind::Number { min, max, default } => {
+                m.raw("<input type=\"number\" required min=\"")
+                    .text(&min.to_string());
+                m.raw("\" max=\"").text(&max.to_string());
+                m.raw("\" name=\"").raw(field.name).raw("\" value=\"");
+                match given().next() {
+                    Some(value) => m.text(value),
+                    None => m.text(&default.to_string()),
+                };
+                m.raw("\">");
+            }
+            FieldKind::Choice(words) => {
+                m.raw("<select name=\"")
+                    .raw(field.name)
+                    .raw("\"><option></option>");
+                for word in words {
+                    m.raw(if first() == *word {
+                        "<option selected>"
+                    } else {
+                        "<option>"
+                    });
+                    m.raw(word).raw("</option>");
+                }
+                m.raw("</select>");
+            }
             FieldKind::Flag => {
                 m.raw("<input type=\"checkbox\" value=\"true\" name=\"")
                     .raw(field.name);

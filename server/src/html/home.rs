@@ -3,7 +3,7 @@
 use super::forms;
 use super::markup::{Href, grouped};
 use super::{begin, encode, end};
-use crate::api::{Ask, ENDPOINTS};
+use crate::api::{Ask, ENDPOINTS, Group};
 use crate::negotiate::View;
 use crate::problem::Problem;
 use crate::wire::{Coverage, Root};
@@ -89,26 +89,41 @@ fn page(root: &Root, json: &str, coverage: &Coverage) -> String {
     ] {
         m.raw("<li>").link(&href, question).raw("</li>\n");
     }
-    m.raw("</ul>\n<h2>Endpoints</h2>\n");
-    m.raw("<p>A source is a collection, a colon and the path of the link in its records.</p>\n");
-    for endpoint in ENDPOINTS
-        .iter()
-        .filter(|endpoint| !endpoint.fields.is_empty())
-    {
-        m.raw("<details class=\"endpoint\"><summary><code>")
-            .raw(endpoint.path)
-            .raw("</code> ");
-        m.raw(endpoint.title);
-        m.raw(if endpoint.deprecated {
-            " (deprecated)"
-        } else {
-            ""
+    m.raw("</ul>\n");
+    for group in Group::ALL {
+        let endpoints = ENDPOINTS.iter().filter(|endpoint| endpoint.group == group);
+        let mut endpoints = endpoints.filter(|endpoint| endpoint.path != "/").peekable();
+        if endpoints.peek().is_none() {
+            continue;
+        }
+        m.raw("<h2>")
+            .raw(group.name())
+            .raw("</h2>\n<p>")
+            .raw(group.about());
+        m.raw(match group {
+            Group::Links => {
+                " A source is a collection, a colon and the path of the link in its records."
+            }
+            Group::Stats | Group::Service => "",
         });
-        m.raw("</summary>\n<p>").raw(endpoint.about).raw("</p>\n");
-        forms::ask(&mut m, endpoint, None);
-        m.raw("</details>\n");
+        m.raw("</p>\n");
+        for endpoint in endpoints {
+            m.raw("<details class=\"endpoint\"><summary><code>")
+                .raw(endpoint.path)
+                .raw("</code> ");
+            m.raw(endpoint.title);
+            m.raw(if endpoint.deprecated {
+                " (deprecated)"
+            } else {
+                ""
+            });
+            m.raw("</summary>\n<p>").raw(endpoint.about).raw("</p>\n");
+            forms::ask(&mut m, endpoint, None);
+            m.raw("</details>\n");
+        }
     }
     m.raw("<h2>Service</h2>\n<ul><li><a href=\"/_health\">Health</a></li>");
-    m.raw("<li><a href=\"/readyz\">Readiness</a></li></ul>\n");
+    m.raw("<li><a href=\"/readyz\">Readiness</a></li>");
+    m.raw("<li><a href=\"/openapi\">The API</a></li></ul>\n");
     end(m, json, coverage)
 }

@@ -5,6 +5,8 @@
 mod forms;
 mod home;
 mod markup;
+mod reference;
+mod stats;
 
 use std::collections::BTreeMap;
 
@@ -20,6 +22,8 @@ use crate::wire::{Coverage, ManyItem, NextCursor, OtherCount, Record, SourceCoun
 
 pub(crate) use home::home_body;
 use markup::{Href, Markup, grouped};
+pub(crate) use reference::reference;
+pub(crate) use stats::{StatsItems, StatsPage, stats_body};
 
 /// Nothing may run, load or frame; only the own style sheet and forms back to the own origin.
 const POLICY: &str = "default-src 'none'; style-src 'self'; form-action 'self'; \

@@ -9,6 +9,9 @@
     clippy::unwrap_used
 )]
 
+pub mod schema;
+mod stats;
+
 use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
@@ -17,8 +20,8 @@ use std::time::Duration;
 
 use orrery_query::{Filter, ManyItem, ManyToMany, OtherCount, RecordId, SourceTotals, Stats};
 use orrery_server::{
-    Answer, Config, Fact, FactKind, Index, IndexError, Listing, Paging, RecordsAt, Selection,
-    Status, serve,
+    Answer, CollectionCounts, Config, Counts, Fact, FactKind, Hours, Index, IndexError, Listing,
+    Order, Paging, PrefixCounts, RecordsAt, Selection, SeriesOf, Status, Steps, serve,
 };
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -42,6 +45,7 @@ pub struct Model {
     pub links: Vec<Link>,
     pub status: Mutex<Status>,
     pub degraded: Mutex<Vec<(u64, u64)>>,
+    pub events: Vec<stats::Event>,
 }
 
 pub const POST: &str = "at://did:plc:author/app.bsky.feed.post/1";
@@ -112,6 +116,7 @@ impl Model {
                 selection: Selection::default(),
             }),
             degraded: Mutex::default(),
+            events: stats::sample(),
         }
     }
 
@@ -292,6 +297,73 @@ impl Index for Model {
             linking_records: 11,
             links: 16,
         }))
+    }
+    fn collections(
+        &self,
+        hours: &Hours,
+        order: Option<Order>,
+        paging: &Paging,
+    ) -> Result<Answer<Listing<CollectionCounts>>, IndexError> {
+        let all = stats::collections(&self.events, hours, order);
+        Ok(self.answer(page(all, false, paging)?))
+    }
+    fn collection_counts(
+        &self,
+        collections: &[&str],
+        hours: &Hours,
+    ) -> Result<Answer<Vec<Counts>>, IndexError> {
+        let counts = |nsid: &&str| stats::count(&self.events, hours, |name| name == *nsid);
+        Ok(self.answer(collections.iter().map(counts).collect()))
+    }
+    fn prefix(
+        &self,
+        prefix: &str,
+        hours: &Hours,
+        order: Option<Order>,
+        paging: &Paging,
+    ) -> Result<Answer<PrefixCounts>, IndexError> {
+        let (total, children) = stats::prefix(&self.events, prefix, hours, order);
+        let children = page(children, false, paging)?;
+        Ok(self.answer(PrefixCounts { total, children }))
+    }
+    fn timeseries(
+        &self,
+        series: &[SeriesOf<'_>],
+        steps: &Steps,
+    ) -> Result<Answer<Vec<Vec<Counts>>>, IndexError> {
+        let starts = steps.starts();
+        // No event of the model is behind the spans that the tests ask for.
+        let ends = starts.iter().skip(1).copied().chain([u32::MAX]);
+        let steps: Vec<Hours> = starts
+            .iter()
+            .copied()
+            .zip(ends)
+            .map(|(s, e)| s..e)
+            .collect();
+        let series = series.iter().map(|series| {
+            let steps = steps.iter().map(|hours| {
+                stats::count(&self.events, hours, |name| match series {
+                    SeriesOf::Collection(nsid) => name == *nsid,
+                    SeriesOf::Prefix(prefix) => name.starts_with(&format!("{prefix}.")),
+                })
+            });
+            steps.collect()
+        });
+        Ok(self.answer(series.collect()))
+    }
+    fn search(
+        &self,
+        terms: &[&str],
+        paging: &Paging,
+    ) -> Result<Answer<Listing<CollectionCounts>>, IndexError> {
+        if terms.contains(&"panic") {
+            panic!("as the test asked");
+        }
+        let all = stats::search(&self.events, terms);
+        Ok(self.answer(page(all, true, paging)?))
+    }
+    fn storage(&self) -> Vec<(String, u64)> {
+        vec![("segments".into(), 4096)]
     }
     fn status(&self) -> Status {
         let status = self.status.lock().clone();

@@ -65,6 +65,7 @@ replayed! {
     monotone = "monotone";
     bitmap = "bitmap";
     filter = "filter";
+    sketch = "sketch";
     envelope = "envelope";
     segment = "segment";
     keys = "keys";
@@ -84,6 +85,7 @@ replayed! {
     wire_zstd = "wire-zstd";
     lines = "lines";
     cursor = "cursor";
+    place = "place";
     query_string = "query-string";
     accept = "accept";
     time = "time";

@@ -2,7 +2,8 @@
 //!
 //! Everything streams, so memory does not grow with rows, links, targets, lists or actors, except for:
 //! a bit for each target, each key that is no TID and each row, with an eighth more for rows; the tables
-//! of collections, paths, sources and shapes; the samples of one collection; the directory of the index of DIDs, half a bit an actor. What
+//! of collections (those of buckets too), paths, sources and shapes; the samples of one collection; the directory of the index of DIDs, half a
+//! bit an actor. What
 //! else grows goes through the [`Workspace`]. The bytes are those that [`build`](super::build) makes of
 //! the same rows.
 //!
@@ -15,9 +16,11 @@
 //! 5. [`lists`]: target by target; rows of an earlier segment stand before those of a later one.
 //! 6. [`actors`]: DIDs, one segment's behind the other's; the newest state of each actor; kills. [`passed`]: the
 //!    keys left without a row, which a deletion of their account takes away.
-//! 7. [`samples`]: of each collection the newest that live.
+//! 7. [`buckets`]: collection by collection and hour by hour.
+//! 8. [`samples`]: of each collection the newest that live.
 
 mod actors;
+mod buckets;
 mod columns;
 mod lists;
 mod output;
@@ -121,6 +124,7 @@ pub fn merge<W: Workspace, O: Sink<Error = W::Error>>(
     lists::merge(env, &parts, &mut info, &mut out)?;
     drop(parts);
     actors::merge(env, inputs, keep_kill, &mut info, &mut out)?;
+    buckets::merge(env, inputs, &mut out)?;
     samples::merge(env, inputs, samples, &mut out)?;
     out.section(env, Section::Meta, &info.encode())?;
     let written = out.finish(env)?;

@@ -75,6 +75,20 @@ fn answers(segment: &Segment) -> crate::Result<String> {
         })?;
     }
     put(&segment.lower_bound_seq(150)?);
+    for index in 0..segment.bucket_collections()? {
+        put(&segment.bucket_collection(index)?);
+        let buckets = segment.buckets(index)?;
+        put(&buckets.span()?);
+        for hours in [0..u32::MAX, 472_223..472_400, 472_223..472_224] {
+            let mut sketch = crate::sketch::Sketch::new();
+            buckets.each_in::<crate::Error>(hours, &mut |bucket| {
+                put(&(bucket.first_hour, bucket.counts, bucket.estimate()?));
+                bucket.unite_into(&mut sketch)
+            })?;
+            put(&sketch.estimate());
+        }
+    }
+    put(&segment.bucket_lower_bound("b")?);
     Ok(out)
 }
 

@@ -88,8 +88,23 @@ pub(super) fn sample() -> Owned {
         })
         .chain([(5, 7, 0, "app.quiet", "self".to_owned(), b"{}".to_vec())])
         .collect();
+    // Hours of one day, of two in a week, of two weeks; one name alone; each form of sketches but the plain one.
+    let hours = [
+        ("app.bsky.feed.like", 0, 3),
+        ("app.bsky.feed.like", 1, 40_000),
+        ("app.bsky.feed.like", 30, 128),
+        ("app.bsky.feed.like", 200, 600),
+        ("app.bsky.feed.post", 2, 2),
+        ("app.bsky.feed.post", 3, 4),
+        ("com.example.once", 5, 1),
+    ];
+    let buckets = hours.into_iter().map(|(collection, hour, accounts)| {
+        let key = (collection.to_owned(), hour);
+        (key, (accounts + 1, u64::from(hour), 50, accounts))
+    });
     Owned::new(shapes, targets, rows, 9, dids, states, vec![3, 1, 70_000])
         .with_passed(passed)
+        .with_buckets(buckets.collect())
         .with_samples(samples)
 }
 

@@ -5,6 +5,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::*;
 use crate::sink::Sink;
+use crate::sketch::Sketch;
 
 /// A workspace that keeps next to nothing in memory, so that a few rows already spill.
 #[derive(Default)]
@@ -124,6 +125,24 @@ fn cut<'a>(whole: &SegmentInput<'a>, count: usize) -> Vec<SegmentInput<'a>> {
             let times = input.rows.iter().map(|row| row.time_us);
             input.first_time_us = times.clone().min().unwrap_or(0);
             input.last_time_us = times.max().unwrap_or(0);
+            let mut place = 0usize;
+            input.buckets.retain(|_| {
+                place += 1;
+                // Some are in no part, some in all.
+                (place * 7 + part * 3) % 5 < 3
+            });
+            for bucket in &mut input.buckets {
+                let time_us = u64::from(bucket.hour) * 3_600_000_000;
+                input.first_time_us = match input.first_time_us {
+                    0 => time_us,
+                    first => first.min(time_us),
+                };
+                input.last_time_us = input.last_time_us.max(time_us);
+                bucket.counts.creates += part as u64;
+                if part % 2 == 1 {
+                    bucket.sketch = model::sketch_of(part as u64 * 1000..part as u64 * 1000 + 100);
+                }
+            }
             let range = dids * part / count..dids * (part + 1) / count;
             input.actors.first_id += range.start as u32;
             input.actors.dids = whole.actors.dids[range].to_vec();
@@ -212,6 +231,25 @@ fn together<'a>(
         .iter()
         .flat_map(|part| part.kills.iter().copied())
         .filter(|kill| !covered.contains(kill) && keep_kill(*kill))
+        .collect();
+    let mut buckets: BTreeMap<(&str, u32), (EventCounts, Sketch)> = BTreeMap::new();
+    for bucket in parts.iter().flat_map(|part| &part.buckets) {
+        let (counts, sketch) = buckets.entry((bucket.collection, bucket.hour)).or_default();
+        counts.add(&bucket.counts);
+        sketch.unite_encoded(&bucket.sketch).unwrap();
+    }
+    all.buckets = buckets
+        .into_iter()
+        .map(|((collection, hour), (counts, united))| {
+            let mut sketch = Vec::new();
+            united.encode(&mut sketch);
+            BucketInput {
+                collection,
+                hour,
+                counts,
+                sketch,
+            }
+        })
         .collect();
     all
 }

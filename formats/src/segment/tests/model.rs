@@ -1,8 +1,9 @@
 //! The model: the input, from which every answer is computed by looking at all of it.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use super::*;
+use crate::sketch::{Element, Sketch};
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Target {
@@ -22,6 +23,111 @@ pub(super) struct Owned {
     kills: Vec<u64>,
     passed: Vec<PassedKey>,
     samples: Vec<OwnedSample>,
+    buckets: Vec<(String, u32, EventCounts, Range<u64>)>,
+}
+
+/// The hour of the first row.
+const FIRST_HOUR: u32 = 1_700_000_000 / 3600;
+
+/// (collection, hours after the first row) to creates, updates, first account and count of accounts.
+pub(super) type Buckets = BTreeMap<(String, u32), (u64, u64, u64, u64)>;
+
+pub(super) fn sketch_of(accounts: Range<u64>) -> Vec<u8> {
+    let mut sketch = Sketch::new();
+    for account in accounts {
+        sketch.add(Element::of_hash(crate::filter::mix(account)));
+    }
+    let mut bytes = Vec::new();
+    sketch.encode(&mut bytes);
+    bytes
+}
+
+/// What the buckets of a span hold, by looking at all hours.
+fn in_span(
+    input: &SegmentInput<'_>,
+    collection: &str,
+    hours: &Range<u32>,
+) -> (EventCounts, Sketch) {
+    let (mut counts, mut sketch) = (EventCounts::default(), Sketch::new());
+    for bucket in &input.buckets {
+        if bucket.collection == collection && hours.contains(&bucket.hour) {
+            counts.add(&bucket.counts);
+            sketch.unite_encoded(&bucket.sketch).unwrap();
+        }
+    }
+    (counts, sketch)
+}
+
+fn check_buckets(input: &SegmentInput<'_>, segment: &Segment) {
+    let names: BTreeSet<&str> = input
+        .buckets
+        .iter()
+        .map(|bucket| bucket.collection)
+        .collect();
+    let names: Vec<&str> = names.into_iter().collect();
+    assert_eq!(segment.bucket_collections().unwrap() as usize, names.len());
+    for (index, name) in (0u32..).zip(&names) {
+        assert_eq!(segment.bucket_collection(index).unwrap(), *name);
+        assert_eq!(segment.bucket_lower_bound(name).unwrap(), index);
+        assert_eq!(
+            segment.bucket_lower_bound(&format!("{name}\0")).unwrap(),
+            index + 1
+        );
+        let buckets = segment.buckets(index).unwrap();
+        let of_name = input
+            .buckets
+            .iter()
+            .filter(|bucket| bucket.collection == *name);
+        let hours: BTreeSet<u32> = of_name.map(|bucket| bucket.hour).collect();
+        let (first, last) = (*hours.first().unwrap(), *hours.last().unwrap());
+        assert_eq!(buckets.span().unwrap(), first..last + 1);
+        assert_eq!(buckets.hours() as usize, hours.len());
+        for from in [
+            0,
+            first,
+            first + 1,
+            first.next_multiple_of(24),
+            first.next_multiple_of(168),
+        ] {
+            for until in [
+                first,
+                first + 23,
+                last - last % 24,
+                last - last % 168,
+                last,
+                last + 1,
+                u32::MAX,
+            ] {
+                let (mut counts, mut sketch) = (EventCounts::default(), Sketch::new());
+                let mut read = 0;
+                buckets
+                    .each_in::<crate::Error>(from..until, &mut |bucket| {
+                        read += 1;
+                        counts.add(&bucket.counts);
+                        let mut alone = Sketch::new();
+                        bucket.unite_into(&mut alone)?;
+                        assert_eq!(bucket.estimate()?, alone.estimate());
+                        sketch.unite(&alone);
+                        Ok(())
+                    })
+                    .unwrap();
+                let expected = in_span(input, name, &(from..until));
+                assert_eq!(
+                    (counts, &sketch),
+                    (expected.0, &expected.1),
+                    "{name} {from}..{until}"
+                );
+                let weeks = (last - first) / 168 + 2;
+                assert!(
+                    read <= 2 * (23 + 6) + weeks,
+                    "{read} buckets for {from}..{until}"
+                );
+                if from == 0 && until > last {
+                    assert!(read <= 1, "all time is one bucket");
+                }
+            }
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -106,6 +212,7 @@ impl Owned {
             kills,
             passed: Vec::new(),
             samples: Vec::new(),
+            buckets: Vec::new(),
         }
     }
 
@@ -164,12 +271,28 @@ impl Owned {
         self
     }
 
+    /// Buckets by (collection, hours after the first row), with the range of numbers whose hashes are the accounts.
+    pub(super) fn with_buckets(mut self, buckets: Buckets) -> Self {
+        let buckets = buckets.into_iter();
+        self.buckets = buckets
+            .map(|((collection, hour), (creates, updates, first, len))| {
+                let counts = EventCounts {
+                    creates,
+                    updates,
+                    deletes: 1,
+                };
+                (collection, FIRST_HOUR + hour, counts, first..first + len)
+            })
+            .collect();
+        self
+    }
+
     pub(super) fn input(&self) -> SegmentInput<'_> {
         SegmentInput {
             first_seq: 100,
             last_seq: u64::MAX,
-            first_time_us: self.rows.iter().map(|row| row.1).min().unwrap_or(0),
-            last_time_us: self.rows.iter().map(|row| row.1).max().unwrap_or(0),
+            first_time_us: self.times().min().unwrap_or(0),
+            last_time_us: self.times().max().unwrap_or(0),
             did_seed: 0x5eed,
             rows: self
                 .rows
@@ -212,7 +335,23 @@ impl Owned {
             kills: self.kills.clone(),
             passed: self.passed.clone(),
             samples: self.samples(),
+            buckets: self
+                .buckets
+                .iter()
+                .map(|(collection, hour, counts, accounts)| BucketInput {
+                    collection,
+                    hour: *hour,
+                    counts: *counts,
+                    sketch: sketch_of(accounts.clone()),
+                })
+                .collect(),
         }
+    }
+
+    fn times(&self) -> impl Iterator<Item = u64> {
+        let buckets = self.buckets.iter();
+        let buckets = buckets.map(|(_, hour, ..)| u64::from(*hour) * 3_600_000_000);
+        self.rows.iter().map(|row| row.1).chain(buckets)
     }
 }
 
@@ -222,6 +361,7 @@ fn unwrap_all<T>(items: impl Iterator<Item = crate::Result<T>>) -> Vec<T> {
 
 /// Compares every answer of `segment` with the input's.
 pub(super) fn check(input: &SegmentInput<'_>, segment: &Segment) {
+    check_buckets(input, segment);
     let info = segment.info();
     assert_eq!(
         (

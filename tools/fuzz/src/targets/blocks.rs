@@ -6,8 +6,10 @@ use orrery_formats::bytes::{Reader, put_str, put_varint};
 use orrery_formats::chunks::Region;
 use orrery_formats::filter::{self, Filter};
 use orrery_formats::monotone::{self, Monotone};
+use orrery_formats::sketch::{ENCODED_MAX, REGISTERS, Sketch, estimate_of};
 use roaring::RoaringBitmap;
 
+use super::samples::sketch;
 use super::take;
 use crate::{Outcome, Target, heap};
 
@@ -281,6 +283,31 @@ pub(super) const FILTER: Target = Target {
     words: &[],
     check: filter,
 };
+
+pub(super) const SKETCH: Target = Target {
+    name: "sketch",
+    about: "sketches: read, united, and written again",
+    seeds: || [0, 3, 128, 129, 2_000, 60_000].map(sketch).to_vec(),
+    words: &[],
+    check: check_sketch,
+};
+
+fn check_sketch(input: &[u8]) -> Outcome {
+    let mut read = Sketch::new();
+    let united = heap::at_most(HEAP_MAX + REGISTERS, || read.unite_encoded(input));
+    if united.is_ok() {
+        let mut bytes = Vec::new();
+        read.encode(&mut bytes);
+        assert!(bytes.len() <= ENCODED_MAX, "{} bytes", bytes.len());
+        let mut again = Sketch::new();
+        again.unite_encoded(&bytes).unwrap();
+        assert_eq!(again, read);
+        assert_eq!(estimate_of(&bytes).unwrap(), read.estimate());
+        again.unite(&read);
+        assert_eq!(again, read, "a union with itself");
+    }
+    Outcome::of(&united)
+}
 
 fn filter(input: &[u8]) -> Outcome {
     let keys: Vec<u64> = input

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use orrery_query::Cursor;
+use orrery_query::stats::Place;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::{Outcome, Target, heap};
@@ -26,6 +27,34 @@ pub(super) const CURSOR: Target = Target {
             let _ = read(text);
         }
         Outcome::of(&read(&sealed(input)))
+    },
+};
+
+pub(super) const PLACE: Target = Target {
+    name: "place",
+    about: "cursors of lists of collections",
+    seeds: || {
+        [
+            "c~app.bsky.feed.like",
+            "g18446744073709551615~app.bsky",
+            "c7~x",
+        ]
+        .map(|text| text.as_bytes().to_vec())
+        .into()
+    },
+    words: &["~", "c", "g", "0", "18446744073709551616", "app.bsky"],
+    check: |input| {
+        let Ok(text) = std::str::from_utf8(input) else {
+            return Outcome::counts(&[]);
+        };
+        let heap_max = HEAP_MAX + 3 * text.len();
+        Outcome::of(&match heap::at_most(heap_max, || text.parse::<Place>()) {
+            Ok(place) => {
+                assert_eq!(place.to_string(), text, "a place of two spellings");
+                Ok(place.value.is_some())
+            }
+            Err(error) => Err(error.to_string()),
+        })
     },
 };
 

@@ -7,9 +7,10 @@ use orrery_formats::event::Encoding;
 use orrery_formats::keys::{self, KeyEntry, KeysHeader};
 use orrery_formats::mask::{self, Chunk, MaskHeader};
 use orrery_formats::segment::{
-    self, ActorState, ActorsInput, PASSED_HASH_BITS, PassedKey, RowInput, Sample, SegmentInput,
-    ShapeInput, TargetKey,
+    self, ActorState, ActorsInput, BucketInput, EventCounts, PASSED_HASH_BITS, PassedKey, RowInput,
+    Sample, SegmentInput, ShapeInput, TargetKey,
 };
+use orrery_formats::sketch::{Element, Sketch};
 
 use crate::rng::Rng;
 
@@ -175,8 +176,32 @@ fn segment_of(rows: u32, targets: u32, dids: u32) -> Vec<u8> {
         },
         kills: (0..u64::from(rows) / 8).map(|i| 1 + i * 11).collect(),
         passed: passed.into_iter().collect(),
+        buckets: (0..12u32)
+            .map(|i| BucketInput {
+                collection: ["a.b.one", "app.bsky.feed.like"][usize::from(i < 11)],
+                hour: 472_223 + i * 19,
+                counts: EventCounts {
+                    creates: 500,
+                    updates: u64::from(i),
+                    deletes: 3,
+                },
+                sketch: sketch(u64::from(rows.min(100)) * u64::from(i % 4 + 1)),
+            })
+            .collect(),
     })
     .unwrap()
+}
+
+/// An encoded sketch of so many accounts.
+pub(super) fn sketch(accounts: u64) -> Vec<u8> {
+    let mut sketch = Sketch::new();
+    for account in 0..accounts {
+        let hash = (account + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        sketch.add(Element::of_hash(hash ^ hash >> 29));
+    }
+    let mut bytes = Vec::new();
+    sketch.encode(&mut bytes);
+    bytes
 }
 
 /// A key index of `count` entries.

@@ -17,6 +17,8 @@ use crate::{Outcome, Target, heap};
 
 /// What errors, and tables of up to 256 sections, take.
 const HEAP_MAX: usize = 32_768;
+/// A check of buckets has a sketch for each of the four levels, and some bytes of what it compares.
+const BUCKETS_HEAP: usize = 4 * 16_384 + 2 * 65_536;
 /// What the links of one row take, each, while they are sorted.
 const ROW_HEAP: usize = 32;
 /// What the longest sample takes.
@@ -84,7 +86,7 @@ pub(super) const SEGMENT: Target = Target {
         // A pass over counts that no sections stand behind would only take time.
         let verified = match info.rows.max(info.links) < 1 << 20 {
             true => Some(heap::at_most(
-                HEAP_MAX + SAMPLE_HEAP + ROW_HEAP * info.links as usize,
+                HEAP_MAX + BUCKETS_HEAP + SAMPLE_HEAP + ROW_HEAP * info.links as usize,
                 || segment.verify(),
             )),
             false => None,

@@ -218,7 +218,34 @@ pub(super) fn ask(segment: &Segment, extent: &Extent, max: usize) -> Answers {
         Ok(())
     });
     by_name(segment, extent, max, &mut out);
+    buckets(segment, &mut out);
     out
+}
+
+/// The buckets of the first collections.
+fn buckets(segment: &Segment, out: &mut Answers) {
+    out.one(segment.bucket_collections());
+    let count = segment.bucket_collections().unwrap_or(0);
+    for index in 0..count.min(3) {
+        out.one(segment.bucket_collection(index));
+        for hours in [0..u32::MAX, 472_223..472_400, 472_242..472_243] {
+            out.ask(|out| {
+                let buckets = segment.buckets(index)?;
+                out.item(&(buckets.hours(), buckets.span()?));
+                // Tables may say that there are many.
+                let mut left = 64;
+                buckets.each_in::<Error>(hours, &mut |bucket| {
+                    left -= 1;
+                    if left == 0 {
+                        return Err(Error::corrupt("buckets", 0, "some", "many"));
+                    }
+                    out.item(&(bucket.first_hour, bucket.counts, bucket.estimate()?));
+                    Ok(())
+                })
+            });
+        }
+    }
+    out.one(segment.bucket_lower_bound("app.bsky.feed.like"));
 }
 
 /// What is asked by names and numbers that need not be there.

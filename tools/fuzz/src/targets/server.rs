@@ -5,6 +5,8 @@ use orrery_server::fuzz;
 use crate::{Outcome, Target, heap};
 
 const HEAP_MAX: usize = 65_536;
+/// A growing list of the most steps that a series has, of four bytes each.
+const STEPS_HEAP_MAX: usize = 3 * 65_536;
 /// What a query string may take for each of its bytes: each endpoint copies values and errors.
 const HEAP_PER_BYTE: usize = 128;
 
@@ -17,6 +19,8 @@ pub(super) const QUERY_STRING: Target = Target {
             "target=at%3A%2F%2Fdid%3Aplc%3Aa%2Fapp.bsky.feed.post%2F3k&collection=app.bsky.feed.like&path=.subject.uri",
             "subject=a&source=b:c&pathToOther=list&otherSubject=did:plc:b&linkDid=did:plc:c&since=2026-01-01T00:00:00Z&until=1786000000000001",
             "did=x&did=y&cursor=02000500&limit=",
+            "collection=app.bsky.feed.like&collection[]=a.b.c&prefix=app.bsky&step=3600&align=utc&since=2026-01-01T00:00:00Z&until=2026-02-01T00:00:00%2B01:00",
+            "prefix=app.bsky.feed&order=dids-estimate&limit=200&q=feed+like&sort=x",
             "&&=&%ff&a=%zz+%",
         ]
         .map(|text| text.as_bytes().to_vec())
@@ -43,6 +47,13 @@ pub(super) const QUERY_STRING: Target = Target {
         "since=",
         "until=",
         "from_dids=",
+        "prefix=",
+        "order=",
+        "step=",
+        "align=utc",
+        "q=",
+        "3600",
+        "2026-01-31T00:00:00Z",
         "did:plc:a",
         "true",
         "1000",
@@ -53,7 +64,7 @@ pub(super) const QUERY_STRING: Target = Target {
         let Ok(text) = std::str::from_utf8(input) else {
             return Outcome::counts(&[]);
         };
-        let heap_max = HEAP_MAX + HEAP_PER_BYTE * text.len();
+        let heap_max = HEAP_MAX + STEPS_HEAP_MAX + HEAP_PER_BYTE * text.len();
         let says = heap::at_most(heap_max, || fuzz::query_string(text));
         // The values in messages are the client's own.
         let says = says

@@ -1,14 +1,18 @@
 //! The JSON of requests and answers. Member names and their presence are the contract with clients; the order of
 //! members follows the order of fields.
 
+pub mod stats;
+
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 
 use crate::index::Selection;
 
 /// Every error.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ErrorBody<'a> {
     /// A name for programs.
     pub error: &'a str,
@@ -16,8 +20,19 @@ pub struct ErrorBody<'a> {
     pub message: &'a str,
 }
 
+/// Every error of the routes that tell of collections.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct StatsErrorBody<'a> {
+    /// A name for programs.
+    pub error: &'a str,
+    /// A sentence for people.
+    pub message: &'a str,
+    /// The request, as its header `x-request-id` names it.
+    pub request_id: &'a str,
+}
+
 /// What part of the network's history an answer rests on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Coverage {
     /// Events are covered from this time on, microseconds since 1970.
     pub from: Option<u64>,
@@ -64,8 +79,21 @@ impl NextCursor {
     }
 }
 
+impl JsonSchema for NextCursor {
+    fn schema_name() -> Cow<'static, str> {
+        Cow::Borrowed("NextCursor")
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": ["string", "null"],
+            "description": "Where the next page begins. At the end of the list: null, or no such member under /xrpc/.",
+        })
+    }
+}
+
 /// A record's name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Record {
     /// The account.
     pub did: String,
@@ -86,14 +114,14 @@ impl From<orrery_query::RecordId> for Record {
 }
 
 /// Any count.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Total {
     /// The count.
     pub total: u64,
 }
 
 /// `getBacklinks`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Backlinks {
     /// Records on all pages together.
     pub total: u64,
@@ -106,8 +134,8 @@ pub struct Backlinks {
     pub coverage: Coverage,
 }
 
-/// `/links`: as [`Backlinks`], under the older name.
-#[derive(Debug, Serialize)]
+/// `/links`: as `Backlinks`, under the older name.
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct LinkingRecords {
     /// Records on all pages together.
     pub total: u64,
@@ -121,7 +149,7 @@ pub struct LinkingRecords {
 }
 
 /// The lists of accounts, of both generations.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct LinkingDids {
     /// Accounts on all pages together.
     pub total: u64,
@@ -135,7 +163,7 @@ pub struct LinkingDids {
 }
 
 /// One item of `getManyToMany`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ManyItem {
     /// The record that links both.
@@ -145,7 +173,7 @@ pub struct ManyItem {
 }
 
 /// `getManyToMany`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ManyToMany {
     /// This page.
     pub items: Vec<ManyItem>,
@@ -157,7 +185,7 @@ pub struct ManyToMany {
 }
 
 /// One item of `getManyToManyCounts`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct OtherCount {
     /// The other subject.
     pub subject: String,
@@ -168,7 +196,7 @@ pub struct OtherCount {
 }
 
 /// `getManyToManyCounts`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ManyToManyCounts {
     /// This page.
     pub counts_by_other_subject: Vec<OtherCount>,
@@ -179,8 +207,8 @@ pub struct ManyToManyCounts {
     pub coverage: Coverage,
 }
 
-/// Counts of one source in [`All`].
-#[derive(Debug, Clone, Copy, Serialize)]
+/// Counts of one source.
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
 pub struct SourceCounts {
     /// Linking records.
     pub records: u64,
@@ -188,15 +216,21 @@ pub struct SourceCounts {
     pub distinct_dids: u64,
 }
 
-/// `/links/all` (`T` = [`SourceCounts`]) and `/links/all/count` (`T` = `u64`): by collection, then by path.
-#[derive(Debug, Serialize)]
+/// What links to a target, by collection, then by path.
+///
+/// `/links/all` has [`SourceCounts`] for `T`, `/links/all/count` has `u64`.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(
+    rename = "All_{T}",
+    description = "What links to a target, by collection, then by path."
+)]
 pub struct All<T> {
     /// The counts.
     pub links: BTreeMap<String, BTreeMap<String, T>>,
 }
 
 /// `/`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Root {
     /// How to use this.
     pub help: &'static str,
@@ -206,8 +240,8 @@ pub struct Root {
     pub stats: RootStats,
 }
 
-/// The numbers of [`Root`].
-#[derive(Debug, Serialize)]
+/// What the index holds.
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct RootStats {
     /// Accounts that ever made links.
     pub dids: u64,
@@ -221,8 +255,15 @@ pub struct RootStats {
     pub other_data: BTreeMap<&'static str, u64>,
 }
 
+/// Readiness.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Ready {
+    /// Whether traffic should come here; where not, the answer is an error.
+    pub ready: bool,
+}
+
 /// Health.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Health {
     /// The server's version.
     pub version: &'static str,
@@ -242,7 +283,7 @@ pub struct Health {
 }
 
 /// `/.well-known/did.json`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct DidDocument {
     /// The server's DID.
     pub id: String,
@@ -250,8 +291,8 @@ pub struct DidDocument {
     pub service: Vec<DidService>,
 }
 
-/// One service of a [`DidDocument`].
-#[derive(Debug, Serialize)]
+/// One service of a DID document.
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct DidService {
     /// Its name in the document.
     pub id: &'static str,

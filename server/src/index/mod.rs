@@ -3,7 +3,11 @@
 //!
 //! Cursors cross the seam as the strings of the wire: only the index knows what they mean.
 
+mod stats;
+
 use orrery_query::{Filter, ManyItem, ManyToMany, OtherCount, RecordId, SourceTotals, Stats};
+
+pub use stats::{Child, CollectionCounts, Counts, Hours, Order, PrefixCounts, SeriesOf, Steps};
 
 /// What the server needs of an index.
 pub trait Index: Send + Sync + 'static {
@@ -46,6 +50,42 @@ pub trait Index: Send + Sync + 'static {
     ) -> Result<Answer<Listing<OtherCount>>, IndexError>;
     /// What the index holds.
     fn stats(&self) -> Result<Answer<Stats>, IndexError>;
+    /// The collections with any event in these hours, by name or in an order; the total is not known.
+    fn collections(
+        &self,
+        hours: &Hours,
+        order: Option<Order>,
+        paging: &Paging,
+    ) -> Result<Answer<Listing<CollectionCounts>>, IndexError>;
+    /// What was counted in each of these collections, in their order; zeros where one is unknown.
+    fn collection_counts(
+        &self,
+        collections: &[&str],
+        hours: &Hours,
+    ) -> Result<Answer<Vec<Counts>>, IndexError>;
+    /// What was counted below a prefix, by its children, of which the total number is not known.
+    fn prefix(
+        &self,
+        prefix: &str,
+        hours: &Hours,
+        order: Option<Order>,
+        paging: &Paging,
+    ) -> Result<Answer<PrefixCounts>, IndexError>;
+    /// For each series, what was counted in each step.
+    fn timeseries(
+        &self,
+        series: &[SeriesOf<'_>],
+        steps: &Steps,
+    ) -> Result<Answer<Vec<Vec<Counts>>>, IndexError>;
+    /// The collections whose NSID holds any of the terms, with the counts of all time, and their total: first
+    /// those of which a term is a whole segment, then those of which a segment begins with one, then the others.
+    fn search(
+        &self,
+        terms: &[&str],
+        paging: &Paging,
+    ) -> Result<Answer<Listing<CollectionCounts>>, IndexError>;
+    /// Bytes on disk by kind of file. Must not block.
+    fn storage(&self) -> Vec<(String, u64)>;
     /// How the index and its source are. Must not block: health checks call it on an async worker.
     fn status(&self) -> Status;
     /// Which collections are indexed, as [`status`](Self::status) tells it. Every answer asks for it, so an index

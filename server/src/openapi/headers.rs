@@ -1,0 +1,113 @@
+//! The headers that answers carry, as components of the document.
+
+use serde_json::{Value, json};
+
+/// On every answer.
+pub(super) const ALWAYS: [&str; 4] = [
+    "access-control-allow-origin",
+    "access-control-expose-headers",
+    "cache-control",
+    "vary",
+];
+
+/// On answers from the index, where there is something to tell.
+pub(super) const OF_THE_INDEX: [&str; 5] = [
+    "orrery-indexed-through",
+    "orrery-coverage-from",
+    "orrery-coverage-collections",
+    "orrery-coverage-exclude",
+    "orrery-degraded",
+];
+
+/// References to the headers of these names.
+pub(super) fn refer(names: impl IntoIterator<Item = &'static str>) -> Value {
+    names
+        .into_iter()
+        .map(|name| {
+            let reference = format!("#/components/headers/{name}");
+            (name.to_owned(), json!({ "$ref": reference }))
+        })
+        .collect()
+}
+
+/// All headers.
+pub(super) fn components() -> Value {
+    let text = json!({ "type": "string" });
+    let time = json!({ "type": "integer", "minimum": 0 });
+    let headers = [
+        (
+            "access-control-allow-origin",
+            true,
+            "Every origin may read the answer.",
+            json!({ "const": "*" }),
+        ),
+        (
+            "access-control-expose-headers",
+            true,
+            "Scripts may read every header.",
+            json!({ "const": "*" }),
+        ),
+        (
+            "cache-control",
+            true,
+            "How long the answer may be kept; errors are not.",
+            text.clone(),
+        ),
+        (
+            "vary",
+            true,
+            "Which headers of the request the answer depends on.",
+            text.clone(),
+        ),
+        (
+            "orrery-indexed-through",
+            false,
+            "Time of the last applied event, microseconds since 1970.",
+            time.clone(),
+        ),
+        (
+            "orrery-coverage-from",
+            false,
+            "Time of the first covered event, microseconds since 1970.",
+            time,
+        ),
+        (
+            "orrery-coverage-collections",
+            false,
+            "Only these collections are indexed.",
+            text.clone(),
+        ),
+        (
+            "orrery-coverage-exclude",
+            false,
+            "These collections are not indexed.",
+            text.clone(),
+        ),
+        (
+            "orrery-degraded",
+            false,
+            "Ranges of events, first-last by seq, that are damaged and left out: the answer may be incomplete.",
+            text.clone(),
+        ),
+        (
+            "x-request-id",
+            true,
+            "A name for this request.",
+            text.clone(),
+        ),
+        (
+            "retry-after",
+            false,
+            "Seconds after which to try again.",
+            json!({ "type": "integer", "minimum": 1 }),
+        ),
+        ("allow", true, "The methods that are served.", text),
+    ];
+    headers
+        .into_iter()
+        .map(|(name, is_required, about, schema)| {
+            let header = json!({ "description": about, "required": is_required, "schema": schema });
+            (name.to_owned(), header)
+        })
+        .collect()
+}
