@@ -191,15 +191,15 @@ impl Store {
     /// naming the file, or for a version that this build does not read; [`Error::Io`]. A damaged segment is set
     /// aside instead, and named in the [`Status`].
     pub fn open(dir: impl AsRef<Path>, options: Options) -> Result<Self> {
+        options.check_disk_limit()?;
         Self::open_with_fs(OsFs::shared(), dir, options)
     }
 
-    /// As [`open`](Self::open), on another file layer.
+    /// As [`open`](Self::open), on another file layer and with any disk limit, however small.
     ///
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_with_fs(fs: Arc<dyn Fs>, dir: impl AsRef<Path>, options: Options) -> Result<Self> {
-        options.check_disk_limit()?;
         let fs = if options.map_files {
             fs
         } else {

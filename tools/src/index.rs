@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use orrery_engine::{Snapshot, Store};
 use orrery_ingest::Selection;
+use orrery_query::samples;
 use orrery_query::stats::{self, Place};
 use orrery_query::{
     Cursor, Filter, ManyItem, ManyPage, ManyToMany, OtherCount, Page, Queries, RecordId,
@@ -14,6 +15,8 @@ use orrery_server::{
     Answer, CollectionCounts, Counts, Fact, FactKind, Hours, Index, IndexError, Listing, Order,
     Paging, PrefixCounts, SampleRecord, SamplesOf, SeriesOf, Status, Steps,
 };
+
+use serde_json::value::RawValue;
 
 use crate::health::Health;
 
@@ -170,13 +173,21 @@ impl Index for StoreIndex {
         self.answer(|snapshot| self.queries.stats(snapshot))
     }
 
-    /// The store keeps no samples, so there are none to give.
     fn sample_records(
         &self,
-        _: SamplesOf<'_>,
-        _: usize,
+        of: SamplesOf<'_>,
+        limit: usize,
     ) -> Result<Answer<Vec<SampleRecord>>, IndexError> {
-        self.answer(|_| Ok(Vec::new()))
+        self.answer(|snapshot| {
+            let found = match of {
+                SamplesOf::Collections(names) => samples::records(snapshot, names, limit)?,
+                SamplesOf::ActiveSince(since_us) => {
+                    samples::all_records(snapshot, since_us, limit)?
+                }
+            };
+            // A body that is no JSON is of a source that this answer has no form for.
+            Ok(found.into_iter().filter_map(shown).collect())
+        })
     }
 
     fn storage(&self) -> Vec<(String, u64)> {
@@ -440,4 +451,16 @@ impl Facts {
     fn counter(&mut self, name: &str, help: &'static str, value: u64) {
         self.push(name, help, FactKind::Counter, value);
     }
+}
+
+/// A sample as the server gives it, its body unchanged.
+fn shown(sample: orrery_engine::SampleRecord) -> Option<SampleRecord> {
+    let body = String::from_utf8(sample.body).ok()?;
+    Some(SampleRecord {
+        did: sample.did,
+        collection: sample.collection,
+        rkey: sample.rkey,
+        record: RawValue::from_string(body).ok()?,
+        time_us: sample.time_us,
+    })
 }
