@@ -251,7 +251,7 @@ fn a_backup_into_a_wrong_place_is_refused() {
     for (from, to, why) in [
         (&other, &to, "another data directory"),
         (&data, &other, "MANIFEST-"),
-        (&data, &data, "MANIFEST-"),
+        (&data, &data, "lies in the data directory"),
     ] {
         let output = run("backup", &[("--data", from), ("--to", to)]);
         assert_eq!(output.status.code(), Some(1));

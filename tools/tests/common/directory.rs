@@ -16,11 +16,16 @@ pub fn options(seal_events: u32) -> Options {
 
 /// Applies lines of events to the store at `data`. What the last seal did not take stays in the log.
 pub fn apply(data: &Path, lines: &str, options: Options) {
+    try_apply(data, lines, options).unwrap();
+}
+
+/// The same, up to the event that cannot be applied.
+pub fn try_apply(data: &Path, lines: &str, options: Options) -> Result<(), orrery_ingest::Error> {
     let store = Store::open(data, options).unwrap();
     let mut writer = store.writer().unwrap();
     let reader = std::io::Cursor::new(lines.as_bytes().to_vec());
     let mut source = FileSource::from_reader("test", reader, None).unwrap();
-    pump(&mut source, &mut writer, Pipeline::default()).unwrap();
+    pump(&mut source, &mut writer, Pipeline::default()).map(drop)
 }
 
 /// Every file below `dir`, by its path from there, sorted.
