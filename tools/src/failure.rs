@@ -28,7 +28,7 @@ pub(crate) enum Failure {
         what: &'static str,
         from: PathBuf,
         to: PathBuf,
-        source: orrery_engine::Error,
+        source: Box<orrery_engine::Error>,
         /// What stays of it, as a further sentence, or nothing.
         left: String,
     },
@@ -106,7 +106,7 @@ impl Failure {
             what,
             from,
             to,
-            source,
+            source: Box::new(source),
             left: String::new(),
         }
     }

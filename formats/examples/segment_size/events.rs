@@ -208,7 +208,6 @@ impl Piece {
             first_time_us: self.first_time_us,
             last_time_us: self.last_time_us,
             did_seed: 1,
-            buckets: Vec::new(),
             rows: self
                 .rows
                 .iter()
