@@ -240,7 +240,7 @@ impl World {
         }
         for segment in self.segments() {
             let file = segment.file();
-            let sections = file.sections().into_iter();
+            let sections = file.sections();
             let counted = |id: &u16| segment::section_name(*id) == "collections of buckets";
             let mut others = sections.map(|(id, _)| id).filter(|id| !counted(id));
             if others.any(|id| holds(file.section(id).unwrap().all().unwrap(), tokens)) {

@@ -249,6 +249,7 @@ impl Piece {
             },
             kills: self.kills.clone(),
             passed: Vec::new(),
+            samples: Vec::new(),
             buckets: Vec::new(),
         }
     }

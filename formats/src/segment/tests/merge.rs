@@ -158,7 +158,7 @@ fn cut<'a>(whole: &SegmentInput<'a>, count: usize) -> Vec<SegmentInput<'a>> {
             }
             let states = &input.actors.states;
             input.passed.retain(|key| {
-                (key.hash as usize + part) % 3 != 0
+                !(key.hash as usize + part).is_multiple_of(3)
                     && states.iter().any(|state| state.id == key.actor)
             });
             input
