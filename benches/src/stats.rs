@@ -108,7 +108,7 @@ fn report(store: &Store, what: &str) -> Outcome {
     for index in [0, 10, 1_000] {
         let name = name(index);
         let (mut best, mut creates) = (Duration::MAX, 0);
-        for _ in 0..5 {
+        for _ in 0..20 {
             let start = Instant::now();
             let series = timeseries(&view, &[SeriesOf::Collection(&name)], &steps)?;
             best = best.min(start.elapsed());
@@ -119,7 +119,7 @@ fn report(store: &Store, what: &str) -> Outcome {
     for (hours, text) in [(ALL_TIME, "all time"), (ragged, "29 days, ragged")] {
         for order in [Order::DidsEstimate, Order::RecordsCreated] {
             let mut best = Duration::MAX;
-            for _ in 0..5 {
+            for _ in 0..20 {
                 let start = Instant::now();
                 collections(&view, &hours, Some(order), None, 100)?;
                 best = best.min(start.elapsed());

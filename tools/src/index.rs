@@ -51,13 +51,22 @@ impl StoreIndex {
         &self,
         ask: impl Fn(&Snapshot) -> orrery_query::Result<T>,
     ) -> Result<Answer<T>, IndexError> {
+        self.answer_of(&stats::ALL_TIME, ask)
+    }
+
+    /// Asks for what events of `hours` led to: damage of other times doesn't touch it.
+    fn answer_of<T>(
+        &self,
+        hours: &Hours,
+        ask: impl Fn(&Snapshot) -> orrery_query::Result<T>,
+    ) -> Result<Answer<T>, IndexError> {
         loop {
             let snapshot = self.store.snapshot();
             let value = match ask(&snapshot) {
                 Err(error) if self.is_mended(&error) => continue,
                 value => value?,
             };
-            let degraded = snapshot.degraded();
+            let degraded = snapshot.degraded_in(hours.clone());
             return Ok(Answer {
                 value,
                 indexed_through_us: snapshot.indexed_through_us(),
@@ -205,7 +214,7 @@ impl Index for StoreIndex {
         paging: &Paging,
     ) -> Result<Answer<Listing<CollectionCounts>>, IndexError> {
         let (after, limit) = place(paging)?;
-        self.answer(|snapshot| {
+        self.answer_of(hours, |snapshot| {
             let page = stats::collections(snapshot, hours, order, after.as_ref(), limit)?;
             Ok(stats_listing(None, page.collections, page.next.as_ref()))
         })
@@ -216,7 +225,7 @@ impl Index for StoreIndex {
         collections: &[&str],
         hours: &Hours,
     ) -> Result<Answer<Vec<Counts>>, IndexError> {
-        self.answer(|snapshot| stats::of_collections(snapshot, collections, hours))
+        self.answer_of(hours, |snapshot| stats::of_collections(snapshot, collections, hours))
     }
 
     fn prefix(
@@ -227,7 +236,7 @@ impl Index for StoreIndex {
         paging: &Paging,
     ) -> Result<Answer<PrefixCounts>, IndexError> {
         let (after, limit) = place(paging)?;
-        self.answer(|snapshot| {
+        self.answer_of(hours, |snapshot| {
             let page = stats::prefix(snapshot, prefix, hours, order, after.as_ref(), limit)?;
             Ok(PrefixCounts {
                 total: page.total,
@@ -241,7 +250,7 @@ impl Index for StoreIndex {
         series: &[SeriesOf<'_>],
         steps: &Steps,
     ) -> Result<Answer<Vec<Vec<Counts>>>, IndexError> {
-        self.answer(|snapshot| stats::timeseries(snapshot, series, steps))
+        self.answer_of(&steps.span(), |snapshot| stats::timeseries(snapshot, series, steps))
     }
 
     fn search(
