@@ -44,7 +44,7 @@ use crate::damage::Marker;
 use crate::io::{Fs, OsFs};
 use crate::lock::DirLock;
 use crate::manifest::Manifest;
-use crate::quarantine;
+use crate::quarantine::{self, Remains};
 use crate::recovery::remove_orphans;
 use crate::store::{SEGMENTS, segment_name};
 use crate::{Error, Options, Result};
@@ -307,19 +307,24 @@ impl Repair<'_> {
     }
 
     /// Says of what stays set aside that nothing here brings it back: the accounts that only it knew may then get
-    /// other ids, and events of theirs need not wait.
+    /// other ids, and events of theirs need not wait. Where its accounts can be read none waits: those keep their ids.
     fn write_off(&mut self, state: &State, found: &Found, plan: &plan::Plan) -> Result<()> {
         if self.options.dry_run || plan.stays.is_empty() {
             return Ok(());
         }
         let mut entries = Vec::new();
-        for entry in plan
-            .stays
-            .iter()
-            .filter_map(|place| state.segments.get(*place))
-        {
+        for place in &plan.stays {
+            let Some(entry) = state.segments.get(*place) else {
+                continue;
+            };
             let known = state.quarantined.iter().find(|known| known.id == entry.id);
-            if known.is_some_and(|known| known.is_written_off) {
+            let before = place
+                .checked_sub(1)
+                .and_then(|place| state.segments.get(place));
+            let first_actor = before.map_or(0, |entry| entry.actors_end);
+            if known.is_some_and(|known| known.is_written_off)
+                || Remains::of_entry(&*self.fs, &self.dir, entry, first_actor).is_some()
+            {
                 continue;
             }
             let why = known.map(|known| known.why.as_str());
