@@ -142,8 +142,7 @@ impl Sealed {
 }
 
 /// What it means that accounts are not known.
-const WAITING: &str =
-    "events of accounts that only it may know wait until `orrery repair` has brought it back";
+const WAITING: &str = "events of accounts that only it may know wait until `orrery repair` has brought it back or written it off";
 
 fn degraded(name: &str, info: &SegmentInfo, why: &str, has_accounts: bool) -> Degraded {
     let events = if has_accounts {

@@ -12,6 +12,9 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::envelope::{CHUNK_BYTES, CHUNK_SHIFT, FileKind, Layout, section_checksum};
 use crate::{Error, Result};
 
+/// Fills a buffer with the bytes of a file from an offset on.
+pub type ReadAt<'a, E> = &'a mut dyn FnMut(u64, &mut [u8]) -> Result<(), E>;
+
 /// A sealed file whose header and footer are sound. The bytes' owner promises that they never change.
 pub struct SealedFile {
     name: String,
@@ -181,7 +184,7 @@ impl SealedFile {
     pub fn check_sections<E: From<Error>>(
         &self,
         ids: &[u16],
-        read: &mut dyn FnMut(u64, &mut [u8]) -> Result<(), E>,
+        read: ReadAt<'_, E>,
     ) -> Result<(), E> {
         let mut places = Vec::with_capacity(ids.len());
         for id in ids {

@@ -9,7 +9,7 @@
 
 use std::path::Path;
 
-use orrery_formats::chunks::SealedFile;
+use orrery_formats::chunks::{ReadAt, SealedFile};
 use orrery_formats::envelope::{CHUNK_BYTES, HEADER_BYTES, TRAILER_BYTES, footer_range};
 use orrery_formats::manifest::SegmentEntry;
 use orrery_formats::segment::{self, Segment};
@@ -121,11 +121,7 @@ fn read_plainly(file: &dyn File, path: &Path, offset: u64, buffer: &mut [u8]) ->
 }
 
 /// Reads header and footer, and keeps nothing of them.
-fn read_ends(
-    file: &dyn File,
-    path: &Path,
-    read: &mut dyn FnMut(u64, &mut [u8]) -> Result<()>,
-) -> Result<()> {
+fn read_ends(file: &dyn File, path: &Path, read: ReadAt<'_, Error>) -> Result<()> {
     let len = file.len().map_err(Error::io("look at", path))?;
     read(0, &mut [0; HEADER_BYTES])?;
     let mut trailer = [0; TRAILER_BYTES];

@@ -12,7 +12,7 @@ use orrery_formats::segment::{ACCOUNT_SECTIONS, section_name};
 use super::tests::{DIR, ask, open, segments};
 use crate::io::fault::SimFs;
 use crate::io::{Entry, File, Fs, LockGuard, Mapped};
-use crate::offline::{Outcome, RepairOptions, repair_with_fs};
+use crate::offline::{Outcome, RepairOptions, RepairReport, repair_with_fs};
 use crate::power_cut_tests::{LIKE, TARGETS, rkey, target};
 use crate::{Applied, Error, Options, Result, SourceCursor, Store, Writer};
 
@@ -564,16 +564,21 @@ fn accounts_that_cannot_be_read_any_more_are_lost_and_nothing_else() {
 }
 
 fn repair(fs: &SimFs) -> Vec<Outcome> {
-    let options = RepairOptions {
-        store: options(),
-        ..RepairOptions::default()
-    };
-    let report = repair_with_fs(&fs.shared(), Path::new(DIR), &options).unwrap();
+    let report = run(fs, false);
     report
         .segments
         .iter()
         .map(|segment| segment.outcome)
         .collect()
+}
+
+fn run(fs: &SimFs, write_off: bool) -> RepairReport {
+    let options = RepairOptions {
+        write_off,
+        store: options(),
+        ..RepairOptions::default()
+    };
+    repair_with_fs(&fs.shared(), Path::new(DIR), &options).unwrap()
 }
 
 /// Removes the oldest log files, so that nothing has the events of the large segment but its file.
@@ -593,7 +598,12 @@ fn a_segment_whose_accounts_can_be_read_is_not_written_off() {
     flip(&fs, &path, section("rows"));
     forget_log(&fs, 2);
     for turn in 0..2 {
-        assert_eq!(repair(&fs), [Outcome::Lost]);
+        let report = run(&fs, true);
+        let [segment] = &report.segments[..] else {
+            panic!("{report:?}");
+        };
+        assert_eq!(segment.outcome, Outcome::Lost);
+        assert!(segment.has_accounts && !segment.is_written_off);
         let store = open(&fs).unwrap();
         assert!(!store.status().degraded[0].is_written_off);
         check(&store, place + 1 + turn, true, "not repaired");
@@ -625,12 +635,14 @@ fn the_log_is_applied_again_with_the_accounts_of_a_damaged_file_and_not_without_
 
     let damaged = fs.contents(&path).unwrap();
     fs.put(&path, &damaged[..100]);
-    let options = RepairOptions {
-        store: options(),
-        ..RepairOptions::default()
-    };
+    let written_off = fs.crash(1);
+    let report = run(&written_off, true);
+    assert_eq!(report.segments[1].outcome, Outcome::FromLog);
+    assert!(report.segments[0].is_written_off);
+    assert!(open(&written_off).unwrap().status().degraded[0].is_written_off);
+
     let without = fs.crash(1);
-    let report = repair_with_fs(&without.shared(), Path::new(DIR), &options).unwrap();
+    let report = run(&without, false);
     let tried = report.segments[1].tried.join("; ");
     assert_eq!(report.segments[1].outcome, Outcome::Lost);
     assert!(tried.contains("another id"), "{tried}");

@@ -195,6 +195,7 @@ fn open(repair: &Repair<'_>, state: &State, stays: &BTreeSet<usize>) -> Result<V
     let mut segments = Vec::with_capacity(state.segments.len());
     for (place, entry) in state.segments.iter().enumerate() {
         segments.push(if stays.contains(&place) {
+            // The manifest is as this repair has written it: what is written off by it stands there too.
             let mut quarantined = state.quarantined.iter();
             let why = "it is not repaired yet";
             if quarantined.any(|known| known.id == entry.id && known.is_written_off) {
