@@ -278,8 +278,14 @@ impl Index for StoreIndex {
             (lost > 0).then(|| format!("{lost} stretches of the log were lost")),
         ];
         let damaged = store.degraded.iter().map(|degraded| {
+            let accounts = match (degraded.has_accounts, degraded.is_written_off) {
+                (true, _) => "its accounts can be read, and ingest goes on",
+                (false, false) => "events of accounts that only it may know wait",
+                (false, true) => "it is written off, and ingest goes on",
+            };
             format!(
-                "{} is set aside as damaged, with seq {} to {}: {}; to bring it back, stop and run `orrery repair`",
+                "{} is set aside as damaged, with seq {} to {}: {}; {accounts}; to bring it back, stop and run `orrery \
+                 repair`",
                 degraded.file, degraded.first_seq, degraded.last_seq, degraded.why
             )
         });

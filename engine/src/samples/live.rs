@@ -16,7 +16,7 @@ pub(crate) fn is_superseded(newer: &[Sealed], sample: &Sample<'_>, key_hash: u64
     let key = passed_key(sample.actor, key_hash);
     for sealed in newer.iter().rev() {
         let segment = &sealed.segment;
-        if segment.holds_passed_key(key)? {
+        if sealed.passed_keys().holds_passed_key(key)? {
             return Ok(true);
         }
         let (actor, collection, rkey) = (sample.actor, sample.collection, sample.rkey);
@@ -34,10 +34,11 @@ pub(crate) fn is_superseded(newer: &[Sealed], sample: &Sample<'_>, key_hash: u64
 /// The newest state of an actor in `segments`, with nothing known where there is none.
 pub(crate) fn newest_state(segments: &[Sealed], actor: ActorId) -> Result<ActorState> {
     for sealed in segments.iter().rev() {
-        if let Some(state) = sealed.segment.state(actor)? {
+        let accounts = sealed.accounts();
+        if let Some(state) = accounts.state(actor)? {
             return Ok(state);
         }
-        let info = sealed.segment.info();
+        let info = accounts.info();
         if info.actors_count > 0 && actor >= info.actors_first_id {
             break;
         }
