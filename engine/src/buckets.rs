@@ -10,10 +10,10 @@ use orrery_formats::sketch::{self, EXACT_MAX, Sketch};
 
 pub use orrery_formats::segment::{EventCounts, HOUR_MAX};
 
+use crate::Result;
 use crate::memtable::{BucketCell, Memtable};
 use crate::quarantine::Degraded;
 use crate::snapshot::Snapshot;
-use crate::Result;
 
 /// Counts and accounts gathered from any buckets. Emptied and used again it allocates nothing.
 #[derive(Debug, Default)]

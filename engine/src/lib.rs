@@ -39,9 +39,7 @@ mod store;
 mod writer;
 
 pub use actors::ActorId;
-pub use buckets::{
-    BucketSum, CollectionStats, Collections, DidsBounds, EventCounts, HOUR_MAX,
-};
+pub use buckets::{BucketSum, CollectionStats, Collections, DidsBounds, EventCounts, HOUR_MAX};
 pub use compaction::{CompactReport, CompactionStatus};
 pub use disk::DiskLimit;
 pub use error::{Error, Result};

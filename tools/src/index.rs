@@ -225,7 +225,9 @@ impl Index for StoreIndex {
         collections: &[&str],
         hours: &Hours,
     ) -> Result<Answer<Vec<Counts>>, IndexError> {
-        self.answer_of(hours, |snapshot| stats::of_collections(snapshot, collections, hours))
+        self.answer_of(hours, |snapshot| {
+            stats::of_collections(snapshot, collections, hours)
+        })
     }
 
     fn prefix(
@@ -250,7 +252,9 @@ impl Index for StoreIndex {
         series: &[SeriesOf<'_>],
         steps: &Steps,
     ) -> Result<Answer<Vec<Vec<Counts>>>, IndexError> {
-        self.answer_of(&steps.span(), |snapshot| stats::timeseries(snapshot, series, steps))
+        self.answer_of(&steps.span(), |snapshot| {
+            stats::timeseries(snapshot, series, steps)
+        })
     }
 
     fn search(

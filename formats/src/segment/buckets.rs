@@ -217,9 +217,7 @@ impl<'a> CollectionBuckets<'a> {
     /// The bytes are damaged.
     pub fn next_hour(&self, hour: u32) -> Result<Option<u32>> {
         let index = self.lower_bound(0, 0, hour)?;
-        (index < self.hours())
-            .then(|| self.hour(index))
-            .transpose()
+        (index < self.hours()).then(|| self.hour(index)).transpose()
     }
 
     fn lower_bound(&self, level: usize, mut low: u32, time: u32) -> Result<u32> {

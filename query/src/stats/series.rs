@@ -111,12 +111,7 @@ pub fn timeseries(view: &Snapshot, of: &[SeriesOf<'_>], steps: &Steps) -> Result
         .collect()
 }
 
-fn one(
-    view: &Snapshot,
-    of: SeriesOf<'_>,
-    steps: &Steps,
-    left: &mut usize,
-) -> Result<Vec<Counts>> {
+fn one(view: &Snapshot, of: SeriesOf<'_>, steps: &Steps, left: &mut usize) -> Result<Vec<Counts>> {
     let mut members: Vec<CollectionStats<'_>> = Vec::new();
     let below;
     match of {
