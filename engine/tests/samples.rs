@@ -449,3 +449,178 @@ fn a_very_long_record_is_no_sample_but_ends_the_one_before() {
     world.writer().seal().unwrap();
     assert_eq!(rkeys(&world), ["two"]);
 }
+
+fn noise(random: &mut Random, bytes: usize) -> String {
+    let mut text = String::with_capacity(bytes + 16);
+    while text.len() < bytes {
+        text.push_str(&format!("{:016x}", random.next(u64::MAX)));
+    }
+    text
+}
+
+fn plain_options() -> Options {
+    let mut options = Options::default();
+    options.compact = false;
+    options.compact_share = 1.0;
+    options.compact_fan_in = 3;
+    options.disk_reserve = 0;
+    options
+}
+
+/// Review: some 170 long one-off records between two seals.
+#[test]
+fn long_one_off_records_take_no_samples_from_other_collections_of_the_memtable() {
+    let mut world = World::new();
+    for n in 0..20 {
+        world.commit(
+            &did(n),
+            "app.test.good",
+            &format!("k{n}"),
+            Some(r#"{"n":0}"#),
+        );
+    }
+    let text = "x".repeat(200_000);
+    for n in 0..200 {
+        let record = format!(r#"{{"text":"{text}"}}"#);
+        world.commit(&did(n), &format!("zzz.junk.n{n}"), "self", Some(&record));
+    }
+    let good = |world: &World| {
+        world
+            .snapshot()
+            .sample_records("app.test.good", 42)
+            .unwrap()
+            .len()
+    };
+    let before = good(&world);
+    world.commit(&did(1), "app.test.good", "last", Some(r#"{"n":1}"#));
+    let after = good(&world);
+    world.writer().seal().unwrap();
+    let sealed = good(&world);
+    assert!(
+        before > 0 && after > 0 && sealed > 0,
+        "{before} {after} {sealed}"
+    );
+}
+
+/// Review: the store is filled by one-off collections, once; no collection gets a sample after that, and merges drop
+/// those of other quiet collections.
+#[test]
+fn a_store_full_of_one_off_records_still_takes_new_samples() {
+    let mut options = plain_options();
+    options.samples_limit = 1 << 20;
+    let mut world = World::with(options);
+    let mut random = Random(7);
+    world.commit(&did(1), "app.test.month", "self", Some(r#"{"n":0}"#));
+    let mut n = 0;
+    for (count, bytes) in [(200, 60_000), (200, 6_000), (200, 1_000), (1_000, 60)] {
+        for _ in 0..count {
+            n += 1;
+            let record = format!(r#"{{"text":"{}"}}"#, noise(&mut random, bytes));
+            world.commit(&did(n), &format!("zzz.junk.n{n}"), "self", Some(&record));
+            if n % 20 == 0 {
+                world.writer().seal().unwrap();
+                world.merge();
+            }
+        }
+    }
+    let junk = |world: &World| world.snapshot().sample_collections(0).unwrap().len();
+    eprintln!(
+        "junk collections {} bytes {}",
+        junk(&world),
+        world.sample_bytes()
+    );
+    let mut shown = Vec::new();
+    for round in 0..30 {
+        world.commit(
+            &did(round),
+            &format!("app.test.quiet{round}"),
+            "self",
+            Some(r#"{"n":0}"#),
+        );
+        for n in 0..50 {
+            let record = format!(r#"{{"n":{n}, "text":"{}"}}"#, noise(&mut random, 1000));
+            world.commit(
+                &did(n),
+                "app.test.busy",
+                &format!("k{round}-{n}"),
+                Some(&record),
+            );
+        }
+        world.writer().seal().unwrap();
+        world.merge();
+        let of = |name: &str| world.snapshot().sample_records(name, 64).unwrap().len();
+        shown.push((
+            of("app.test.busy"),
+            of(&format!("app.test.quiet{round}")),
+            junk(&world),
+            world.sample_bytes(),
+        ));
+    }
+    eprintln!("{shown:?}");
+    let quiet = (0..30).filter(|n| {
+        !world
+            .snapshot()
+            .sample_records(&format!("app.test.quiet{n}"), 1)
+            .unwrap()
+            .is_empty()
+    });
+    let quiet = quiet.count();
+    let (busy, ..) = *shown.last().unwrap();
+    let month = world
+        .snapshot()
+        .sample_records("app.test.month", 1)
+        .unwrap()
+        .len();
+    assert!(
+        busy > 0 && quiet == 30 && month == 1,
+        "busy {busy}, quiet {quiet} of 30, month {month}"
+    );
+}
+
+/// Review: samples that are dead in newer segments count as if they were there.
+#[test]
+fn a_merge_keeps_a_live_sample_beside_dead_ones() {
+    let mut world = World::new();
+    world.commit(&did(1), "app.test.a", "quiet", Some(r#"{"n":0}"#));
+    for n in 0..3 {
+        world.commit(&did(2), "app.test.other", &format!("k{n}"), Some("{}"));
+        world.writer().seal().unwrap();
+    }
+    for n in 0..64 {
+        world.commit(
+            &did(3),
+            "app.test.a",
+            &format!("spam{n}"),
+            Some(r#"{"n":1}"#),
+        );
+    }
+    world.writer().seal().unwrap();
+    for n in 0..64 {
+        world.commit(&did(3), "app.test.a", &format!("spam{n}"), None);
+    }
+    world.writer().seal().unwrap();
+    let rkeys = |world: &World| -> Vec<String> {
+        let records = world.snapshot().sample_records("app.test.a", 9).unwrap();
+        records.into_iter().map(|record| record.rkey).collect()
+    };
+    assert_eq!(rkeys(&world), ["quiet"]);
+    world.merge();
+    assert_eq!(rkeys(&world), ["quiet"]);
+}
+
+/// Review: a second create of a key whose first record had no links, too long to be a sample.
+#[test]
+fn a_second_create_ends_the_sample_of_a_record_without_links() {
+    let mut world = World::new();
+    world.commit(&did(1), "app.test.a", "one", Some(r#"{"n":0}"#));
+    world.writer().seal().unwrap();
+    // As after a gap: the delete was never seen.
+    world.model.live.clear();
+    let long = format!(
+        r#"{{"subject":"https://example.com/","text":"{}"}}"#,
+        "x".repeat(300_000)
+    );
+    world.commit(&did(1), "app.test.a", "one", Some(&long));
+    let records = world.snapshot().sample_records("app.test.a", 9).unwrap();
+    assert!(records.is_empty(), "{}", records.len());
+}
