@@ -21,7 +21,8 @@ use crate::negotiate::{View, negotiate};
 
 const ABOUT: &str = "Who links to what in the AT Protocol network. Every path answers GET, HEAD and OPTIONS, and \
     allows every origin. Unknown parameters are ignored; one that takes a single value may be repeated only with the \
-    same value. Errors are JSON whatever is accepted.";
+    same value. Errors are JSON whatever is accepted, but for two without content: 431 where the head of a request is \
+    longer than the server takes, and 400 where it is no HTTP.";
 
 static DOCUMENT: LazyLock<Value> = LazyLock::new(document);
 static TEXT: LazyLock<String> = LazyLock::new(|| DOCUMENT.to_string());
