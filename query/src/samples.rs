@@ -47,10 +47,10 @@ pub fn all_records(
     since_us: u64,
     limit: usize,
 ) -> Result<Vec<engine::SampleRecord>> {
-    let names = snapshot.sample_collections(since_us)?;
+    let names = snapshot.sample_collections(since_us, SAMPLE_COLLECTIONS_LOOKED_AT_MAX)?;
     let most = names.len().min(SAMPLE_COLLECTIONS_MAX);
     let mut gathering = Gathering::new(snapshot, limit, most);
-    for name in names.iter().take(SAMPLE_COLLECTIONS_LOOKED_AT_MAX) {
+    for name in &names {
         if gathering.collections.len() == SAMPLE_COLLECTIONS_MAX {
             break;
         }

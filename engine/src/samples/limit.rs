@@ -254,7 +254,7 @@ mod tests {
                 let room = room_of_seal(used, LIMIT);
                 assert!(room >= 100 << 10, "{room} at {seal} of {fan_in}");
                 // As much as a memtable has, or nearly nothing.
-                let has = [32 << 20, 2000][usize::from(random.next_u64() % 9 == 0)];
+                let has = [32 << 20, 2000][usize::from(random.next_u64().is_multiple_of(9))];
                 segments.push((0, room.min(has)));
                 loop {
                     let level = segments.last().map_or(0, |(level, _)| *level);

@@ -200,27 +200,35 @@ impl Snapshot {
         Ok(reading.found)
     }
 
-    /// The collections in which records were written at `since_us` (microseconds since 1970) or later, by byte
-    /// order of their names, as far as samples tell: those records may be deleted by now, or too long to be kept beside
-    /// others.
+    /// The first collections by byte order of their names, no more than `most`, in which records were written at
+    /// `since_us` (microseconds since 1970) or later, as far as samples tell: those records may be deleted by now, or too
+    /// long to be kept beside others. O(collections with samples).
     ///
     /// # Errors
     /// When the index cannot be read.
-    pub fn sample_collections(&self, since_us: u64) -> Result<Vec<String>> {
+    pub fn sample_collections(&self, since_us: u64, most: usize) -> Result<Vec<String>> {
+        let mut names: BTreeSet<String> = BTreeSet::new();
+        let mut add = |name: &str| {
+            let is_full = names.len() >= most;
+            let is_beyond = is_full && names.last().is_none_or(|last| last.as_str() <= name);
+            if !is_beyond && names.insert(name.to_owned()) && is_full {
+                names.pop_last();
+            }
+        };
         let memtable = &self.generation.memtable;
-        let recent = 0..memtable.collections.len();
-        let mut names: BTreeSet<String> = recent
-            .filter(|id| memtable.samples.is_active(*id, self.visible_seq, since_us))
-            .map(|id| memtable.collections.get(id).to_owned())
-            .collect();
+        for id in 0..memtable.collections.len() {
+            if memtable.samples.is_active(id, self.visible_seq, since_us) {
+                add(memtable.collections.get(id));
+            }
+        }
         for sealed in &self.generation.segments {
             if sealed.segment.info().last_time_us < since_us {
                 continue;
             }
             for collection in sealed.segment.sample_collections()? {
                 let collection = collection?;
-                if collection.latest_us >= since_us && !names.contains(collection.name) {
-                    names.insert(collection.name.to_owned());
+                if collection.latest_us >= since_us {
+                    add(collection.name);
                 }
             }
         }

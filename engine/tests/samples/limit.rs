@@ -41,7 +41,10 @@ fn samples_take_no_more_than_their_limit_and_quiet_collections_keep_theirs_longe
             world.sample_bytes()
         );
         if limit == 0 {
-            assert_eq!(world.snapshot().sample_collections(0).unwrap(), [""; 0]);
+            assert_eq!(
+                world.snapshot().sample_collections(0, 100_000).unwrap(),
+                [""; 0]
+            );
         }
         if limit > 10_000 {
             for n in 0..4 {

@@ -130,9 +130,16 @@ fn a_collection_seen_once_long_ago_still_shows_its_record() {
     assert_eq!(quiet(&world)[0].body, br#"{"n":0}"#);
     world.check();
     let since = START_US + 1000 * SECOND;
-    let active = world.snapshot().sample_collections(since).unwrap();
+    let active = world.snapshot().sample_collections(since, 100_000).unwrap();
     assert_eq!(active, ["app.test.busy"]);
-    assert_eq!(world.snapshot().sample_collections(0).unwrap().len(), 2);
+    for (most, expected) in [
+        (0, &[][..]),
+        (1, &["app.test.busy"]),
+        (9, &["app.test.busy", "app.test.quiet"]),
+    ] {
+        let first = world.snapshot().sample_collections(0, most).unwrap();
+        assert_eq!(first, expected);
+    }
 }
 
 #[test]

@@ -98,7 +98,7 @@ impl Model {
             assert_eq!(few.len(), found.len().min(7));
         }
         let names: Vec<&String> = self.writes.keys().collect();
-        for name in snapshot.sample_collections(0).unwrap() {
+        for name in snapshot.sample_collections(0, 100_000).unwrap() {
             assert!(names.contains(&&name));
         }
     }
