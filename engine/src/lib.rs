@@ -48,7 +48,7 @@ pub use orrery_formats::frame::SourceCursor;
 pub use orrery_formats::{event, manifest::GapEntry};
 pub use part::{List, Part, TargetId};
 pub use quarantine::Degraded;
-pub use samples::SampleRecord;
+pub use samples::{Choice, SampleRecord};
 pub use snapshot::{OwnedTargetKey, Snapshot, SnapshotId, Totals};
 pub use store::{Status, Store};
 pub use writer::{Applied, Writer};

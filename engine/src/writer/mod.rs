@@ -443,14 +443,12 @@ impl Writer {
         let element = self.elements.of(actor, event.did);
         let buckets = &self.generation.memtable.buckets;
         buckets.count(collection_id, hour_of(event.time_us), kind, element);
-        let is_fresh = has_row && old.is_none();
         self.note_sample(
             (seq, event.time_us, rev),
             actor,
             collection_id,
             (rkey, key_hash),
             operation,
-            is_fresh,
         );
         self.publish(seq, event.time_us);
         Ok(if unchanged {
