@@ -147,7 +147,9 @@ impl World {
 
 fn log_bytes(dir: &Path) -> u64 {
     let entries = fs::read_dir(dir.join("log")).unwrap();
-    entries.map(|entry| entry.unwrap().metadata().unwrap().len()).sum()
+    entries
+        .map(|entry| entry.unwrap().metadata().unwrap().len())
+        .sum()
 }
 
 /// 1. The state of an actor stands in the segment that is set aside, so that its newest rev is an older one and every
@@ -157,7 +159,10 @@ fn what_comes_again_while_a_segment_is_set_aside_changes_nothing_once_it_is_back
     let mut world = World::new(options());
     world.all(&[Write(1, ALICE, LIKE, "a", LINK)]);
     world.seal();
-    let life = [Write(2, ALICE, LIKE, "x", LINK), Delete(3, ALICE, LIKE, "x")];
+    let life = [
+        Write(2, ALICE, LIKE, "x", LINK),
+        Delete(3, ALICE, LIKE, "x"),
+    ];
     world.all(&life);
     world.seal();
     let (path, sound) = world.cut(1);
@@ -178,6 +183,35 @@ fn what_comes_again_while_a_segment_is_set_aside_changes_nothing_once_it_is_back
     );
 }
 
+/// 1b. The same of account events: a deletion from before the account came back kills what it wrote since, for good.
+#[test]
+fn a_deletion_that_comes_again_while_a_segment_is_set_aside_deletes_nothing_once_it_is_back() {
+    let mut world = World::new(options());
+    world.all(&[Write(1, ALICE, LIKE, "a", LINK)]);
+    world.seal();
+    let life = [
+        Account(2, ALICE, false, Some("deleted")),
+        Account(3, ALICE, true, None),
+        Write(4, ALICE, LIKE, "b", LINK),
+        Write(5, ALICE, LIKE, "c", LINK),
+    ];
+    world.all(&life);
+    world.seal();
+    assert_eq!(world.live_links(), 2);
+    let (path, sound) = world.cut(1);
+    world.restart();
+    let first = world.apply(life[0]);
+    world.stop();
+    fs::write(&path, &sound).unwrap();
+    world.restart();
+    assert_eq!(world.store().status().degraded, []);
+    // All of it comes again.
+    for step in life {
+        world.apply(step);
+    }
+    assert_eq!((world.live_links(), first), (2, Applied::Repeat));
+}
+
 /// 2. A replay of segments reads one that is set aside and that events were sealed without.
 #[test]
 fn a_replay_of_segments_says_what_it_does_not_know() {
@@ -193,7 +227,11 @@ fn a_replay_of_segments_says_what_it_does_not_know() {
     world.stop();
     fs::write(&path, &sound).unwrap();
     world.restart();
-    assert_eq!(world.store().status().degraded.len(), 1, "it stays set aside");
+    assert_eq!(
+        world.store().status().degraded.len(),
+        1,
+        "it stays set aside"
+    );
     world.stop();
     let to = world.dir.with_file_name("new");
     let Ok(_) = offline::replay_segments(&world.dir, &to, options()) else {
@@ -268,7 +306,13 @@ fn an_event_newer_than_all_of_its_key_is_new_though_its_file_is_loaded_late() {
 fn a_backup_of_a_directory_that_misses_many_segments_names_them() {
     let mut world = World::new(options());
     for at in 1..=13 {
-        world.all(&[Write(at, ALICE, LIKE, ["a", "b", "c"][at as usize % 3], LINK)]);
+        world.all(&[Write(
+            at,
+            ALICE,
+            LIKE,
+            ["a", "b", "c"][at as usize % 3],
+            LINK,
+        )]);
         world.seal();
     }
     world.stop();
@@ -285,7 +329,13 @@ fn a_backup_of_a_directory_that_misses_many_segments_names_them() {
 fn who_only_adds_leaves_the_window_at_least_as_large_as_it_was() {
     let mut world = World::new(options());
     for at in 1..=2_000 {
-        world.all(&[Write(at, ALICE, LIKE, Box::leak(format!("k{at}").into_boxed_str()), LINK)]);
+        world.all(&[Write(
+            at,
+            ALICE,
+            LIKE,
+            Box::leak(format!("k{at}").into_boxed_str()),
+            LINK,
+        )]);
     }
     world.seal();
     world.stop();

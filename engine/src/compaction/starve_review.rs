@@ -6,13 +6,13 @@ use crate::io::fault::SimFs;
 use crate::power_cut_tests::{Step, apply};
 use crate::{Error, Options, Store};
 
-/// Rounds of 2,000 records, each replaced by the next round; what lives is one round. Gives after how many rounds
+/// Rounds of 20,000 records, each replaced by the next round; what lives is one round. Gives after how many rounds
 /// the writer paused, and merges that were made.
 fn rounds(log_bytes_max: u64, limit: u64) -> (u64, u64) {
     let fs = SimFs::new();
     let options = Options {
         compact: false,
-        compact_fan_in: 4,
+        compact_fan_in: 8,
         compact_share: 1.0,
         commit_bytes: 4 << 10,
         disk_reserve: 0,
@@ -32,7 +32,7 @@ fn rounds(log_bytes_max: u64, limit: u64) -> (u64, u64) {
         merges
     };
     for round in 0..60 {
-        for key in 0..2_000 {
+        for key in 0..20_000 {
             place += 1;
             let step = Step::Write {
                 actor: 0,
@@ -59,9 +59,13 @@ fn rounds(log_bytes_max: u64, limit: u64) -> (u64, u64) {
 
 #[test]
 fn merges_go_on_under_a_disk_limit_whatever_the_window_may_take() {
-    let limit = 4 << 20;
+    let limit = 9 << 20;
     let without = rounds(0, limit);
     assert_eq!(without.0, 60, "without a window all goes well: {without:?}");
     let with = rounds(2 << 30, limit);
-    assert_eq!(with.0, 60, "with one: {with:?}, without: {without:?}");
+    assert_eq!(with.0, 60);
+    assert!(
+        with.1 > 0,
+        "rounds and merges with one: {with:?}, without: {without:?}"
+    );
 }
