@@ -20,7 +20,7 @@ use crate::manifest::Manifest;
 use crate::mask::Mask;
 use crate::snapshot::{Generation, Sealed};
 use crate::store::{Shared, Store, segment_name};
-use crate::writer::Writer;
+use crate::writer::{Unread, Writer};
 use crate::{Error, Result};
 
 /// Ids of segments, with what is wrong with their files.
@@ -333,6 +333,7 @@ impl Writer {
         let old = Arc::clone(&self.generation);
         self.generation = shared.damages.with_sound(old, |sound| sound);
         self.lost_accounts = self.generation.lost_accounts();
+        self.unread = Unread::of(&self.generation);
         let state = self.journal.state();
         let known: HashSet<u64> = state.quarantined.iter().map(|entry| entry.id).collect();
         let named: HashSet<u64> = state.segments.iter().map(|entry| entry.id).collect();

@@ -4,7 +4,8 @@
 //! event waits until a repair has brought the segment back or written it off; queries go on, marked.
 
 use super::Writer;
-use crate::actors::{ActorId, TargetForm, target_form};
+use super::links::LinkForm;
+use crate::actors::ActorId;
 use crate::{Error, Result};
 
 impl Writer {
@@ -19,7 +20,7 @@ impl Writer {
         known: Option<ActorId>,
         replayed: Option<u64>,
     ) -> Result<()> {
-        if self.lost_accounts.is_none() || (known.is_some() && !self.links_to_unknown()?) {
+        if self.lost_accounts.is_none() || (known.is_some() && !self.forms.iter().any(LinkForm::is_of_unknown)) {
             return Ok(());
         }
         if replayed.is_some() {
@@ -27,21 +28,6 @@ impl Writer {
             return Ok(());
         }
         self.refuse_lost_accounts()
-    }
-
-    /// Whether a link that was read names an account that is not known.
-    fn links_to_unknown(&self) -> Result<bool> {
-        for (path_end, target_end) in &self.spans {
-            let target = self.text.get(*path_end..*target_end).unwrap_or_default();
-            let (TargetForm::Did(did) | TargetForm::Record { did, .. }) = target_form(target)
-            else {
-                continue;
-            };
-            if self.generation.find_actor(did)?.is_none() {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 
     /// Refuses to seal, and to go on towards a seal, where the memtable has an account that may have another id.
@@ -66,7 +52,7 @@ impl Writer {
 
     /// An event was applied: none waits.
     pub(super) fn unblock(&self) {
-        if self.lost_accounts.is_some() {
+        if self.lost_accounts.is_some() || self.unread.may_come_back() {
             self.shared.durable.lock().blocked = None;
         }
     }
