@@ -356,6 +356,8 @@ impl Writer {
 #[cfg(test)]
 mod account_tests;
 #[cfg(test)]
+mod repeat_tests;
+#[cfg(test)]
 mod return_tests;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -21,10 +21,6 @@ pub(crate) mod policy;
 #[cfg(test)]
 mod room_tests;
 #[cfg(test)]
-mod spin_review;
-#[cfg(test)]
-mod starve_review;
-#[cfg(test)]
 mod tests;
 mod worker;
 pub(crate) mod workspace;

@@ -12,6 +12,8 @@ mod recovery;
 mod writer;
 
 #[cfg(test)]
+mod missing_tests;
+#[cfg(test)]
 mod tail_tests;
 #[cfg(test)]
 mod tests;

@@ -104,7 +104,7 @@ fn the_writer_goes_on_where_a_query_met_the_same_damage_first() {
     }
 }
 
-/// A store with a segment, and events since that changed rows of it.
+/// A store with a segment that has all accounts and one behind it, and events since that changed rows of the latter.
 fn changed_since_a_seal() -> (SimFs, Store, crate::Writer) {
     let fs = SimFs::new();
     let store = open(&fs).unwrap();
@@ -114,13 +114,17 @@ fn changed_since_a_seal() -> (SimFs, Store, crate::Writer) {
         key,
         target,
     };
+    for target in 0..3 {
+        apply(&mut writer, target + 1, write(0, target)).unwrap();
+    }
+    writer.seal().unwrap();
     // So many that the file has several chunks.
     let rows = 30_000;
-    for place in 1..=rows {
+    for place in 11..=rows {
         apply(&mut writer, place, write(place, place % 3)).unwrap();
     }
     writer.seal().unwrap();
-    for key in 1..=10 {
+    for key in 11..=18 {
         let step = Step::Delete { actor: 0, key };
         apply(&mut writer, rows + key, step).unwrap();
     }
@@ -155,11 +159,10 @@ fn unreadable(fs: &SimFs, store: &Store, place: usize) -> crate::snapshot::Seale
     panic!("no byte does that");
 }
 
-#[test]
-fn damage_that_a_seal_meets_in_an_older_segment_sets_that_segment_aside() {
-    let (fs, store, mut writer) = changed_since_a_seal();
+/// Lets the writer and new snapshots stand on the segment at `place` with damage that nobody has met yet.
+fn make_unreadable(fs: &SimFs, store: &Store, writer: &mut crate::Writer, place: usize) {
     let mut segments_now = writer.generation.segments.clone();
-    segments_now[0] = unreadable(&fs, &store, 0);
+    segments_now[place] = unreadable(fs, store, place);
     let old = &writer.generation;
     writer.generation = Arc::new(crate::snapshot::Generation {
         number: old.number,
@@ -169,10 +172,43 @@ fn damage_that_a_seal_meets_in_an_older_segment_sets_that_segment_aside() {
         counters: Arc::clone(&old.counters),
         hasher: old.hasher,
     });
+}
+
+#[test]
+fn damage_that_an_event_meets_in_a_row_that_it_changes_sets_that_segment_aside() {
+    let write = Step::Write {
+        actor: 0,
+        key: 20,
+        target: 1,
+    };
+    let deleted = Step::Account {
+        actor: 0,
+        status: Some("deleted"),
+    };
+    let hidden = Step::Account {
+        actor: 0,
+        status: Some("suspended"),
+    };
+    for step in [write, Step::Delete { actor: 0, key: 20 }, deleted, hidden] {
+        let (fs, store, mut writer) = changed_since_a_seal();
+        // A segment before it has the account, so that events go on.
+        make_unreadable(&fs, &store, &mut writer, 1);
+        apply(&mut writer, 40_000, step).unwrap();
+        writer.seal().unwrap();
+        let status = store.status();
+        assert_eq!(status.poisoned, None, "{step:?}");
+        assert_eq!(status.degraded.len(), 1, "{step:?}");
+    }
+}
+
+#[test]
+fn damage_that_a_seal_meets_in_an_older_segment_sets_that_segment_aside() {
+    let (fs, store, mut writer) = changed_since_a_seal();
+    make_unreadable(&fs, &store, &mut writer, 1);
     writer.seal().unwrap();
     writer.tick().unwrap();
     let status = store.status();
     assert_eq!(status.poisoned, None);
-    assert_eq!((status.segments, status.degraded.len()), (2, 1));
-    assert_eq!(fs.list(&Path::new(DIR).join("segments")).unwrap().len(), 2);
+    assert_eq!((status.segments, status.degraded.len()), (3, 1));
+    assert_eq!(fs.list(&Path::new(DIR).join("segments")).unwrap().len(), 3);
 }
