@@ -12,9 +12,7 @@ use orrery_formats::manifest::{Counts, Edit, GapEntry, SegmentEntry, State};
 
 use crate::io::Fs;
 use crate::log::keys::{Kept, KeyHasher, KeyOf, KeyWindow, KeyWrite};
-use crate::log::{
-    LogOptions, LogWriter, Position, Recovery, Replayed, is_known_loss, read_closed,
-};
+use crate::log::{LogOptions, LogWriter, Position, Recovery, Replayed, is_known_loss, read_closed};
 use crate::manifest::Manifest;
 use crate::quarantine;
 use crate::store::Durable;

@@ -308,24 +308,28 @@ fn a_later_file_loaded_first_is_known_again() {
 
 #[test]
 fn events_of_a_log_file_that_was_damaged_later_are_known_again() {
-    let mut world = World::new(true);
-    world.all_new(&LIFE);
-    world.seal();
-    world.all_new(&[Write(200, ALICE, LIKE, "later", LINK)]);
-    world.seal();
-    world.stop();
-    let log = world.files("log", ".log").remove(0);
-    let mut bytes = fs::read(&log).unwrap();
-    bytes[100] ^= 0x55;
-    fs::write(&log, &bytes).unwrap();
-    for keys in world.files("log", ".keys") {
-        fs::remove_file(keys).unwrap();
+    for damaged in 0..2 {
+        let mut world = World::new(true);
+        for steps in LIFE.chunks(LIFE.len() / 2) {
+            world.all_new(steps);
+            world.seal();
+        }
+        world.all_new(&[Write(200, ALICE, LIKE, "later", LINK)]);
+        world.seal();
+        world.stop();
+        let log = world.files("log", ".log").remove(damaged);
+        let mut bytes = fs::read(&log).unwrap();
+        bytes[100] ^= 0x55;
+        fs::write(&log, &bytes).unwrap();
+        for keys in world.files("log", ".keys") {
+            fs::remove_file(keys).unwrap();
+        }
+        for _ in 0..2 {
+            world.restart();
+            world.all_repeats(&LIFE);
+        }
+        world.all_new(&[Write(201, ALICE, LIKE, "deleted", LINK)]);
     }
-    for _ in 0..2 {
-        world.restart();
-        world.all_repeats(&LIFE);
-    }
-    world.all_new(&[Write(201, ALICE, LIKE, "deleted", LINK)]);
 }
 
 /// Other accounts have newer events already, in the memtable or in segments.

@@ -128,6 +128,36 @@ fn events_as_they_happen_go_on_while_a_segment_is_set_aside_that_the_log_lacks()
 }
 
 #[test]
+fn what_a_deletion_makes_void_does_not_count_while_the_deletion_is_set_aside() {
+    let fs = SimFs::new();
+    let write = |key| Step::Write {
+        actor: 0,
+        key,
+        target: 2,
+    };
+    let deleted = Step::Account {
+        actor: 0,
+        status: Some("deleted"),
+    };
+    let mut writer = open(&fs).unwrap().writer().unwrap();
+    for (place, step) in [(1, write(1)), (10, deleted)] {
+        apply(&mut writer, place, step).unwrap();
+        writer.seal().unwrap();
+    }
+    writer.close().unwrap();
+    let path = segments(&fs).remove(1);
+    let sound = cut(&fs, &path);
+    let mut writer = open(&fs).unwrap().writer().unwrap();
+    // It was not selected when it came first.
+    apply(&mut writer, 5, write(2)).unwrap();
+    writer.close().unwrap();
+    fs.put(&path, &sound);
+    let store = open(&fs).unwrap();
+    assert_eq!(store.status().degraded, []);
+    assert!(ask(&store).unwrap().is_empty());
+}
+
+#[test]
 fn what_a_repair_has_written_off_is_new_when_it_is_loaded_again() {
     let fs = SimFs::new();
     let write = |key, target| Step::Write {
@@ -135,7 +165,12 @@ fn what_a_repair_has_written_off_is_new_when_it_is_loaded_again() {
         key,
         target,
     };
-    let steps = [write(1, 2), write(2, 2), Step::Delete { actor: 0, key: 2 }, write(3, 2)];
+    let steps = [
+        write(1, 2),
+        write(2, 2),
+        Step::Delete { actor: 0, key: 2 },
+        write(3, 2),
+    ];
     let mut writer = open_without_window(&fs).writer().unwrap();
     for (place, step) in (1..).zip(steps) {
         apply(&mut writer, place, step).unwrap();

@@ -131,6 +131,20 @@ fn changed_since_a_seal() -> (SimFs, Store, crate::Writer) {
     (fs, store, writer)
 }
 
+/// Whether rows can be found and their links not be read.
+fn has_rows_without_links(segment: &orrery_formats::segment::Segment) -> bool {
+    let links = |row| segment.links(row)?.try_for_each(|link| link.map(drop));
+    let key = crate::power_cut_tests::rkey(20);
+    let mut found = None;
+    let finds = segment.find_rows(0, crate::power_cut_tests::LIKE, &key, &mut |row| {
+        found = Some(row)
+    });
+    let walks = segment
+        .actor_rows(0)
+        .and_then(|mut rows| rows.try_for_each(|row| row.map(drop)));
+    finds.is_ok() && walks.is_ok() && found.is_some_and(|row| links(row).is_err())
+}
+
 /// The segment at `place`, opened from bytes that are damaged where nothing is read at opening.
 fn unreadable(fs: &SimFs, store: &Store, place: usize) -> crate::snapshot::Sealed {
     let path = &segments(fs)[place];
@@ -144,11 +158,7 @@ fn unreadable(fs: &SimFs, store: &Store, place: usize) -> crate::snapshot::Seale
         let opened = crate::recovery::open_segment(fs, Path::new(DIR), &name(path), sealed.id, 0);
         fs.put(path, &sound);
         if let Ok(opened) = opened
-            && opened
-                .segment
-                .links(0)
-                .and_then(|mut links| links.try_for_each(|link| link.map(drop)))
-                .is_err()
+            && has_rows_without_links(&opened.segment)
         {
             return crate::snapshot::Sealed {
                 mask: Arc::clone(&sealed.mask),

@@ -20,7 +20,9 @@ impl Writer {
         known: Option<ActorId>,
         replayed: Option<u64>,
     ) -> Result<()> {
-        if self.lost_accounts.is_none() || (known.is_some() && !self.forms.iter().any(LinkForm::is_of_unknown)) {
+        if self.lost_accounts.is_none()
+            || (known.is_some() && !self.forms.iter().any(LinkForm::is_of_unknown))
+        {
             return Ok(());
         }
         if replayed.is_some() {
