@@ -23,7 +23,7 @@ use crate::manifest::Manifest;
 use crate::mask::Mask;
 use crate::snapshot::{Generation, Sealed};
 use crate::store::{Shared, Store, segment_name};
-use crate::writer::Writer;
+use crate::writer::{Unread, Writer};
 use crate::{Error, Result};
 
 pub(crate) use remains::Remains;
@@ -459,7 +459,7 @@ impl Writer {
         let old = Arc::clone(&self.generation);
         self.generation = shared.damages.with_sound(old, |sound| sound);
         self.lost_accounts = self.generation.lost_accounts();
-        self.reads_remains = self.generation.reads_remains();
+        self.unread = Unread::of(&self.generation);
         let state = self.journal.state();
         let known: HashSet<u64> = state.quarantined.iter().map(|entry| entry.id).collect();
         let named: HashSet<u64> = state.segments.iter().map(|entry| entry.id).collect();
@@ -483,6 +483,8 @@ impl Writer {
 mod account_tests;
 #[cfg(test)]
 mod remains_tests;
+#[cfg(test)]
+mod repeat_tests;
 #[cfg(test)]
 mod return_tests;
 #[cfg(test)]

@@ -155,11 +155,6 @@ impl Generation {
         })
     }
 
-    /// Whether accounts are read from a damaged file.
-    pub(crate) fn reads_remains(&self) -> bool {
-        self.segments.iter().any(|sealed| sealed.remains.is_some())
-    }
-
     /// Calls `f` with the DID of `actor`.
     pub(crate) fn with_did<R>(&self, actor: ActorId, f: impl FnOnce(&str) -> R) -> Result<R> {
         let unknown = || Error::Internal(format!("actor {actor} has no DID"));

@@ -2,7 +2,7 @@ use super::*;
 use crate::error::{Error, Result};
 use crate::io::Fs;
 use crate::io::fault::{SimFs, SplitMix};
-use crate::log::keys::{KeyHasher, KeyWindow, KeyWrite};
+use crate::log::keys::{Kept, KeyHasher, KeyWindow, KeyWrite};
 use orrery_formats::event::{Body, Encoding, Event, Operation, Record};
 use std::path::Path;
 
@@ -10,6 +10,13 @@ const DIRECTORY: [u8; 16] = *b"orrery-directory";
 
 fn dir() -> &'static Path {
     Path::new("/data/log")
+}
+
+fn all() -> Kept {
+    Kept {
+        complete: true,
+        ..Kept::default()
+    }
 }
 
 fn options() -> LogOptions {
@@ -455,7 +462,7 @@ fn the_window_knows_every_key_and_is_rebuilt_when_its_files_are_lost_or_damaged(
     let hasher = KeyHasher::new(b"secret");
     let mut never = |_: &Replayed<'_>| -> Result<Option<KeyWrite>> { panic!("nothing to rebuild") };
     let open = |files: &[LogFile], key_of: &mut keys::KeyOf<'_>| {
-        KeyWindow::open(fs.shared(), dir(), DIRECTORY, true, 0, files, key_of).unwrap()
+        KeyWindow::open(fs.shared(), dir(), DIRECTORY, all(), files, key_of).unwrap()
     };
     let mut window = open(&[], &mut never);
     let mut writer = writer(&fs, 1);
@@ -556,7 +563,7 @@ fn damage_behind_the_first_chunk_is_met_at_a_lookup_and_mended_by_a_rebuild() {
     let files = [closed];
     let open = || {
         let mut key_of = key_of(hasher);
-        KeyWindow::open(fs.shared(), dir(), DIRECTORY, true, 0, &files, &mut key_of).unwrap()
+        KeyWindow::open(fs.shared(), dir(), DIRECTORY, all(), &files, &mut key_of).unwrap()
     };
     drop(open());
     let path = dir().join(keys_name(1));
@@ -611,8 +618,7 @@ fn costs() {
         fs.clone(),
         directory.path(),
         DIRECTORY,
-        true,
-        0,
+        all(),
         &[],
         &mut none,
     )

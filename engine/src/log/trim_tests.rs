@@ -1,6 +1,6 @@
 //! The bounds of the key window: which files may be trimmed, and which indexes may be believed.
 
-use super::keys::{KeyHasher, KeyWindow, KeyWrite};
+use super::keys::{Kept, KeyHasher, KeyWindow, KeyWrite};
 use super::{LogFile, LogOptions, LogWriter, Replayed, SourceCursor, keys_name};
 use crate::error::Result;
 use crate::io::Fs;
@@ -48,7 +48,11 @@ fn open(fs: &SimFs, file: &LogFile) -> KeyWindow {
     let mut key_of = |replayed: &Replayed<'_>| -> Result<_> { Ok(Some(key(replayed.seq))) };
     let files = std::slice::from_ref(file);
     let dir = Path::new(DIR);
-    KeyWindow::open(fs.shared(), dir, DIRECTORY, true, 0, files, &mut key_of).unwrap()
+    let kept = Kept {
+        complete: true,
+        ..Kept::default()
+    };
+    KeyWindow::open(fs.shared(), dir, DIRECTORY, kept, files, &mut key_of).unwrap()
 }
 
 #[test]

@@ -4,15 +4,14 @@
 //! event waits until a repair has brought the segment back or written it off; queries go on, marked.
 
 use super::Writer;
-use crate::actors::{ActorId, TargetForm, target_form};
+use super::links::LinkForm;
+use crate::actors::ActorId;
 use crate::{Error, Result};
 
 impl Writer {
     /// Checks before an event has any effect that each account that it names, as its author or in the links read
     /// last, is known, or new for certain. An event of the log cannot wait: it is applied, and answers are marked as
-    /// long as the segment is set aside; but what it led to is not sealed. O(1) while no segment is set aside. While
-    /// accounts are read from a damaged file, all that the event names are looked up here, so that damage that is met
-    /// by that is met before the event has an effect.
+    /// long as the segment is set aside; but what it led to is not sealed. O(1) while no segment is set aside.
     ///
     /// # Errors
     /// [`Error::LostAccounts`]; otherwise when the index cannot be read.
@@ -21,11 +20,9 @@ impl Writer {
         known: Option<ActorId>,
         replayed: Option<u64>,
     ) -> Result<()> {
-        if self.lost_accounts.is_none() && !self.reads_remains {
-            return Ok(());
-        }
-        let names_unknown = self.links_to_unknown()? || known.is_none();
-        if self.lost_accounts.is_none() || !names_unknown {
+        if self.lost_accounts.is_none()
+            || (known.is_some() && !self.forms.iter().any(LinkForm::is_of_unknown))
+        {
             return Ok(());
         }
         if replayed.is_some() {
@@ -33,20 +30,6 @@ impl Writer {
             return Ok(());
         }
         self.refuse_lost_accounts()
-    }
-
-    /// Whether a link that was read names an account that is not known. Looks up all of them.
-    fn links_to_unknown(&self) -> Result<bool> {
-        let mut any = false;
-        for (path_end, target_end) in &self.spans {
-            let target = self.text.get(*path_end..*target_end).unwrap_or_default();
-            let (TargetForm::Did(did) | TargetForm::Record { did, .. }) = target_form(target)
-            else {
-                continue;
-            };
-            any |= self.generation.find_actor(did)?.is_none();
-        }
-        Ok(any)
     }
 
     /// Refuses to seal, and to go on towards a seal, where the memtable has an account that may have another id.
@@ -71,7 +54,7 @@ impl Writer {
 
     /// An event was applied: none waits.
     pub(super) fn unblock(&self) {
-        if self.lost_accounts.is_some() {
+        if self.lost_accounts.is_some() || self.unread.may_come_back() {
             self.shared.durable.lock().blocked = None;
         }
     }
