@@ -8,14 +8,16 @@ use crate::io::Fs;
 use crate::io::fault::SimFs;
 use crate::mask::Mask;
 use crate::memtable::DEAD;
-use crate::power_cut_tests::{Step, answers, apply};
+use crate::power_cut_tests::{Step, apply};
+use crate::quarantine::tests::ask;
 use crate::recovery::open_segment;
 use crate::snapshot::{Generation, Sealed};
 use crate::store::SEGMENTS;
 use crate::{Options, Store, Writer};
 
 const DIR: &str = "data";
-const ROWS: u64 = 4_000;
+/// Of each of two segments.
+const EVENTS: u64 = 20_000;
 
 fn open(fs: &SimFs) -> Store {
     let options = Options {
@@ -27,18 +29,34 @@ fn open(fs: &SimFs) -> Store {
     Store::open_with_fs(fs.shared(), Path::new(DIR), options).unwrap()
 }
 
+/// The others leave no row, so that seqs of rows are no simple row of numbers.
+const fn is_write(place: u64) -> bool {
+    place * place % 11 < 5
+}
+
+const fn key(place: u64) -> u64 {
+    place * 7_919 % 100_003
+}
+
+/// The rows of the first segment.
+fn rows() -> usize {
+    (1..=EVENTS).filter(|place| is_write(*place)).count()
+}
+
 /// Two segments, of which the first has all accounts, merged; what was made waits.
 fn merged(fs: &SimFs) -> (Store, Writer) {
     let store = open(fs);
     let mut writer = store.writer().unwrap();
-    for place in 1..=2 * ROWS {
-        let step = Step::Write {
-            actor: place % 4,
-            key: place,
-            target: 2,
+    for place in 1..=2 * EVENTS {
+        // Keys in no order, which take more room: the segment is to have several chunks.
+        let (actor, key, target) = (place % 4, key(place), 2);
+        let step = if is_write(place) {
+            Step::Write { actor, key, target }
+        } else {
+            Step::Delete { actor, key }
         };
         apply(&mut writer, place, step).unwrap();
-        if place % ROWS == 0 {
+        if place % EVENTS == 0 {
             writer.seal().unwrap();
         }
     }
@@ -94,8 +112,8 @@ fn assert_is_set_aside(fs: &SimFs, store: Store, mut writer: Writer, shown: usiz
     let check = |store: &Store| {
         let degraded = store.status().degraded;
         assert_eq!(degraded.len(), 1);
-        assert_eq!(degraded[0].first_seq, ROWS + 1);
-        assert_eq!(answers(store)[&2].len(), shown);
+        assert_eq!(degraded[0].first_seq, EVENTS + 1);
+        assert_eq!(ask(store).unwrap()[&2].len(), shown);
     };
     check(&store);
     writer.close().unwrap();
@@ -114,7 +132,7 @@ fn a_merge_is_given_up_when_its_installation_meets_damage_of_an_input() {
     replace_last(&mut writer, damaged.with_mask(Arc::new(mask)));
     writer.tick().unwrap();
     assert_eq!(files(&fs), 2, "what was merged is gone");
-    assert_is_set_aside(&fs, store, writer, ROWS as usize);
+    assert_is_set_aside(&fs, store, writer, rows());
 }
 
 #[test]
@@ -125,9 +143,13 @@ fn a_merge_is_given_up_when_an_input_was_set_aside_meanwhile() {
     let damaged = damaged(&fs, &sound);
     let error = damaged.segment.seq(0).unwrap_err().into();
     assert!(store.report_damage(&error));
-    let step = Step::Delete { actor: 3, key: 3 };
-    apply(&mut writer, 2 * ROWS + 1, step).unwrap();
+    assert!(is_write(1));
+    let step = Step::Delete {
+        actor: 1,
+        key: key(1),
+    };
+    apply(&mut writer, 2 * EVENTS + 1, step).unwrap();
     writer.seal().unwrap();
     assert_eq!(files(&fs), 3, "with that of the delete");
-    assert_is_set_aside(&fs, store, writer, ROWS as usize - 1);
+    assert_is_set_aside(&fs, store, writer, rows() - 1);
 }
