@@ -87,7 +87,8 @@ fn the_thread_rests_while_a_merge_waits_to_be_installed_though_one_that_failed_m
     let fs = segments(4);
     let is_over = AtomicBool::new(false);
     let failing = failing(&fs, move || !is_over.swap(true, Ordering::Relaxed));
-    let retry = Duration::from_millis(700);
+    // Far longer than the thread takes to go on to the other merge.
+    let retry = Duration::from_secs(2);
     let store = Store::open_with_fs(failing, Path::new(DIR), options(true, retry)).unwrap();
     let mut writer = store.writer().unwrap();
     // So that what is merged waits for a seal.
@@ -95,7 +96,7 @@ fn the_thread_rests_while_a_merge_waits_to_be_installed_though_one_that_failed_m
     let shared = Arc::clone(&writer.shared);
     let compaction = &shared.compaction;
     wait_until("a merge", || compaction.waiting().is_some());
-    std::thread::sleep(retry * 2);
+    std::thread::sleep(retry + retry / 4);
     let before = looks(compaction);
     std::thread::sleep(Duration::from_millis(300));
     let looked = looks(compaction) - before;
@@ -117,13 +118,13 @@ fn a_thread_with_a_merge_to_try_again_hears_when_the_one_that_waits_is_given_up(
     let fs = segments(4);
     let is_over = AtomicBool::new(false);
     let failing = failing(&fs, move || !is_over.swap(true, Ordering::Relaxed));
-    let retry = Duration::from_millis(300);
+    let retry = Duration::from_secs(2);
     let store = Store::open_with_fs(failing, Path::new(DIR), options(true, retry)).unwrap();
     let mut writer = store.writer().unwrap();
     write(&mut writer, 401);
     let compaction = &writer.shared.compaction;
     wait_until("a merge", || compaction.waiting().is_some());
-    std::thread::sleep(retry * 2);
+    std::thread::sleep(retry + retry / 4);
     assert!(compaction.give_way(&writer.shared));
     wait_until("the other merge", || compaction.waiting().is_some());
 }
