@@ -415,27 +415,24 @@ impl Journal {
             open.window.seal(&file)?;
         }
         self.position = None;
-        let kept = self.window_bytes_kept;
-        let older_than_us = if kept > 0 { 0 } else { older_than_us };
-        self.trim(options.log_bytes_max.max(kept), older_than_us)?;
+        let sealed_through = self.state().sealed_through;
+        let (bytes_max, kept) = (options.log_bytes_max, self.window_bytes_kept);
+        let window = &self.open_ref()?.window;
+        if let Some(floor) = window.plan_trim(bytes_max, kept, older_than_us, sealed_through) {
+            self.trim(floor)?;
+        }
         Ok(())
     }
 
-    /// Removes closed log files that are not needed any more until the window takes at most `bytes_max` and
-    /// holds none with only events before `older_than_us`; tells whether it removed any.
-    fn trim(&mut self, bytes_max: u64, older_than_us: u64) -> Result<bool> {
-        let sealed_through = self.state().sealed_through;
-        let window = &self.open_ref()?.window;
-        let Some(floor) = window.plan_trim(bytes_max, older_than_us, sealed_through) else {
-            return Ok(false);
-        };
+    /// Removes the closed log files with only seqs below `floor`.
+    fn trim(&mut self, floor: u64) -> Result<()> {
         self.manifest.append(&Edit {
             log_floor: Some(floor),
             window_complete: Some(false),
             ..Edit::default()
         })?;
         self.open_mut()?.window.trim_below(floor)?;
-        Ok(true)
+        Ok(())
     }
 
     /// Whether the window has closed files whose events are sealed, which [`give_up_window`](Self::give_up_window)
@@ -443,7 +440,7 @@ impl Journal {
     pub(crate) fn has_window(&self) -> bool {
         let sealed_through = self.state().sealed_through;
         let open = self.open.as_ref();
-        open.is_some_and(|open| open.window.plan_trim(0, 0, sealed_through).is_some())
+        open.is_some_and(|open| open.window.plan_trim(0, 0, 0, sealed_through).is_some())
     }
 
     /// Makes the log's window smaller by about `bytes`, as far as it has closed files whose events are
@@ -453,7 +450,27 @@ impl Journal {
             return Ok(false);
         };
         let left = open.window.bytes().saturating_sub(bytes);
-        self.trim(left, 0)
+        let sealed_through = self.state().sealed_through;
+        match open.window.plan_trim(left, 0, 0, sealed_through) {
+            Some(floor) => self.trim(floor).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// As [`give_up_window`](Self::give_up_window), where at least `bytes` come free by it, and at least `bytes_min` and
+    /// what is always kept are left of the window: otherwise nothing is given up.
+    pub(crate) fn give_up_window_above(&mut self, bytes: u64, bytes_min: u64) -> Result<bool> {
+        let Some(open) = &self.open else {
+            return Ok(false);
+        };
+        let left = open.window.bytes().saturating_sub(bytes);
+        let bytes_min = bytes_min.max(self.window_bytes_kept);
+        let sealed_through = self.state().sealed_through;
+        let floor = open.window.plan_trim(left, bytes_min, 0, sealed_through);
+        match floor.filter(|floor| open.window.bytes_below(*floor) >= bytes) {
+            Some(floor) => self.trim(floor).map(|()| true),
+            None => Ok(false),
+        }
     }
 
     /// Tells what is durable.

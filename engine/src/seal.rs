@@ -9,7 +9,8 @@
 //! 4. The manifest gets {segment, sealed through S, cursor} and is synced. From here on the segment is
 //!    the truth, and the log up to S is only a window.
 //! 5. The new generation is published: the segment in place of the memtable's rows, a new memtable.
-//! 6. The log goes on in a new file, and files older than the window are removed.
+//! 6. The log goes on in a new file, and files older than the window are removed; more of them where a merge waits
+//!    for room (`compaction/want.rs`).
 //! 7. Files of masks are written where due (`writer/masks.rs`). They are derived: a crash before costs the
 //!    next start some time.
 
@@ -89,6 +90,7 @@ impl Writer {
         self.unlink_segments(&merged_away);
         shared.compaction.notify();
         self.journal.rotate(&shared.options)?;
+        self.give_window_to_merge()?;
         self.note_durable();
         self.write_masks(&shared.options.mask_bounds)
     }

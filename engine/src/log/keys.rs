@@ -322,19 +322,30 @@ impl KeyWindow {
             .sum()
     }
 
+    /// Bytes of the closed log files with only seqs below `floor`, and of their indexes.
+    #[must_use]
+    pub fn bytes_below(&self, floor: u64) -> u64 {
+        let below = self.sealed.iter();
+        below
+            .take_while(|sealed| sealed.log.last_seq < floor)
+            .map(|sealed| sealed.log.bytes + sealed.keys.file_bytes())
+            .sum()
+    }
+
     /// The closed files that are kept, oldest first.
     pub fn files(&self) -> impl Iterator<Item = &LogFile> {
         self.sealed.iter().map(|sealed| &sealed.log)
     }
 
     /// How far the log should be trimmed so that the window takes at most `bytes_max` and holds no file
-    /// with only events before `older_than_us`: a new floor, of which only files sealed through
-    /// `sealed_through` are below; `None` if nothing is to be trimmed. The floor (and that the window is not
-    /// complete any more) must be durable in the manifest before [`KeyWindow::trim_below`].
+    /// with only events before `older_than_us`, as far as at least `bytes_min` are left of it: a new floor, of which
+    /// only files sealed through `sealed_through` are below; `None` if nothing is to be trimmed. The floor (and that
+    /// the window is not complete any more) must be durable in the manifest before [`KeyWindow::trim_below`].
     #[must_use]
     pub fn plan_trim(
         &self,
         bytes_max: u64,
+        bytes_min: u64,
         older_than_us: u64,
         sealed_through: u64,
     ) -> Option<u64> {
@@ -351,7 +362,11 @@ impl KeyWindow {
             if sealed.log.last_seq > sealed_through || (bytes <= bytes_max && !is_old) {
                 break;
             }
-            bytes -= sealed.log.bytes + sealed.keys.file_bytes();
+            let left = bytes.saturating_sub(sealed.log.bytes + sealed.keys.file_bytes());
+            if left < bytes_min {
+                break;
+            }
+            bytes = left;
             floor = Some(sealed.log.last_seq + 1);
         }
         floor

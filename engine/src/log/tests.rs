@@ -526,14 +526,14 @@ fn the_window_knows_every_key_and_is_rebuilt_when_its_files_are_lost_or_damaged(
         .unwrap();
     assert_eq!(window.last_rev(3, key(&hasher, 3).hash).unwrap(), Some(999));
 
-    assert_eq!(window.plan_trim(u64::MAX, 0, 40), None);
+    assert_eq!(window.plan_trim(u64::MAX, 0, 0, 40), None);
     assert_eq!(
-        window.plan_trim(0, 0, 25),
+        window.plan_trim(0, 0, 0, 25),
         Some(21),
         "what is not sealed stays"
     );
     assert_eq!(
-        window.plan_trim(u64::MAX, 1_000_012, 40),
+        window.plan_trim(u64::MAX, 0, 1_000_012, 40),
         Some(11),
         "by age"
     );

@@ -303,6 +303,8 @@ impl Writer {
                 rkey,
                 operation,
             } => self.apply_commit(event, replayed, rev, collection, rkey, &operation),
+            // Nothing of it stands in the index, where most accounts of such events have no id either; so one that
+            // comes again is not known, and is logged under one more seq. No answer depends on it.
             Body::Identity { .. } => {
                 let seq = self.accept(event, replayed)?;
                 self.publish(seq, event.time_us);
