@@ -38,7 +38,7 @@ pub(crate) enum Failure {
     #[error("{places} of {} damaged", path.display())]
     Damaged { path: PathBuf, places: String },
     /// A repair could not bring everything back; what is lost was told before.
-    #[error("{what} of {} stay lost", path.display())]
+    #[error("not all of {} is whole: {what}", path.display())]
     Lost { path: PathBuf, what: String },
     #[error(transparent)]
     Ingest(#[from] orrery_ingest::Error),

@@ -27,6 +27,8 @@ mod summary;
 mod top;
 pub mod verify;
 
+pub(crate) use catalog::is_catalog;
+
 pub use backup::{BackupReport, backup, backup_with_fs};
 pub use directory::{Directory, FoundFile, SegmentFile};
 pub use links::{ActorInfo, ActorRow, Link, Span};

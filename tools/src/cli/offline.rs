@@ -224,6 +224,9 @@ pub(crate) struct RepairArguments {
     /// A backup of the directory, made by `orrery backup`
     #[arg(long, value_name = "DEST", env = "ORRERY_BACKUP")]
     pub(crate) backup: Option<PathBuf>,
+    /// Accept what the log lost for good: answers and /_health do not tell of it any more
+    #[arg(long, env = "ORRERY_ACCEPT_GAPS")]
+    pub(crate) accept_gaps: bool,
     /// Tell what is damaged and what can be repaired, and change nothing
     #[arg(long, env = "ORRERY_DRY_RUN")]
     pub(crate) dry_run: bool,
