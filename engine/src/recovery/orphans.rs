@@ -21,6 +21,9 @@ use crate::{Error, Result};
 pub(crate) struct Orphans {
     /// Names of segments with events that nothing else has, by their seqs.
     pub(crate) only_here: Vec<String>,
+    /// Names of segments with events of named ones that are missing: those are set aside, and a repair takes these in
+    /// their place where nothing was applied without them.
+    pub(crate) replacing: Vec<String>,
     /// Names of segments whose events are among those that the manifest says are lost. Nothing reads them.
     kept: Vec<String>,
     /// The others, with the first and the last seq of each.
@@ -58,10 +61,10 @@ impl Orphans {
             orphans.last_id = orphans.last_id.max(id);
             let replaces = |lost: &(u64, u64)| first_seq <= lost.1 && lost.0 <= last_seq;
             let wanted = state.sealed_through.saturating_add(1).max(first_seq);
-            if missing.iter().any(replaces)
-                || (wanted <= last_seq && begin.is_none_or(|begin| begin > wanted))
-            {
+            if wanted <= last_seq && begin.is_none_or(|begin| begin > wanted) {
                 orphans.only_here.push(name.clone());
+            } else if missing.iter().any(replaces) {
+                orphans.replacing.push(name.clone());
             } else if is_lost(last_seq) {
                 // A segment ends with an event that there was.
                 orphans.kept.push(name.clone());
@@ -71,6 +74,13 @@ impl Orphans {
         }
         // Names begin with the first seq, of one width.
         orphans.only_here.sort_unstable();
+        for name in &orphans.replacing {
+            tracing::error!(
+                file = %name,
+                "the manifest does not name this segment, and it has events of one that is missing. The file is kept; \
+                 `orrery repair` takes it back"
+            );
+        }
         for name in &orphans.kept {
             tracing::warn!(
                 file = %name,
@@ -133,7 +143,11 @@ impl Orphans {
         self.refuse(dir)?;
         remove_all_but(fs, &dir.join(SEGMENTS), &|name| {
             self.named.contains(name)
-                || self.kept.iter().any(|kept| kept == name)
+                || self
+                    .kept
+                    .iter()
+                    .chain(&self.replacing)
+                    .any(|kept| kept == name)
                 || is_set_aside(name)
         })
     }

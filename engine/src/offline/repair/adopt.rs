@@ -47,7 +47,7 @@ impl Repair<'_> {
             let found = scan(&*self.fs, &log, id, from, &mut |_| Ok(()))?;
             orphans.lack(&*self.fs, &self.dir, &found.gaps);
         }
-        if orphans.only_here.is_empty() {
+        if orphans.only_here.is_empty() && orphans.replacing.is_empty() {
             return Ok(false);
         }
         let links = self.links(state)?;
@@ -59,11 +59,11 @@ impl Repair<'_> {
             .collect();
         if !added.is_empty() {
             self.report.adopted.extend(added.iter().map(name_of));
-            self.report.notes.push(
-                "what else the end of the manifest said is not known any more: losses of the log before that, and \
-                 segments that were set aside"
-                    .to_owned(),
-            );
+            let note = "what else the end of the manifest said is not known any more: losses of the log before that, and \
+                 segments that were set aside";
+            if !orphans.only_here.is_empty() {
+                self.report.notes.push(note.to_owned());
+            }
             if !self.options.dry_run {
                 self.name_again(state, &chain, added)?;
             }
@@ -86,7 +86,7 @@ impl Repair<'_> {
             }
             self.report.unnamed.push(name);
         }
-        Ok(true)
+        Ok(!self.report.adopted.is_empty() || !self.report.unnamed.is_empty())
     }
 
     /// The segments that are there or should be, by their seqs.
