@@ -32,7 +32,8 @@ pub struct Options {
     pub compact_fan_in: usize,
     /// How much of masks is kept out of files while the store runs.
     pub(crate) mask_bounds: Bounds,
-    /// The most bytes that samples take on disk: whole records, the newest of each collection. With 0 none are taken.
+    /// The most bytes that samples take on disk: whole records, the newest of each collection. From three quarters of it
+    /// on, the longest records give way first. With 0 none are taken.
     pub samples_limit: u64,
     /// The most bytes that the data directory takes; none: what the file system has.
     pub disk_limit: Option<u64>,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use orrery_formats::manifest::SegmentEntry;
-use orrery_formats::segment::{self, MergeInput, SampleRules};
+use orrery_formats::segment::{self, MergeInput, SampleRules, Workspace as _};
 
 use super::policy::{Candidate, Plan};
 use super::workspace::{FileWorkspace, Pace, ROOM_BYTES, RoomWatch, SegmentFile, Stopped};
@@ -14,7 +14,7 @@ use crate::disk::Room;
 use crate::mask::Mask;
 use crate::memtable::{DEAD, HIDDEN};
 use crate::recovery::open_segment;
-use crate::samples::{Allowance, is_kept, most_in_merge};
+use crate::samples::Merging;
 use crate::snapshot::Sealed;
 use crate::store::{SCRATCH, SEGMENTS, Shared, segment_name};
 
@@ -115,15 +115,13 @@ pub(crate) fn merge(
     let mut workspace = FileWorkspace::new(Arc::clone(&shared.fs), &scratch, pace, watch);
     let segments_dir = shared.dir.join(SEGMENTS);
     let mut file = SegmentFile::create(Arc::clone(&shared.fs), &segments_dir, name.clone())?;
-    let beside = segments.iter().enumerate();
-    let beside = beside.filter(|(place, _)| !plan.places.contains(place));
-    let limit = shared.options.samples_limit;
-    let allowed = Allowance::beside(beside.map(|(_, sealed)| sealed), limit);
-    let newer = segments.get(plan.places.end..).unwrap_or_default();
     let hasher = shared.generation().hasher;
+    let limit = shared.options.samples_limit;
+    let mut go_on = || workspace.progress(0);
+    let kept = Merging::new(segments, &plan.places, hasher, limit, &mut go_on)?;
     let samples = SampleRules {
-        most: &|collection| most_in_merge(newer, collection, allowed.most),
-        keep: &|number, sample| is_kept(segments, plan.places.start + number, sample, hasher),
+        most: &|collection| kept.most(collection),
+        keep: &|number, sample| kept.keeps(number, sample),
     };
     let written = segment::merge(&inputs, &keep_kill, &samples, &mut file, &mut workspace)?;
     file.finish()?;

@@ -116,6 +116,8 @@ pub struct Writer {
     pub(crate) damages_seen: usize,
     /// The file of a segment that is set aside and may come back with accounts that nothing else knows.
     pub(crate) lost_accounts: Option<Box<str>>,
+    /// Whether accounts are read from a damaged file.
+    pub(crate) reads_remains: bool,
     /// Whether the memtable has an account by the log that may be one of those: it is not sealed.
     pub(crate) is_unsure: bool,
     /// Why nothing more is accepted.
@@ -132,6 +134,7 @@ impl Writer {
     pub(crate) fn new(shared: Arc<Shared>, generation: Arc<Generation>, journal: Journal) -> Self {
         let secret = Secret::of_directory(&journal.state().directory.secret);
         let lost_accounts = generation.lost_accounts();
+        let reads_remains = generation.reads_remains();
         Self {
             elements: Elements::new(secret),
             shared,
@@ -151,6 +154,7 @@ impl Writer {
             must_seal: false,
             damages_seen: 0,
             lost_accounts,
+            reads_remains,
             is_unsure: false,
             poisoned: None,
             compaction: None,
@@ -439,14 +443,12 @@ impl Writer {
         let element = self.elements.of(actor, event.did);
         let buckets = &self.generation.memtable.buckets;
         buckets.count(collection_id, hour_of(event.time_us), kind, element);
-        let is_fresh = has_row && old.is_none();
         self.note_sample(
             (seq, event.time_us, rev),
             actor,
             collection_id,
             (rkey, key_hash),
             operation,
-            is_fresh,
         );
         self.publish(seq, event.time_us);
         Ok(if unchanged {

@@ -78,7 +78,7 @@ impl Writer {
             if time_ms > last_time_us / 1_000 {
                 continue;
             }
-            if time_us <= last_time_us && segment.holds_passed_key(key)? {
+            if time_us <= last_time_us && sealed.passed_keys().holds_passed_key(key)? {
                 return Ok(true);
             }
             if !segment.may_hold_key(actor, collection, rkey)? {

@@ -62,7 +62,10 @@ mod workspace;
 pub use buckets::{Bucket, BucketInput, CollectionBuckets, EventCounts, HOUR_MAX, hour_of};
 pub use build::build;
 pub use input::{ActorState, ActorsInput, RowInput, SegmentInput, ShapeInput, TargetKey};
-pub use layout::{KIND, ROWS_MAX, SegmentInfo, VERSION, section_name};
+pub use layout::{
+    ACCOUNT_SECTIONS, KILL_SECTIONS, KIND, PASSED_SECTIONS, ROWS_MAX, SegmentInfo, VERSION,
+    section_name,
+};
 pub use list::{List, ListIter};
 pub use merge::{MergeInput, Merged, SampleRules, merge};
 pub use passed::{PASSED_HASH_BITS, PassedKey, PassedKeys};
