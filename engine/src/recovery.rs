@@ -4,7 +4,7 @@
 mod begin;
 mod orphans;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ use crate::snapshot::{Counters, Generation, Sealed};
 use crate::store::{SEGMENTS, segment_name};
 use crate::{Error, Options, Result};
 
-pub(crate) use begin::refuse_contents;
+pub(crate) use begin::{no_manifest, refuse_contents};
 pub(crate) use orphans::Orphans;
 
 /// Maps and opens the file of a segment.

@@ -332,6 +332,14 @@ impl Store {
         Snapshot::new(generation)
     }
 
+    /// Whether `dir` is there and is a data directory, which [`open`](Self::open) would not have to begin.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn is_at(dir: impl AsRef<Path>) -> Result<bool> {
+        manifest::is_there(&OsFs, dir.as_ref())
+    }
+
     /// The writer. There is one; it goes back when dropped through [`give_back`](Self::give_back).
     ///
     /// # Errors

@@ -23,6 +23,7 @@ use orrery_formats::manifest::{QuarantineEntry, State};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::directory::{found, is_not_found};
+use super::succession::refuse_other_history;
 use super::{Directory, FoundFile, catalog, copy};
 use crate::io::fs::{TEMPORARY_SUFFIX, write_sealed};
 use crate::io::{Fs, OsFs};
@@ -184,6 +185,7 @@ impl Run {
                     what: "it holds a backup of another data directory".to_owned(),
                 });
             }
+            refuse_other_history(fs, to, &before, source)?;
             known.extend(
                 before
                     .files

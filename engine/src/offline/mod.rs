@@ -23,6 +23,7 @@ mod names;
 mod rebuild;
 mod repair;
 mod restore;
+mod succession;
 mod summary;
 mod top;
 pub mod verify;

@@ -61,6 +61,15 @@ pub(crate) fn refuse_contents(fs: &dyn Fs, dir: &Path) -> Result<()> {
     }
 }
 
+/// Why a directory without a manifest is no data directory.
+pub(crate) fn no_manifest(fs: &dyn Fs, dir: &Path) -> Error {
+    let why = || Error::Inconsistent {
+        path: dir.to_owned(),
+        what: "no manifest: this is not a data directory".to_owned(),
+    };
+    refuse_contents(fs, dir).err().unwrap_or_else(why)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

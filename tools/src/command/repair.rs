@@ -65,7 +65,7 @@ fn lost(report: &RepairReport) -> String {
     let parts = [
         count(segments + report.unnamed.len(), "segment"),
         count(logs, "damaged log file"),
-        count(report.gaps.len(), "gap of the log"),
+        count(report.gaps.len(), "log gap"),
     ];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
     parts.join(", ")

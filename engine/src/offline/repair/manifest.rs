@@ -14,11 +14,12 @@ use orrery_formats::manifest::State;
 use super::Repair;
 use super::files::Backup;
 use crate::io::Fs;
-use crate::log::LogReader;
+use crate::log::{LogReader, parse_name};
 use crate::manifest::{self, Manifest};
 use crate::offline::directory::found;
-use crate::recovery::refuse_contents;
-use crate::store::LOG;
+use crate::offline::is_catalog;
+use crate::recovery::no_manifest;
+use crate::store::{LOG, SEGMENTS, parse_segment_name};
 use crate::{Error, Result};
 
 /// Whether `error` says that the manifest's bytes are damaged.
@@ -31,20 +32,20 @@ pub(super) fn refuse_strange(fs: &dyn Fs, dir: &Path, has_backup: bool) -> Resul
     if manifest::is_there(fs, dir)? {
         return Ok(());
     }
-    match refuse_contents(fs, dir) {
-        // The log and the segments of a directory whose manifest was lost.
-        Err(Error::Inconsistent { .. }) if has_backup && has_files(fs, dir)? => Ok(()),
-        Err(error) => Err(error),
-        Ok(()) => Err(Error::Inconsistent {
-            path: dir.to_owned(),
-            what: "no manifest: this is not a data directory".to_owned(),
-        }),
+    if has_backup && lost_its_manifest(fs, dir)? {
+        return Ok(());
     }
+    Err(no_manifest(fs, dir))
 }
 
-fn has_files(fs: &dyn Fs, dir: &Path) -> Result<bool> {
-    let is_catalog = |name: &str| crate::offline::is_catalog(name).then_some(0);
-    Ok(found(fs, dir, is_catalog)?.is_empty())
+/// Whether the path has the log or the segments of a data directory, and is no backup.
+fn lost_its_manifest(fs: &dyn Fs, dir: &Path) -> Result<bool> {
+    let files = |within: &str, is_meant: &dyn Fn(&str) -> bool| {
+        found(fs, &dir.join(within), |name| is_meant(name).then_some(0))
+    };
+    Ok(files("", &is_catalog)?.is_empty()
+        && !(files(SEGMENTS, &|name| parse_segment_name(name).is_some())?.is_empty()
+            && files(LOG, &|name| parse_name(name, "log").is_some())?.is_empty()))
 }
 
 impl Repair<'_> {
@@ -97,7 +98,7 @@ impl Repair<'_> {
     /// Refuses a backup of another directory than the one whose log is here.
     fn refuse_other(&self, state: &State) -> Result<()> {
         let log = self.dir.join(LOG);
-        for file in found(&*self.fs, &log, |name| crate::log::parse_name(name, "log"))? {
+        for file in found(&*self.fs, &log, |name| parse_name(name, "log"))? {
             let path = log.join(&file.name);
             LogReader::open_damaged(&*self.fs, &path, state.directory.id)?;
         }
