@@ -8,11 +8,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap::builder::BoolishValueParser;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{
+    ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
+};
 use orrery_ingest::Selection;
 
 use crate::failure::Failure;
-use crate::units;
+use crate::{output, units};
 
 pub(crate) use offline::{
     BackupArguments, CompactArguments, DumpArguments, DumpWhat, InspectArguments, RepairArguments,
@@ -48,6 +52,97 @@ pub(crate) struct Cli {
     pub(crate) log: Option<String>,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// The commands as they are parsed: a variable of a flag may say yes in several words, and a negative number is a
+/// value, so that it is refused by the name of its option.
+fn commands() -> clap::Command {
+    let mend = |argument: clap::Arg| match argument.get_action() {
+        ArgAction::SetTrue => argument.value_parser(BoolishValueParser::new()),
+        ArgAction::Set if argument.get_long().is_some() => argument.allow_negative_numbers(true),
+        _ => argument,
+    };
+    Cli::command()
+        .mut_args(mend)
+        .mut_subcommands(|command| command.mut_args(mend))
+}
+
+/// Reads the command line. Usage errors and help end the process here, with 2 and 0.
+pub(crate) fn parse() -> Cli {
+    let parsed = commands()
+        .try_get_matches()
+        .and_then(|matches| Cli::from_arg_matches(&matches));
+    match parsed {
+        Ok(cli) => cli,
+        Err(error) => {
+            let given: Vec<OsString> = std::env::args_os().collect();
+            if let Some(name) = variable_of(&error, &given) {
+                output::note(format_args!(
+                    "{}\nThe value is that of the variable {name}.",
+                    error.to_string().trim_end()
+                ));
+                std::process::exit(2);
+            }
+            error.exit()
+        }
+    }
+}
+
+/// The variable that a refused value came from, where the command line does not name its option.
+fn variable_of(error: &clap::Error, given: &[OsString]) -> Option<String> {
+    if !matches!(
+        error.kind(),
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation
+    ) {
+        return None;
+    }
+    let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg) else {
+        return None;
+    };
+    let option = argument.split(' ').next()?;
+    let long = option.strip_prefix("--")?;
+    let is_given = given.iter().any(|word| {
+        let word = word.to_string_lossy();
+        word == option || word.split_once('=').is_some_and(|(name, _)| name == option)
+    });
+    if is_given {
+        return None;
+    }
+    known_variables()
+        .into_iter()
+        .find(|name| *name == format!("ORRERY_{}", long.to_uppercase().replace('-', "_")))
+}
+
+/// The variables of all options.
+fn known_variables() -> Vec<String> {
+    let command = Cli::command();
+    let commands = std::iter::once(&command).chain(command.get_subcommands());
+    commands
+        .flat_map(|command| command.get_arguments())
+        .filter_map(|argument| argument.get_env())
+        .map(|name| name.to_string_lossy().into_owned())
+        .collect()
+}
+
+/// Tells of variables that look like those of options and are none: most likely a slip.
+pub(crate) fn tell_unknown_variables(names: impl Iterator<Item = OsString>) {
+    let unknown = unknown_variables(names);
+    if !unknown.is_empty() {
+        output::note(format_args!(
+            "warning: no option has the variable {}; it is passed over",
+            unknown.join(", ")
+        ));
+    }
+}
+
+fn unknown_variables(names: impl Iterator<Item = OsString>) -> Vec<String> {
+    let known = known_variables();
+    let mut unknown: Vec<String> = names
+        .map(|name| name.to_string_lossy().into_owned())
+        .filter(|name| name.starts_with("ORRERY_") && !known.contains(name))
+        .collect();
+    unknown.sort();
+    unknown
 }
 
 /// Refuses a variable of an option that is set to nothing: what it should mean differs from option to option.
@@ -186,7 +281,7 @@ impl DiskArguments {
 #[derive(Debug, Args)]
 pub(crate) struct HttpArguments {
     /// The address and port to answer on
-    #[arg(long, value_name = "ADDR:PORT", default_value = BIND_DEFAULT, env = "ORRERY_BIND")]
+    #[arg(long, value_name = "ADDR:PORT", default_value = BIND_DEFAULT, value_parser = units::parse_address, env = "ORRERY_BIND")]
     pub(crate) bind: SocketAddr,
     /// Lag behind the source beyond which /readyz says no
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = units::parse_duration, env = "ORRERY_LAG_LIMIT")]
@@ -210,18 +305,19 @@ pub(crate) struct HttpArguments {
     )]
     pub(crate) trusted_proxy: Vec<IpAddr>,
     /// Serve metrics as Prometheus text on this address, such as 127.0.0.1:8765 [default: off]
-    #[arg(long, value_name = "ADDR:PORT", env = "ORRERY_METRICS")]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = units::parse_address, env = "ORRERY_METRICS")]
     pub(crate) metrics: Option<SocketAddr>,
 }
 
 /// `demo`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  orrery demo\n  orrery demo --rate 20000 --bind 127.0.0.1:8080"
+    after_help = "Examples:\n  orrery demo\n  orrery demo --rate 20000 --bind 127.0.0.1:8080\n\n\
+        A demo that is killed by SIGKILL leaves its temporary directory, orrery-demo-*; remove it by hand."
 )]
 pub(crate) struct DemoArguments {
     /// The address and port to answer on
-    #[arg(long, value_name = "ADDR:PORT", default_value = BIND_DEFAULT, env = "ORRERY_BIND")]
+    #[arg(long, value_name = "ADDR:PORT", default_value = BIND_DEFAULT, value_parser = units::parse_address, env = "ORRERY_BIND")]
     pub(crate) bind: SocketAddr,
     /// Keep the data in this directory [default: a temporary one, removed at the end]
     #[arg(long, value_name = "DIR", env = "ORRERY_DATA")]
@@ -231,6 +327,7 @@ pub(crate) struct DemoArguments {
         long,
         value_name = "EVENTS",
         default_value_t = 2000.0,
+        value_parser = units::parse_event_rate,
         env = "ORRERY_RATE"
     )]
     pub(crate) rate: f64,
@@ -280,7 +377,8 @@ pub(crate) struct ServeArguments {
 #[command(after_help = "Examples:\n  \
     orrery ingest --data ./data monday.jsonl.gz tuesday.jsonl.zst\n  \
     zcat saved.gz | orrery ingest --data ./data - --json\n\n\
-    Loading a file again changes nothing. The position in a followed stream is not moved.")]
+    Loading a file again changes nothing. The position in a followed stream is not moved.\n\
+    Exit codes: 0 done; 1 it failed, or a file holds not one event; 2 wrong usage.")]
 pub(crate) struct IngestArguments {
     /// The data directory; made where it is not there
     #[arg(long, value_name = "DIR", env = "ORRERY_DATA")]
@@ -323,6 +421,7 @@ pub(crate) struct SynthArguments {
     #[arg(
         long,
         value_name = "ADDR:PORT",
+        value_parser = units::parse_address,
         env = "ORRERY_SERVE",
         conflicts_with = "out"
     )]
@@ -350,11 +449,12 @@ pub(crate) struct SynthArguments {
         long,
         value_name = "SHARE",
         default_value_t = 0.0,
+        value_parser = units::parse_part,
         env = "ORRERY_HOT_SHARE"
     )]
     pub(crate) hot_share: f64,
     /// Events per second of event time; and of a server, in truth
-    #[arg(long, value_name = "EVENTS", default_value_t = orrery_synth::EVENTS_PER_SECOND_DEFAULT, conflicts_with = "span", env = "ORRERY_RATE")]
+    #[arg(long, value_name = "EVENTS", default_value_t = orrery_synth::EVENTS_PER_SECOND_DEFAULT, value_parser = units::parse_event_rate, conflicts_with = "span", env = "ORRERY_RATE")]
     pub(crate) rate: f64,
     /// Spread the events over this much event time instead, such as 48h
     #[arg(long, value_name = "DURATION", value_parser = units::parse_duration, env = "ORRERY_SPAN")]
@@ -378,7 +478,13 @@ mod tests {
 
     #[test]
     fn the_command_line_is_well_formed() {
-        Cli::command().debug_assert();
+        commands().debug_assert();
+    }
+
+    #[test]
+    fn variables_that_no_option_has_are_told() {
+        let names = ["ORRERY_BIND", "ORRERY_COLECTIONS", "HOME"].map(OsString::from);
+        assert_eq!(unknown_variables(names.into_iter()), ["ORRERY_COLECTIONS"]);
     }
 
     #[test]

@@ -215,8 +215,8 @@ pub(crate) struct ReplayArguments {
     marked: each is named with its seqs and times. Masks and key indexes are made anew by the next\n\
     start. Damaged segments and log files are kept under names that end in .damaged. It needs room for\n\
     what it writes beside what it replaces.\n\
-    Exit codes: 0 everything is whole; 1 something stays lost, or it failed, which can be tried again;\n\
-    2 wrong usage.")]
+    Exit codes: 0 everything is whole; 1 something stays lost or, with --dry-run, is damaged, or it\n\
+    failed, which can be tried again; 2 wrong usage.")]
 pub(crate) struct RepairArguments {
     /// The data directory, which nothing else writes to
     #[arg(long, value_name = "DIR", env = "ORRERY_DATA")]
