@@ -97,15 +97,18 @@ fn what_was_selected_when_is_remembered_and_told() {
         all["from"].as_u64() >= first["through"].as_u64(),
         "{first} {all}"
     );
-    // Less is selected: that is there from the beginning on.
+    // Less is selected: that is there from the beginning on, which may have moved back with what a restart asks for again.
     let again = coverage(&data, &only(FOLLOWS), FOLLOWS);
     assert_eq!(again["collections"], json!([FOLLOWS]));
-    assert_eq!(again["from"], first["from"]);
+    assert!(
+        again["from"].as_u64() <= first["from"].as_u64(),
+        "{first} {again}"
+    );
     // Without a source nothing is selected anew, whatever is said.
     let told = coverage(&data, &["--collections", LIKES], LIKES);
     assert_eq!(
         (&told["collections"], &told["from"]),
-        (&again["collections"], &first["from"])
+        (&again["collections"], &again["from"])
     );
     let said = std::fs::read_to_string(data.with_extension("log")).unwrap();
     assert!(said.contains("without --jetstream"), "{said}");
@@ -117,7 +120,7 @@ fn what_was_selected_when_is_remembered_and_told() {
     let told = coverage(&data, &[], LIKES);
     assert_eq!(
         (&told["collections"], &told["from"]),
-        (&again["collections"], &first["from"])
+        (&again["collections"], &again["from"])
     );
 
     // Copies tell the same.
