@@ -4,7 +4,7 @@
 //! cargo run --release -p orrery-benches -- ingest [EVENTS] [SEED]
 //! cargo run --release -p orrery-benches -- hot-target [LINKS]
 //! cargo run --release -p orrery-benches -- compaction [SECONDS]
-//! cargo run --release -p orrery-benches -- stats [EVENTS]
+//! cargo run --release -p orrery-benches -- stats [EVENTS] [COLLECTIONS]
 //! ```
 #![expect(clippy::print_stdout, reason = "the figures are this program's output")]
 #![forbid(unsafe_code)]
@@ -39,11 +39,11 @@ fn main() -> ExitCode {
     let outcome = match scenario.as_str() {
         "ingest" => ingest::run(number(0, 1_000_000), number(1, 1)),
         "compaction" => compaction::run(number(0, 20)),
-        "stats" => stats::run(number(0, 5_000_000)),
+        "stats" => stats::run(number(0, 5_000_000), number(1, 3_000).max(2)),
         "hot-target" => hot_target::run(number(0, 1_000_000)),
         _ => {
             println!(
-                "scenarios: ingest [EVENTS] [SEED], hot-target [LINKS], compaction [SECONDS], stats [EVENTS]"
+                "scenarios: ingest [EVENTS] [SEED], hot-target [LINKS], compaction [SECONDS], stats [EVENTS] [COLLECTIONS]"
             );
             return ExitCode::from(2);
         }

@@ -1,17 +1,19 @@
 //! Time buckets of a snapshot: what its segments and its memtable hold together. A bucket in several of them is
 //! one: counts add up, accounts unite.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::ops::Range;
 
-use orrery_formats::segment::{CollectionBuckets, Segment, hour_of};
-use orrery_formats::sketch::{self, Sketch};
+use orrery_formats::segment::{Bucket, CollectionBuckets, Segment, hour_of};
+use orrery_formats::sketch::{self, EXACT_MAX, Sketch};
 
 pub use orrery_formats::segment::{EventCounts, HOUR_MAX};
 
-use crate::memtable::Memtable;
+use crate::Result;
+use crate::memtable::{BucketCell, Memtable};
 use crate::quarantine::Degraded;
 use crate::snapshot::Snapshot;
-use crate::{Error, Result};
 
 /// Counts and accounts gathered from any buckets. Emptied and used again it allocates nothing.
 #[derive(Debug, Default)]
@@ -89,31 +91,132 @@ impl<'a> BucketSum<'a> {
     }
 }
 
+/// What an estimate of united buckets lies between, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DidsBounds {
+    /// The largest estimate of a bucket, less what estimates may miss.
+    pub low: u64,
+    /// The sum of the estimates of all buckets, and what they may miss.
+    pub high: u64,
+    buckets: u32,
+    sum: u64,
+    largest: u64,
+}
+
+impl DidsBounds {
+    /// What estimates may miss, as a part of them: 12 standard errors, so that a union estimated at more than the
+    /// sum of its parts, or at less than one of them, stays inside.
+    const MISSED: u64 = 10;
+
+    /// Of a value that is known.
+    #[must_use]
+    pub const fn exactly(value: u64) -> Self {
+        Self {
+            low: value,
+            high: value,
+            buckets: 1,
+            sum: value,
+            largest: value,
+        }
+    }
+
+    fn add(&mut self, low: u64, high: u64) {
+        self.buckets += 1;
+        self.sum = self.sum.saturating_add(high);
+        self.largest = self.largest.max(low);
+        (self.low, self.high) = (self.largest, self.sum);
+        // What is exact, or the estimate itself, misses nothing.
+        if (self.buckets > 1 || low < high) && self.sum > EXACT_MAX as u64 {
+            self.high = self.sum.saturating_add(self.sum / Self::MISSED);
+            self.low = self.largest - self.largest / Self::MISSED;
+        }
+    }
+}
+
 /// The buckets of one collection in a snapshot.
 #[derive(Debug, Clone)]
 pub struct CollectionStats<'a> {
     /// The collection.
     pub name: &'a str,
+    /// For each segment with buckets of it the hours of all the segment's events.
     sealed: Vec<(Range<u32>, CollectionBuckets<'a>)>,
-    memtable: Option<InMemtable<'a>>,
+    /// By rising hour.
+    memtable: Vec<Cell<'a>>,
 }
 
+/// A bucket of the memtable.
 #[derive(Clone, Copy)]
-struct InMemtable<'a> {
-    memtable: &'a Memtable,
-    collection: u32,
-}
+struct Cell<'a>(&'a BucketCell);
 
-impl std::fmt::Debug for InMemtable<'_> {
+impl std::fmt::Debug for Cell<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("InMemtable").field(&self.collection).finish()
+        let counts = self.0.counts();
+        f.debug_tuple("Cell")
+            .field(&self.0.hour())
+            .field(&counts)
+            .finish()
     }
 }
 
 impl<'a> CollectionStats<'a> {
+    const fn new(name: &'a str) -> Self {
+        Self {
+            name,
+            sealed: Vec::new(),
+            memtable: Vec::new(),
+        }
+    }
+
+    fn push_memtable(&mut self, memtable: &'a Memtable, collection: u32) {
+        self.memtable
+            .extend(memtable.buckets.of(collection).map(Cell));
+        self.memtable.sort_unstable_by_key(|cell| cell.0.hour());
+    }
+
+    /// The buckets of the memtable in `hours`.
+    fn cells(&self, hours: &Range<u32>) -> impl Iterator<Item = &'a BucketCell> {
+        let first = (self.memtable).partition_point(|cell| cell.0.hour() < hours.start);
+        let cells = self.memtable.iter().skip(first).map(|cell| cell.0);
+        cells.take_while(|cell| cell.hour() < hours.end)
+    }
+
+    /// The first hour from `hour` on with events. O(parts log hours).
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    pub fn next_hour(&self, hour: u32) -> Result<Option<u32>> {
+        let mut next = self.cells(&(hour..u32::MAX)).next().map(BucketCell::hour);
+        for (span, buckets) in &self.sealed {
+            if hour < span.end
+                && next.is_none_or(|next| span.start < next)
+                && let Some(found) = buckets.next_hour(hour)?
+            {
+                next = Some(next.map_or(found, |next| next.min(found)));
+            }
+        }
+        Ok(next)
+    }
+
     fn push(&mut self, segment: &'a Segment, index: u32) -> Result<()> {
-        let buckets = segment.buckets(index)?;
-        self.sealed.push((buckets.span()?, buckets));
+        let info = segment.info();
+        let hours = hour_of(info.first_time_us)..hour_of(info.last_time_us) + 1;
+        self.sealed.push((hours, segment.buckets(index)?));
+        Ok(())
+    }
+
+    /// Calls `each` with the buckets of segments that together hold just the events of `hours`.
+    fn each_sealed(
+        &self,
+        hours: &Range<u32>,
+        each: &mut dyn FnMut(Bucket<'a>) -> Result<()>,
+    ) -> Result<()> {
+        for (span, buckets) in &self.sealed {
+            if hours.start <= span.start && span.end <= hours.end {
+                buckets.each(each)?;
+            } else if hours.start < span.end && span.start < hours.end {
+                buckets.each_in(hours.clone(), each)?;
+            }
+        }
         Ok(())
     }
 
@@ -123,36 +226,46 @@ impl<'a> CollectionStats<'a> {
     /// # Errors
     /// When the index cannot be read.
     pub fn add_to(&self, hours: &Range<u32>, sum: &mut BucketSum<'a>) -> Result<()> {
-        for (span, buckets) in &self.sealed {
-            if span.start >= hours.end || hours.start >= span.end {
-                continue;
+        self.each_sealed(hours, &mut |bucket| {
+            sum.counts.add(&bucket.counts);
+            if sum.found {
+                sum.settle()?;
+                bucket.unite_into(&mut sum.sketch)?;
+                Ok(())
+            } else {
+                sum.unite_encoded(bucket.sketch())
             }
-            buckets.each_in::<Error>(hours.clone(), &mut |bucket| {
-                sum.counts.add(&bucket.counts);
-                if sum.found {
-                    sum.settle()?;
-                    bucket.unite_into(&mut sum.sketch)?;
-                    Ok(())
-                } else {
-                    sum.unite_encoded(bucket.sketch())
-                }
-            })?;
-        }
-        if let Some(InMemtable {
-            memtable,
-            collection,
-        }) = self.memtable
-        {
-            for cell in memtable.buckets.of(collection) {
-                if hours.contains(&cell.hour()) {
-                    sum.settle()?;
-                    sum.counts.add(&cell.counts());
-                    cell.unite_into(&mut sum.sketch);
-                    sum.found = true;
-                }
-            }
+        })?;
+        for cell in self.cells(hours) {
+            sum.settle()?;
+            sum.counts.add(&cell.counts());
+            cell.unite_into(&mut sum.sketch);
+            sum.found = true;
         }
         Ok(())
+    }
+
+    /// Bounds of what [`BucketSum::dids_estimate`] gives for `hours`, without uniting any accounts. O(buckets).
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    pub fn dids_bounds(&self, hours: &Range<u32>) -> Result<DidsBounds> {
+        let mut bounds = DidsBounds::default();
+        self.each_sealed(hours, &mut |bucket| {
+            let estimate = bucket.estimate()?;
+            bounds.add(estimate, estimate);
+            Ok(())
+        })?;
+        for cell in self.cells(hours) {
+            let EventCounts {
+                creates,
+                updates,
+                deletes,
+            } = cell.counts();
+            // Each event has one account; the writer may be about to count one.
+            bounds.add(1, creates + updates + deletes + 1);
+        }
+        Ok(bounds)
     }
 
     /// The counts of `hours` without the accounts.
@@ -161,29 +274,24 @@ impl<'a> CollectionStats<'a> {
     /// When the index cannot be read.
     pub fn counts(&self, hours: &Range<u32>) -> Result<EventCounts> {
         let mut counts = EventCounts::default();
-        for (_, buckets) in &self.sealed {
-            buckets.each_in::<Error>(hours.clone(), &mut |bucket| {
-                counts.add(&bucket.counts);
-                Ok(())
-            })?;
-        }
-        if let Some(found) = self.memtable {
-            let cells = found.memtable.buckets.of(found.collection);
-            for cell in cells.filter(|cell| hours.contains(&cell.hour())) {
-                counts.add(&cell.counts());
-            }
+        self.each_sealed(hours, &mut |bucket| {
+            counts.add(&bucket.counts);
+            Ok(())
+        })?;
+        for cell in self.cells(hours) {
+            counts.add(&cell.counts());
         }
         Ok(counts)
     }
 }
 
 /// The collections of a snapshot that have buckets, in byte order.
-#[derive(Debug)]
 pub struct Collections<'a> {
     /// Segments with the index of their next collection, its name, and how many they have.
     sealed: Vec<Cursor<'a>>,
-    /// Names and ids, the next one last.
-    memtable: Vec<(&'a str, InMemtable<'a>)>,
+    memtable: &'a Memtable,
+    /// Names in the memtable, and their ids there.
+    names: BinaryHeap<Reverse<(&'a str, u32)>>,
 }
 
 #[derive(Debug)]
@@ -205,6 +313,15 @@ impl Cursor<'_> {
     }
 }
 
+impl std::fmt::Debug for Collections<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Collections")
+            .field("sealed", &self.sealed)
+            .field("names", &self.names)
+            .finish_non_exhaustive()
+    }
+}
+
 impl<'a> Collections<'a> {
     /// The next collection.
     ///
@@ -212,15 +329,11 @@ impl<'a> Collections<'a> {
     /// When the index cannot be read.
     pub fn next_collection(&mut self) -> Result<Option<CollectionStats<'a>>> {
         let sealed = self.sealed.iter().filter_map(|cursor| cursor.name);
-        let memtable = self.memtable.last().map(|(name, _)| *name);
+        let memtable = self.names.peek().map(|Reverse((name, _))| *name);
         let Some(name) = sealed.chain(memtable).min() else {
             return Ok(None);
         };
-        let mut found = CollectionStats {
-            name,
-            sealed: Vec::new(),
-            memtable: None,
-        };
+        let mut found = CollectionStats::new(name);
         for cursor in &mut self.sealed {
             if cursor.name == Some(name) {
                 found.push(cursor.segment, cursor.next)?;
@@ -228,8 +341,10 @@ impl<'a> Collections<'a> {
                 cursor.read()?;
             }
         }
-        if let Some((_, cell)) = self.memtable.pop_if(|(next, _)| *next == name) {
-            found.memtable = Some(cell);
+        if memtable == Some(name)
+            && let Some(Reverse((_, collection))) = self.names.pop()
+        {
+            found.push_memtable(self.memtable, collection);
         }
         Ok(Some(found))
     }
@@ -255,21 +370,16 @@ impl Snapshot {
             sealed.push(cursor);
         }
         let memtable = &*self.generation.memtable;
-        let mut names: Vec<(&str, InMemtable<'_>)> = (0..memtable.collections.len())
+        let names = (0..memtable.collections.len())
             .filter(|id| memtable.buckets.of(*id).next().is_some())
-            .map(|collection| {
-                let cell = InMemtable {
-                    memtable,
-                    collection,
-                };
-                (memtable.collections.get(collection), cell)
-            })
+            .map(|collection| (memtable.collections.get(collection), collection))
             .filter(|(name, _)| *name >= from)
+            .map(Reverse)
             .collect();
-        names.sort_unstable_by_key(|(name, _)| std::cmp::Reverse(*name));
         Ok(Collections {
             sealed,
-            memtable: names,
+            memtable,
+            names,
         })
     }
 
@@ -278,11 +388,7 @@ impl Snapshot {
     /// # Errors
     /// When the index cannot be read.
     pub fn collection<'a>(&'a self, name: &'a str) -> Result<CollectionStats<'a>> {
-        let mut found = CollectionStats {
-            name,
-            sealed: Vec::new(),
-            memtable: None,
-        };
+        let mut found = CollectionStats::new(name);
         for part in &self.generation.segments {
             let segment = &*part.segment;
             let index = segment.bucket_lower_bound(name)?;
@@ -291,17 +397,13 @@ impl Snapshot {
             }
         }
         let memtable = &*self.generation.memtable;
-        found.memtable = memtable
-            .collections
-            .find(name)
-            .map(|collection| InMemtable {
-                memtable,
-                collection,
-            });
+        if let Some(collection) = memtable.collections.find(name) {
+            found.push_memtable(memtable, collection);
+        }
         Ok(found)
     }
 
-    /// The ranges of events that are left out of what this view's buckets say of `hours`.
+    /// The ranges of events that are left out of what this view says of events of `hours`.
     pub fn degraded_in(&self, hours: Range<u32>) -> impl Iterator<Item = &Degraded> {
         self.degraded().filter(move |lost| {
             hour_of(lost.first_time_us) < hours.end && hours.start <= hour_of(lost.last_time_us)

@@ -46,6 +46,12 @@ impl Marker {
         ))))
     }
 
+    /// The name of the segment's file that it names, if it names one.
+    pub(crate) fn segment(&self) -> Option<&str> {
+        let name = self.0.as_ref()?.name.strip_prefix(SEGMENTS)?;
+        name.strip_prefix('/')
+    }
+
     /// Removes it. What it led to must be durable before.
     pub(crate) fn remove(fs: &dyn Fs, dir: &Path) -> Result<()> {
         let path = dir.join(fault::FILE_NAME);
@@ -65,14 +71,21 @@ impl Marker {
             let mut quarantined = state.quarantined.iter();
             quarantined.all(|known| known.id != entry.id)
         };
+        let named = |entry: &SegmentEntry| segment_name(entry.first_seq, entry.last_seq, entry.id);
+        let mut set_aside = state.segments.iter().filter(|entry| !is_read(entry));
+        if set_aside.any(|entry| self.segment() == Some(&*named(entry))) {
+            // It was read for its accounts, and is known to be damaged.
+            tracing::warn!(
+                "the last run died by a read error in a segment that is set aside, of which it read the accounts; \
+                 this one does not. The system's log may name the drive"
+            );
+            return Ok(Vec::new());
+        }
         let entries: Vec<(String, &SegmentEntry)> = state
             .segments
             .iter()
             .filter(is_read)
-            .map(|entry| {
-                let name = segment_name(entry.first_seq, entry.last_seq, entry.id);
-                (name, entry)
-            })
+            .map(|entry| (named(entry), entry))
             .collect();
         match &self.0 {
             Some(Fault { name, offset }) => tracing::warn!(
@@ -85,12 +98,9 @@ impl Marker {
             ),
         }
         if let Some(Fault { name, .. }) = &self.0 {
-            let named = name
-                .strip_prefix(SEGMENTS)
-                .and_then(|n| n.strip_prefix('/'));
             let segment = entries
                 .iter()
-                .find(|(known, _)| Some(known.as_str()) == named);
+                .find(|(known, _)| Some(known.as_str()) == self.segment());
             if let Some((known, entry)) = segment
                 && let Some(damaged) = check(fs, dir, known, entry)
             {

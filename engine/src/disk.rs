@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use crate::compaction::want::window_min;
 use crate::io::Fs;
 use crate::mask::files::MASKS;
 use crate::store::{LOG, SCRATCH, SEGMENTS};
@@ -179,7 +180,8 @@ impl Writer {
     }
 
     /// Makes sure that `need` bytes fit, and pauses or goes on accordingly. Where the directory's own limit
-    /// is in the way, the room that a merge takes in passing is had back, then the log's window gives way.
+    /// is in the way, the room that a merge takes in passing is had back, then the log's window gives way. A merge
+    /// that found no room before comes first: for it the window gives way down to its least size.
     ///
     /// # Errors
     /// [`Error::DiskFull`]; otherwise a failure of the trimming, which poisons the writer.
@@ -187,6 +189,16 @@ impl Writer {
         let mut room = self.room();
         let is_short =
             |room: &Room| room.bytes < need && matches!(room.limit, DiskLimit::Directory(_));
+        if let (true, DiskLimit::Directory(limit)) = (is_short(&room), room.limit)
+            && self.shared.compaction.want().bytes().is_some()
+        {
+            let short = need - room.bytes + SLACK_BYTES;
+            let trimmed = self.journal.give_up_window_above(short, window_min(limit));
+            if self.poison_on_error(trimmed)? {
+                self.note_durable();
+                room = self.room();
+            }
+        }
         // What a merge takes comes back by itself; what is trimmed of the window does not. Without a window
         // a merge is what may end the pause.
         let compaction = &self.shared.compaction;
@@ -211,6 +223,33 @@ impl Writer {
             Err(_) => 0,
         });
         self.pause_unless(fits)
+    }
+
+    /// After a seal: where a merge found no room below the directory's limit, gives up of the log's window what it
+    /// needs, if that leaves the window its least size. See `compaction/want.rs`.
+    ///
+    /// # Errors
+    /// A failure of the trimming; the writer is then to be poisoned.
+    pub(crate) fn give_window_to_merge(&mut self) -> Result<()> {
+        let compaction = &self.shared.compaction;
+        let Some(wanted) = compaction.want().bytes().filter(|bytes| *bytes > 0) else {
+            return Ok(());
+        };
+        let need = wanted
+            .saturating_add(compaction.left_by_merges())
+            .saturating_add(SLACK_BYTES);
+        let room = self.room();
+        let is_there = match room.limit {
+            _ if room.bytes >= need => true,
+            DiskLimit::Directory(limit) => self
+                .journal
+                .give_up_window_above(need - room.bytes, window_min(limit))?,
+            DiskLimit::Reserve(_) => false,
+        };
+        if is_there {
+            self.shared.compaction.tell_of_room();
+        }
+        Ok(())
     }
 
     /// Whether writing waits for room.

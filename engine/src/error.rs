@@ -55,6 +55,16 @@ pub enum Error {
         /// The file of the segment.
         file: String,
     },
+    /// An event may have been applied before, and what would tell stood in a damaged segment that may come back. Nothing
+    /// has changed, and what was refused can be tried again.
+    #[error(
+        "whether an event was applied before cannot be told while {file} is set aside as damaged, and the log does not \
+         reach back to it; stop, and run `orrery repair`"
+    )]
+    LostEvents {
+        /// The file of the segment.
+        file: String,
+    },
     /// A DID cannot be told, since it stood in a damaged segment.
     #[error("the DID of account {actor} is not known while {file} is set aside as damaged")]
     LostDid {
@@ -89,7 +99,10 @@ impl Error {
     /// Whether writing waits and nothing has changed: what was refused can be tried again.
     #[must_use]
     pub const fn is_pause(&self) -> bool {
-        matches!(self, Self::DiskFull { .. } | Self::LostAccounts { .. })
+        matches!(
+            self,
+            Self::DiskFull { .. } | Self::LostAccounts { .. } | Self::LostEvents { .. }
+        )
     }
 
     /// What an operator can do after a write failed with this error.

@@ -1,6 +1,7 @@
 //! What makes events durable and recognises repeats, kept in step for the writer: the log, its key
 //! window, and the manifest.
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -10,8 +11,8 @@ use orrery_formats::frame::SourceCursor;
 use orrery_formats::manifest::{Counts, Edit, GapEntry, SegmentEntry, SelectionEntry, State};
 
 use crate::io::Fs;
-use crate::log::keys::{KeyHasher, KeyOf, KeyWindow, KeyWrite};
-use crate::log::{LogOptions, LogWriter, Position, Recovery, Replayed};
+use crate::log::keys::{Kept, KeyHasher, KeyOf, KeyWindow, KeyWrite};
+use crate::log::{LogOptions, LogWriter, Position, Recovery, Replayed, is_known_loss, read_closed};
 use crate::manifest::Manifest;
 use crate::quarantine;
 use crate::store::Durable;
@@ -126,12 +127,17 @@ impl Journal {
             self.cursor = before.or_else(|| state.source_cursor.clone());
         }
         self.durable_cursor.clone_from(&self.cursor);
+        let kept = Kept {
+            complete: state.window_complete,
+            floor: state.log_floor,
+            next_seq: found.next_seq,
+            losses: state.gaps.iter().chain(&gaps).cloned().collect(),
+        };
         let window = KeyWindow::open(
             Arc::clone(&self.fs),
             &self.dir,
             id,
-            state.window_complete,
-            state.log_floor,
+            kept,
             &found.files,
             key_of,
         )?;
@@ -259,13 +265,43 @@ impl Journal {
         self.open_ref()?.window.last_rev(actor, key_hash)
     }
 
-    /// Events with lower seqs are not in the key window; `None` where all that there ever were are.
+    /// Events with lower seqs are not in the key window, or not all; `None` where all that there ever were are.
     pub(crate) fn window_floor(&self) -> Option<u64> {
-        let is_complete = self
-            .open
-            .as_ref()
-            .is_some_and(|open| open.window.complete());
-        (!is_complete).then(|| self.state().log_floor)
+        let window = self.open.as_ref().map(|open| &open.window);
+        let known_from = window.map_or(0, KeyWindow::known_from);
+        let is_whole = known_from == 0 && window.is_some_and(KeyWindow::complete);
+        (!is_whole).then(|| self.state().log_floor.max(known_from))
+    }
+
+    /// Whether events within the window are missing from it, so that a later revision of a key may have been applied
+    /// than the one that it knows.
+    pub(crate) fn window_is_broken(&self) -> bool {
+        let window = self.open.as_ref().map(|open| &open.window);
+        window.is_some_and(|window| window.known_from() > self.state().log_floor.max(1))
+    }
+
+    /// Gives the events with those seqs, which are sealed, as far as the window has them, and tells whether it has all.
+    pub(crate) fn each_closed(
+        &self,
+        seqs: RangeInclusive<u64>,
+        each: &mut dyn FnMut(&Replayed<'_>) -> Result<()>,
+    ) -> Result<bool> {
+        let state = self.state();
+        // What is known to be lost was not sealed.
+        let mut next = *seqs.start();
+        let mut is_whole = true;
+        for log in self.open_ref()?.window.files() {
+            if log.last_seq < next || log.first_seq > *seqs.end() {
+                continue;
+            }
+            let (fs, id, losses) = (&*self.fs, state.directory.id, &state.gaps);
+            let missing = read_closed(fs, &self.dir, id, log, seqs.clone(), losses, each)?;
+            is_whole &= missing == 0
+                && (log.first_seq <= next || is_known_loss(losses, next, log.first_seq));
+            next = log.last_seq.saturating_add(1);
+        }
+        let end = seqs.end().saturating_add(1);
+        Ok(is_whole && (next >= end || is_known_loss(&state.gaps, next, end)))
     }
 
     /// Notes that the event appended last was applied to a key.
@@ -387,27 +423,24 @@ impl Journal {
             open.window.seal(&file)?;
         }
         self.position = None;
-        let kept = self.window_bytes_kept;
-        let older_than_us = if kept > 0 { 0 } else { older_than_us };
-        self.trim(options.log_bytes_max.max(kept), older_than_us)?;
+        let sealed_through = self.state().sealed_through;
+        let (bytes_max, kept) = (options.log_bytes_max, self.window_bytes_kept);
+        let window = &self.open_ref()?.window;
+        if let Some(floor) = window.plan_trim(bytes_max, kept, older_than_us, sealed_through) {
+            self.trim(floor)?;
+        }
         Ok(())
     }
 
-    /// Removes closed log files that are not needed any more until the window takes at most `bytes_max` and
-    /// holds none with only events before `older_than_us`; tells whether it removed any.
-    fn trim(&mut self, bytes_max: u64, older_than_us: u64) -> Result<bool> {
-        let sealed_through = self.state().sealed_through;
-        let window = &self.open_ref()?.window;
-        let Some(floor) = window.plan_trim(bytes_max, older_than_us, sealed_through) else {
-            return Ok(false);
-        };
+    /// Removes the closed log files with only seqs below `floor`.
+    fn trim(&mut self, floor: u64) -> Result<()> {
         self.manifest.append(&Edit {
             log_floor: Some(floor),
             window_complete: Some(false),
             ..Edit::default()
         })?;
         self.open_mut()?.window.trim_below(floor)?;
-        Ok(true)
+        Ok(())
     }
 
     /// Whether the window has closed files whose events are sealed, which [`give_up_window`](Self::give_up_window)
@@ -415,7 +448,7 @@ impl Journal {
     pub(crate) fn has_window(&self) -> bool {
         let sealed_through = self.state().sealed_through;
         let open = self.open.as_ref();
-        open.is_some_and(|open| open.window.plan_trim(0, 0, sealed_through).is_some())
+        open.is_some_and(|open| open.window.plan_trim(0, 0, 0, sealed_through).is_some())
     }
 
     /// Makes the log's window smaller by about `bytes`, as far as it has closed files whose events are
@@ -425,7 +458,27 @@ impl Journal {
             return Ok(false);
         };
         let left = open.window.bytes().saturating_sub(bytes);
-        self.trim(left, 0)
+        let sealed_through = self.state().sealed_through;
+        match open.window.plan_trim(left, 0, 0, sealed_through) {
+            Some(floor) => self.trim(floor).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// As [`give_up_window`](Self::give_up_window), where at least `bytes` come free by it, and at least `bytes_min` and
+    /// what is always kept are left of the window: otherwise nothing is given up.
+    pub(crate) fn give_up_window_above(&mut self, bytes: u64, bytes_min: u64) -> Result<bool> {
+        let Some(open) = &self.open else {
+            return Ok(false);
+        };
+        let left = open.window.bytes().saturating_sub(bytes);
+        let bytes_min = bytes_min.max(self.window_bytes_kept);
+        let sealed_through = self.state().sealed_through;
+        let floor = open.window.plan_trim(left, bytes_min, 0, sealed_through);
+        match floor.filter(|floor| open.window.bytes_below(*floor) >= bytes) {
+            Some(floor) => self.trim(floor).map(|()| true),
+            None => Ok(false),
+        }
     }
 
     /// Tells what is durable.

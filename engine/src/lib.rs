@@ -39,7 +39,7 @@ mod store;
 mod writer;
 
 pub use actors::ActorId;
-pub use buckets::{BucketSum, CollectionStats, Collections, EventCounts, HOUR_MAX};
+pub use buckets::{BucketSum, CollectionStats, Collections, DidsBounds, EventCounts, HOUR_MAX};
 pub use compaction::{CompactReport, CompactionStatus};
 pub use disk::DiskLimit;
 pub use error::{Error, Result};
@@ -49,7 +49,7 @@ pub use orrery_formats::frame::SourceCursor;
 pub use orrery_formats::manifest::{GapEntry, SelectionEntry};
 pub use part::{List, Part, TargetId};
 pub use quarantine::Degraded;
-pub use samples::SampleRecord;
+pub use samples::{Choice, SampleRecord};
 pub use snapshot::{OwnedTargetKey, Snapshot, SnapshotId, Totals};
 pub use store::{Status, Store};
 pub use writer::{Applied, Writer};

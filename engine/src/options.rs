@@ -21,7 +21,7 @@ pub struct Options {
     /// Largest age of the sealed part of the log, by event time.
     pub log_age_max: Duration,
     /// Whether the sealed part of the log keeps at least as many bytes as it has when the store is opened,
-    /// whatever the two bounds above: for those who only add to another one's log.
+    /// whatever the two bounds above: for those who only add to another one's log. What is beyond that goes by them.
     pub log_keeps_bytes: bool,
     /// Whether segments are merged in the background.
     pub compact: bool,
@@ -30,11 +30,15 @@ pub struct Options {
     pub compact_share: f64,
     /// How many neighbouring segments of one level are merged into one of the next; at least 2.
     pub compact_fan_in: usize,
+    /// How long a merge that failed waits before it is tried again; longer with each further failure.
+    pub(crate) merge_retry: Duration,
     /// How much of masks is kept out of files while the store runs.
     pub(crate) mask_bounds: Bounds,
-    /// The most bytes that samples take on disk: whole records, the newest of each collection. With 0 none are taken.
+    /// The most bytes that samples take on disk: whole records, the newest of each collection. From three quarters of it
+    /// on, the longest records give way first. With 0 none are taken.
     pub samples_limit: u64,
-    /// The most bytes that the data directory takes; none: what the file system has.
+    /// The most bytes that the data directory takes; none: what the file system has. Where it runs short, the sealed
+    /// part of the log gives way: all of it to events, and down to an eighth of this limit to merges.
     pub disk_limit: Option<u64>,
     /// Bytes of the file system to leave free.
     pub disk_reserve: u64,
@@ -56,6 +60,7 @@ impl Default for Options {
             compact: true,
             compact_share: 0.5,
             compact_fan_in: 10,
+            merge_retry: Duration::from_secs(60),
             mask_bounds: Bounds::RUNNING,
             samples_limit: 256 << 20,
             disk_limit: None,

@@ -50,7 +50,7 @@ pub(crate) fn target(target: u64) -> String {
     }
 }
 
-fn time_us(place: u64) -> u64 {
+pub(crate) fn time_us(place: u64) -> u64 {
     1_767_225_600_000_000 + place * 1_000
 }
 

@@ -1,7 +1,10 @@
 //! Segments that are set aside: their files are missing or damaged. The file stays as it is. In the index the
 //! segment's place is kept by an empty one of the same range of seqs, so that no part gets another number: its
 //! rows and kills are missing, and the ids of its actors stay taken while their DIDs are not known. Snapshots
-//! that stand on such a segment say so, for whoever answers from them.
+//! that stand on such a segment say so, for whoever answers from them. Where the damaged file still gives its accounts,
+//! they are read from there (`remains.rs`).
+
+mod remains;
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -20,8 +23,11 @@ use crate::manifest::Manifest;
 use crate::mask::Mask;
 use crate::snapshot::{Generation, Sealed};
 use crate::store::{Shared, Store, segment_name};
-use crate::writer::Writer;
+use crate::writer::{Unread, Writer};
 use crate::{Error, Result};
+
+pub(crate) use remains::Remains;
+use remains::file_of_accounts;
 
 /// Ids of segments, with what is wrong with their files.
 pub(crate) type Reasons = Vec<(u64, String)>;
@@ -44,6 +50,8 @@ pub struct Degraded {
     pub why: String,
     /// Whether a repair found no way to bring it back.
     pub is_written_off: bool,
+    /// Whether its accounts can be read from the damaged file all the same: events of theirs are applied.
+    pub has_accounts: bool,
 }
 
 /// An empty segment with the seqs, times and first actor id of `info`.
@@ -66,13 +74,14 @@ fn hole(name: &str, info: &SegmentInfo) -> Result<Segment> {
 }
 
 impl Sealed {
-    /// What stands for the segment of `entry` whose file is not read. Actors from `first_actor` on were first
-    /// seen in it.
+    /// What stands for the segment of `entry` whose file is not read but for what is in `remains`. Actors from
+    /// `first_actor` on were first seen in it.
     pub(crate) fn set_aside(
         entry: &SegmentEntry,
         first_actor: u32,
         did_seed: u64,
         why: &str,
+        remains: Option<Remains>,
     ) -> Result<Self> {
         let name = segment_name(entry.first_seq, entry.last_seq, entry.id);
         let mut info = SegmentInfo::default();
@@ -86,39 +95,65 @@ impl Sealed {
             id: entry.id,
             level: entry.level,
             bytes: entry.bytes,
-            degraded: Some(Arc::new(degraded(&name, &info, why))),
+            degraded: Some(Arc::new(degraded(&name, &info, why, remains.is_some()))),
+            remains: remains.map(Arc::new),
             name: name.into(),
         })
     }
 
-    /// The same, as a repair left it that found no way to bring it back.
-    pub(crate) fn written_off(mut self) -> Self {
-        self.degraded = self.degraded.map(|degraded| {
-            Arc::new(Degraded {
-                is_written_off: true,
-                ..Degraded::clone(&degraded)
-            })
+    /// The same with something else to be said of it.
+    fn told(self, change: impl FnOnce(&mut Degraded)) -> Self {
+        let degraded = self.degraded.as_deref().cloned().map(|mut degraded| {
+            change(&mut degraded);
+            Arc::new(degraded)
         });
-        self
+        Self { degraded, ..self }
     }
 
-    /// What stands for this segment once it is not read any more.
-    fn without_file(&self, why: &str) -> Result<Self> {
+    /// The same, as a repair left it that found no way to bring it back.
+    pub(crate) fn written_off(self) -> Self {
+        self.told(|degraded| degraded.is_written_off = true)
+    }
+
+    /// What stands for this segment once it is not read any more but for what is in `remains`.
+    fn without_file(&self, why: &str, remains: Option<Arc<Remains>>) -> Result<Self> {
         let info = self.segment.info();
         Ok(Self {
             segment: Arc::new(hole(&self.name, info)?),
             mask: Arc::new(Mask::default()),
-            degraded: Some(Arc::new(degraded(&self.name, info, why))),
+            degraded: Some(Arc::new(degraded(&self.name, info, why, remains.is_some()))),
+            remains,
             ..self.clone()
         })
     }
+
+    /// What stands for this segment, which is set aside, once its accounts cannot be read either.
+    fn with_accounts_lost(&self) -> Self {
+        tracing::error!(
+            file = %self.name,
+            "the accounts of a segment that is set aside cannot be read any more: {WAITING}"
+        );
+        let told = self.clone().told(|degraded| degraded.has_accounts = false);
+        Self {
+            remains: None,
+            ..told
+        }
+    }
 }
 
-fn degraded(name: &str, info: &SegmentInfo, why: &str) -> Degraded {
+/// What it means that accounts are not known.
+const WAITING: &str = "events of accounts that only it may know wait until `orrery repair` has brought it back or written it off";
+
+fn degraded(name: &str, info: &SegmentInfo, why: &str, has_accounts: bool) -> Degraded {
+    let events = if has_accounts {
+        "its accounts can still be read, and events go on"
+    } else {
+        WAITING
+    };
     tracing::error!(
         file = name,
-        "a segment is set aside: {why}. Answers leave out what seq {} to {} held, and say so. To bring it back, \
-         stop and run `orrery repair`",
+        "a segment is set aside: {why}. Answers leave out what seq {} to {} held, and say so; {events}. To bring it \
+         back, stop and run `orrery repair`",
         info.first_seq,
         info.last_seq
     );
@@ -130,6 +165,7 @@ fn degraded(name: &str, info: &SegmentInfo, why: &str) -> Degraded {
         last_time_us: info.last_time_us,
         why: why.to_owned(),
         is_written_off: false,
+        has_accounts,
     }
 }
 
@@ -153,6 +189,45 @@ fn damaged_file(error: &Error) -> Option<&str> {
     match error {
         Error::Format(FormatError::Corrupt(corruption)) => Some(&corruption.file),
         _ => None,
+    }
+}
+
+/// The name of the file of a segment that is set aside, where the error is about damage of its accounts.
+pub(crate) fn damaged_accounts(error: &Error) -> Option<&str> {
+    damaged_file(error).and_then(file_of_accounts)
+}
+
+/// Whose damage somebody met.
+#[derive(Clone, Copy)]
+struct Met<'a> {
+    /// The name of the segment's file.
+    file: &'a str,
+    /// Whether it was read for its accounts only, being set aside.
+    of_accounts: bool,
+}
+
+impl<'a> Met<'a> {
+    fn of(error: &'a Error) -> Option<Self> {
+        let named = damaged_file(error)?;
+        let of_accounts = file_of_accounts(named);
+        Some(Self {
+            file: of_accounts.unwrap_or(named),
+            of_accounts: of_accounts.is_some(),
+        })
+    }
+
+    /// Whether `sealed` is that segment.
+    fn is(self, sealed: &Sealed) -> bool {
+        *sealed.name == *self.file
+    }
+
+    /// Whether whoever reads `sealed`, which is that segment, may meet the damage again.
+    fn is_met_by(self, sealed: &Sealed) -> bool {
+        if self.of_accounts {
+            sealed.remains.is_some()
+        } else {
+            sealed.degraded.is_none()
+        }
     }
 }
 
@@ -199,17 +274,58 @@ pub(crate) fn set_aside_durably(fs: &Arc<dyn Fs>, dir: &Path, error: &Error) -> 
     Ok(true)
 }
 
-/// The segments found damaged since the store was opened, by id, with the reasons.
-#[derive(Debug, Default)]
+/// What was found damaged since the store was opened.
+struct Damage {
+    why: String,
+    /// What is still read of the file.
+    remains: Option<Arc<Remains>>,
+}
+
+impl Damage {
+    /// Whether `sealed`, which is the damaged segment, still reads what is damaged.
+    fn hits(&self, sealed: &Sealed) -> bool {
+        sealed.degraded.is_none() || (sealed.remains.is_some() && self.remains.is_none())
+    }
+}
+
+/// The segments found damaged since the store was opened, by id.
+#[derive(Default)]
 pub(crate) struct Damages {
-    by_id: Mutex<HashMap<u64, String>>,
-    /// How many there are; only ever rises.
+    by_id: Mutex<HashMap<u64, Damage>>,
+    /// How often something was found; only ever rises.
     count: AtomicUsize,
+    /// Held by the one who looks for what can still be read, while others who met the same damage wait for it.
+    looking: Mutex<()>,
 }
 
 impl Damages {
     pub(crate) fn count(&self) -> usize {
         self.count.load(Ordering::Acquire)
+    }
+
+    /// Notes that a segment is damaged, with what `remains` finds of it if that was not known.
+    fn note(&self, id: u64, why: &Error, remains: impl FnOnce() -> Option<Remains>) {
+        let _looking = self.looking.lock();
+        if self.by_id.lock().contains_key(&id) {
+            return;
+        }
+        let damage = Damage {
+            why: why.to_string(),
+            remains: remains().map(Arc::new),
+        };
+        self.by_id.lock().entry(id).or_insert(damage);
+        self.count.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Notes that the accounts of a segment that is set aside are damaged.
+    fn note_lost_accounts(&self, id: u64, why: &Error) {
+        let mut by_id = self.by_id.lock();
+        let damage = by_id.entry(id).or_insert_with(|| Damage {
+            why: why.to_string(),
+            remains: None,
+        });
+        damage.remains = None;
+        self.count.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Replaces the published generation by itself less what is known to be damaged.
@@ -231,21 +347,27 @@ impl Damages {
 }
 
 /// `generation` with the segments of `damaged` set aside.
-fn sound(generation: Arc<Generation>, damaged: &HashMap<u64, String>) -> Arc<Generation> {
-    let is_hit = |sealed: &Sealed| sealed.degraded.is_none() && damaged.contains_key(&sealed.id);
-    if damaged.is_empty() || !generation.segments.iter().any(is_hit) {
+fn sound(generation: Arc<Generation>, damaged: &HashMap<u64, Damage>) -> Arc<Generation> {
+    let damage_of = |sealed: &Sealed| damaged.get(&sealed.id).filter(|known| known.hits(sealed));
+    if !generation
+        .segments
+        .iter()
+        .any(|sealed| damage_of(sealed).is_some())
+    {
         return generation;
     }
     let replace = |sealed: &Sealed| {
-        match damaged.get(&sealed.id) {
-        Some(why) if sealed.degraded.is_none() => {
-            sealed.without_file(why).unwrap_or_else(|error| {
-                tracing::error!(%error, file = %sealed.name, "a damaged segment cannot be set aside");
-                sealed.clone()
-            })
+        let Some(damage) = damage_of(sealed) else {
+            return sealed.clone();
+        };
+        if sealed.degraded.is_some() {
+            return sealed.with_accounts_lost();
         }
-        _ => sealed.clone(),
-    }
+        let replaced = sealed.without_file(&damage.why, damage.remains.clone());
+        replaced.unwrap_or_else(|error| {
+            tracing::error!(%error, file = %sealed.name, "a damaged segment cannot be set aside");
+            sealed.clone()
+        })
     };
     Arc::new(Generation {
         number: generation.number,
@@ -258,30 +380,33 @@ fn sound(generation: Arc<Generation>, damaged: &HashMap<u64, String>) -> Arc<Gen
 }
 
 impl Shared {
-    /// Sets the segment aside that `error` is about, if it is about one: new snapshots leave it out. Gives whether
+    /// Sets the segment aside that `error` is about, if it is about one: new snapshots leave it out. Where it is about
+    /// the accounts of one that is set aside already, new snapshots do without these too. Gives whether
     /// they do, be it by this call or by one of somebody else who met the same damage.
     pub(crate) fn report_damage(&self, error: &Error) -> bool {
-        let Some(file) = damaged_file(error) else {
+        let Some(met) = Met::of(error) else {
             return false;
         };
         let generation = self.generation();
         let mut segments = generation.segments.iter();
-        let Some(sealed) = segments.find(|sealed| &*sealed.name == file) else {
+        let Some(sealed) = segments.find(|sealed| met.is(sealed)) else {
             return false;
         };
-        if sealed.degraded.is_some() {
+        if !met.is_met_by(sealed) {
             return true;
         }
-        {
-            let mut by_id = self.damages.by_id.lock();
-            by_id.entry(sealed.id).or_insert_with(|| error.to_string());
-            self.damages.count.store(by_id.len(), Ordering::Release);
+        if met.of_accounts {
+            self.damages.note_lost_accounts(sealed.id, error);
+        } else {
+            self.damages.note(sealed.id, error, || {
+                Remains::of_sealed(&*self.fs, &self.dir, sealed)
+            });
         }
         // Also where somebody else is about to: whoever asks again must not meet the damage again.
         self.republish();
         let generation = self.generation();
         let mut segments = generation.segments.iter();
-        segments.any(|known| known.id == sealed.id && known.degraded.is_some())
+        segments.any(|known| known.id == sealed.id && !met.is_met_by(known))
     }
 }
 
@@ -307,11 +432,12 @@ impl Writer {
     /// Goes on without the segment that `error` is about, if it is about damage of one that this writer reads. Gives
     /// whether what failed may be tried again.
     pub(crate) fn leave_out(&mut self, error: &Error) -> Result<bool> {
+        let Some(met) = Met::of(error) else {
+            return Ok(false);
+        };
         let read = |writer: &Self| {
             let mut segments = writer.generation.segments.iter();
-            damaged_file(error).is_some_and(|file| {
-                segments.any(|sealed| &*sealed.name == file && sealed.degraded.is_none())
-            })
+            segments.any(|sealed| met.is(sealed) && met.is_met_by(sealed))
         };
         if !read(self) || !self.shared.report_damage(error) {
             return Ok(false);
@@ -333,6 +459,7 @@ impl Writer {
         let old = Arc::clone(&self.generation);
         self.generation = shared.damages.with_sound(old, |sound| sound);
         self.lost_accounts = self.generation.lost_accounts();
+        self.unread = Unread::of(&self.generation);
         let state = self.journal.state();
         let known: HashSet<u64> = state.quarantined.iter().map(|entry| entry.id).collect();
         let named: HashSet<u64> = state.segments.iter().map(|entry| entry.id).collect();
@@ -341,7 +468,7 @@ impl Writer {
             let new = by_id
                 .iter()
                 .filter(|(id, _)| named.contains(id) && !known.contains(id));
-            new.map(|(id, why)| (*id, why.clone())).collect()
+            new.map(|(id, damage)| (*id, damage.why.clone())).collect()
         };
         if !new.is_empty() {
             let written = self.journal.quarantine(new);
@@ -354,6 +481,10 @@ impl Writer {
 
 #[cfg(test)]
 mod account_tests;
+#[cfg(test)]
+mod remains_tests;
+#[cfg(test)]
+mod repeat_tests;
 #[cfg(test)]
 mod return_tests;
 #[cfg(test)]

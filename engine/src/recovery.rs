@@ -17,7 +17,7 @@ use crate::log::keys::KeyHasher;
 use crate::log::parse_name;
 use crate::mask::{Mask, recover_masks};
 use crate::memtable::Memtable;
-use crate::quarantine::{Reasons, is_damage};
+use crate::quarantine::{Reasons, Remains, is_damage};
 use crate::snapshot::{Counters, Generation, Sealed};
 use crate::store::{LOG, SEGMENTS, parse_segment_name, segment_name};
 use crate::{Error, Options, Result};
@@ -48,6 +48,7 @@ pub(crate) fn open_segment(
         name: name.into(),
         bytes,
         degraded: None,
+        remains: None,
     })
 }
 
@@ -91,7 +92,19 @@ pub(crate) fn open_entry(
 ) -> Result<Sealed> {
     let name = segment_name(entry.first_seq, entry.last_seq, entry.id);
     let sealed = open_segment(fs, dir, &name, entry.id, entry.level)?;
-    let info = sealed.segment.info();
+    check_entry(dir, &name, &sealed.segment, entry, first_actor)?;
+    Ok(sealed)
+}
+
+/// Checks that a segment is the one that the manifest has as `entry`.
+pub(crate) fn check_entry(
+    dir: &Path,
+    name: &str,
+    segment: &Segment,
+    entry: &SegmentEntry,
+    first_actor: u32,
+) -> Result<()> {
+    let (info, bytes) = (segment.info(), segment.file().file_len());
     let actors_end = info.actors_first_id.saturating_add(info.actors_count);
     if (info.actors_first_id, actors_end) != (first_actor, entry.actors_end) {
         return Err(Error::Inconsistent {
@@ -102,32 +115,27 @@ pub(crate) fn open_entry(
             ),
         });
     }
-    if (info.first_seq, info.last_seq, sealed.bytes)
-        != (entry.first_seq, entry.last_seq, entry.bytes)
-    {
+    if (info.first_seq, info.last_seq, bytes) != (entry.first_seq, entry.last_seq, entry.bytes) {
         return Err(Error::Inconsistent {
             path: dir.join(SEGMENTS).join(name),
             what: format!(
-                "holds seq {} to {} in {} bytes; the manifest says {} to {} in {} bytes",
-                info.first_seq,
-                info.last_seq,
-                sealed.bytes,
-                entry.first_seq,
-                entry.last_seq,
-                entry.bytes
+                "holds seq {} to {} in {bytes} bytes; the manifest says {} to {} in {} bytes",
+                info.first_seq, info.last_seq, entry.first_seq, entry.last_seq, entry.bytes
             ),
         });
     }
-    Ok(sealed)
+    Ok(())
 }
 
 /// The segments that the manifest names, those that are set aside as empty ones in their places. Gives those
-/// besides that are found to be damaged now; `damaged` are known already.
+/// besides that are found to be damaged now; `damaged` are known already. Of those that are set aside accounts are
+/// read where that can be, but not of the files named in `unread`.
 pub(crate) fn open_segments(
     fs: &dyn Fs,
     dir: &Path,
     state: &State,
     damaged: &[Damaged],
+    unread: &HashSet<&str>,
 ) -> Result<(Vec<Sealed>, Reasons)> {
     let seed = did_seed(&state.directory);
     let quarantined = state
@@ -136,9 +144,16 @@ pub(crate) fn open_segments(
         .map(|entry| (entry.id, &*entry.why));
     let known = quarantined.chain(damaged.iter().map(|damaged| (damaged.id, &*damaged.why)));
     let known: HashMap<u64, &str> = known.collect();
-    let is_written_off = |id: u64| {
+    let set_aside = |entry: &SegmentEntry, first_actor: u32, why: &str| {
         let mut quarantined = state.quarantined.iter();
-        quarantined.any(|entry| entry.id == id && entry.is_written_off)
+        if quarantined.any(|known| known.id == entry.id && known.is_written_off) {
+            return Ok(Sealed::set_aside(entry, first_actor, seed, why, None)?.written_off());
+        }
+        let name = segment_name(entry.first_seq, entry.last_seq, entry.id);
+        let remains = (!unread.contains(&*name))
+            .then(|| Remains::of_entry(fs, dir, entry, first_actor))
+            .flatten();
+        Sealed::set_aside(entry, first_actor, seed, why, remains)
     };
     let mut segments = Vec::with_capacity(state.segments.len());
     let mut found = Vec::new();
@@ -146,19 +161,12 @@ pub(crate) fn open_segments(
     let mut first_actor = 0;
     for entry in &state.segments {
         let sealed = match known.get(&entry.id) {
-            Some(why) => {
-                let sealed = Sealed::set_aside(entry, first_actor, seed, why)?;
-                if is_written_off(entry.id) {
-                    sealed.written_off()
-                } else {
-                    sealed
-                }
-            }
+            Some(why) => set_aside(entry, first_actor, why)?,
             None => match open_entry(fs, dir, entry, first_actor) {
                 Err(error) if is_damage(&error) => {
                     missing += usize::from(is_missing(&error));
                     let why = error.to_string();
-                    let sealed = Sealed::set_aside(entry, first_actor, seed, &why)?;
+                    let sealed = set_aside(entry, first_actor, &why)?;
                     found.push((entry.id, why));
                     sealed
                 }

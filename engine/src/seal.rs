@@ -9,7 +9,8 @@
 //! 4. The manifest gets {segment, sealed through S, cursor} and is synced. From here on the segment is
 //!    the truth, and the log up to S is only a window.
 //! 5. The new generation is published: the segment in place of the memtable's rows, a new memtable.
-//! 6. The log goes on in a new file, and files older than the window are removed.
+//! 6. The log goes on in a new file, and files older than the window are removed; more of them where a merge waits
+//!    for room (`compaction/want.rs`).
 //! 7. Files of masks are written where due (`writer/masks.rs`). They are derived: a crash before costs the
 //!    next start some time.
 
@@ -29,7 +30,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::disk::log_need;
 use crate::mask::Mask;
 use crate::memtable::Memtable;
-use crate::samples::{Allowance, RecentSample};
+use crate::samples::{RecentSample, room_of_seal};
 use crate::snapshot::{Generation, Sealed};
 use crate::store::segment_name;
 use crate::writer::Writer;
@@ -89,6 +90,7 @@ impl Writer {
         self.unlink_segments(&merged_away);
         shared.compaction.notify();
         self.journal.rotate(&shared.options)?;
+        self.give_window_to_merge()?;
         self.note_durable();
         self.write_masks(&shared.options.mask_bounds)
     }
@@ -110,8 +112,11 @@ impl Writer {
         let old = &*self.generation;
         let (first_seq, last_seq) = (old.memtable.first_seq, old.memtable.visible_seq());
         let limit = self.shared.options.samples_limit;
-        let allowance = Allowance::beside(old.segments.iter(), limit);
-        let samples = old.memtable.samples.for_segment(allowance);
+        let used = old.segments.iter();
+        let used = used.map(|sealed| sealed.segment.samples_bytes()).sum();
+        let name_len = |collection| old.memtable.collections.get(collection).len();
+        let samples = &old.memtable.samples;
+        let samples = samples.for_segment(room_of_seal(used, limit), name_len);
         let states = self.states.touched();
         let bytes = build(old, last_seq, states, &self.kills, passed, &samples)?;
         let id = self.shared.next_segment_id();

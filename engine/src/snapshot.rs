@@ -13,7 +13,7 @@ use crate::log::keys::KeyHasher;
 use crate::mask::Mask;
 use crate::memtable::Memtable;
 use crate::part::Part;
-use crate::quarantine::Degraded;
+use crate::quarantine::{Degraded, Remains};
 use crate::{Error, Result};
 
 /// A sealed segment with its mask as of the last seal.
@@ -29,8 +29,11 @@ pub(crate) struct Sealed {
     pub(crate) name: Arc<str>,
     /// The size of its file in bytes.
     pub(crate) bytes: u64,
-    /// Set where the file is set aside: the segment is then an empty one in its place.
+    /// Set where the file is set aside: the segment is then an empty one in its place. See
+    /// [`remains`](Self::remains) for what is read all the same.
     pub(crate) degraded: Option<Arc<Degraded>>,
+    /// What is still read of a file that is set aside.
+    pub(crate) remains: Option<Arc<Remains>>,
 }
 
 impl Sealed {
@@ -40,6 +43,32 @@ impl Sealed {
             mask,
             ..self.clone()
         }
+    }
+
+    /// Where DIDs and states of accounts are read, and nothing else: none where they are lost with the file.
+    pub(crate) fn accounts(&self) -> &Segment {
+        let remains = self.remains.as_deref();
+        remains.map_or(&self.segment, Remains::accounts)
+    }
+
+    /// Where kills are read, and nothing else.
+    pub(crate) fn kills(&self) -> &Segment {
+        let remains = self.remains.as_deref();
+        remains.and_then(Remains::kills).unwrap_or(&self.segment)
+    }
+
+    /// Where passed keys are read, and nothing else.
+    pub(crate) fn passed_keys(&self) -> &Segment {
+        let remains = self.remains.as_deref();
+        remains
+            .and_then(Remains::passed_keys)
+            .unwrap_or(&self.segment)
+    }
+
+    /// The segment as it is set aside, where its accounts are lost too.
+    fn without_accounts(&self) -> Option<&Degraded> {
+        let degraded = self.degraded.as_deref();
+        degraded.filter(|_| self.remains.is_none())
     }
 }
 
@@ -112,14 +141,15 @@ impl Generation {
         self.segments.get(after.checked_sub(1)?)
     }
 
-    /// The file of a segment that is set aside and may come back with accounts that nothing else knows.
+    /// The file of a segment that is set aside, whose accounts cannot be read, and which may come back with those
+    /// that nothing else knows.
     pub(crate) fn lost_accounts(&self) -> Option<Box<str>> {
         let first = |sealed: &Sealed| sealed.segment.info().actors_first_id;
         let ends = self.segments.iter().skip(1).map(first);
         let ends = ends.chain(std::iter::once(self.memtable.first_actor));
         let mut segments = self.segments.iter().zip(ends);
         segments.find_map(|(sealed, end)| {
-            let degraded = sealed.degraded.as_deref()?;
+            let degraded = sealed.without_accounts()?;
             let may_come_back = first(sealed) < end && !degraded.is_written_off;
             may_come_back.then(|| degraded.file.as_str().into())
         })
@@ -135,11 +165,11 @@ impl Generation {
             return Ok(f(self.memtable.dids.get(index)));
         }
         let sealed = self.home(actor).ok_or_else(unknown)?;
-        if let Some(degraded) = &sealed.degraded {
+        if let Some(degraded) = sealed.without_accounts() {
             let file = degraded.file.clone();
             return Err(Error::LostDid { actor, file });
         }
-        let did = sealed.segment.did(actor)?.ok_or_else(unknown)?;
+        let did = sealed.accounts().did(actor)?.ok_or_else(unknown)?;
         Ok(f(&did.text()))
     }
 
@@ -167,7 +197,7 @@ impl Generation {
         }
         // The oldest segments hold the most actors.
         for sealed in &self.segments {
-            if let Some(id) = sealed.segment.find_did(did)? {
+            if let Some(id) = sealed.accounts().find_did(did)? {
                 self.dids.put(hash, id);
                 return Ok(Some(id));
             }
@@ -191,10 +221,11 @@ impl Generation {
 /// The newest state of an actor in `segments`, which are in order of seq.
 pub(crate) fn newest_state(segments: &[Sealed], actor: ActorId) -> Result<Option<ActorState>> {
     for sealed in segments.iter().rev() {
-        if let Some(state) = sealed.segment.state(actor)? {
+        let accounts = sealed.accounts();
+        if let Some(state) = accounts.state(actor)? {
             return Ok(Some(state));
         }
-        let info = sealed.segment.info();
+        let info = accounts.info();
         if info.actors_count > 0 && actor >= info.actors_first_id {
             // Older segments do not know the actor.
             break;
@@ -305,8 +336,13 @@ impl Snapshot {
     /// Which state this is.
     #[must_use]
     pub fn id(&self) -> SnapshotId {
-        // The same seals with one more segment set aside are another state.
-        let set_aside = self.degraded().count() as u64;
+        // The same seals with one more segment set aside are another state, and so they are with the accounts of one
+        // lost too. Within a run the sum only rises.
+        let segments = self.generation.segments.iter();
+        let losses = segments.map(|sealed| {
+            u64::from(sealed.degraded.is_some()) + u64::from(sealed.without_accounts().is_some())
+        });
+        let set_aside: u64 = losses.sum();
         SnapshotId {
             generation: self.generation.number | set_aside << 40,
             seq: self.visible_seq,
@@ -401,7 +437,7 @@ impl Snapshot {
     /// The DID of an account.
     ///
     /// # Errors
-    /// [`Error::LostDid`] when it stood in a segment that is set aside; otherwise when the index cannot be read,
+    /// [`Error::LostDid`] when it stood in a segment that is set aside with its accounts; otherwise when the index cannot be read,
     /// or has no such account.
     pub fn did(&self, actor: ActorId) -> Result<String> {
         self.generation.with_did(actor, str::to_owned)

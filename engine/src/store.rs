@@ -5,6 +5,7 @@
 //! from their files and what segments say since, and the events after the last seal are applied again from the log under the seqs that they
 //! have there.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,7 +21,7 @@ use crate::journal::Journal;
 use crate::lock::DirLock;
 use crate::manifest::Manifest;
 use crate::mask::files::{MASKS, load_masks};
-use crate::quarantine::{Damages, Degraded, set_aside_durably};
+use crate::quarantine::{Damages, Degraded, damaged_accounts, set_aside_durably};
 use crate::recovery::{
     new_directory, open_segment, open_segments, recover_generation, refuse_contents,
     remove_all_but, remove_orphans,
@@ -208,17 +209,32 @@ impl Store {
         };
         let dir = dir.as_ref();
         let mut may_release = true;
+        let mut unread = HashSet::new();
         loop {
-            // Damage that is found by putting the index together sets one more segment aside each time. None is
-            // read again by the same call.
-            match Self::open_once(Arc::clone(&fs), dir, options.clone(), may_release) {
+            // Damage that is found by putting the index together sets one more segment aside each time, or leaves
+            // the accounts of one out. None is read again by the same call.
+            let opened =
+                Self::open_once(Arc::clone(&fs), dir, options.clone(), may_release, &unread);
+            match opened {
+                Err(error)
+                    if damaged_accounts(&error)
+                        .is_some_and(|file| unread.insert(file.to_owned())) =>
+                {
+                    may_release = false;
+                }
                 Err(error) if set_aside_durably(&fs, dir, &error)? => may_release = false,
                 opened => return opened,
             }
         }
     }
 
-    fn open_once(fs: Arc<dyn Fs>, dir: &Path, options: Options, may_release: bool) -> Result<Self> {
+    fn open_once(
+        fs: Arc<dyn Fs>,
+        dir: &Path,
+        options: Options,
+        may_release: bool,
+        unread: &HashSet<String>,
+    ) -> Result<Self> {
         let dir = dir.to_owned();
         let segments_dir = dir.join(SEGMENTS);
         fs.create_dir_all(&segments_dir)
@@ -257,7 +273,12 @@ impl Store {
             }
         }
         let state = journal.state();
-        let (mut segments, mut new) = open_segments(&*fs, &dir, state, &damaged)?;
+        // A file that was set aside before and that the last run died by is not touched by this one.
+        let died_by = marker.as_ref().and_then(Marker::segment);
+        let died_by = died_by.filter(|_| damaged.is_empty());
+        let unread = unread.iter().map(String::as_str).chain(died_by);
+        let unread: HashSet<&str> = unread.collect();
+        let (mut segments, mut new) = open_segments(&*fs, &dir, state, &damaged, &unread)?;
         new.extend(damaged.into_iter().map(|damaged| (damaged.id, damaged.why)));
         if !new.is_empty() {
             journal.quarantine(new)?;

@@ -2,6 +2,9 @@
 //! what was applied moves nothing, and what was not is new.
 #![expect(clippy::unwrap_used, reason = "a failure is to end the test")]
 
+use std::fs;
+use std::path::PathBuf;
+
 use orrery_engine::event::{Body, Encoding, Event, Operation, Record};
 use orrery_engine::{Applied, Options, Store, Writer};
 
@@ -50,11 +53,15 @@ impl World {
         world
     }
 
-    fn restart(&mut self) {
+    fn stop(&mut self) {
         if let Some((_, writer)) = &mut self.open {
             writer.commit().unwrap();
         }
         self.open = None;
+    }
+
+    fn restart(&mut self) {
+        self.stop();
         let store = Store::open(self.dir.path(), self.options.clone()).unwrap();
         let writer = store.writer().unwrap();
         self.open = Some((store, writer));
@@ -121,6 +128,17 @@ impl World {
             assert_eq!(self.apply(*step), Applied::Repeat, "{step:?}");
             assert_eq!(self.live_links(), before, "after {step:?}");
         }
+    }
+
+    /// The files in that directory of the store, by name.
+    fn files(&self, below: &str, suffix: &str) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.dir.path().join(below)).unwrap();
+        let paths = entries.map(|entry| entry.unwrap().path());
+        let mut files: Vec<PathBuf> = paths
+            .filter(|path| path.to_str().unwrap().ends_with(suffix))
+            .collect();
+        files.sort();
+        files
     }
 
     fn seal(&mut self) {
@@ -286,4 +304,96 @@ fn a_later_file_loaded_first_is_known_again() {
     world.restart();
     world.all_repeats(&later);
     world.all_repeats(&earlier);
+}
+
+#[test]
+fn events_of_a_log_file_that_was_damaged_later_are_known_again() {
+    for damaged in 0..2 {
+        let mut world = World::new(true);
+        for steps in LIFE.chunks(LIFE.len() / 2) {
+            world.all_new(steps);
+            world.seal();
+        }
+        world.all_new(&[Write(200, ALICE, LIKE, "later", LINK)]);
+        world.seal();
+        world.stop();
+        let log = world.files("log", ".log").remove(damaged);
+        let mut bytes = fs::read(&log).unwrap();
+        bytes[100] ^= 0x55;
+        fs::write(&log, &bytes).unwrap();
+        for keys in world.files("log", ".keys") {
+            fs::remove_file(keys).unwrap();
+        }
+        for _ in 0..2 {
+            world.restart();
+            world.all_repeats(&LIFE);
+        }
+        world.all_new(&[Write(201, ALICE, LIKE, "deleted", LINK)]);
+    }
+}
+
+/// Other accounts have newer events already, in the memtable or in segments.
+#[test]
+fn who_comes_back_after_a_deletion_that_was_loaded_late_counts_again() {
+    for seals in [false, true] {
+        let mut world = World::new(true);
+        world.all_new(&[Write(100_000, ALICE, LIKE, "a", LINK)]);
+        let life = [
+            Write(1, BOB, LIKE, "b", LINK),
+            Account(2, BOB, false, Some("deleted")),
+            Account(3, BOB, true, None),
+            Write(60, BOB, LIKE, "c", LINK),
+        ];
+        for step in &life {
+            if seals {
+                world.seal();
+            }
+            world.all_new(&[*step]);
+        }
+        world.all_repeats(&[life[0], life[3]]);
+        assert_eq!(world.live_links(), 2);
+    }
+}
+
+#[test]
+fn a_deletion_stands_behind_all_that_its_account_wrote_though_times_are_out_of_order() {
+    let late = [
+        Write(70, BOB, LIKE, "b", LINK),
+        Write(80, BOB, LIKE, "c", LINK),
+        Delete(90, BOB, LIKE, "c"),
+    ];
+    for seals in [false, true] {
+        for keeps in 1..=late.len() {
+            let mut world = World::new(false);
+            world.all_new(&late[..keeps]);
+            if seals {
+                world.seal();
+            }
+            world.all_new(&[Account(60, BOB, false, Some("deleted"))]);
+            world.seal();
+            world.compact();
+            world.all_repeats(&late[..keeps]);
+            assert_eq!(world.live_links(), 0);
+        }
+    }
+}
+
+/// A segment keeps of a key without a row only that there was an event within its time.
+#[test]
+fn an_event_out_of_order_of_a_key_without_a_row_is_new_only_behind_the_segment() {
+    let mut world = World::new(false);
+    world.all_new(&[
+        Write(10, ALICE, LIKE, "empty", NO_LINK),
+        Write(20, ALICE, LIKE, "row", LINK),
+        Write(5_000, ALICE, FOLLOW, "last", LINK),
+    ]);
+    world.seal();
+    world.all_new(&[Write(6_000, ALICE, FOLLOW, "more", LINK)]);
+    // Newer than all of its key, in a file that is loaded late.
+    world.all_repeats(&[Write(2_000, ALICE, LIKE, "empty", LINK)]);
+    world.all_new(&[
+        Write(2_000, ALICE, LIKE, "row", OTHER_LINK),
+        Write(2_000, ALICE, LIKE, "unheard of", LINK),
+        Write(5_500, ALICE, LIKE, "empty", LINK),
+    ]);
 }

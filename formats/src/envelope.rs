@@ -341,6 +341,16 @@ fn footer_checksum(header: &[u8], footer: &[u8]) -> u64 {
     hasher.digest()
 }
 
+/// Where in a file of `len` bytes that ends with `trailer` the footer lies, as far as the trailer can be believed: for whoever
+/// reads it before the whole file is trusted to be readable.
+#[must_use]
+pub fn footer_range(len: u64, trailer: &[u8; TRAILER_BYTES]) -> Range<u64> {
+    let mut fields = Reader::new("trailer", trailer);
+    let counts = fields.u64();
+    let footer_len = counts.and_then(|_| fields.u64()).unwrap_or(0);
+    len.saturating_sub(footer_len.max(TRAILER_BYTES as u64))..len
+}
+
 /// What a file's header and footer say, checked against each other and the file's length.
 #[derive(Debug)]
 pub(crate) struct Layout {

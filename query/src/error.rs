@@ -27,7 +27,7 @@ pub enum Error {
         found: u32,
     },
     /// The answer needs more memory than one query may take.
-    #[error("the query matches more than {limit} {what}: narrow it with a filter")]
+    #[error("the query matches more than {limit} {what}: narrow it down")]
     TooLarge {
         /// What there are too many of.
         what: &'static str,

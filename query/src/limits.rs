@@ -20,3 +20,8 @@ pub const KEPT_LINKS_MIN_DEFAULT: u64 = 1_024;
 
 /// The most collections of which records are given by example where none is named.
 pub const SAMPLE_COLLECTIONS_MAX: usize = 1000;
+/// The most collections that are looked at for those: some may have nothing to show, since all their records were
+/// deleted or are hidden. Looking at such a one takes some microseconds in each segment.
+pub const SAMPLE_COLLECTIONS_LOOKED_AT_MAX: usize = 4_000;
+/// The most bytes of records that one answer gives by example.
+pub const SAMPLE_BYTES_MAX: usize = 16 << 20;

@@ -20,7 +20,7 @@ pub use lists::{
     Child, ChildPage, CollectionCounts, CollectionPage, SearchPage, collections, prefix, search,
 };
 pub use place::Place;
-pub use series::{Align, STEPS_MAX, SeriesOf, Steps, timeseries};
+pub use series::{Align, STEPS_MAX, SUMMANDS_MAX, SeriesOf, Steps, timeseries};
 
 /// Hours since 1970, the end exclusive.
 pub type Hours = Range<u32>;

@@ -37,8 +37,8 @@ pub(crate) enum Failure {
     /// A check found damage, each told on its own line before.
     #[error("{places} of {} damaged", path.display())]
     Damaged { path: PathBuf, places: String },
-    /// A repair could not bring everything back; what is lost was told before.
-    #[error("{what} of {} stay lost", path.display())]
+    /// A repair could not bring everything back; what is not back was told before.
+    #[error("not everything is repaired: {what} of {} are not back", path.display())]
     Lost { path: PathBuf, what: String },
     #[error(transparent)]
     Ingest(#[from] orrery_ingest::Error),

@@ -65,13 +65,22 @@ impl StoreIndex {
         &self,
         ask: impl Fn(&Snapshot) -> orrery_query::Result<T>,
     ) -> Result<Answer<T>, IndexError> {
+        self.answer_of(&stats::ALL_TIME, ask)
+    }
+
+    /// Asks for what events of `hours` led to: damage of other times doesn't touch it.
+    fn answer_of<T>(
+        &self,
+        hours: &Hours,
+        ask: impl Fn(&Snapshot) -> orrery_query::Result<T>,
+    ) -> Result<Answer<T>, IndexError> {
         loop {
             let snapshot = self.store.snapshot();
             let value = match ask(&snapshot) {
                 Err(error) if self.is_mended(&error) => continue,
                 value => value?,
             };
-            let degraded = snapshot.degraded();
+            let degraded = snapshot.degraded_in(hours.clone());
             return Ok(Answer {
                 value,
                 indexed_through_us: snapshot.indexed_through_us(),
@@ -219,7 +228,7 @@ impl Index for StoreIndex {
         paging: &Paging,
     ) -> Result<Answer<Listing<CollectionCounts>>, IndexError> {
         let (after, limit) = place(paging)?;
-        self.answer(|snapshot| {
+        self.answer_of(hours, |snapshot| {
             let page = stats::collections(snapshot, hours, order, after.as_ref(), limit)?;
             Ok(stats_listing(None, page.collections, page.next.as_ref()))
         })
@@ -230,7 +239,9 @@ impl Index for StoreIndex {
         collections: &[&str],
         hours: &Hours,
     ) -> Result<Answer<Vec<Counts>>, IndexError> {
-        self.answer(|snapshot| stats::of_collections(snapshot, collections, hours))
+        self.answer_of(hours, |snapshot| {
+            stats::of_collections(snapshot, collections, hours)
+        })
     }
 
     fn prefix(
@@ -241,7 +252,7 @@ impl Index for StoreIndex {
         paging: &Paging,
     ) -> Result<Answer<PrefixCounts>, IndexError> {
         let (after, limit) = place(paging)?;
-        self.answer(|snapshot| {
+        self.answer_of(hours, |snapshot| {
             let page = stats::prefix(snapshot, prefix, hours, order, after.as_ref(), limit)?;
             Ok(PrefixCounts {
                 total: page.total,
@@ -255,7 +266,9 @@ impl Index for StoreIndex {
         series: &[SeriesOf<'_>],
         steps: &Steps,
     ) -> Result<Answer<Vec<Vec<Counts>>>, IndexError> {
-        self.answer(|snapshot| stats::timeseries(snapshot, series, steps))
+        self.answer_of(&steps.span(), |snapshot| {
+            stats::timeseries(snapshot, series, steps)
+        })
     }
 
     fn search(
@@ -283,8 +296,14 @@ impl Index for StoreIndex {
             (lost > 0).then(|| format!("{lost} stretches of the log were lost")),
         ];
         let damaged = store.degraded.iter().map(|degraded| {
+            let accounts = match (degraded.has_accounts, degraded.is_written_off) {
+                (true, _) => "its accounts can be read, and ingest goes on",
+                (false, false) => "events of accounts that only it may know wait",
+                (false, true) => "it is written off, and ingest goes on",
+            };
             format!(
-                "{} is set aside as damaged, with seq {} to {}: {}; to bring it back, stop and run `orrery repair`",
+                "{} is set aside as damaged, with seq {} to {}: {}; {accounts}; to bring it back, stop and run `orrery \
+                 repair`",
                 degraded.file, degraded.first_seq, degraded.last_seq, degraded.why
             )
         });

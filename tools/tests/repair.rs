@@ -161,6 +161,7 @@ fn what_stays_lost_is_named_by_file_seqs_and_times_and_ends_with_1() {
         "{lost}"
     );
     assert_eq!(dry["segments"], report["segments"]);
+    assert_eq!(lost["written_off"], false);
 
     let output = orrery()
         .args(["repair", "--data"])
@@ -170,12 +171,28 @@ fn what_stays_lost_is_named_by_file_seqs_and_times_and_ends_with_1() {
     assert_eq!(output.status.code(), Some(1));
     let told = text(&output.stdout);
     assert!(told.contains("seq 1,001 to 2,000, 20"), "{told}");
-    assert!(told.contains("lost"), "{told}");
-    assert!(text(&output.stderr).contains("1 of its segments"));
+    assert!(told.contains("not brought back"), "{told}");
+    assert!(told.contains("--backup"), "{told}");
+    let failed = text(&output.stderr).to_owned();
+    assert!(
+        failed.contains("not everything is repaired: 1 of its segments"),
+        "{failed}"
+    );
     let status = Store::open(&data, common::directory::options(1_000))
         .unwrap()
         .status();
     assert_eq!(status.degraded.len(), 1, "it opens, and says so");
+    assert!(!status.degraded[0].is_written_off);
+
+    // It stays lost where that is said.
+    damage(&path, 1);
+    let (code, report) = repair(&data, &["--write-off"]);
+    assert_eq!(code, 1, "{report}");
+    assert_eq!(report["segments"][0]["written_off"], true, "{report}");
+    let status = Store::open(&data, common::directory::options(1_000))
+        .unwrap()
+        .status();
+    assert!(status.degraded[0].is_written_off);
 }
 
 #[test]

@@ -35,7 +35,10 @@ impl Writer {
     /// is changed, and the merged segment is given up.
     pub(crate) fn install_waiting(&mut self, segments: &mut Vec<Sealed>) -> Result<Vec<Arc<str>>> {
         match self.shared.compaction.take() {
-            Some(merged) => self.install(merged, segments),
+            Some(merged) => {
+                self.shared.compaction.want().forget();
+                self.install(merged, segments)
+            }
             None => Ok(Vec::new()),
         }
     }

@@ -1,11 +1,12 @@
 //! One merge: from segments and masks of a generation to a durable segment that nothing names yet.
 
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use orrery_formats::manifest::SegmentEntry;
-use orrery_formats::segment::{self, MergeInput, SampleRules};
+use orrery_formats::segment::{self, MergeInput, SampleRules, Workspace as _};
 
 use super::policy::{Candidate, Plan};
 use super::workspace::{FileWorkspace, Pace, ROOM_BYTES, RoomWatch, SegmentFile, Stopped};
@@ -14,7 +15,7 @@ use crate::disk::Room;
 use crate::mask::Mask;
 use crate::memtable::{DEAD, HIDDEN};
 use crate::recovery::open_segment;
-use crate::samples::{Allowance, is_kept, most_in_merge};
+use crate::samples::Merging;
 use crate::snapshot::Sealed;
 use crate::store::{SCRATCH, SEGMENTS, Shared, segment_name};
 
@@ -59,6 +60,12 @@ pub(crate) fn candidates(segments: &[Sealed]) -> Vec<Candidate> {
     segments.iter().map(candidate).collect()
 }
 
+/// The most that a merge of segments of that many bytes takes in passing: at worst as many bytes as its inputs have,
+/// and as many again of scratch files.
+pub(super) fn need(inputs: impl Iterator<Item = u64>) -> u64 {
+    inputs.sum::<u64>().saturating_mul(2)
+}
+
 /// Merges the segments of `plan`.
 pub(crate) fn merge(
     shared: &Shared,
@@ -71,13 +78,16 @@ pub(crate) fn merge(
     let (Some(first), Some(last)) = (sources.first(), sources.last()) else {
         return Err(Error::Internal(format!("a merge of segments {:?}", plan.places)).into());
     };
-    // At worst as many bytes as its inputs have, and as many again of scratch files.
-    let need = 2 * sources.iter().map(|sealed| sealed.bytes).sum::<u64>();
+    let need = need(sources.iter().map(|sealed| sealed.bytes));
     let compaction = &shared.compaction;
     let room = || Room::of(&*shared.fs, &shared.dir, &shared.options);
-    room().check(need.saturating_add(compaction.keeps_free()))?;
+    room().check(need.saturating_add(compaction.left_by_merges()))?;
+    let written = Cell::new(0);
     let look = || {
         let room = room();
+        let left = need.saturating_sub(written.get());
+        compaction.want().takes(left.max(need.min(ROOM_BYTES)));
+        written.set(written.get() + ROOM_BYTES);
         if compaction.must_give_way().load(Ordering::Relaxed) {
             return Err(Error::DiskFull {
                 need,
@@ -85,7 +95,10 @@ pub(crate) fn merge(
                 limit: room.limit,
             });
         }
-        room.check(need.min(ROOM_BYTES).saturating_add(compaction.keeps_free()))
+        room.check(
+            need.min(ROOM_BYTES)
+                .saturating_add(compaction.left_by_merges()),
+        )
     };
     let watch = RoomWatch {
         look: &look,
@@ -115,15 +128,13 @@ pub(crate) fn merge(
     let mut workspace = FileWorkspace::new(Arc::clone(&shared.fs), &scratch, pace, watch);
     let segments_dir = shared.dir.join(SEGMENTS);
     let mut file = SegmentFile::create(Arc::clone(&shared.fs), &segments_dir, name.clone())?;
-    let beside = segments.iter().enumerate();
-    let beside = beside.filter(|(place, _)| !plan.places.contains(place));
-    let limit = shared.options.samples_limit;
-    let allowed = Allowance::beside(beside.map(|(_, sealed)| sealed), limit);
-    let newer = segments.get(plan.places.end..).unwrap_or_default();
     let hasher = shared.generation().hasher;
+    let limit = shared.options.samples_limit;
+    let mut go_on = || workspace.progress(0);
+    let kept = Merging::new(segments, &plan.places, hasher, limit, &mut go_on)?;
     let samples = SampleRules {
-        most: &|collection| most_in_merge(newer, collection, allowed.most),
-        keep: &|number, sample| is_kept(segments, plan.places.start + number, sample, hasher),
+        most: &|collection| kept.most(collection),
+        keep: &|number, sample| kept.keeps(number, sample),
     };
     let written = segment::merge(&inputs, &keep_kill, &samples, &mut file, &mut workspace)?;
     file.finish()?;

@@ -14,7 +14,11 @@
 //! A kill whose row is gone is dropped with it. A row is dropped only for kills that are sealed, so a replay of the log never
 //! finds less than it did before.
 
+#[cfg(test)]
+mod damage_tests;
 mod holds;
+#[cfg(test)]
+mod hooked_fs;
 mod install;
 mod merge;
 pub(crate) mod policy;
@@ -22,6 +26,9 @@ pub(crate) mod policy;
 mod room_tests;
 #[cfg(test)]
 mod tests;
+pub(crate) mod want;
+#[cfg(test)]
+mod want_tests;
 mod worker;
 pub(crate) mod workspace;
 

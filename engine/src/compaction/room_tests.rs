@@ -2,7 +2,6 @@
 //! first, and what a merge gives back ends a pause.
 
 use std::cell::Cell;
-use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
@@ -12,9 +11,9 @@ use orrery_formats::segment::Workspace;
 use orrery_formats::sink::Sink;
 use parking_lot::Mutex;
 
+use super::hooked_fs::HookedFs;
 use super::workspace::{FileWorkspace, Pace, ROOM_BYTES, RoomWatch, Stopped};
 use crate::io::fault::SimFs;
-use crate::io::{Entry, File, Fs, LockGuard, Mapped};
 use crate::power_cut_tests::{Step, apply};
 use crate::store::{LOG, SCRATCH, SEGMENTS};
 use crate::{DiskLimit, Error, Options, Store, Writer};
@@ -223,83 +222,29 @@ fn closing_installs_a_merge_that_waits() {
     assert_eq!(store.status().segments, 1);
 }
 
-/// Lets the first creation of a segment's file wait until it is told to go on.
-#[derive(Debug)]
-struct Gate {
-    inner: Arc<dyn Fs>,
-    reached: Mutex<mpsc::Sender<()>>,
-    opened: Mutex<mpsc::Receiver<()>>,
-    is_passed: AtomicBool,
-}
-
-impl Fs for Gate {
-    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
-        self.inner.create_dir_all(dir)
-    }
-
-    fn create(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        let is_segment = path.starts_with(Path::new(DIR).join(SEGMENTS));
-        if is_segment && !self.is_passed.swap(true, Ordering::Relaxed) {
-            let _ = self.reached.lock().send(());
-            let _ = self.opened.lock().recv();
-        }
-        self.inner.create(path)
-    }
-
-    fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        self.inner.open(path)
-    }
-
-    fn open_rw(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        self.inner.open_rw(path)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.inner.rename(from, to)
-    }
-
-    fn unlink(&self, path: &Path) -> io::Result<()> {
-        self.inner.unlink(path)
-    }
-
-    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
-        self.inner.list(dir)
-    }
-
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.inner.sync_dir(dir)
-    }
-
-    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn LockGuard>>> {
-        self.inner.lock(path)
-    }
-
-    fn map(&self, path: &Path) -> io::Result<Mapped> {
-        self.inner.map(path)
-    }
-
-    fn free_bytes(&self, dir: &Path) -> io::Result<u64> {
-        self.inner.free_bytes(dir)
-    }
-}
-
 #[test]
 fn a_running_merge_keeps_no_memtable_in_memory() {
     let fs = SimFs::new();
     two_segments(&fs);
     let (reached, is_reached) = mpsc::channel();
     let (go_on, opened) = mpsc::channel();
-    let gate = Gate {
-        inner: fs.shared(),
-        reached: Mutex::new(reached),
-        opened: Mutex::new(opened),
-        is_passed: AtomicBool::new(false),
-    };
+    // The first merge waits before it creates its file.
+    let gate = Mutex::new(Some((reached, opened)));
+    let gated = HookedFs::shared(fs.shared(), move |path| {
+        if path.starts_with(Path::new(DIR).join(SEGMENTS)) {
+            let passes = gate.lock().take();
+            if let Some((reached, opened)) = passes {
+                let _ = reached.send(());
+                let _: Result<(), _> = opened.recv();
+            }
+        }
+        Ok(())
+    });
     let background = Options {
         compact: true,
         ..options()
     };
-    let store = Store::open_with_fs(Arc::new(gate), Path::new(DIR), background).unwrap();
+    let store = Store::open_with_fs(gated, Path::new(DIR), background).unwrap();
     let mut writer = store.writer().unwrap();
     is_reached.recv_timeout(Duration::from_secs(60)).unwrap();
     write(&mut writer, 401).unwrap();

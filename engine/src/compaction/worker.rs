@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use super::holds::{FIRST, Holds};
-use super::merge::{Merged, candidates, merge};
+use super::holds::Holds;
+use super::merge::{Merged, candidates, merge, need};
 use super::policy::{Candidate, Policy, plan};
+use super::want::Want;
 use super::workspace::{Pace, Stopped};
 use crate::snapshot::Generation;
 use crate::store::Shared;
-use crate::{Error, Result};
+use crate::{DiskLimit, Error, Result};
 
 /// The writer waits at most so long for a merge to give way; a sync of a slow disk takes about a second.
 const GIVE_WAY_WITHIN: Duration = Duration::from_secs(10);
@@ -29,6 +30,7 @@ pub(crate) struct Compaction {
     keeps_free: AtomicU64,
     /// Whether the merge that runs is to end, since the writer needs its room.
     must_give_way: AtomicBool,
+    want: Want,
     counts: Counts,
 }
 
@@ -38,6 +40,8 @@ struct Slot {
     merged_at: Option<Instant>,
     /// Whether the segments changed since the worker last looked.
     is_due: bool,
+    /// Whether the writer made room since then for the merge that found none.
+    has_room: bool,
     failure: Option<String>,
 }
 
@@ -46,8 +50,11 @@ struct Counts {
     merges: AtomicU64,
     bytes_read: AtomicU64,
     bytes_written: AtomicU64,
-    /// 1 while a merge runs.
+    /// 1 while a merge runs, until what it made can be taken.
     running: AtomicU64,
+    /// How often the thread looked whether there is something to do.
+    #[cfg(test)]
+    looks: AtomicU64,
 }
 
 /// What compaction does, and has done since the store was opened.
@@ -62,7 +69,7 @@ pub struct CompactionStatus {
     pub bytes_written: u64,
     /// Whether a merge runs now.
     pub is_running: bool,
-    /// Why the last merge failed, until one succeeds.
+    /// Why the merge that failed last did, as long as one that failed waits to be tried again.
     pub failure: Option<String>,
 }
 
@@ -73,11 +80,23 @@ impl Compaction {
         self.wake.notify_all();
     }
 
-    /// The segment that waits to be installed.
+    /// There is room now for the merge that found none.
+    pub(crate) fn tell_of_room(&self) {
+        let mut slot = self.slot.lock();
+        slot.is_due = true;
+        slot.has_room = true;
+        self.wake.notify_all();
+    }
+
+    /// The segment that waits to be installed. The thread, which rests as long as one does, hears of it.
     pub(crate) fn take(&self) -> Option<Merged> {
         let mut slot = self.slot.lock();
         slot.merged_at = None;
-        slot.merged.take()
+        let merged = slot.merged.take();
+        if merged.is_some() {
+            self.wake.notify_all();
+        }
+        merged
     }
 
     /// For how long a segment has waited to be installed.
@@ -90,9 +109,18 @@ impl Compaction {
         self.keeps_free.store(bytes, Ordering::Relaxed);
     }
 
-    /// Bytes that merges leave to the writer.
+    /// What [`keep_free`](Self::keep_free) was told last.
     pub(crate) fn keeps_free(&self) -> u64 {
         self.keeps_free.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that merges leave to the writer: all of the above, or half of it for one that was refused, beside which
+    /// the log's window gives way as the log grows.
+    pub(crate) fn left_by_merges(&self) -> u64 {
+        match self.want.bytes() {
+            Some(_) => self.keeps_free() / 2,
+            None => self.keeps_free(),
+        }
     }
 
     /// Frees the room that merging takes in passing: ends the merge that runs, and removes the segment that waits to
@@ -101,17 +129,19 @@ impl Compaction {
     pub(crate) fn give_way(&self, shared: &Shared) -> bool {
         let running = &self.counts.running;
         let mut gave = false;
-        if running.load(Ordering::Relaxed) != 0 {
+        if running.load(Ordering::Acquire) != 0 {
             gave = true;
             self.must_give_way.store(true, Ordering::Relaxed);
             let until = Instant::now() + GIVE_WAY_WITHIN;
-            while running.load(Ordering::Relaxed) != 0 && Instant::now() < until {
+            while running.load(Ordering::Acquire) != 0 && Instant::now() < until {
                 std::thread::sleep(Duration::from_millis(2));
             }
         }
         if let Some(merged) = self.take() {
             gave = true;
             tracing::debug!(segment = %merged.sealed.name, "a merged segment gives way to the log");
+            let inputs = merged.inputs.iter().map(|input| input.bytes);
+            self.want.refused(need(inputs));
             if let Err(error) = shared.fs.unlink(&merged.path(shared)) {
                 tracing::warn!(%error, "a merged segment that is given up cannot be removed");
             }
@@ -123,7 +153,12 @@ impl Compaction {
         &self.must_give_way
     }
 
-    /// Why the last merge failed, until one succeeds.
+    /// The room that a merge did not get.
+    pub(crate) const fn want(&self) -> &Want {
+        &self.want
+    }
+
+    /// Why the merge that failed last did, as long as one waits.
     fn failure(&self) -> Option<String> {
         self.slot.lock().failure.clone()
     }
@@ -148,14 +183,18 @@ impl Compaction {
         if self.slot.lock().merged.is_some() {
             return Ok(false);
         }
-        let Some(merged) = merge_next(shared, holds)? else {
-            return Ok(false);
-        };
+        let found = merge_next(shared, holds);
         let mut slot = self.slot.lock();
-        slot.merged = Some(merged);
-        slot.merged_at = Some(Instant::now());
-        slot.failure = None;
-        Ok(true)
+        // Under the lock: whoever sees that no merge runs finds what the last one made.
+        self.counts.running.store(0, Ordering::Release);
+        let merged = found?;
+        let is_made = merged.is_some();
+        if is_made {
+            slot.merged = merged;
+            slot.merged_at = Some(Instant::now());
+        }
+        slot.failure = holds.why();
+        Ok(is_made)
     }
 
     /// For the status.
@@ -219,7 +258,8 @@ fn run(shared: &Shared) {
     let compaction = &shared.compaction;
     let mut retry_at: Option<Instant> = None;
     let mut no_room_until: Option<Instant> = None;
-    let mut holds = Holds::default();
+    let retry = shared.options.merge_retry;
+    let mut holds = Holds::new(retry);
     loop {
         {
             let mut slot = compaction.slot.lock();
@@ -227,16 +267,21 @@ fn run(shared: &Shared) {
                 if compaction.is_cancelled.load(Ordering::Relaxed) {
                     return;
                 }
+                #[cfg(test)]
+                compaction.counts.looks.fetch_add(1, Ordering::Relaxed);
                 let retries = retry_at.is_some_and(|at| at <= Instant::now());
-                if slot.merged.is_none() && (slot.is_due && no_room_until.is_none() || retries) {
+                let has_room = no_room_until.is_none() || slot.has_room;
+                if slot.merged.is_none() && (slot.is_due && has_room || retries) {
                     break;
                 }
-                match retry_at {
+                // While one waits to be installed no other is made, whatever time it is.
+                match retry_at.filter(|_| slot.merged.is_none()) {
                     Some(at) => drop(compaction.wake.wait_until(&mut slot, at)),
                     None => compaction.wake.wait(&mut slot),
                 }
             }
             slot.is_due = false;
+            slot.has_room = false;
         }
         no_room_until = None;
         match compaction.run_once_beside(shared, &mut holds) {
@@ -250,7 +295,7 @@ fn run(shared: &Shared) {
                 slot.failure = Some(error.to_string());
                 if error.is_pause() {
                     // No other merge asks for less room.
-                    no_room_until = Some(Instant::now() + FIRST);
+                    no_room_until = Some(Instant::now() + retry);
                 } else {
                     slot.is_due = true;
                 }
@@ -268,7 +313,9 @@ fn merge_next(shared: &Shared, holds: &mut Holds) -> Result<Option<Merged>, Stop
     let ids: Vec<u64> = segments.iter().map(|sealed| sealed.id).collect();
     let mut candidates = candidates(&segments);
     holds.apply(&ids, &mut candidates, Instant::now());
+    let want = &shared.compaction.want;
     let Some(plan) = plan(&candidates, &policy) else {
+        want.forget();
         return Ok(None);
     };
     let is_urgent = || is_behind(&shared.generation(), &policy);
@@ -284,12 +331,24 @@ fn merge_next(shared: &Shared, holds: &mut Holds) -> Result<Option<Merged>, Stop
         .store(false, Ordering::Relaxed);
     running.store(1, Ordering::Relaxed);
     let merged = merge(shared, &segments, &plan, pace);
-    running.store(0, Ordering::Relaxed);
-    if let Err(Stopped::Failed(error)) = &merged
-        && !error.is_pause()
-    {
-        let inputs = ids.get(plan.places).unwrap_or_default();
-        holds.failed(inputs.to_vec(), Instant::now());
+    let inputs = ids.get(plan.places.clone()).unwrap_or_default();
+    match &merged {
+        Ok(_) => {
+            holds.made(inputs);
+            want.takes(0);
+        }
+        Err(Stopped::Failed(Error::DiskFull {
+            limit: DiskLimit::Directory(_),
+            ..
+        })) => {
+            let inputs = segments.get(plan.places).unwrap_or_default();
+            want.refused(need(inputs.iter().map(|sealed| sealed.bytes)));
+        }
+        Err(Stopped::Failed(error)) if !error.is_pause() => {
+            want.forget();
+            holds.failed(inputs.to_vec(), error.to_string(), Instant::now());
+        }
+        Err(_) => {}
     }
     let merged = merged?;
     shared.compaction.count(&merged);
@@ -311,3 +370,6 @@ fn is_behind(generation: &Generation, policy: &Policy) -> bool {
         .count()
         > 3 * policy.fan_in
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@
 //!
 //! Only the writer asks, so nothing here is shared.
 
-use super::reader::{FrameBuffer, LogReader};
+use super::closed::{Missing, read_closed};
 use super::recovery::Replayed;
 use super::{LogFile, Position, keys_name, log_name, parse_name};
 use crate::error::{Error, Result};
@@ -14,6 +14,7 @@ use orrery_formats::frame::FileHeader;
 use orrery_formats::keys::{
     FRAME_UNIT, KeyEntry, KeysFile, KeysHeader, build, fingerprint, key_hash,
 };
+use orrery_formats::manifest::GapEntry;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::io::ErrorKind;
@@ -100,6 +101,19 @@ struct Sealed {
     keys: KeysFile,
 }
 
+/// What the window has to know of.
+#[derive(Debug, Clone, Default)]
+pub struct Kept {
+    /// Whether no log file was ever trimmed.
+    pub complete: bool,
+    /// The first seq that was not trimmed.
+    pub floor: u64,
+    /// The seq behind the last one of the log.
+    pub next_seq: u64,
+    /// What was lost before the index had it.
+    pub losses: Vec<GapEntry>,
+}
+
 /// The key indexes of the kept log.
 #[derive(Debug)]
 pub struct KeyWindow {
@@ -107,6 +121,10 @@ pub struct KeyWindow {
     dir: PathBuf,
     directory_id: [u8; 16],
     complete: bool,
+    losses: Vec<GapEntry>,
+    /// The keys of all events from this seq on are known, as far as they were not trimmed: above it no frame and
+    /// no file was missing when its keys were read.
+    known_from: u64,
     /// The first seq of the file that the map is about.
     active_file: u64,
     active: Map,
@@ -117,8 +135,8 @@ pub struct KeyWindow {
 impl KeyWindow {
     /// Opens the indexes of `files`, the closed log files of `dir`, oldest first. An index that is missing,
     /// stale or damaged is made anew from its log file, whose events `key_of` explains. Files wholly below
-    /// `log_floor`, which a crash kept from being removed, are removed, and so is what belongs to no log
-    /// file. `complete` says that no log file was ever trimmed (the manifest knows).
+    /// the floor of what is `kept` (the manifest knows), which a crash kept from being removed, are removed, and
+    /// so is what belongs to no log file.
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::Format`] where a log file that must be read is damaged in a way that hides
@@ -127,8 +145,7 @@ impl KeyWindow {
         fs: Arc<dyn Fs>,
         dir: &Path,
         directory_id: [u8; 16],
-        complete: bool,
-        log_floor: u64,
+        kept: Kept,
         files: &[LogFile],
         key_of: &mut KeyOf<'_>,
     ) -> Result<Self> {
@@ -136,14 +153,17 @@ impl KeyWindow {
             fs,
             dir: dir.to_owned(),
             directory_id,
-            complete,
+            complete: kept.complete,
+            losses: kept.losses,
+            known_from: 0,
             active_file: 0,
             active: Map::default(),
             sealed: Vec::new(),
         };
         window.remove_orphans(files)?;
+        window.known_from = window.behind_missing_files(kept.floor, kept.next_seq, files);
         for log in files {
-            if log.last_seq < log_floor {
+            if log.last_seq < kept.floor {
                 window.remove(log.first_seq)?;
                 continue;
             }
@@ -151,7 +171,9 @@ impl KeyWindow {
                 Ok(keys) => keys,
                 Err(error) => {
                     tracing::info!(%error, file = %keys_name(log.first_seq), "a key index is made anew");
-                    window.rebuild_one(log, key_of)?
+                    let (keys, known_from) = window.rebuild_one(log, key_of)?;
+                    window.known_from = window.known_from.max(known_from);
+                    keys
                 }
             };
             window.sealed.push(Sealed {
@@ -247,7 +269,10 @@ impl KeyWindow {
             };
             tracing::error!(%error, "a key index is damaged and is made anew");
             match self.rebuild_one(&file.log, key_of) {
-                Ok(keys) => file.keys = keys,
+                Ok((keys, known_from)) => {
+                    file.keys = keys;
+                    self.known_from = self.known_from.max(known_from);
+                }
                 Err(error) => {
                     result = Err(error);
                     break;
@@ -274,10 +299,18 @@ impl KeyWindow {
         self.sealed.first().map(|sealed| sealed.log.first_seq)
     }
 
-    /// Whether nothing was ever trimmed: a key that the window does not know never was.
+    /// Whether nothing was ever trimmed: but for what is [missing](Self::known_from), a key that the window does not
+    /// know never was.
     #[must_use]
     pub const fn complete(&self) -> bool {
         self.complete
+    }
+
+    /// The keys of all events from this seq on are known, of those that were not trimmed; 0 where none is missing
+    /// for damage.
+    #[must_use]
+    pub const fn known_from(&self) -> u64 {
+        self.known_from
     }
 
     /// Bytes of the closed log files and their indexes.
@@ -289,19 +322,30 @@ impl KeyWindow {
             .sum()
     }
 
+    /// Bytes of the closed log files with only seqs below `floor`, and of their indexes.
+    #[must_use]
+    pub fn bytes_below(&self, floor: u64) -> u64 {
+        let below = self.sealed.iter();
+        below
+            .take_while(|sealed| sealed.log.last_seq < floor)
+            .map(|sealed| sealed.log.bytes + sealed.keys.file_bytes())
+            .sum()
+    }
+
     /// The closed files that are kept, oldest first.
     pub fn files(&self) -> impl Iterator<Item = &LogFile> {
         self.sealed.iter().map(|sealed| &sealed.log)
     }
 
     /// How far the log should be trimmed so that the window takes at most `bytes_max` and holds no file
-    /// with only events before `older_than_us`: a new floor, of which only files sealed through
-    /// `sealed_through` are below; `None` if nothing is to be trimmed. The floor (and that the window is not
-    /// complete any more) must be durable in the manifest before [`KeyWindow::trim_below`].
+    /// with only events before `older_than_us`, as far as at least `bytes_min` are left of it: a new floor, of which
+    /// only files sealed through `sealed_through` are below; `None` if nothing is to be trimmed. The floor (and that
+    /// the window is not complete any more) must be durable in the manifest before [`KeyWindow::trim_below`].
     #[must_use]
     pub fn plan_trim(
         &self,
         bytes_max: u64,
+        bytes_min: u64,
         older_than_us: u64,
         sealed_through: u64,
     ) -> Option<u64> {
@@ -318,7 +362,11 @@ impl KeyWindow {
             if sealed.log.last_seq > sealed_through || (bytes <= bytes_max && !is_old) {
                 break;
             }
-            bytes -= sealed.log.bytes + sealed.keys.file_bytes();
+            let left = bytes.saturating_sub(sealed.log.bytes + sealed.keys.file_bytes());
+            if left < bytes_min {
+                break;
+            }
+            bytes = left;
             floor = Some(sealed.log.last_seq + 1);
         }
         floor
@@ -400,14 +448,18 @@ impl KeyWindow {
         }
     }
 
-    fn write(&self, log: &LogFile, map: &Map) -> Result<KeysFile> {
+    fn keys_of(&self, log: &LogFile, map: &Map) -> Result<Vec<u8>> {
         let entries = map.iter().map(|(fingerprint, slot)| KeyEntry {
             fingerprint: *fingerprint,
             rev: slot.rev,
             frame: slot.frame,
             ordinal: slot.ordinal,
         });
-        let bytes = build(self.header_for(log), entries.collect())?;
+        Ok(build(self.header_for(log), entries.collect())?)
+    }
+
+    fn write(&self, log: &LogFile, map: &Map) -> Result<KeysFile> {
+        let bytes = self.keys_of(log, map)?;
         let name = keys_name(log.first_seq);
         match write_sealed(self.fs.as_ref(), &self.dir, &name, &bytes) {
             Err(Error::Io { source, .. }) if source.kind() == ErrorKind::StorageFull => {
@@ -425,44 +477,48 @@ impl KeyWindow {
         }
     }
 
-    /// Frames that are damaged are left out: their events are lost to the index as they are to the log.
-    fn rebuild_one(&self, log: &LogFile, key_of: &mut KeyOf<'_>) -> Result<KeysFile> {
-        let path = self.dir.join(log_name(log.first_seq));
-        let (mut reader, _) = LogReader::open_damaged(self.fs.as_ref(), &path, self.directory_id)?;
-        let mut buffer = FrameBuffer::new();
+    /// The seq behind the last one between `floor` and `next_seq` that is in none of the files, 0 where all are.
+    fn behind_missing_files(&self, floor: u64, next_seq: u64, files: &[LogFile]) -> u64 {
+        let mut missing = Missing::new(&self.losses, floor.max(1));
+        for log in files {
+            missing.meet(log.first_seq, log.last_seq);
+        }
+        missing.arrive(next_seq);
+        behind(missing.through())
+    }
+
+    /// The keys of a log file, and from which seq on they are all there, 0 for all. Frames that are damaged are left
+    /// out. An index that lacks some stays in memory: who opens the directory next is to know of the damage too.
+    fn rebuild_one(&self, log: &LogFile, key_of: &mut KeyOf<'_>) -> Result<(KeysFile, u64)> {
         let mut map = Map::default();
-        loop {
-            let frame = match reader.next_frame(&mut buffer) {
-                Ok(None) => break,
-                Ok(Some(frame)) => frame,
-                Err(Error::Format(error)) => {
-                    tracing::warn!(%error, "the keys of a damaged log frame are left out");
-                    match reader.next_sound(reader.offset(), &mut buffer)? {
-                        Some(next) => reader.seek(next),
-                        None => break,
-                    }
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
-            for (ordinal, event) in (0..).zip(buffer.events().into_iter().flatten()) {
-                let (seq, event) = event?;
-                let position = Position {
-                    file: log.first_seq,
-                    frame,
-                    ordinal,
-                };
-                if let Some(key) = key_of(&Replayed {
-                    seq,
-                    position,
-                    event,
-                })? {
-                    let slot = slot(key.rev, position)?;
+        let missing_through = read_closed(
+            self.fs.as_ref(),
+            &self.dir,
+            self.directory_id,
+            log,
+            0..=u64::MAX,
+            &self.losses,
+            &mut |replayed| {
+                if let Some(key) = key_of(replayed)? {
+                    let slot = slot(key.rev, replayed.position)?;
                     keep_newest(&mut map, fingerprint(key.actor, key.hash), slot);
                 }
-            }
+                Ok(())
+            },
+        )?;
+        if missing_through == 0 {
+            return Ok((self.write(log, &map)?, 0));
         }
-        self.write(log, &map)
+        let name = keys_name(log.first_seq);
+        tracing::error!(
+            file = %log_name(log.first_seq),
+            "a log file has lost events up to seq {missing_through}: events up to there are no longer told from \
+             repeats by the log"
+        );
+        self.unlink(&name)?;
+        let bytes = self.keys_of(log, &map)?;
+        let keys = KeysFile::open(name, Mapped::heap(bytes))?;
+        Ok((keys, behind(missing_through)))
     }
 
     fn remove(&self, first_seq: u64) -> Result<()> {
@@ -496,6 +552,14 @@ impl KeyWindow {
             }
         }
         Ok(())
+    }
+}
+
+/// The seq behind the last one that is missing, 0 where none is.
+const fn behind(missing_through: u64) -> u64 {
+    match missing_through {
+        0 => 0,
+        through => through.saturating_add(1),
     }
 }
 

@@ -1,14 +1,18 @@
 //! The log: accepted events, durable before anything else is. Each file holds one range of seqs, and
 //! is closed when its events are sealed into a segment; closed files stay as a window of recent
 //! events. `writer` appends and commits, `reader` reads one file, `recovery` replays what the index
-//! does not hold yet and repairs the tail, `keys` recognises redelivered events. The bytes are those of
+//! does not hold yet and repairs the tail, `closed` reads closed files and finds what they lack, `keys` recognises
+//! redelivered events. The bytes are those of
 //! `formats/SPEC.md`, sections 4 and 5.
 
+mod closed;
 pub mod keys;
 mod reader;
 mod recovery;
 mod writer;
 
+#[cfg(test)]
+mod missing_tests;
 #[cfg(test)]
 mod tail_tests;
 #[cfg(test)]
@@ -16,6 +20,7 @@ mod tests;
 #[cfg(test)]
 mod trim_tests;
 
+pub(crate) use closed::{is_known_loss, read_closed};
 pub use reader::{FrameBuffer, LogReader};
 pub use recovery::{Gap, Recovery, Replayed, recover, scan};
 pub use writer::{Appended, LogOptions, LogWriter};

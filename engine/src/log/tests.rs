@@ -2,7 +2,7 @@ use super::*;
 use crate::error::{Error, Result};
 use crate::io::Fs;
 use crate::io::fault::{SimFs, SplitMix};
-use crate::log::keys::{KeyHasher, KeyWindow, KeyWrite};
+use crate::log::keys::{Kept, KeyHasher, KeyWindow, KeyWrite};
 use orrery_formats::event::{Body, Encoding, Event, Operation, Record};
 use std::path::Path;
 
@@ -10,6 +10,13 @@ const DIRECTORY: [u8; 16] = *b"orrery-directory";
 
 fn dir() -> &'static Path {
     Path::new("/data/log")
+}
+
+fn all() -> Kept {
+    Kept {
+        complete: true,
+        ..Kept::default()
+    }
 }
 
 fn options() -> LogOptions {
@@ -455,7 +462,7 @@ fn the_window_knows_every_key_and_is_rebuilt_when_its_files_are_lost_or_damaged(
     let hasher = KeyHasher::new(b"secret");
     let mut never = |_: &Replayed<'_>| -> Result<Option<KeyWrite>> { panic!("nothing to rebuild") };
     let open = |files: &[LogFile], key_of: &mut keys::KeyOf<'_>| {
-        KeyWindow::open(fs.shared(), dir(), DIRECTORY, true, 0, files, key_of).unwrap()
+        KeyWindow::open(fs.shared(), dir(), DIRECTORY, all(), files, key_of).unwrap()
     };
     let mut window = open(&[], &mut never);
     let mut writer = writer(&fs, 1);
@@ -519,14 +526,14 @@ fn the_window_knows_every_key_and_is_rebuilt_when_its_files_are_lost_or_damaged(
         .unwrap();
     assert_eq!(window.last_rev(3, key(&hasher, 3).hash).unwrap(), Some(999));
 
-    assert_eq!(window.plan_trim(u64::MAX, 0, 40), None);
+    assert_eq!(window.plan_trim(u64::MAX, 0, 0, 40), None);
     assert_eq!(
-        window.plan_trim(0, 0, 25),
+        window.plan_trim(0, 0, 0, 25),
         Some(21),
         "what is not sealed stays"
     );
     assert_eq!(
-        window.plan_trim(u64::MAX, 1_000_012, 40),
+        window.plan_trim(u64::MAX, 0, 1_000_012, 40),
         Some(11),
         "by age"
     );
@@ -556,7 +563,7 @@ fn damage_behind_the_first_chunk_is_met_at_a_lookup_and_mended_by_a_rebuild() {
     let files = [closed];
     let open = || {
         let mut key_of = key_of(hasher);
-        KeyWindow::open(fs.shared(), dir(), DIRECTORY, true, 0, &files, &mut key_of).unwrap()
+        KeyWindow::open(fs.shared(), dir(), DIRECTORY, all(), &files, &mut key_of).unwrap()
     };
     drop(open());
     let path = dir().join(keys_name(1));
@@ -611,8 +618,7 @@ fn costs() {
         fs.clone(),
         directory.path(),
         DIRECTORY,
-        true,
-        0,
+        all(),
         &[],
         &mut none,
     )

@@ -69,7 +69,7 @@ fn apply_kills(segments: &[Sealed], throughs: &[u64], masks: &mut [Mask]) -> Res
         if last_seq <= oldest {
             continue;
         }
-        for seq in newer.segment.kills()? {
+        for seq in newer.kills().kills()? {
             let seq = seq?;
             let part = segments.partition_point(|known| known.segment.info().last_seq < seq);
             let (Some(of), Some(through), Some(mask)) =
@@ -101,7 +101,7 @@ fn newest_accounts(segments: &[Sealed], oldest: u64) -> Result<ByActor<Account>>
         if last_seq <= oldest {
             break;
         }
-        for state in newer.segment.account_states()? {
+        for state in newer.accounts().account_states()? {
             let state = state?;
             accounts.entry(state.id).or_insert(Account {
                 segment_seq: last_seq,

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use orrery_formats::segment::{RecordKey, TargetKey};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_64_with_seed};
 
-pub(crate) use buckets::{Buckets, Kind};
+pub(crate) use buckets::{BucketCell, Buckets, Kind};
 pub(crate) use list::MemList;
 pub(crate) use names::Names;
 

@@ -217,10 +217,12 @@ impl Run {
         })
     }
 
-    /// `None` where the log does not reach back to the segments any more.
+    /// `None` where a segment was not there for the first time, and where the log does not reach back to the segments
+    /// any more.
     fn copy_once(&mut self, directory: &Directory) -> Result<Option<State>> {
         let mut state = directory.state().clone();
         self.report.incomplete.clear();
+        let mut misses_any = false;
         for file in directory.segments() {
             let entry = &file.entry;
             let known = state.quarantined.iter().find(|known| known.id == entry.id);
@@ -237,7 +239,13 @@ impl Run {
                     self.report.notes.push(format!("not copied: {error}"));
                     known
                 }
-                Err(error) if is_not_found(&error) && !self.absent.insert(file.name.clone()) => {
+                Err(error) if is_not_found(&error) && self.absent.insert(file.name.clone()) => {
+                    // All that are missing are found in one pass, and a later manifest tells about each.
+                    tracing::debug!(%error, "replaced, or missing");
+                    misses_any = true;
+                    None
+                }
+                Err(error) if is_not_found(&error) => {
                     let why = "its file was not there when it was backed up".to_owned();
                     state.quarantined.push(QuarantineEntry {
                         id: entry.id,
@@ -253,6 +261,9 @@ impl Run {
                 let lacking = format!("{SEGMENTS}/{}: {why}", file.name);
                 self.report.incomplete.push(lacking);
             }
+        }
+        if misses_any {
+            return Ok(None);
         }
         let files = found(&*self.fs, &self.from.join(LOG), |name| {
             parse_name(name, "log")

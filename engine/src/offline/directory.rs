@@ -13,7 +13,7 @@ use crate::log::parse_name;
 use crate::manifest::{Look, Manifest};
 use crate::mask::files::MASKS;
 use crate::recovery::open_entry;
-use crate::store::{LOG, segment_name};
+use crate::store::{LOG, SEGMENTS, segment_name};
 use crate::{Error, Result};
 
 /// How often a directory is read anew when a file vanishes, which a running store replaced.
@@ -58,7 +58,8 @@ impl SegmentFile {
     /// The segment.
     ///
     /// # Errors
-    /// Why it could not be opened.
+    /// Why it could not be opened, or is set aside: the store applied events without it, so that what it says is not
+    /// what was so.
     pub fn segment(&self) -> Result<&Segment, &Error> {
         self.opened.as_deref()
     }
@@ -108,10 +109,19 @@ impl Directory {
         let mut first_actor = 0;
         let mut segments = Vec::new();
         for entry in &manifest.state.segments {
+            let name = segment_name(entry.first_seq, entry.last_seq, entry.id);
+            let mut quarantined = manifest.state.quarantined.iter();
+            let opened = match quarantined.find(|known| known.id == entry.id) {
+                Some(known) => Err(Error::Inconsistent {
+                    path: path.join(SEGMENTS).join(&name),
+                    what: format!("set aside, and not read: {}", known.why),
+                }),
+                None => open_entry(&**fs, path, entry, first_actor).map(|sealed| sealed.segment),
+            };
             segments.push(SegmentFile {
                 entry: entry.clone(),
-                name: segment_name(entry.first_seq, entry.last_seq, entry.id),
-                opened: open_entry(&**fs, path, entry, first_actor).map(|sealed| sealed.segment),
+                name,
+                opened,
             });
             first_actor = entry.actors_end;
         }
@@ -161,13 +171,13 @@ impl Directory {
         &self.segments
     }
 
-    /// The segments that could be opened.
+    /// The segments that could be opened and are not set aside.
     pub fn sound_segments(&self) -> impl DoubleEndedIterator<Item = (&SegmentFile, &Segment)> {
         let segments = self.segments.iter();
         segments.filter_map(|file| Some((file, file.segment().ok()?)))
     }
 
-    /// Segments that the store does not read.
+    /// Segments that are set aside: the store does not read them, and neither does anything here.
     #[must_use]
     pub fn quarantined(&self) -> &[QuarantineEntry] {
         &self.manifest.state.quarantined

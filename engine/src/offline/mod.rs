@@ -23,6 +23,8 @@ mod names;
 mod rebuild;
 mod repair;
 mod restore;
+#[cfg(test)]
+mod set_aside_tests;
 mod summary;
 mod top;
 pub mod verify;

@@ -130,8 +130,8 @@ pub fn replay_log_with_fs(
 /// and opens the result, which makes masks and key indexes. Memory: as for a merge.
 ///
 /// # Errors
-/// [`Error::Config`] where `to` is not empty; [`Error::Format`] for a damaged segment, naming it;
-/// [`Error::Locked`]; [`Error::Io`].
+/// [`Error::Config`] where `to` is not empty; [`Error::Inconsistent`] for a segment that is damaged or set aside,
+/// naming it; [`Error::Locked`]; [`Error::Io`].
 pub fn replay_segments(from: &Path, to: &Path, options: Options) -> Result<RebuildReport> {
     replay_segments_with_fs(&OsFs::shared(), from, to, options)
 }
@@ -147,6 +147,7 @@ pub fn replay_segments_with_fs(
     options: Options,
 ) -> Result<RebuildReport> {
     let source = super::Directory::open_with_fs(Arc::clone(fs), from)?;
+    refuse_set_aside(&source)?;
     let lock = claim_empty(&**fs, to)?;
     let scratch = to.join(SCRATCH);
     fs.create_dir_all(&scratch)
@@ -170,7 +171,6 @@ pub fn replay_segments_with_fs(
         report.last_seq = segment.info().last_seq;
     }
     state.segments = entries;
-    state.quarantined.clear();
     copy_log(fs, &source, to, &mut state, &mut report)?;
     let manifest = {
         let mut bytes = orrery_formats::manifest::encode_header(1);
@@ -184,6 +184,26 @@ pub fn replay_segments_with_fs(
     report.rows = store.snapshot().totals().rows;
     report.last_seq = store.snapshot().last_seq();
     Ok(report)
+}
+
+/// A segment that is set aside lacks what was applied without it, and the others lack it: neither with nor without it
+/// would the result be what was so, and nothing would mark it.
+fn refuse_set_aside(source: &super::Directory) -> Result<()> {
+    let Some(known) = source.quarantined().first() else {
+        return Ok(());
+    };
+    let mut files = source.segments().iter();
+    let file = files.find(|file| file.entry.id == known.id);
+    Err(Error::Inconsistent {
+        path: source
+            .path
+            .join(SEGMENTS)
+            .join(file.map_or("", |file| &file.name)),
+        what: format!(
+            "set aside, and nothing was replayed; run `orrery repair` first, with a backup that has it: {}",
+            known.why
+        ),
+    })
 }
 
 /// Writes one segment anew.

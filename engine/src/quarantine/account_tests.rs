@@ -130,7 +130,7 @@ fn a_link_to_an_account_that_a_damaged_segment_may_hold_waits_and_others_do_not(
 }
 
 #[test]
-fn events_go_on_once_a_repair_has_written_the_segment_off() {
+fn events_go_on_once_a_repair_was_told_to_write_the_segment_off_and_not_before() {
     let (fs, steps) = three_segments(1);
     damage_the_first(&fs);
     // Without the log nothing brings the segment back.
@@ -139,7 +139,21 @@ fn events_go_on_once_a_repair_has_written_the_segment_off() {
     for file in crate::io::Fs::list(&fs, &dir).unwrap() {
         crate::io::Fs::unlink(&fs, &dir.join(file.name)).unwrap();
     }
+    // Nobody said that it is lost for good.
     repair(&fs);
+    let store = open(&fs).unwrap();
+    assert!(!store.status().degraded[0].is_written_off);
+    let mut writer = store.writer().unwrap();
+    let next = (steps.len() as u64 + 1, more(steps.clone())[steps.len()]);
+    assert!(is_lost(&apply(&mut writer, next.0, next.1)));
+    check_paused(&store);
+    drop((writer, store));
+
+    let write_off = RepairOptions {
+        write_off: true,
+        ..RepairOptions::default()
+    };
+    repair_with_fs(&fs.shared(), Path::new(DIR), &write_off).unwrap();
     let store = open(&fs).unwrap();
     assert!(store.status().degraded[0].is_written_off);
     let mut writer = store.writer().unwrap();

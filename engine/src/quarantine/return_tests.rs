@@ -7,8 +7,10 @@ use std::sync::Arc;
 use super::tests::{DIR, ask, named, open, segments, three_segments};
 use crate::io::Fs;
 use crate::io::fault::SimFs;
-use crate::power_cut_tests::{Step, apply, model};
+use crate::power_cut_tests::{LIKE, Step, apply, did, model, rkey, time_us};
 use crate::{Error, Store};
+use orrery_formats::event::{Body, Encoding, Event, Operation, Record};
+use orrery_formats::segment::Segment;
 
 fn name(path: &Path) -> String {
     path.file_name().unwrap().to_str().unwrap().to_owned()
@@ -104,7 +106,33 @@ fn the_writer_goes_on_where_a_query_met_the_same_damage_first() {
     }
 }
 
-/// A store with a segment, and events since that changed rows of it.
+/// So many that links take chunks of their own.
+const ROWS: u64 = 30_000;
+
+/// Writes a record with many links.
+fn write_many(writer: &mut crate::Writer, place: u64) {
+    let links = (0..12).map(|n| format!("\"https://example.org/{}\"", place * 31 % 61 + n));
+    let body = format!("{{\"subject\":[{}]}}", links.collect::<Vec<_>>().join(","));
+    let record = Record {
+        cid: "",
+        encoding: Encoding::Json,
+        body: body.as_bytes(),
+    };
+    let time_us = time_us(place);
+    let applied = writer.apply(&Event {
+        time_us,
+        did: &did(0),
+        body: Body::Commit {
+            rev: time_us << 10,
+            collection: LIKE,
+            rkey: &rkey(place),
+            operation: Operation::Create(record),
+        },
+    });
+    assert!(matches!(applied, Ok(crate::Applied::New { links: 12, .. })));
+}
+
+/// A store with a segment that has all accounts and one behind it, and events since that changed rows of the latter.
 fn changed_since_a_seal() -> (SimFs, Store, crate::Writer) {
     let fs = SimFs::new();
     let store = open(&fs).unwrap();
@@ -114,21 +142,54 @@ fn changed_since_a_seal() -> (SimFs, Store, crate::Writer) {
         key,
         target,
     };
-    // So many that the file has several chunks.
-    let rows = 30_000;
-    for place in 1..=rows {
-        apply(&mut writer, place, write(place, place % 3)).unwrap();
+    for target in 0..3 {
+        apply(&mut writer, target + 1, write(0, target)).unwrap();
     }
     writer.seal().unwrap();
-    for key in 1..=10 {
+    for place in 11..=ROWS {
+        write_many(&mut writer, place);
+    }
+    writer.seal().unwrap();
+    for key in 11..=18 {
         let step = Step::Delete { actor: 0, key };
-        apply(&mut writer, rows + key, step).unwrap();
+        apply(&mut writer, ROWS + key, step).unwrap();
     }
     (fs, store, writer)
 }
 
+/// Whether links of the first rows cannot be read.
+fn has_unreadable_links(segment: &Segment) -> bool {
+    let links = segment.links(0);
+    links
+        .and_then(|mut links| links.try_for_each(|link| link.map(drop)))
+        .is_err()
+}
+
+/// Whether rows can be found and their links not be read.
+fn has_rows_without_links(segment: &Segment) -> bool {
+    let links = |row| {
+        segment.links(row)?.try_for_each(|link| {
+            let link = link?;
+            segment.list(segment.list_id(row, link.path, link.target)?)?;
+            segment.target(link.target).map(drop)
+        })
+    };
+    let key = rkey(ROWS);
+    let mut found = None;
+    let finds = segment.find_rows(0, LIKE, &key, &mut |row| found = Some(row));
+    let walks = segment
+        .actor_rows(0)
+        .and_then(|mut rows| rows.try_for_each(|row| row.map(drop)));
+    finds.is_ok() && walks.is_ok() && found.is_some_and(|row| links(row).is_err())
+}
+
 /// The segment at `place`, opened from bytes that are damaged where nothing is read at opening.
-fn unreadable(fs: &SimFs, store: &Store, place: usize) -> crate::snapshot::Sealed {
+fn unreadable(
+    fs: &SimFs,
+    store: &Store,
+    place: usize,
+    is_wanted: fn(&Segment) -> bool,
+) -> crate::snapshot::Sealed {
     let path = &segments(fs)[place];
     let sound = fs.contents(path).unwrap();
     let sealed = store.shared.generation().segments[place].clone();
@@ -140,11 +201,7 @@ fn unreadable(fs: &SimFs, store: &Store, place: usize) -> crate::snapshot::Seale
         let opened = crate::recovery::open_segment(fs, Path::new(DIR), &name(path), sealed.id, 0);
         fs.put(path, &sound);
         if let Ok(opened) = opened
-            && opened
-                .segment
-                .links(0)
-                .and_then(|mut links| links.try_for_each(|link| link.map(drop)))
-                .is_err()
+            && is_wanted(&opened.segment)
         {
             return crate::snapshot::Sealed {
                 mask: Arc::clone(&sealed.mask),
@@ -155,11 +212,17 @@ fn unreadable(fs: &SimFs, store: &Store, place: usize) -> crate::snapshot::Seale
     panic!("no byte does that");
 }
 
-#[test]
-fn damage_that_a_seal_meets_in_an_older_segment_sets_that_segment_aside() {
-    let (fs, store, mut writer) = changed_since_a_seal();
+/// Lets the writer stand on its last segment with damage that nobody has met yet.
+fn make_unreadable(
+    fs: &SimFs,
+    store: &Store,
+    writer: &mut crate::Writer,
+    is_wanted: fn(&Segment) -> bool,
+) {
+    // The segment before it has the account, so that events go on.
+    let place = 1;
     let mut segments_now = writer.generation.segments.clone();
-    segments_now[0] = unreadable(&fs, &store, 0);
+    segments_now[place] = unreadable(fs, store, place, is_wanted);
     let old = &writer.generation;
     writer.generation = Arc::new(crate::snapshot::Generation {
         number: old.number,
@@ -169,10 +232,50 @@ fn damage_that_a_seal_meets_in_an_older_segment_sets_that_segment_aside() {
         counters: Arc::clone(&old.counters),
         hasher: old.hasher,
     });
+}
+
+#[test]
+fn damage_that_an_event_meets_in_a_row_that_it_changes_sets_that_segment_aside() {
+    let write = Step::Write {
+        actor: 0,
+        key: ROWS,
+        target: 1,
+    };
+    let deleted = Step::Account {
+        actor: 0,
+        status: Some("deleted"),
+    };
+    let hidden = Step::Account {
+        actor: 0,
+        status: Some("suspended"),
+    };
+    for step in [
+        write,
+        Step::Delete {
+            actor: 0,
+            key: ROWS,
+        },
+        deleted,
+        hidden,
+    ] {
+        let (fs, store, mut writer) = changed_since_a_seal();
+        make_unreadable(&fs, &store, &mut writer, has_rows_without_links);
+        apply(&mut writer, 2 * ROWS, step).unwrap();
+        writer.seal().unwrap();
+        let status = store.status();
+        assert_eq!(status.poisoned, None, "{step:?}");
+        assert_eq!(status.degraded.len(), 1, "{step:?}");
+    }
+}
+
+#[test]
+fn damage_that_a_seal_meets_in_an_older_segment_sets_that_segment_aside() {
+    let (fs, store, mut writer) = changed_since_a_seal();
+    make_unreadable(&fs, &store, &mut writer, has_unreadable_links);
     writer.seal().unwrap();
     writer.tick().unwrap();
     let status = store.status();
     assert_eq!(status.poisoned, None);
-    assert_eq!((status.segments, status.degraded.len()), (2, 1));
-    assert_eq!(fs.list(&Path::new(DIR).join("segments")).unwrap().len(), 2);
+    assert_eq!((status.segments, status.degraded.len()), (3, 1));
+    assert_eq!(fs.list(&Path::new(DIR).join("segments")).unwrap().len(), 3);
 }

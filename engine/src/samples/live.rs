@@ -1,7 +1,7 @@
 //! Whether a sample in a segment still is its record. Every event that was applied leaves evidence of its key in its
 //! segment: a row, or a passed key, or the deletion of its account. A sample has no such evidence in any newer part.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use orrery_formats::Result;
 use orrery_formats::segment::{ActorState, SAMPLES_MAX, Sample};
@@ -16,7 +16,7 @@ pub(crate) fn is_superseded(newer: &[Sealed], sample: &Sample<'_>, key_hash: u64
     let key = passed_key(sample.actor, key_hash);
     for sealed in newer.iter().rev() {
         let segment = &sealed.segment;
-        if segment.holds_passed_key(key)? {
+        if sealed.passed_keys().holds_passed_key(key)? {
             return Ok(true);
         }
         let (actor, collection, rkey) = (sample.actor, sample.collection, sample.rkey);
@@ -34,10 +34,11 @@ pub(crate) fn is_superseded(newer: &[Sealed], sample: &Sample<'_>, key_hash: u64
 /// The newest state of an actor in `segments`, with nothing known where there is none.
 pub(crate) fn newest_state(segments: &[Sealed], actor: ActorId) -> Result<ActorState> {
     for sealed in segments.iter().rev() {
-        if let Some(state) = sealed.segment.state(actor)? {
+        let accounts = sealed.accounts();
+        if let Some(state) = accounts.state(actor)? {
             return Ok(state);
         }
-        let info = sealed.segment.info();
+        let info = accounts.info();
         if info.actors_count > 0 && actor >= info.actors_first_id {
             break;
         }
@@ -79,13 +80,41 @@ pub(crate) fn is_kept(
     Ok(!is_purged(segments, place, sample, &newest)?)
 }
 
-/// How many samples of a collection a merge keeps, beside those of the newer segments and no more than allowed.
-pub(crate) fn most_in_merge(newer: &[Sealed], collection: &str, allowed: usize) -> Result<usize> {
-    let mut most = SAMPLES_MAX;
-    for sealed in newer {
-        most = most.saturating_sub(sealed.segment.samples_len(collection)?);
+/// How many samples of a collection a merge of the segments at `places` keeps, beside those of newer segments that
+/// live. These are looked at only where all together are more than a segment takes, and until there are as many as that.
+pub(crate) fn most_in_merge(
+    segments: &[Sealed],
+    places: &Range<usize>,
+    collection: &str,
+    hasher: KeyHasher,
+) -> Result<usize> {
+    let mut all = 0;
+    for sealed in segments.get(places.start..).unwrap_or_default() {
+        all += sealed.segment.samples_len(collection)?;
     }
-    Ok(most.min(allowed))
+    if all <= SAMPLES_MAX {
+        return Ok(SAMPLES_MAX);
+    }
+    let mut most = SAMPLES_MAX;
+    for (place, sealed) in segments.iter().enumerate().skip(places.end).rev() {
+        let mut failed = None;
+        sealed.segment.samples(collection, &mut |sample| {
+            match is_kept(segments, place, &sample, hasher) {
+                Ok(is_kept) => most -= usize::from(is_kept && most > 0),
+                Err(error) => failed = Some(error),
+            }
+            if most == 0 || failed.is_some() {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        })?;
+        failed.map_or(Ok(()), Err)?;
+        if most == 0 {
+            break;
+        }
+    }
+    Ok(most)
 }
 
 /// Whether the segment at `place` has a sample that a merge would not keep.

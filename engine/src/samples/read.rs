@@ -1,6 +1,6 @@
 //! What snapshots tell of samples.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use orrery_formats::event::Encoding;
@@ -36,6 +36,19 @@ pub struct SampleRecord {
     pub body: Vec<u8>,
 }
 
+/// What becomes of a record that a reader is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// It is part of the answer.
+    Take,
+    /// It is part of the answer, and nothing that is older.
+    Last,
+    /// It is left out.
+    Pass,
+    /// It is left out, and so is all that is older.
+    End,
+}
+
 /// What is known of an account at the snapshot.
 #[derive(Clone, Copy)]
 struct Account {
@@ -44,15 +57,16 @@ struct Account {
 }
 
 /// The records of one answer.
-struct Reading<'s> {
+struct Reading<'s, 'c> {
     snapshot: &'s Snapshot,
     accounts: HashMap<ActorId, Account>,
+    /// The keys of those that the reader was asked about.
+    asked: HashSet<(ActorId, String)>,
     found: Vec<SampleRecord>,
-    authors: Vec<ActorId>,
-    limit: usize,
+    choose: &'c mut dyn FnMut(u64, usize) -> Choice,
 }
 
-impl Reading<'_> {
+impl Reading<'_, '_> {
     fn account(&mut self, actor: ActorId) -> Result<Account> {
         if let Some(account) = self.accounts.get(&actor) {
             return Ok(*account);
@@ -79,8 +93,8 @@ impl Reading<'_> {
         };
         let generation = &self.snapshot.generation;
         let key_hash = generation.hasher.hash(sample.collection, sample.rkey);
-        let samples = &generation.memtable.samples;
-        if samples.is_touched(sample.actor, key_hash, self.snapshot.visible_seq) {
+        let touched = &generation.memtable.samples.touched;
+        if touched.holds(sample.actor, key_hash, self.snapshot.visible_seq) {
             return Ok(false);
         }
         let newer = generation.segments.get(place + 1..).unwrap_or_default();
@@ -88,104 +102,133 @@ impl Reading<'_> {
             && !is_superseded(newer, sample, key_hash)?)
     }
 
-    /// Takes a sample that is shown, unless a newer one of its key was taken. Breaks when there are enough.
-    fn take(&mut self, place: Option<usize>, sample: &Sample<'_>) -> Result<ControlFlow<()>> {
-        let is_known = |(record, author): (&SampleRecord, &ActorId)| {
-            *author == sample.actor && record.rkey == sample.rkey
-        };
-        if !self.found.iter().zip(&self.authors).any(is_known) && self.is_shown(place, sample)? {
-            match self.snapshot.did(sample.actor) {
-                Ok(did) => {
-                    self.authors.push(sample.actor);
-                    self.found.push(SampleRecord {
-                        did,
-                        collection: sample.collection.to_owned(),
-                        rkey: sample.rkey.to_owned(),
-                        seq: sample.seq,
-                        time_us: sample.time_us,
-                        rev: sample.rev,
-                        is_update: sample.is_update,
-                        encoding: sample.encoding,
-                        body: sample.body.to_owned(),
-                    });
-                }
-                // Whose name stood in a segment that is set aside is left out.
-                Err(Error::LostDid { .. }) => {}
-                Err(error) => return Err(error),
-            }
+    /// Asks about a sample that is shown, unless a newer one of its key was. Breaks when no more are wanted.
+    fn ask(&mut self, place: Option<usize>, sample: &Sample<'_>) -> Result<ControlFlow<()>> {
+        if !self.is_shown(place, sample)? {
+            return Ok(ControlFlow::Continue(()));
         }
-        Ok(if self.found.len() < self.limit {
-            ControlFlow::Continue(())
-        } else {
-            ControlFlow::Break(())
-        })
+        let did = match self.snapshot.did(sample.actor) {
+            Ok(did) => did,
+            // Whose name stood in a segment that is set aside is left out.
+            Err(Error::LostDid { .. }) => return Ok(ControlFlow::Continue(())),
+            Err(error) => return Err(error),
+        };
+        if !self.asked.insert((sample.actor, sample.rkey.to_owned())) {
+            return Ok(ControlFlow::Continue(()));
+        }
+        let flow = match (self.choose)(sample.seq, sample.body.len()) {
+            Choice::Pass => return Ok(ControlFlow::Continue(())),
+            Choice::End => return Ok(ControlFlow::Break(())),
+            Choice::Take => ControlFlow::Continue(()),
+            Choice::Last => ControlFlow::Break(()),
+        };
+        self.found.push(SampleRecord {
+            did,
+            collection: sample.collection.to_owned(),
+            rkey: sample.rkey.to_owned(),
+            seq: sample.seq,
+            time_us: sample.time_us,
+            rev: sample.rev,
+            is_update: sample.is_update,
+            encoding: sample.encoding,
+            body: sample.body.to_owned(),
+        });
+        Ok(flow)
     }
 }
 
 impl Snapshot {
     /// Records of a collection as they were written, newest first: neither deleted nor hidden ones, each as of its
     /// newest version. Of the newest 64 of a collection, all are there unless they are very long, or all samples
-    /// together near their limit. A snapshot that is not the newest may lack what was replaced or deleted since, or pushed out by newer
-    /// records. Costs a look-up in each newer segment for each sample that is looked at.
+    /// together near their limit. A snapshot that is not the newest may lack what was replaced or deleted since, or
+    /// pushed out by newer records. Costs a look-up in each newer segment for each sample that is looked at.
     ///
     /// # Errors
     /// When the index cannot be read.
     pub fn sample_records(&self, collection: &str, limit: usize) -> Result<Vec<SampleRecord>> {
+        let mut left = limit;
+        self.choose_sample_records(collection, &mut |_, _| {
+            left = left.saturating_sub(1);
+            match (limit, left) {
+                (0, _) => Choice::End,
+                (_, 0) => Choice::Last,
+                _ => Choice::Take,
+            }
+        })
+    }
+
+    /// As [`sample_records`](Self::sample_records), but only those that `choose` takes. It is asked about each record with
+    /// the number of its event and the bytes of its body, newest first, until it ends that; what it does not take is not
+    /// copied.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    pub fn choose_sample_records(
+        &self,
+        collection: &str,
+        choose: &mut dyn FnMut(u64, usize) -> Choice,
+    ) -> Result<Vec<SampleRecord>> {
         let generation = &self.generation;
         let mut reading = Reading {
             snapshot: self,
             accounts: HashMap::new(),
+            asked: HashSet::new(),
             found: Vec::new(),
-            authors: Vec::new(),
-            limit,
+            choose,
         };
-        if limit == 0 {
-            return Ok(Vec::new());
-        }
         let memtable = &generation.memtable;
         if let Some(id) = memtable.collections.find(collection) {
             for recent in memtable.samples.of(id, self.visible_seq) {
-                if reading.take(None, &recent.sample(collection))?.is_break() {
+                if reading.ask(None, &recent.sample(collection))?.is_break() {
                     return Ok(reading.found);
                 }
             }
         }
         for (place, sealed) in generation.segments.iter().enumerate().rev() {
-            let mut taken = Ok(ControlFlow::Continue(()));
+            let mut asked = Ok(ControlFlow::Continue(()));
             sealed.segment.samples(collection, &mut |sample| {
-                taken = reading.take(Some(place), &sample);
-                match taken {
+                asked = reading.ask(Some(place), &sample);
+                match asked {
                     Ok(flow) => flow,
                     Err(_) => ControlFlow::Break(()),
                 }
             })?;
-            if taken?.is_break() {
+            if asked?.is_break() {
                 break;
             }
         }
         Ok(reading.found)
     }
 
-    /// The collections in which records were written at `since_us` (microseconds since 1970) or later, by byte
-    /// order of their names, as far as samples tell: those records may be deleted by now.
+    /// The first collections by byte order of their names, no more than `most`, in which records were written at
+    /// `since_us` (microseconds since 1970) or later, as far as samples tell: those records may be deleted by now, or too
+    /// long to be kept beside others. O(collections with samples).
     ///
     /// # Errors
     /// When the index cannot be read.
-    pub fn sample_collections(&self, since_us: u64) -> Result<Vec<String>> {
+    pub fn sample_collections(&self, since_us: u64, most: usize) -> Result<Vec<String>> {
+        let mut names: BTreeSet<String> = BTreeSet::new();
+        let mut add = |name: &str| {
+            let is_full = names.len() >= most;
+            let is_beyond = is_full && names.last().is_none_or(|last| last.as_str() <= name);
+            if !is_beyond && names.insert(name.to_owned()) && is_full {
+                names.pop_last();
+            }
+        };
         let memtable = &self.generation.memtable;
-        let recent = memtable.samples.collections(self.visible_seq).into_iter();
-        let recent = recent.filter(|(_, latest_us)| *latest_us >= since_us);
-        let mut names: BTreeSet<String> = recent
-            .map(|(id, _)| memtable.collections.get(id).to_owned())
-            .collect();
+        for id in 0..memtable.collections.len() {
+            if memtable.samples.is_active(id, self.visible_seq, since_us) {
+                add(memtable.collections.get(id));
+            }
+        }
         for sealed in &self.generation.segments {
             if sealed.segment.info().last_time_us < since_us {
                 continue;
             }
             for collection in sealed.segment.sample_collections()? {
                 let collection = collection?;
-                if collection.latest_us >= since_us && !names.contains(collection.name) {
-                    names.insert(collection.name.to_owned());
+                if collection.latest_us >= since_us {
+                    add(collection.name);
                 }
             }
         }

@@ -1,27 +1,29 @@
-//! Samples of the events since the last seal, and what those events mean for samples in older segments: the keys
-//! and accounts that they touched. One writer, any number of readers; the lock is held for some microseconds,
-//! never across I/O.
+//! Samples of the events since the last seal, and what those events mean for samples in older segments: the accounts
+//! that they changed, and the keys that they touched (`touched.rs`). One writer, any number of readers; the lock is held for some microseconds, for a
+//! pass over all samples where these take too much and at a seal, and never across I/O.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use orrery_formats::event::Encoding;
 use orrery_formats::segment::{SAMPLE_BODY_MAX, SAMPLE_KEY_MAX, SAMPLES_MAX, Sample};
 use parking_lot::Mutex;
 
-use super::Allowance;
+use super::limit::{Cut, Needs, Share, Taken, bytes_of};
+use super::touched::Touched;
 use crate::actors::ActorId;
-use crate::concurrent::{Chunked, HashIndex};
+use crate::concurrent::Chunked;
 
-/// The most heap that samples take. Beyond, fewer of each collection are kept.
+/// The most heap that samples take. Beyond, each collection gets half of the share it had, so that long ones and
+/// those of collections with many give way; at the least share, the collections that were written to longest ago have
+/// none any more. Each time that makes room for a quarter.
 const HEAP_MAX: usize = 32 << 20;
+const HEAP_AFTER: usize = HEAP_MAX / 4 * 3;
 /// Heap of a sample beside key and body, about.
 const SAMPLE_HEAP: usize = 160;
 /// Heap of an account event, about.
 const ACCOUNT_HEAP: usize = 128;
-/// What a sample takes in a segment before compression, beside key and body, at most; with its share of the directory.
-const SAMPLE_BYTES: u64 = 64;
 
 /// A record as it comes.
 #[derive(Clone, Copy)]
@@ -62,8 +64,8 @@ impl RecentSample {
         }
     }
 
-    fn heap_bytes(&self) -> usize {
-        self.rkey.len() + self.body.len() + SAMPLE_HEAP
+    fn bytes(&self) -> u64 {
+        bytes_of(&self.rkey, &self.body)
     }
 }
 
@@ -78,6 +80,8 @@ pub(crate) struct AccountChange {
 
 struct Slot {
     actor: ActorId,
+    /// Heap bytes.
+    heap: u32,
     key_hash: u64,
     /// The event that deleted or replaced it; `u64::MAX` before that.
     dead_from: u64,
@@ -89,23 +93,66 @@ impl Slot {
     fn is_seen(&self, seq: u64) -> bool {
         self.sample.seq <= seq && seq < self.dead_from
     }
+
+    /// Whether no event has ended it.
+    fn is_live(&self) -> bool {
+        self.dead_from == u64::MAX
+    }
 }
 
 struct Inner {
     /// By id of the collection in the memtable, oldest first.
     collections: HashMap<u32, VecDeque<Slot>>,
     accounts: HashMap<ActorId, Vec<AccountChange>>,
-    /// How many of a collection are kept.
-    most: usize,
+    /// The heap that a collection may take.
+    share: Share,
     heap: usize,
 }
 
+impl Inner {
+    /// Makes room. Passes over all collections: sixteen times at most, and then once for each quarter of
+    /// [`HEAP_MAX`] that is written.
+    fn make_room(&mut self) {
+        while self.heap > HEAP_AFTER
+            && let Some(share) = self.share.halved()
+        {
+            self.share = share;
+            let mut freed = 0;
+            self.collections.retain(|_, slots| {
+                freed += trim(slots, share);
+                !slots.is_empty()
+            });
+            self.heap = self.heap.saturating_sub(freed);
+        }
+        if self.heap <= HEAP_AFTER {
+            return;
+        }
+        let newest = |slots: &VecDeque<Slot>| slots.back().map_or(0, |slot| slot.sample.seq);
+        let collections = self.collections.values();
+        let mut by_age: Vec<(u64, usize)> = collections
+            .map(|slots| (newest(slots), heap_of(slots)))
+            .collect();
+        by_age.sort_unstable();
+        let (mut left, mut kept_from) = (self.heap, 0);
+        for (seq, heap) in by_age {
+            if left <= HEAP_AFTER {
+                break;
+            }
+            (left, kept_from) = (left.saturating_sub(heap), seq + 1);
+        }
+        self.collections
+            .retain(|_, slots| newest(slots) >= kept_from);
+        self.heap = left;
+    }
+}
+
+/// The samples that were taken of a collection, be they gone by now.
 #[derive(Default)]
-struct TouchedCell {
-    key_hash: AtomicU64,
-    /// The first event since the last seal that touched the key.
-    seq: AtomicU64,
-    actor: AtomicU32,
+struct Activity {
+    /// 0 where none was taken.
+    first_seq: AtomicU64,
+    /// The latest event time.
+    latest_us: AtomicU64,
 }
 
 /// See the module's description.
@@ -114,15 +161,10 @@ pub(crate) struct RecentSamples {
     heap: AtomicUsize,
     /// How many account events were noted.
     account_changes: AtomicUsize,
-    touched: Chunked<TouchedCell>,
-    touched_count: AtomicU32,
-    touched_index: HashIndex,
-}
-
-/// Key hashes are keyed with a secret and spread evenly; one key of many accounts is spread by an odd constant, the
-/// golden ratio's as in Knuth, TAOCP 6.4.
-fn hash_of(actor: ActorId, key_hash: u64) -> u64 {
-    key_hash ^ u64::from(actor).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    /// Keys of which older segments may have a sample.
+    pub(crate) touched: Touched,
+    /// By id of the collection.
+    activity: Chunked<Activity>,
 }
 
 impl RecentSamples {
@@ -131,45 +173,14 @@ impl RecentSamples {
             inner: Mutex::new(Inner {
                 collections: HashMap::new(),
                 accounts: HashMap::new(),
-                most: SAMPLES_MAX,
+                share: Share::MOST,
                 heap: 0,
             }),
             heap: AtomicUsize::new(0),
             account_changes: AtomicUsize::new(0),
-            touched: Chunked::default(),
-            touched_count: AtomicU32::new(0),
-            touched_index: HashIndex::with_expected(256),
+            touched: Touched::default(),
+            activity: Chunked::default(),
         }
-    }
-
-    /// Notes that the event `seq` wrote or deleted a key of which older segments may have a sample. Writer only,
-    /// before the event is published.
-    pub(crate) fn touch(&self, actor: ActorId, key_hash: u64, seq: u64) {
-        if self.touched_seq(actor, key_hash).is_some() {
-            return;
-        }
-        let id = self.touched_count.load(Ordering::Relaxed);
-        let cell = self.touched.at(id);
-        cell.key_hash.store(key_hash, Ordering::Relaxed);
-        cell.seq.store(seq, Ordering::Relaxed);
-        cell.actor.store(actor, Ordering::Relaxed);
-        self.touched_count.store(id + 1, Ordering::Relaxed);
-        self.touched_index.insert(hash_of(actor, key_hash), id);
-    }
-
-    fn touched_seq(&self, actor: ActorId, key_hash: u64) -> Option<u64> {
-        let cell = |id: u32| self.touched.at(id);
-        let found = self.touched_index.find(hash_of(actor, key_hash), |id| {
-            cell(id).actor.load(Ordering::Relaxed) == actor
-                && cell(id).key_hash.load(Ordering::Relaxed) == key_hash
-        });
-        found.map(|id| cell(id).seq.load(Ordering::Relaxed))
-    }
-
-    /// Whether an event up to `seq` touched the key.
-    pub(crate) fn is_touched(&self, actor: ActorId, key_hash: u64, seq: u64) -> bool {
-        self.touched_seq(actor, key_hash)
-            .is_some_and(|first| first <= seq)
     }
 
     /// Ends the sample of a key with the event `seq`, and takes the record that it wrote, if it is one to keep. Writer
@@ -181,11 +192,15 @@ impl RecentSamples {
         seq: u64,
         new: Option<NewSample<'_>>,
     ) {
-        let new =
-            new.filter(|new| new.body.len() <= SAMPLE_BODY_MAX && new.rkey.len() <= SAMPLE_KEY_MAX);
+        let heap = |new: &NewSample<'_>| new.rkey.len() + new.body.len() + SAMPLE_HEAP;
         let published = seq.saturating_sub(1);
         let mut inner = self.inner.lock();
         let inner = &mut *inner;
+        let new = new.filter(|new| {
+            let is_of_bounded_length =
+                new.body.len() <= SAMPLE_BODY_MAX && new.rkey.len() <= SAMPLE_KEY_MAX;
+            is_of_bounded_length && heap(new) as u64 <= inner.share.longest()
+        });
         let slots = match (&new, inner.collections.get_mut(&collection)) {
             (_, Some(slots)) => slots,
             (Some(_), None) => inner.collections.entry(collection).or_default(),
@@ -203,11 +218,13 @@ impl RecentSamples {
         if any_dead {
             slots.retain(|slot| {
                 let is_dead = slot.dead_from <= published;
-                freed += if is_dead { slot.sample.heap_bytes() } else { 0 };
+                freed += if is_dead { slot.heap as usize } else { 0 };
                 !is_dead
             });
         }
         if let Some(new) = new {
+            let heap = heap(&new);
+            inner.heap += heap;
             let sample = RecentSample {
                 seq,
                 actor,
@@ -218,22 +235,23 @@ impl RecentSamples {
                 rkey: new.rkey.into(),
                 body: new.body.into(),
             };
-            inner.heap += sample.heap_bytes();
             slots.push_back(Slot {
                 actor,
+                heap: heap as u32,
                 key_hash,
                 dead_from: u64::MAX,
                 sample: Arc::new(sample),
             });
+            let activity = self.activity.at(collection);
+            activity.latest_us.fetch_max(new.time_us, Ordering::Relaxed);
+            if activity.first_seq.load(Ordering::Relaxed) == 0 {
+                activity.first_seq.store(seq, Ordering::Relaxed);
+            }
         }
-        freed += trim(slots, inner.most);
+        freed += trim(slots, inner.share);
         inner.heap = inner.heap.saturating_sub(freed);
-        while inner.heap > HEAP_MAX && inner.most > 0 {
-            // At last none at all, of collections beyond counting.
-            inner.most /= 2;
-            let trimmed = inner.collections.values_mut();
-            let freed: usize = trimmed.map(|slots| trim(slots, inner.most)).sum();
-            inner.heap = inner.heap.saturating_sub(freed);
+        if inner.heap > HEAP_MAX {
+            inner.make_room();
         }
         self.heap.store(inner.heap, Ordering::Relaxed);
     }
@@ -272,22 +290,22 @@ impl RecentSamples {
             .collect()
     }
 
-    /// The collections with samples as of `seq`, and the latest event time of each.
-    pub(crate) fn collections(&self, seq: u64) -> Vec<(u32, u64)> {
-        let inner = self.inner.lock();
-        let latest = |slots: &VecDeque<Slot>| {
-            let seen = slots.iter().filter(|slot| slot.is_seen(seq));
-            seen.map(|slot| slot.sample.time_us).max()
-        };
-        let collections = inner.collections.iter();
-        collections
-            .filter_map(|(id, slots)| Some((*id, latest(slots)?)))
-            .collect()
+    /// Whether samples of the collection were taken as of `seq`, and one of them, or a newer one, is of an event at
+    /// `since_us` or later. Without the lock.
+    pub(crate) fn is_active(&self, collection: u32, seq: u64, since_us: u64) -> bool {
+        let activity = self.activity.at(collection);
+        let latest_us = activity.latest_us.load(Ordering::Relaxed);
+        let first_seq = activity.first_seq.load(Ordering::Relaxed);
+        latest_us >= since_us && (1..=seq).contains(&first_seq)
     }
 
-    /// What a segment of this memtable is to keep, by collection, newest first: what lives, and no more than
-    /// allowed. Where the bytes do not suffice, collections with many give way before those with few.
-    pub(crate) fn for_segment(&self, allowance: Allowance) -> Vec<(u32, Vec<Arc<RecentSample>>)> {
+    /// What a segment of this memtable is to keep, by collection, newest first: what lives, as far as it fits in `room`
+    /// bytes. `name_len` tells how long the name of a collection is. Holds the lock while it passes over all samples.
+    pub(crate) fn for_segment(
+        &self,
+        room: u64,
+        name_len: impl Fn(u32) -> usize,
+    ) -> Vec<(u32, Vec<Arc<RecentSample>>)> {
         let inner = self.inner.lock();
         let is_deleted = |sample: &RecentSample| {
             let changes = inner.accounts.get(&sample.actor);
@@ -297,42 +315,26 @@ impl RecentSamples {
         };
         let live = |slots: &VecDeque<Slot>| -> Vec<Arc<RecentSample>> {
             let live = slots.iter().rev();
-            live.filter(|slot| slot.dead_from == u64::MAX && !is_deleted(&slot.sample))
+            live.filter(|slot| slot.is_live() && !is_deleted(&slot.sample))
                 .map(|slot| Arc::clone(&slot.sample))
                 .collect()
         };
         let collections = inner.collections.iter();
         let mut kept: Vec<_> = collections.map(|(id, slots)| (*id, live(slots))).collect();
         drop(inner);
-        kept.retain(|(_, samples)| !samples.is_empty());
-        let bytes = |sample: &Arc<RecentSample>| {
-            sample.rkey.len() as u64 + sample.body.len() as u64 + SAMPLE_BYTES
-        };
-        let mut most = allowance.most;
-        loop {
-            let of =
-                |samples: &[Arc<RecentSample>]| samples.iter().take(most).map(bytes).sum::<u64>();
-            let total: u64 = kept.iter().map(|(_, samples)| of(samples)).sum();
-            if total <= allowance.bytes || most == 0 {
-                break;
-            }
-            if most == 1 {
-                // The shortest first, so that most collections have one.
-                kept.sort_by_key(|(id, samples)| (of(samples), *id));
-                let mut left = allowance.bytes;
-                kept.retain(|(_, samples)| {
-                    let taken = left.checked_sub(of(samples));
-                    left = taken.unwrap_or(0);
-                    taken.is_some()
-                });
-                break;
-            }
-            most /= 2;
+        let mut needs = Needs::default();
+        let mut sizes = Vec::new();
+        for (id, samples) in &kept {
+            sizes.clear();
+            sizes.extend(samples.iter().map(|sample| (sample.seq, sample.bytes())));
+            needs.add(name_len(*id), SAMPLES_MAX, &sizes);
         }
-        for (_, samples) in &mut kept {
-            samples.truncate(most);
-        }
-        kept.retain(|(_, samples)| !samples.is_empty());
+        let cut: Cut = needs.cut(room);
+        kept.retain_mut(|(_, samples)| {
+            let mut taken = Taken::default();
+            samples.retain(|sample| cut.take(&mut taken, sample.seq, sample.bytes()));
+            !samples.is_empty()
+        });
         kept
     }
 
@@ -341,7 +343,7 @@ impl RecentSamples {
         self.heap.load(Ordering::Relaxed)
             + self.account_changes.load(Ordering::Relaxed) * ACCOUNT_HEAP
             + self.touched.heap_bytes()
-            + self.touched_index.heap_bytes()
+            + self.activity.heap_bytes()
     }
 
     /// More bytes than the samples take in a segment. O(1).
@@ -351,11 +353,105 @@ impl RecentSamples {
     }
 }
 
-/// Drops the oldest beyond `most`. Gives the heap bytes that they took.
-fn trim(slots: &mut VecDeque<Slot>, most: usize) -> usize {
-    let excess = slots.len().saturating_sub(most);
-    slots
-        .drain(..excess)
-        .map(|slot| slot.sample.heap_bytes())
-        .sum()
+fn heap_of(slots: &VecDeque<Slot>) -> usize {
+    slots.iter().map(|slot| slot.heap as usize).sum()
+}
+
+/// Drops live samples that are too long for `share`, and the oldest ones that do not fit in it or are too many. Those
+/// that were ended stay until no snapshot may show them. Gives the heap bytes that are free now.
+fn trim(slots: &mut VecDeque<Slot>, share: Share) -> usize {
+    let is_long = |slot: &Slot| u64::from(slot.heap) > share.longest();
+    let (mut count, mut bytes, mut any_long, mut kept_from) = (0, 0, false, 0);
+    for (place, slot) in slots.iter().enumerate().rev() {
+        if !slot.is_live() {
+            continue;
+        }
+        if is_long(slot) {
+            any_long = true;
+            continue;
+        }
+        bytes += u64::from(slot.heap);
+        count += 1;
+        if count > SAMPLES_MAX || bytes > share.bytes() {
+            kept_from = place + 1;
+            break;
+        }
+    }
+    let mut freed = 0;
+    while kept_from > 0 && slots.front().is_some_and(Slot::is_live) {
+        freed += slots.pop_front().map_or(0, |slot| slot.heap as usize);
+        kept_from -= 1;
+    }
+    if kept_from > 0 || any_long {
+        let mut place = 0;
+        slots.retain(|slot| {
+            let is_dropped = slot.is_live() && (place < kept_from || is_long(slot));
+            place += 1;
+            freed += if is_dropped { slot.heap as usize } else { 0 };
+            !is_dropped
+        });
+    }
+    freed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(samples: &RecentSamples, collection: u32, seq: u64, key_hash: u64, body: &[u8]) {
+        let new = NewSample {
+            time_us: seq,
+            rev: seq,
+            is_update: false,
+            encoding: Encoding::Json,
+            rkey: "self",
+            body,
+        };
+        samples.write(collection, (1, key_hash), seq, Some(new));
+    }
+
+    #[test]
+    fn an_update_takes_no_place_from_the_oldest_of_a_full_collection() {
+        let samples = RecentSamples::new();
+        for seq in 1..=64 {
+            write(&samples, 0, seq, seq, b"{}");
+        }
+        for seq in 65..200 {
+            write(&samples, 0, seq, 30 + seq % 3, b"{}");
+            assert_eq!(samples.of(0, seq).len(), 64);
+        }
+        assert_eq!(samples.of(0, 199).last().map(|oldest| oldest.seq), Some(1));
+        write(&samples, 0, 200, 1000, b"{}");
+        let kept = samples.of(0, 200);
+        assert_eq!(
+            (kept.len(), kept.last().map(|oldest| oldest.seq)),
+            (64, Some(2))
+        );
+    }
+
+    #[test]
+    fn of_short_one_off_records_beyond_counting_the_oldest_have_to_go() {
+        let samples = RecentSamples::new();
+        let body = [b'x'; 700];
+        let last = 120_000_u64;
+        for seq in 1..=last {
+            match seq % 1000 {
+                0 => write(&samples, 0, seq, seq, b"{}"),
+                _ => write(&samples, seq as u32, seq, 0, &body),
+            }
+            assert!(samples.heap.load(Ordering::Relaxed) <= HEAP_MAX);
+        }
+        assert!(samples.of(0, last).len() >= 4);
+        assert!(samples.of(1, last).is_empty());
+        let newest = (last - 20_000..last).filter(|seq| seq % 1000 > 0);
+        assert!(
+            newest
+                .clone()
+                .all(|id| samples.of(id as u32, last).len() == 1)
+        );
+        let heap = samples.inner.lock().collections.values().map(heap_of).sum();
+        assert_eq!(samples.heap.load(Ordering::Relaxed), heap);
+        assert!(samples.is_active(1, last, 1) && !samples.is_active(1, last, 2));
+        assert!(!samples.is_active(2, 1, 0) && !samples.is_active(1000, last, 0));
+    }
 }

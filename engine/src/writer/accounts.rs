@@ -23,24 +23,35 @@ impl Writer {
         let known = self.generation.find_actor(event.did)?;
         if let (Some(actor), None) = (known, replayed) {
             let state = self.states.get(&self.generation, actor)?;
-            if account_event_is_old(&state, account_seq) {
+            if account_event_is_old(&state, account_seq)
+                || self.is_repeat_unread(event.did, account_seq, event.time_us)?
+            {
                 return Ok(Applied::Repeat);
             }
         }
-        self.spans.clear();
+        self.forms.clear();
         self.check_accounts(known, replayed)?;
-        let seq = self.accept(event, replayed)?;
-        let actor = match known {
-            Some(actor) => actor,
-            None => self.intern_actor(event.did)?,
-        };
-        let was_hidden = is_hidden(&self.states.get(&self.generation, actor)?);
-        let counters = Arc::clone(&self.generation.counters);
         let deleted = !active && status == Some("deleted");
+        let (mut was_hidden, mut rows, mut deletion_us) = (false, Vec::new(), event.time_us);
+        if let Some(actor) = known {
+            was_hidden = is_hidden(&self.states.get(&self.generation, actor)?);
+            if deleted || active == was_hidden {
+                rows = self.rows_of(actor)?;
+            }
+            for place in &rows {
+                self.read_row(*place, false)?;
+            }
+            if deleted {
+                deletion_us = self.deletion_time_us(actor, event.time_us)?;
+            }
+        }
+        let seq = self.accept(event, replayed)?;
+        let actor = self.intern_actor(known, event.did);
+        let counters = Arc::clone(&self.generation.counters);
         // The epoch is odd while rows come back.
         let unmasks = active && was_hidden;
         if deleted {
-            for place in self.rows_of(actor)? {
+            for place in rows {
                 self.unmeasured_bytes += 128;
                 self.kill(place, seq)?;
             }
@@ -48,7 +59,7 @@ impl Writer {
             if unmasks {
                 counters.unmask_epoch.fetch_add(1, Ordering::AcqRel);
             }
-            for place in self.rows_of(actor)? {
+            for place in rows {
                 self.unmeasured_bytes += 128;
                 let state = self.state(place)?;
                 let state = if active {
@@ -60,7 +71,6 @@ impl Writer {
             }
         }
         let hides = !active && !deleted;
-        let deletion_us = self.deletion_time_us(event.time_us);
         self.states.update(&self.generation, actor, |state| {
             set_account(state, account_seq, hides);
             if deleted {

@@ -8,7 +8,41 @@ use orrery_formats::segment::{TargetKey, Text};
 
 use super::{Place, Writer};
 use crate::Result;
-use crate::actors::{TargetForm, target_form};
+use crate::actors::{ActorId, TargetForm, target_form};
+
+/// What a link leads to: what [`target_form`] found, with the ids that DIDs had when the event came.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum LinkForm {
+    Did(Option<ActorId>),
+    Record {
+        actor: Option<ActorId>,
+        did_len: usize,
+        collection_len: usize,
+    },
+    Other,
+}
+
+impl LinkForm {
+    /// Whether it names an account that has no id.
+    pub(super) const fn is_of_unknown(&self) -> bool {
+        matches!(self, Self::Did(None) | Self::Record { actor: None, .. })
+    }
+}
+
+/// The bytes before the DID of a record's address.
+const SCHEME_LEN: usize = "at://".len();
+
+/// DID, collection and key of a record's address.
+fn record_parts(target: &str, did_len: usize, collection_len: usize) -> (&str, &str, &str) {
+    let part = |start: usize, end: usize| target.get(start..end).unwrap_or_default();
+    let did_end = SCHEME_LEN + did_len;
+    let collection_end = did_end + 1 + collection_len;
+    (
+        part(SCHEME_LEN, did_end),
+        part(did_end + 1, collection_end),
+        part(collection_end + 1, target.len()),
+    )
+}
 
 impl Writer {
     /// Reads the record's links into `text` and `spans`. The outer error tells why it can't be read.
@@ -39,34 +73,58 @@ impl Writer {
         Ok(extraction.truncated().is_some())
     }
 
-    /// Turns what `read_links` found into `links`: ids in this memtable, each pair once, ordered by path
-    /// and, at one path, as in the record. Gives the id of the collection.
-    pub(super) fn resolve_links(&mut self, collection: &str) -> Result<u32> {
+    /// Looks up what the links in `spans` lead to. Nothing gets an id.
+    pub(super) fn read_forms(&mut self) -> Result<()> {
+        self.forms.clear();
+        for (path_end, target_end) in &self.spans {
+            let target = self.text.get(*path_end..*target_end).unwrap_or_default();
+            let form = match target_form(target) {
+                TargetForm::Did(did) => LinkForm::Did(self.generation.find_actor(did)?),
+                TargetForm::Other(_) => LinkForm::Other,
+                TargetForm::Record {
+                    did, collection, ..
+                } => LinkForm::Record {
+                    actor: self.generation.find_actor(did)?,
+                    did_len: did.len(),
+                    collection_len: collection.len(),
+                },
+            };
+            self.forms.push(form);
+        }
+        Ok(())
+    }
+
+    /// Turns what `read_links` and `read_forms` found into `links`: ids in this memtable, each pair once, ordered by
+    /// path and, at one path, as in the record. Gives the id of the collection.
+    pub(super) fn resolve_links(&mut self, collection: &str) -> u32 {
         let generation = Arc::clone(&self.generation);
         let memtable = &generation.memtable;
         let collection = memtable.collections.intern(collection);
         self.unmeasured_bytes += self.text.len() + self.spans.len() * 64;
         self.links.clear();
         let mut start = 0;
-        for (path_end, target_end) in &self.spans {
+        for ((path_end, target_end), form) in self.spans.iter().zip(&self.forms) {
             let path = self.text.get(start..*path_end).unwrap_or_default();
             let target = self.text.get(*path_end..*target_end).unwrap_or_default();
             start = *target_end;
             let source = memtable.intern_source(collection, path);
-            let target = match target_form(target) {
-                TargetForm::Did(did) => {
-                    memtable.intern_target(&TargetKey::Did(self.intern_actor(did)?))
+            let target = match *form {
+                LinkForm::Did(known) => {
+                    memtable.intern_target(&TargetKey::Did(self.intern_actor(known, target)))
                 }
-                TargetForm::Other(text) => memtable.intern_target(&TargetKey::Other(text)),
-                TargetForm::Record {
-                    did,
-                    collection,
-                    rkey,
-                } => memtable.intern_target(&TargetKey::Record {
-                    actor: self.intern_actor(did)?,
-                    collection,
-                    rkey,
-                }),
+                LinkForm::Other => memtable.intern_target(&TargetKey::Other(target)),
+                LinkForm::Record {
+                    actor,
+                    did_len,
+                    collection_len,
+                } => {
+                    let (did, collection, rkey) = record_parts(target, did_len, collection_len);
+                    memtable.intern_target(&TargetKey::Record {
+                        actor: self.intern_actor(actor, did),
+                        collection,
+                        rkey,
+                    })
+                }
             };
             self.links.push((source, target));
         }
@@ -81,7 +139,7 @@ impl Writer {
             });
             keep_first_of_each(&mut self.links);
         }
-        Ok(collection)
+        collection
     }
 
     /// Whether the row at `place` has exactly the links in `links`.

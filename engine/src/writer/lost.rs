@@ -1,10 +1,11 @@
-//! Events of accounts that no readable segment knows, while a segment with accounts is set aside. Such an account may
+//! Events of accounts that nothing readable knows, while a segment is set aside and its accounts are lost. Such an account may
 //! be one of that segment. Were it given a second id, its deletes and account events would miss its older rows,
 //! which stand under the first one in other segments, and both ids would live on once the segment is back. So the
 //! event waits until a repair has brought the segment back or written it off; queries go on, marked.
 
 use super::Writer;
-use crate::actors::{ActorId, TargetForm, target_form};
+use super::links::LinkForm;
+use crate::actors::ActorId;
 use crate::{Error, Result};
 
 impl Writer {
@@ -19,7 +20,9 @@ impl Writer {
         known: Option<ActorId>,
         replayed: Option<u64>,
     ) -> Result<()> {
-        if self.lost_accounts.is_none() || (known.is_some() && !self.links_to_unknown()?) {
+        if self.lost_accounts.is_none()
+            || (known.is_some() && !self.forms.iter().any(LinkForm::is_of_unknown))
+        {
             return Ok(());
         }
         if replayed.is_some() {
@@ -27,21 +30,6 @@ impl Writer {
             return Ok(());
         }
         self.refuse_lost_accounts()
-    }
-
-    /// Whether a link that was read names an account that is not known.
-    fn links_to_unknown(&self) -> Result<bool> {
-        for (path_end, target_end) in &self.spans {
-            let target = self.text.get(*path_end..*target_end).unwrap_or_default();
-            let (TargetForm::Did(did) | TargetForm::Record { did, .. }) = target_form(target)
-            else {
-                continue;
-            };
-            if self.generation.find_actor(did)?.is_none() {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 
     /// Refuses to seal, and to go on towards a seal, where the memtable has an account that may have another id.
@@ -66,7 +54,7 @@ impl Writer {
 
     /// An event was applied: none waits.
     pub(super) fn unblock(&self) {
-        if self.lost_accounts.is_some() {
+        if self.lost_accounts.is_some() || self.unread.may_come_back() {
             self.shared.durable.lock().blocked = None;
         }
     }

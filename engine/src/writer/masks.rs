@@ -116,7 +116,10 @@ impl Writer {
                 Err(error) if is_failed_sync(&error) => return Err(error),
                 Err(error) => {
                     tracing::warn!(segment = %sealed.name, %error, "cannot write the mask of a segment");
-                    break;
+                    // What the disk refuses it refuses the others; what is wrong with one mask is not with them.
+                    if matches!(error, Error::Io { .. }) {
+                        break;
+                    }
                 }
             }
         }
@@ -133,5 +136,88 @@ impl Writer {
         self.generation = generation;
         remove_unused(&*shared.fs, &shared.dir, &self.generation.segments);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use orrery_formats::mask::{Chunk, MaskFile, MaskHeader, build};
+
+    use super::*;
+    use crate::io::Fs;
+    use crate::io::fault::SimFs;
+    use crate::mask::Mask;
+    use crate::mask::files::MASKS;
+    use crate::power_cut_tests::{Step, apply};
+    use crate::{Options, Store};
+
+    /// A mask whose file cannot be read at its end, where the lists are.
+    fn unreadable() -> Mask {
+        let header = MaskHeader {
+            rows: 600_000,
+            ..MaskHeader::default()
+        };
+        let every = &mut |_, chunk: &mut Chunk| {
+            chunk.dead = [u64::MAX; 16];
+            Ok(())
+        };
+        let lists: Vec<(u32, u32)> = (0..1_000).map(|list| (list, 1)).collect();
+        let mut bytes = build(header, every, &lists).unwrap();
+        let sound = MaskFile::open("mask".to_owned(), bytes.clone()).unwrap();
+        assert_eq!(sound.lists().unwrap().count(), 1_000);
+        let at = bytes.len() - 5_000;
+        bytes[at] ^= 1;
+        Mask::of_file(MaskFile::open("mask".to_owned(), bytes).unwrap().into())
+    }
+
+    #[test]
+    fn a_mask_that_cannot_be_encoded_does_not_keep_others_from_their_files() {
+        let (fs, dir) = (SimFs::new(), Path::new("data"));
+        let options = Options {
+            compact: false,
+            ..Options::default()
+        };
+        let store = Store::open_with_fs(fs.shared(), dir, options).unwrap();
+        let mut writer = store.writer().unwrap();
+        for place in 1..=20 {
+            let (actor, key, target) = (0, place % 10, place % 2);
+            apply(&mut writer, place, Step::Write { actor, key, target }).unwrap();
+            if place % 10 == 0 {
+                writer.seal().unwrap();
+            }
+        }
+        let masks = dir.join(MASKS);
+        for entry in fs.list(&masks).unwrap() {
+            fs.unlink(&masks.join(entry.name)).unwrap();
+        }
+        let old = Arc::clone(&writer.generation);
+        let with = |place: usize, mask: Mask| old.segments[place].with_mask(Arc::new(mask));
+        writer.generation = Arc::new(Generation {
+            number: old.number,
+            segments: vec![with(0, unreadable()), with(1, Mask::default())],
+            memtable: Arc::clone(&old.memtable),
+            dids: Arc::clone(&old.dids),
+            counters: Arc::clone(&old.counters),
+            hasher: old.hasher,
+        });
+        let all = Bounds {
+            behind_max: 0,
+            ..Bounds::RUNNING
+        };
+        assert_eq!(plan(&loads(&writer.generation.segments), &all), [0, 1]);
+        writer.write_masks(&all).unwrap();
+        let names: Vec<String> = fs
+            .list(&masks)
+            .unwrap()
+            .into_iter()
+            .map(|e| e.name)
+            .collect();
+        let second = format!("{:x}-", old.segments[1].id);
+        assert!(
+            matches!(names.as_slice(), [name] if name.starts_with(&second)),
+            "{names:?}"
+        );
     }
 }

@@ -1,9 +1,9 @@
 //! The one writer: takes events in order, tells new ones from repeats, keeps the log, and changes the
 //! memtable so that snapshots see each event whole.
 //!
-//! An event is accepted in this order: it is told from a repeat and its record is read (no effect so
-//! far), it goes into the log's open batch and gets its seq, the memtable changes, and last the seq is
-//! published. A crash loses what the log has not synced, and with it the source's cursor: the source
+//! An event is accepted in this order: it is told from a repeat, its record is read, and so is all of the segments
+//! that it will need (no effect so far: damage that is met up to here costs no more than its segment); it goes into
+//! the log's open batch and gets its seq, the memtable changes, and last the seq is published. A crash loses what the log has not synced, and with it the source's cursor: the source
 //! sends those events again.
 
 mod accounts;
@@ -15,6 +15,7 @@ mod rebuild;
 mod repeats;
 mod rows;
 mod samples;
+mod unread;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -38,8 +39,10 @@ use crate::snapshot::{Generation, Snapshot};
 use crate::store::Shared;
 use crate::{Error, Result};
 use elements::Elements;
+use links::LinkForm;
 use repeats::PASSED_BYTES;
 pub(crate) use repeats::passed_key;
+pub(crate) use unread::Unread;
 
 /// A revision this far ahead of its event's time is taken for a wrong clock: it is accepted, but does
 /// not raise the actor's newest revision, which would make every later event look like a repeat.
@@ -107,6 +110,8 @@ pub struct Writer {
     text: String,
     /// Ends of path and target in `text`, per link.
     spans: Vec<(usize, usize)>,
+    /// What each link leads to.
+    forms: Vec<LinkForm>,
     /// About how much was put into the memtable since it was last measured.
     unmeasured_bytes: usize,
     /// Bytes of the open batch, before compression, for which there is room on disk.
@@ -117,6 +122,8 @@ pub struct Writer {
     pub(crate) damages_seen: usize,
     /// The file of a segment that is set aside and may come back with accounts that nothing else knows.
     pub(crate) lost_accounts: Option<Box<str>>,
+    /// What cannot be told while segments are set aside.
+    pub(crate) unread: Unread,
     /// Whether the memtable has an account by the log that may be one of those: it is not sealed.
     pub(crate) is_unsure: bool,
     /// Why nothing more is accepted.
@@ -133,6 +140,7 @@ impl Writer {
     pub(crate) fn new(shared: Arc<Shared>, generation: Arc<Generation>, journal: Journal) -> Self {
         let secret = Secret::of_directory(&journal.state().directory.secret);
         let lost_accounts = generation.lost_accounts();
+        let unread = Unread::of(&generation);
         Self {
             elements: Elements::new(secret),
             shared,
@@ -147,11 +155,13 @@ impl Writer {
             links: Vec::new(),
             text: String::new(),
             spans: Vec::new(),
+            forms: Vec::new(),
             unmeasured_bytes: 0,
             granted_bytes: 0,
             must_seal: false,
             damages_seen: 0,
             lost_accounts,
+            unread,
             is_unsure: false,
             poisoned: None,
             compaction: None,
@@ -174,9 +184,10 @@ impl Writer {
     /// commit ([`tick`](Self::tick), [`commit`](Self::commit)).
     ///
     /// # Errors
-    /// [`Error::DiskFull`] when there is too little room for the event and the seal after it, and
-    /// [`Error::LostAccounts`] when it names an account that may be one of a damaged segment: nothing has
-    /// changed, and the same event can be tried again. Otherwise when the index cannot be read or the log
+    /// [`Error::DiskFull`] when there is too little room for the event and the seal after it,
+    /// [`Error::LostAccounts`] when it names an account that may be one of a damaged segment, and
+    /// [`Error::LostEvents`] when such a segment may have that event: nothing has changed, and the same event can be
+    /// tried again. Otherwise when the index cannot be read or the log
     /// cannot be written; the event is then not applied. After a failed write the writer refuses everything
     /// ([`Error::Poisoned`]).
     pub fn apply(&mut self, event: &Event<'_>) -> Result<Applied> {
@@ -293,6 +304,8 @@ impl Writer {
                 rkey,
                 operation,
             } => self.apply_commit(event, replayed, rev, collection, rkey, &operation),
+            // Nothing of it stands in the index, where most accounts of such events have no id either; so one that
+            // comes again is not known, and is logged under one more seq. No answer depends on it.
             Body::Identity { .. } => {
                 let seq = self.accept(event, replayed)?;
                 self.publish(seq, event.time_us);
@@ -333,14 +346,17 @@ impl Writer {
         &self.generation.memtable
     }
 
-    /// The id of `did`, given now if it has none.
-    fn intern_actor(&self, did: &str) -> Result<ActorId> {
-        if let Some(id) = self.generation.find_actor(did)? {
-            return Ok(id);
+    /// The id of a DID that had the id `known`, or none, when the event came; given now if it has none.
+    fn intern_actor(&self, known: Option<ActorId>, did: &str) -> ActorId {
+        if let Some(id) = known {
+            return id;
         }
+        let memtable = self.memtable();
         let hash = self.generation.dids.hash(did);
-        let index = self.memtable().dids.push_hashed(hash, did);
-        Ok(self.memtable().first_actor.saturating_add(index))
+        // The event may name it twice.
+        let index = memtable.dids.find_hashed(hash, did);
+        let index = index.unwrap_or_else(|| memtable.dids.push_hashed(hash, did));
+        memtable.first_actor.saturating_add(index)
     }
 
     fn apply_commit(
@@ -355,37 +371,29 @@ impl Writer {
         let key_hash = self.journal.key_hash(collection, rkey);
         let known = self.generation.find_actor(event.did)?;
         let ahead = rev >> 10 > event.time_us.saturating_add(REV_AHEAD_MAX_US);
-        if let (Some(actor), None) = (known, replayed) {
-            let state = self.states.get(&self.generation, actor)?;
-            // What a deletion of the account stands behind is void, whether it was applied or not.
-            if event.time_us.max(1) <= state.purged_us {
-                return Ok(Applied::Repeat);
-            }
-            // A revision above the actor's newest proves the event new without any look-up.
-            if ahead || rev <= state.last_rev {
-                match self.last_rev(actor, key_hash)? {
-                    Some(last) if rev <= last => return Ok(Applied::Repeat),
-                    Some(_) => {}
-                    None if self.window_covers(event.time_us) => {}
-                    None => {
-                        let time_us = event.time_us;
-                        if self.is_passed(actor, collection, rkey, key_hash, time_us)? {
-                            return Ok(Applied::Repeat);
-                        }
-                    }
-                }
-            }
+        if let (Some(actor), None) = (known, replayed)
+            && self.is_repeat(event, actor, (collection, rkey, key_hash), rev, ahead)?
+        {
+            return Ok(Applied::Repeat);
         }
         let truncated = match self.read_links(operation) {
             Ok(truncated) => truncated,
             Err(reason) => return Ok(Applied::BadRecord(reason)),
         };
+        self.read_forms()?;
         self.check_accounts(known, replayed)?;
-        let seq = self.accept(event, replayed)?;
-        let actor = match known {
-            Some(actor) => actor,
-            None => self.intern_actor(event.did)?,
+        let old = match known {
+            Some(actor) => {
+                self.states.get(&self.generation, actor)?;
+                self.find_live(actor, collection, rkey, key_hash)?
+            }
+            None => None,
         };
+        if let Some(place) = old {
+            self.read_row(place, !self.spans.is_empty())?;
+        }
+        let seq = self.accept(event, replayed)?;
+        let actor = self.intern_actor(known, event.did);
         if replayed.is_none() || self.relogs {
             self.journal.note_key(actor, key_hash, rev)?;
         }
@@ -400,11 +408,7 @@ impl Writer {
             self.states
                 .update(&self.generation, actor, |state| state.last_rev = rev)?;
         }
-        let old = match known {
-            Some(_) => self.find_live(actor, collection, rkey, key_hash)?,
-            None => None,
-        };
-        let collection_id = self.resolve_links(collection)?;
+        let collection_id = self.resolve_links(collection);
         let links = u32::try_from(self.links.len()).unwrap_or(u32::MAX);
         let mut unchanged = false;
         if let Some(place) = old {
@@ -440,14 +444,12 @@ impl Writer {
         let element = self.elements.of(actor, event.did);
         let buckets = &self.generation.memtable.buckets;
         buckets.count(collection_id, hour_of(event.time_us), kind, element);
-        let is_fresh = has_row && old.is_none();
         self.note_sample(
             (seq, event.time_us, rev),
             actor,
             collection_id,
             (rkey, key_hash),
             operation,
-            is_fresh,
         );
         self.publish(seq, event.time_us);
         Ok(if unchanged {

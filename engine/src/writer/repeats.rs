@@ -12,6 +12,7 @@
 
 use std::collections::hash_map::Entry;
 
+use orrery_formats::event::Event;
 use orrery_formats::segment::{PASSED_HASH_BITS, PassedKey};
 
 use super::Writer;
@@ -20,7 +21,7 @@ use crate::actors::ActorId;
 
 /// How far event times may be out of order and an account's deletion still stand behind all events that came
 /// before it.
-const OUT_OF_ORDER_MAX_US: u64 = 10 * 60 * 1_000_000;
+pub(super) const OUT_OF_ORDER_MAX_US: u64 = 10 * 60 * 1_000_000;
 
 /// Heap bytes of a passed key, about.
 pub(super) const PASSED_BYTES: usize = 40;
@@ -34,6 +35,40 @@ pub(crate) fn passed_key(actor: ActorId, key_hash: u64) -> PassedKey {
 }
 
 impl Writer {
+    /// Whether a commit event was applied before, or is void. `ahead` where its revision is of a wrong clock.
+    pub(super) fn is_repeat(
+        &mut self,
+        event: &Event<'_>,
+        actor: ActorId,
+        (collection, rkey, key_hash): (&str, &str, u64),
+        rev: u64,
+        ahead: bool,
+    ) -> Result<bool> {
+        let time_us = event.time_us;
+        let state = self.states.get(&self.generation, actor)?;
+        // What a deletion of the account stands behind is void, whether it was applied or not.
+        if time_us.max(1) <= state.purged_us {
+            return Ok(true);
+        }
+        // A revision above the actor's newest proves the event new without any look-up, if that is the newest.
+        if !ahead && rev > state.last_rev && !self.unread.reaches(time_us) {
+            return Ok(false);
+        }
+        let is_known = match self.last_rev(actor, key_hash)? {
+            Some(last) if rev <= last => return Ok(true),
+            Some(_) => !self.journal.window_is_broken(),
+            None => false,
+        };
+        if is_known || self.window_covers(time_us) {
+            return self.is_void_unread(event.did, time_us);
+        }
+        if self.is_passed(actor, collection, rkey, key_hash, time_us)? {
+            return Ok(true);
+        }
+        self.check_evidence(time_us)?;
+        Ok(false)
+    }
+
     /// Whether the log's window knows the key of each applied event with that time. Times need not be in order:
     /// the newest of all events that the window has lost is what counts, or a later one where a segment holds such
     /// events and others. O(segments).
@@ -78,7 +113,7 @@ impl Writer {
             if time_ms > last_time_us / 1_000 {
                 continue;
             }
-            if time_us <= last_time_us && segment.holds_passed_key(key)? {
+            if time_us <= last_time_us && sealed.passed_keys().holds_passed_key(key)? {
                 return Ok(true);
             }
             if !segment.may_hold_key(actor, collection, rkey)? {
@@ -119,14 +154,40 @@ impl Writer {
         self.states.update(&self.generation, actor, |_| {})
     }
 
-    /// The time up to which a deletion of an account at `time_us` reaches: that of all events before it.
-    pub(super) fn deletion_time_us(&self, time_us: u64) -> u64 {
-        let memtable = self.memtable().times_us().map_or(0, |(_, last)| last);
-        let segments = self.generation.segments.iter();
-        let newest = segments
-            .map(|sealed| sealed.segment.info().last_time_us)
-            .fold(memtable, u64::max);
-        newest.clamp(time_us, time_us.saturating_add(OUT_OF_ORDER_MAX_US))
+    /// The time up to which a deletion of an account at `time_us` reaches: that of all its events before it, as far as
+    /// these may be out of order. Rows tell theirs; keys without rows count as of their segment's newest event.
+    /// O(rows of the account) where anything is newer than the deletion.
+    pub(super) fn deletion_time_us(&self, actor: ActorId, time_us: u64) -> Result<u64> {
+        let mut newest = time_us;
+        let memtable = self.memtable();
+        if memtable
+            .times_us()
+            .is_some_and(|(_, last_us)| last_us > time_us)
+        {
+            for row in memtable.actor_rows_back(actor, memtable.row_count()) {
+                newest = newest.max(memtable.time_us(row));
+            }
+            let passed = self.passed.iter();
+            let own = passed.filter(|((of, _), _)| *of == actor);
+            newest = own.fold(newest, |newest, (_, passed_us)| newest.max(*passed_us));
+        }
+        for sealed in &self.generation.segments {
+            let segment = &sealed.segment;
+            let last_time_us = segment.info().last_time_us;
+            if last_time_us <= newest {
+                continue;
+            }
+            if segment.holds_passed_keys_of(actor)? {
+                newest = last_time_us;
+                continue;
+            }
+            for row in segment.actor_rows(actor)? {
+                // A segment tells the millisecond.
+                let row_us = segment.time_us(row?)?.saturating_add(999);
+                newest = newest.max(row_us.min(last_time_us));
+            }
+        }
+        Ok(newest.min(time_us.saturating_add(OUT_OF_ORDER_MAX_US)))
     }
 
     /// The passed keys of the memtable as its segment keeps them, without those that the deletion of their

@@ -85,6 +85,29 @@ impl Writer {
         Ok(None)
     }
 
+    /// Reads all that killing or moving a row reads, and comparing its links where it `compares`: what is damaged is
+    /// met here, before anything has changed. Chunks that were checked once are sound.
+    pub(super) fn read_row(&self, place: Place, compares: bool) -> Result<()> {
+        self.state(place)?;
+        let Place::Sealed { part, row } = place else {
+            return Ok(());
+        };
+        let segment = self.segment(part)?;
+        segment.seq(row)?;
+        for link in segment.links(row)? {
+            let link = link?;
+            segment.list(segment.list_id(row, link.path, link.target)?)?;
+            if compares {
+                segment.path(link.path)?;
+                segment.target(link.target)?;
+            }
+        }
+        if compares {
+            segment.collection(row)?;
+        }
+        Ok(())
+    }
+
     pub(super) fn count_live(&self, rows: i64, links: i64) {
         let counters = &self.generation.counters;
         counters

@@ -7,7 +7,7 @@ use crate::actors::ActorId;
 use crate::samples::NewSample;
 
 impl Writer {
-    /// Notes the event with its number, time and revision. `is_fresh` where it gave a row to a key without one.
+    /// Notes the event with its number, time and revision.
     pub(super) fn note_sample(
         &mut self,
         (seq, time_us, rev): (u64, u64, u64),
@@ -15,7 +15,6 @@ impl Writer {
         collection: u32,
         (rkey, key_hash): (&str, u64),
         operation: &Operation<'_>,
-        is_fresh: bool,
     ) {
         let (is_update, record) = match operation {
             Operation::Create(record) => (false, Some(record)),
@@ -31,9 +30,10 @@ impl Writer {
             body: record.body,
         });
         let samples = &self.generation.memtable.samples;
-        // Of what is created, older segments have no sample; most events are of that kind.
-        if record.is_none() || is_update || !is_fresh {
-            samples.touch(actor, key_hash, seq);
+        // Also what is created: a record of its key without links, whose delete was never seen, left no row that would
+        // tell. Of whoever came since the last seal, older segments have no sample.
+        if actor < self.generation.memtable.first_actor {
+            samples.touched.note(actor, key_hash, seq);
         }
         if self.shared.options.samples_limit == 0 {
             return;

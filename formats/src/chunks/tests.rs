@@ -142,3 +142,45 @@ fn bytes_between_sections_are_told_under_sound_checksums_too() {
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(told[0].contains("padding"), "{told:?}");
 }
+
+#[test]
+fn sections_are_checked_by_the_bytes_of_their_chunks_and_no_others() {
+    let long = 3 * CHUNK_BYTES;
+    let mut builder = FileBuilder::new(FileKind::Mask, 1);
+    builder.section(1, &contents(long));
+    builder.section(2, &contents(long));
+    builder.section(3, b"").section(4, &contents(long));
+    let sound = builder.finish();
+    // Opened over bytes none of which may be looked at.
+    let mut other = sound.clone();
+    other[HEADER_BYTES..3 * long].fill(0xaa);
+    let file = open(other);
+    let places = |ids: &[u16], bytes: &[u8]| {
+        let mut places = Vec::new();
+        let checked = file.check_sections::<Error>(ids, &mut |at, buffer| {
+            places.push(at / CHUNK);
+            let at = at as usize;
+            buffer.copy_from_slice(&bytes[at..at + buffer.len()]);
+            Ok(())
+        });
+        checked.map(|()| places)
+    };
+    assert_eq!(places(&[2], &sound).unwrap(), [3, 4, 5, 6]);
+    assert_eq!(places(&[4, 1], &sound).unwrap(), [0, 1, 2, 3, 6, 7, 8, 9]);
+    assert_eq!(places(&[3], &sound).unwrap(), []);
+    assert_eq!(places(&[1, 2, 3, 4], &sound).unwrap().len(), 10);
+    for at in (HEADER_BYTES..3 * long).step_by(10_007) {
+        let mut bytes = sound.clone();
+        bytes[at] ^= 1;
+        let is_within = (3..7).contains(&(at / CHUNK_BYTES));
+        assert_eq!(places(&[2, 3], &bytes).is_err(), is_within, "byte {at}");
+    }
+    let text = places(&[2, 9], &sound).unwrap_err().to_string();
+    assert!(text.contains("a section 9"), "{text}");
+    let failed = file.check_sections::<Error>(&[1], &mut |at, _| {
+        Err(Error::corrupt("drive", at, "a read", "an error"))
+    });
+    assert!(failed.unwrap_err().to_string().contains("drive"));
+    // Nothing of it is believed at a later touch.
+    assert!(file.section(2).unwrap().all().is_err());
+}

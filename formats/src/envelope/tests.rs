@@ -226,3 +226,18 @@ fn the_specification_names_the_constants() {
         );
     }
 }
+
+#[test]
+fn the_footer_lies_where_the_trailer_says() {
+    let mut builder = FileBuilder::new(FileKind::Mask, 1);
+    builder.section(1, &[7; 3 * CHUNK_BYTES]);
+    let bytes = builder.finish();
+    let len = bytes.len() as u64;
+    let trailer = *bytes.last_chunk::<TRAILER_BYTES>().unwrap();
+    let body = Layout::read(&bytes).unwrap().body_len as u64;
+    assert_eq!(footer_range(len, &trailer), body..len);
+    // What cannot be believed stays inside the file.
+    assert_eq!(footer_range(len, &[0xff; TRAILER_BYTES]), 0..len);
+    assert_eq!(footer_range(len, &[0; TRAILER_BYTES]), len - 32..len);
+    assert_eq!(footer_range(9, &[0; TRAILER_BYTES]), 0..9);
+}

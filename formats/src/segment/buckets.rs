@@ -211,6 +211,15 @@ impl<'a> CollectionBuckets<'a> {
         Ok(self.hour(0)?..self.hour(self.hours().saturating_sub(1))? + 1)
     }
 
+    /// The first hour from `hour` on with a bucket. O(log).
+    ///
+    /// # Errors
+    /// The bytes are damaged.
+    pub fn next_hour(&self, hour: u32) -> Result<Option<u32>> {
+        let index = self.lower_bound(0, 0, hour)?;
+        (index < self.hours()).then(|| self.hour(index)).transpose()
+    }
+
     fn lower_bound(&self, level: usize, mut low: u32, time: u32) -> Result<u32> {
         let mut high = (self.table(level).len() / ENTRY) as u32;
         while low < high {
@@ -283,31 +292,52 @@ impl<'a> CollectionBuckets<'a> {
         hours: Range<u32>,
         each: &mut dyn FnMut(Bucket<'a>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let end = self.lower_bound(0, 0, hours.end)?;
-        let mut next = self.lower_bound(0, 0, hours.start)?;
-        if next == 0
-            && end == self.hours()
-            && let Some(all) = self.find(LEVELS - 1, 0)?
-        {
-            return each(all);
+        let first = self.lower_bound(0, 0, hours.start)?;
+        let end = self.lower_bound(0, first, hours.end)?;
+        if first == 0 && end == self.hours() {
+            return self.each(each);
         }
+        self.each_between(first, end, hours.end, each)
+    }
+
+    /// Calls `each` with buckets that together hold all events of the collection: mostly one. O(1) and a call for
+    /// each.
+    ///
+    /// # Errors
+    /// The bytes are damaged, or as `each` does.
+    pub fn each<E: From<Error>>(
+        &self,
+        each: &mut dyn FnMut(Bucket<'a>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        match self.find(LEVELS - 1, 0)? {
+            Some(all) => each(all),
+            None => self.each_between(0, self.hours(), u32::MAX, each),
+        }
+    }
+
+    /// The buckets for the hours with indexes from `next` to `end`, which are all of those before `until`.
+    fn each_between<E: From<Error>>(
+        &self,
+        mut next: u32,
+        end: u32,
+        until: u32,
+        each: &mut dyn FnMut(Bucket<'a>) -> Result<(), E>,
+    ) -> Result<(), E> {
         'hours: while next < end {
             let hour = self.hour(next)?;
             for level in [2, 1] {
                 let long = LEVEL_HOURS.get(level).copied().unwrap_or(1);
                 let time = hour / long;
-                // Its bucket stands for the hours from here on, if none before is of it and all others are asked for.
-                if self.table(level).is_empty() || (next > 0 && self.hour(next - 1)? / long == time)
+                // Its bucket stands for the hours from here on, if all of it is asked for and none before is of it.
+                if (time + 1) * long > until
+                    || self.table(level).is_empty()
+                    || (next > 0 && self.hour(next - 1)? / long == time)
                 {
                     continue;
                 }
-                let after = self.lower_bound(0, next, (time + 1) * long)?;
-                if after <= end
-                    && after > next
-                    && let Some(bucket) = self.find(level, time)?
-                {
+                if let Some(bucket) = self.find(level, time)? {
                     each(bucket)?;
-                    next = after;
+                    next = self.lower_bound(0, next + 1, (time + 1) * long)?;
                     continue 'hours;
                 }
             }

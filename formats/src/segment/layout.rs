@@ -87,6 +87,22 @@ impl Section {
     }
 }
 
+/// The sections that the accounts of a segment are read from: what it says of itself, DIDs and states.
+pub const ACCOUNT_SECTIONS: &[u16] = &[
+    Section::Meta.id(),
+    Section::PlcDids.id(),
+    Section::OtherDidIndexes.id(),
+    Section::OtherDids.id(),
+    Section::DidIndex.id(),
+    Section::States.id(),
+    Section::StateDirectory.id(),
+    Section::StateIds.id(),
+];
+/// The sections that passed keys are read from, besides what the segment says of itself.
+pub const PASSED_SECTIONS: &[u16] = &[Section::PassedKeys.id(), Section::PassedDirectory.id()];
+/// The section that kills are read from, besides what the segment says of itself.
+pub const KILL_SECTIONS: &[u16] = &[Section::Kills.id()];
+
 /// The name of the section with that id, for messages.
 #[must_use]
 pub fn section_name(id: u16) -> &'static str {

@@ -22,7 +22,7 @@
 //! actors   did(actor) -> Option<DidRef<'_>>, find_did(did) -> Option<u32>,
 //!          state(actor) -> Option<ActorState>, states() -> States<'_>,
 //!          account_states() -> AccountStates<'_>
-//! passed   holds_passed_key(PassedKey) -> bool, passed_keys() -> PassedKeys<'_>
+//! passed   holds_passed_key(PassedKey) -> bool, holds_passed_keys_of(actor) -> bool, passed_keys() -> PassedKeys<'_>
 //! buckets  bucket_collections() -> u32, bucket_collection(index) -> &str,
 //!          bucket_lower_bound(name) -> u32, buckets(index) -> CollectionBuckets<'_>
 //! samples  samples(collection, &mut dyn FnMut(Sample<'_>) -> ControlFlow<()>), samples_len(collection),
@@ -62,7 +62,10 @@ mod workspace;
 pub use buckets::{Bucket, BucketInput, CollectionBuckets, EventCounts, HOUR_MAX, hour_of};
 pub use build::build;
 pub use input::{ActorState, ActorsInput, RowInput, SegmentInput, ShapeInput, TargetKey};
-pub use layout::{KIND, ROWS_MAX, SegmentInfo, VERSION, section_name};
+pub use layout::{
+    ACCOUNT_SECTIONS, KILL_SECTIONS, KIND, PASSED_SECTIONS, ROWS_MAX, SegmentInfo, VERSION,
+    section_name,
+};
 pub use list::{List, ListIter};
 pub use merge::{MergeInput, Merged, SampleRules, merge};
 pub use passed::{PASSED_HASH_BITS, PassedKey, PassedKeys};

@@ -160,9 +160,8 @@ impl<'a> PassedBlocks<'a> {
         Ok(numbers)
     }
 
-    /// Whether `key` is one of them. O(log keys), and one block is decoded.
-    pub(super) fn contains(&self, key: PassedKey) -> Result<bool> {
-        let wanted = key.pack();
+    /// How many blocks begin at or before `wanted`.
+    fn blocks_up_to(&self, wanted: u64) -> Result<u32> {
         let (mut low, mut high) = (0, self.blocks());
         while low < high {
             let middle = low + (high - low) / 2;
@@ -172,7 +171,13 @@ impl<'a> PassedBlocks<'a> {
                 high = middle;
             }
         }
-        let Some(block) = low.checked_sub(1) else {
+        Ok(low)
+    }
+
+    /// Whether `key` is one of them. O(log keys), and one block is decoded.
+    pub(super) fn contains(&self, key: PassedKey) -> Result<bool> {
+        let wanted = key.pack();
+        let Some(block) = self.blocks_up_to(wanted)?.checked_sub(1) else {
             return Ok(false);
         };
         let mut buffer = [0; BLOCK as usize];
@@ -180,6 +185,24 @@ impl<'a> PassedBlocks<'a> {
             .decode(block, &mut buffer)?
             .binary_search(&wanted)
             .is_ok())
+    }
+
+    /// The first of them that is `key` or behind it. O(log keys), and at most one block is decoded.
+    pub(super) fn at_or_behind(&self, key: PassedKey) -> Result<Option<PassedKey>> {
+        let wanted = key.pack();
+        let next = self.blocks_up_to(wanted)?;
+        if let Some(block) = next.checked_sub(1) {
+            let mut buffer = [0; BLOCK as usize];
+            let numbers = self.decode(block, &mut buffer)?;
+            let at = numbers.partition_point(|number| *number < wanted);
+            if let Some(number) = numbers.get(at) {
+                return Ok(Some(PassedKey::unpack(*number)));
+            }
+        }
+        if next == self.blocks() {
+            return Ok(None);
+        }
+        Ok(Some(PassedKey::unpack(self.entry(next)?.0)))
     }
 
     #[cold]

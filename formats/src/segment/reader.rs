@@ -461,6 +461,16 @@ impl Segment {
         self.passed()?.contains(key)
     }
 
+    /// Whether events of the range left any key of an actor without a row. O(log keys).
+    ///
+    /// # Errors
+    /// See [`Segment`].
+    pub fn holds_passed_keys_of(&self, actor: u32) -> Result<bool> {
+        let first = PassedKey { actor, hash: 0 };
+        let found = self.passed()?.at_or_behind(first)?;
+        Ok(found.is_some_and(|key| key.actor == actor))
+    }
+
     /// The keys that events of the range left without a row, rising.
     ///
     /// # Errors

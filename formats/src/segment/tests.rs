@@ -149,6 +149,36 @@ proptest! {
     }
 
     #[test]
+    fn accounts_kills_and_passed_keys_are_read_from_the_sections_named_for_them(owned in owned()) {
+        let sound = open(build(&owned.input()).unwrap()).unwrap();
+        let file = sound.file();
+        let mut builder = crate::envelope::FileBuilder::new(KIND, VERSION);
+        for (id, _) in file.sections() {
+            let is_kept = [ACCOUNT_SECTIONS, PASSED_SECTIONS, KILL_SECTIONS].concat().contains(&id);
+            let bytes = file.section(id).unwrap().all().unwrap();
+            builder.section(id, if is_kept { bytes } else { b"" });
+        }
+        let segment = open(builder.finish()).unwrap();
+        let text = |segment: &Segment| {
+            let info = segment.info();
+            let ids = info.actors_first_id..info.actors_first_id + info.actors_count;
+            let dids: Vec<String> = ids
+                .map(|id| segment.did(id).unwrap().unwrap().text().to_string())
+                .collect();
+            let found: Vec<_> = dids.iter().map(|did| segment.find_did(did).unwrap()).collect();
+            let absent = segment.find_did("did:web:absent.example.com").unwrap();
+            let states: Vec<_> = segment.states().unwrap().map(Result::unwrap).collect();
+            let each: Vec<_> = states.iter().map(|state| segment.state(state.id).unwrap()).collect();
+            let accounts: Vec<_> = segment.account_states().unwrap().map(Result::unwrap).collect();
+            let kills: Vec<_> = segment.kills().unwrap().map(Result::unwrap).collect();
+            let passed: Vec<_> = segment.passed_keys().unwrap().map(Result::unwrap).collect();
+            let holds: Vec<_> = passed.iter().map(|key| segment.holds_passed_key(*key).unwrap()).collect();
+            format!("{dids:?}{found:?}{absent:?}{states:?}{each:?}{accounts:?}{kills:?}{passed:?}{holds:?}")
+        };
+        prop_assert_eq!(text(&segment), text(&sound));
+    }
+
+    #[test]
     fn a_block_code_gives_each_number_back(
         mut values in prop::collection::vec(
             prop_oneof![0u64..10, 0u64..100_000, any::<u64>()], 1..129),

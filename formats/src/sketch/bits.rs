@@ -80,6 +80,24 @@ impl<'a> Bits<'a> {
         }
     }
 
+    /// What [`read`](Self::read) of `width` bits (at most 32) and then [`ones`](Self::ones) twice give, where it is
+    /// all at hand; otherwise nothing is read.
+    #[inline]
+    pub(super) fn read_and_ones_twice(&mut self, width: u32) -> Option<(u32, u32, u32)> {
+        self.fill();
+        let value = self.word & ((1 << width) - 1);
+        let rest = self.word >> width;
+        let first = rest.trailing_ones();
+        let second = rest.checked_shr(first + 1)?.trailing_ones();
+        let all = width + first + 1 + second + 1;
+        if all > self.left || all >= u64::BITS {
+            return None;
+        }
+        self.word >>= all;
+        self.left -= all;
+        Some((value as u32, first, second))
+    }
+
     /// Whether all was read but zeros up to the end of the last byte.
     pub(super) fn is_at_end(&mut self) -> bool {
         self.fill();

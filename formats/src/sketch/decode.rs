@@ -94,11 +94,17 @@ fn sparse(registers: &mut [u8], bytes: &[u8]) -> Result<()> {
     let mut bits = Bits::new(bytes);
     let mut next = 0usize;
     for _ in 0..used {
-        let gap = bits.read(low) as usize;
-        let gap = gap + ((bits.ones(REGISTERS as u32) as usize) << low);
-        let rank = bits.ones(u32::from(RANK_MAX)) as u8 + 1;
-        let place = next + gap;
-        raise(registers, place, rank)?;
+        let (lowest, high, rank) = match bits.read_and_ones_twice(low) {
+            Some(read) => read,
+            None => {
+                let lowest = bits.read(low);
+                let high = bits.ones(REGISTERS as u32);
+                (lowest, high, bits.ones(u32::from(RANK_MAX)))
+            }
+        };
+        // Below 2^14 ones or few at hand, 14 low bits and 2^14 gaps: far from 2^64.
+        let place = next + lowest as usize + ((high as usize) << low);
+        raise(registers, place, rank as u8 + 1)?;
         next = place + 1;
     }
     if !bits.is_at_end() {

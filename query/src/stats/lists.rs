@@ -1,9 +1,9 @@
 //! Lists of collections, and of what is below a prefix.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BinaryHeap};
 
-use orrery_engine::{BucketSum, Snapshot};
+use orrery_engine::{BucketSum, DidsBounds, Snapshot};
 
 use super::{Counts, Hours, Order, Place};
 use crate::error::{CursorError, Result};
@@ -77,6 +77,9 @@ fn check(after: Option<&Place>, is_ordered: bool) -> Result<()> {
     }
 }
 
+/// A collection's place in an order: its value, then its name.
+type Rank<'v> = (Reverse<u64>, &'v str);
+
 /// The collections with events in `hours`: by name, or in an order. A walk through pages in an order gives each
 /// collection once as long as nothing changes; by name, always. By name a page costs a page; in an order it costs
 /// all collections.
@@ -117,43 +120,92 @@ pub fn collections(
         }
         return Ok(page);
     };
-    let mut ranked: Vec<(Reverse<u64>, &str)> = Vec::new();
-    let mut all = view.collections_from("")?;
-    while let Some(collection) = all.next_collection()? {
-        let value = match order {
-            Order::RecordsCreated => collection.counts(hours)?.creates,
-            Order::DidsEstimate => {
-                sum.clear();
-                collection.add_to(hours, &mut sum)?;
-                sum.dids_estimate()?
-            }
-        };
-        let key = (Reverse(value), collection.name);
-        let is_behind = after
-            .is_none_or(|place| (Reverse(place.value.unwrap_or(0)), place.name.as_str()) < key);
-        if value > 0 && is_behind {
-            ranked.push(key);
-        }
-    }
-    ranked.sort_unstable();
+    let mut ranked = first_of(view, hours, order, after, limit.saturating_add(1))?;
+    ranked.sort_unstable_by_key(|(rank, _)| *rank);
     let is_more = ranked.len() > limit;
     ranked.truncate(limit);
     if is_more {
-        page.next = ranked.last().map(|(Reverse(value), name)| Place {
+        page.next = ranked.last().map(|((Reverse(value), name), _)| Place {
             value: Some(*value),
             is_group: false,
             name: (*name).to_owned(),
         });
     }
-    for (_, name) in ranked {
-        sum.clear();
-        view.collection(name)?.add_to(hours, &mut sum)?;
+    for ((_, name), counts) in ranked {
+        let counts = match counts {
+            Some(counts) => counts,
+            None => counts_of(view, name, hours, &mut sum)?,
+        };
         page.collections.push(CollectionCounts {
             nsid: name.to_owned(),
-            counts: Counts::of(&sum)?,
+            counts,
         });
     }
     Ok(page)
+}
+
+fn counts_of<'v>(
+    view: &'v Snapshot,
+    name: &'v str,
+    hours: &Hours,
+    sum: &mut BucketSum<'v>,
+) -> Result<Counts> {
+    sum.clear();
+    view.collection(name)?.add_to(hours, sum)?;
+    Counts::of(sum)
+}
+
+/// At least the first `count` collections of an order behind a place, if there are so many, in no order, and their
+/// counts where these had to be found. Accounts
+/// are united only where the bounds of the buckets leave it open whether the collection is among them: of the
+/// collection that may have the most, then the next, until none that is left can be (the threshold algorithm of
+/// Fagin, Lotem and Naor, PODS 2001).
+fn first_of<'v>(
+    view: &'v Snapshot,
+    hours: &Hours,
+    order: Order,
+    after: Option<&Place>,
+    count: usize,
+) -> Result<Vec<(Rank<'v>, Option<Counts>)>> {
+    let place = after.map(|place| (Reverse(place.value.unwrap_or(0)), place.name.as_str()));
+    let is_behind = |value, name| place.is_none_or(|place| place < (Reverse(value), name));
+    let mut candidates: Vec<(DidsBounds, &str)> = Vec::new();
+    let mut all = view.collections_from("")?;
+    while let Some(collection) = all.next_collection()? {
+        let bounds = match order {
+            Order::RecordsCreated => DidsBounds::exactly(collection.counts(hours)?.creates),
+            Order::DidsEstimate => collection.dids_bounds(hours)?,
+        };
+        // The lower the value, the further behind.
+        if bounds.high > 0 && is_behind(bounds.low, collection.name) {
+            candidates.push((bounds, collection.name));
+        }
+    }
+    candidates.sort_unstable_by_key(|(bounds, _)| Reverse(bounds.high));
+    let mut ranked = Vec::new();
+    // The largest values so far, at most `count`, the least one first.
+    let mut largest: BinaryHeap<Reverse<u64>> = BinaryHeap::new();
+    let mut sum = BucketSum::default();
+    for (bounds, name) in candidates {
+        let is_full = largest.len() == count;
+        if is_full && largest.peek().is_none_or(|least| bounds.high < least.0) {
+            break;
+        }
+        let counts = if bounds.low == bounds.high {
+            None
+        } else {
+            Some(counts_of(view, name, hours, &mut sum)?)
+        };
+        let value = counts.map_or(bounds.low, |counts| counts.by(order));
+        if value > 0 && is_behind(value, name) {
+            ranked.push(((Reverse(value), name), counts));
+            largest.push(Reverse(value));
+            if is_full {
+                largest.pop();
+            }
+        }
+    }
+    Ok(ranked)
 }
 
 /// Collections one segment below `prefix`, and groups of what is further below, with events in `hours`: by name, or

@@ -1,5 +1,8 @@
 //! Counts step by step.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
 use orrery_engine::{BucketSum, CollectionStats, Snapshot};
 
 use super::{Counts, Hours};
@@ -71,6 +74,12 @@ impl Steps {
         &self.starts
     }
 
+    /// The hours of all of them.
+    #[must_use]
+    pub fn span(&self) -> Hours {
+        self.starts.first().copied().unwrap_or(self.until)..self.until
+    }
+
     fn hours(&self) -> impl Iterator<Item = Hours> {
         let ends = self.starts.iter().skip(1).copied().chain([self.until]);
         self.starts.iter().zip(ends).map(|(start, end)| *start..end)
@@ -86,22 +95,29 @@ pub enum SeriesOf<'a> {
     Prefix(&'a str),
 }
 
-/// The counts of each step, for each series.
+/// The most steps of single collections that one answer adds up: a step of a prefix counts once for each
+/// collection with events in it.
+pub const SUMMANDS_MAX: usize = 500_000;
+
+/// The counts of each step, for each series. Costs what the collections have in steps with events, and for each
+/// step besides O(1).
 ///
 /// # Errors
-/// When the index cannot be read.
+/// [`Error::TooLarge`] for more than [`SUMMANDS_MAX`]; otherwise when the index cannot be read.
 pub fn timeseries(view: &Snapshot, of: &[SeriesOf<'_>], steps: &Steps) -> Result<Vec<Vec<Counts>>> {
-    of.iter().map(|of| one(view, *of, steps)).collect()
+    let mut left = SUMMANDS_MAX;
+    of.iter()
+        .map(|of| one(view, *of, steps, &mut left))
+        .collect()
 }
 
-fn one(view: &Snapshot, of: SeriesOf<'_>, steps: &Steps) -> Result<Vec<Counts>> {
+fn one(view: &Snapshot, of: SeriesOf<'_>, steps: &Steps, left: &mut usize) -> Result<Vec<Counts>> {
     let mut members: Vec<CollectionStats<'_>> = Vec::new();
     let below;
     match of {
         SeriesOf::Collection(name) => {
             below = name.to_owned();
-            let mut all = view.collections_from(&below)?;
-            members.extend(all.next_collection()?.filter(|next| next.name == below));
+            members.push(view.collection(&below)?);
         }
         SeriesOf::Prefix(prefix) => {
             below = format!("{prefix}.");
@@ -116,10 +132,31 @@ fn one(view: &Snapshot, of: SeriesOf<'_>, steps: &Steps) -> Result<Vec<Counts>> 
     }
     let mut sum = BucketSum::default();
     let mut series = Vec::with_capacity(steps.starts.len());
+    // The next hours with events, and whose.
+    let mut next: BinaryHeap<Reverse<(u32, usize)>> = BinaryHeap::new();
+    let first = steps.span().start;
+    for (index, member) in members.iter().enumerate() {
+        if let Some(hour) = member.next_hour(first)? {
+            next.push(Reverse((hour, index)));
+        }
+    }
     for hours in steps.hours() {
         sum.clear();
-        for member in &members {
+        while let Some(Reverse((hour, index))) = next.peek().copied()
+            && hour < hours.end
+        {
+            next.pop();
+            *left = left.checked_sub(1).ok_or(Error::TooLarge {
+                what: "steps of single collections (longer steps are fewer)",
+                limit: SUMMANDS_MAX,
+            })?;
+            let Some(member) = members.get(index) else {
+                continue;
+            };
             member.add_to(&hours, &mut sum)?;
+            if let Some(hour) = member.next_hour(hours.end)? {
+                next.push(Reverse((hour, index)));
+            }
         }
         series.push(Counts::of(&sum)?);
     }

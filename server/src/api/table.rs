@@ -239,7 +239,9 @@ pub(crate) static ENDPOINTS: &[Endpoint] = &[
         path: "/records",
         group: Group::Stats,
         title: "Sample records",
-        about: "The newest live records of collections, newest first over all.",
+        about: "The newest live records of collections, newest first over all. No more than 16 MiB of records: where there \
+                are more, the newest of each collection come first, then the second of each, and so on. Without \
+                collections, those are told of that come first by name and have records: at most 1,000.",
         deprecated: false,
         fields: &[NSID_LIST, SAMPLES],
         answer: schema::<Vec<wire::stats::Sample>>,

@@ -87,7 +87,8 @@ pub trait Index: Send + Sync + 'static {
         terms: &[&str],
         paging: &Paging,
     ) -> Result<Answer<Listing<CollectionCounts>>, IndexError>;
-    /// The newest live records of each collection, at most `limit` of each, newest first over all.
+    /// The newest live records of each collection, at most `limit` of each, newest first over all. To be bounded in bytes:
+    /// all of an answer is held in memory.
     fn sample_records(
         &self,
         of: SamplesOf<'_>,

@@ -20,8 +20,8 @@ pub struct PrefixCounts {
 pub enum SamplesOf<'a> {
     /// Of these collections.
     Collections(&'a [String]),
-    /// Of the first collections by name, up to a bound, in which records were written at that time or later,
-    /// in microseconds since 1970.
+    /// Of the first collections by name, up to a bound, that have records to show and in which some were written at that
+    /// time or later, in microseconds since 1970.
     ActiveSince(u64),
 }
 

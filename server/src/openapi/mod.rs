@@ -21,7 +21,9 @@ use crate::negotiate::{View, negotiate};
 
 const ABOUT: &str = "Who links to what in the AT Protocol network. Every path answers GET, HEAD and OPTIONS, and \
     allows every origin. Unknown parameters are ignored; one that takes a single value may be repeated only with the \
-    same value. Errors are JSON whatever is accepted.";
+    same value. Errors are JSON whatever is accepted, but for those of what cannot be read as a request, which have no \
+    content: 414 where path and query take more than 65,534 bytes, 431 where the whole head is longer than the server \
+    takes, 400 where it is no HTTP.";
 
 static DOCUMENT: LazyLock<Value> = LazyLock::new(document);
 static TEXT: LazyLock<String> = LazyLock::new(|| DOCUMENT.to_string());

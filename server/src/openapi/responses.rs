@@ -10,7 +10,9 @@ use crate::wire;
 /// Problems that any answer from the index may be.
 pub(super) const OF_THE_INDEX: [u16; 4] = [400, 500, 503, 504];
 
-/// Problems that any route may answer with.
+/// Problems that any route may answer with. What is answered before there is a request that has a route is none of
+/// them, and has no JSON: 414 and 431 to a head that is too long, 400 to one that is no HTTP. The document says so in
+/// words.
 const OF_EVERY_ROUTE: [u16; 3] = [405, 414, 429];
 
 struct Kind {

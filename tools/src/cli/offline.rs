@@ -208,15 +208,19 @@ pub(crate) struct ReplayArguments {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     orrery repair --data ./data --dry-run\n  \
-    orrery repair --data ./data --backup /mnt/backup --json\n\n\
+    orrery repair --data ./data --backup /mnt/backup --json\n  \
+    orrery repair --data ./data --write-off\n\n\
     Every byte is read. A damaged segment comes back from its own file where that is sound again, else\n\
     from the backup, else from the log where that still holds all events from the segment's first on;\n\
     it and all segments behind it are then made anew. Other segments stay set aside, and answers stay\n\
-    marked: each is named with its seqs and times. Masks and key indexes are made anew by the next\n\
+    marked: each is named with its seqs and times. Where such a one does not give its accounts either,\n\
+    events of accounts that only it may know wait, until a repair with a backup brings it back, or one\n\
+    with --write-off gives it up for lost: accounts may then get second ids, and deletions of accounts\n\
+    may miss records that were written before. Masks and key indexes are made anew by the next\n\
     start. Damaged segments and log files are kept under names that end in .damaged. It needs room for\n\
     what it writes beside what it replaces.\n\
-    Exit codes: 0 everything is whole; 1 something stays lost or, with --dry-run, is damaged, or it\n\
-    failed, which can be tried again; 2 wrong usage.")]
+    Exit codes: 0 everything is whole; 1 not everything is repaired or, with --dry-run, there is damage,\n\
+    or it failed, which can be tried again; 2 wrong usage.")]
 pub(crate) struct RepairArguments {
     /// The data directory, which nothing else writes to
     #[arg(long, value_name = "DIR", env = "ORRERY_DATA")]
@@ -224,6 +228,9 @@ pub(crate) struct RepairArguments {
     /// A backup of the directory, made by `orrery backup`
     #[arg(long, value_name = "DEST", env = "ORRERY_BACKUP")]
     pub(crate) backup: Option<PathBuf>,
+    /// Give up for lost what does not come back, so that no event waits for it
+    #[arg(long, env = "ORRERY_WRITE_OFF")]
+    pub(crate) write_off: bool,
     /// Tell what is damaged and what can be repaired, and change nothing
     #[arg(long, env = "ORRERY_DRY_RUN")]
     pub(crate) dry_run: bool,

@@ -24,6 +24,7 @@ pub(crate) fn run(arguments: &RepairArguments) -> Result<()> {
     let mut options = RepairOptions::default();
     options.backup.clone_from(&arguments.backup);
     options.dry_run = arguments.dry_run;
+    options.write_off = arguments.write_off;
     let report = repair(&arguments.data, &options).map_err(Failure::store(&arguments.data))?;
     let seconds = (started.elapsed().as_secs_f64() * 1e3).round() / 1e3;
     let written = if arguments.json {
@@ -69,7 +70,7 @@ fn found(report: &RepairReport) -> String {
     parts.join(" and ")
 }
 
-/// What stays lost, in a few words.
+/// What is not back, in a few words.
 fn lost(report: &RepairReport) -> String {
     let segments = report.segments.iter();
     let segments = segments
@@ -136,7 +137,7 @@ fn of_segment(segment: &RepairedSegment, dry_run: bool) -> String {
         Outcome::Sound => ("sound again and read again", String::new()),
         Outcome::FromBackup => ("copied from the backup", String::new()),
         Outcome::FromLog => ("made anew from the log", String::new()),
-        Outcome::Lost => ("lost, how many rows is not known", segment.tried.join("; ")),
+        Outcome::Lost => ("not brought back", segment.tried.join("; ")),
     };
     let would = if segment.outcome == Outcome::Lost {
         ""
@@ -151,7 +152,32 @@ fn of_segment(segment: &RepairedSegment, dry_run: bool) -> String {
         text.push_str("\n  not repaired: ");
         text.push_str(&was);
     }
+    if segment.outcome == Outcome::Lost {
+        text.push_str("\n  ");
+        text.push_str(means(segment, dry_run));
+    }
     text
+}
+
+/// What it means that a segment stays set aside, and what can be done.
+fn means(segment: &RepairedSegment, dry_run: bool) -> &'static str {
+    match (segment.is_written_off, segment.has_accounts) {
+        (true, _) if dry_run => {
+            "it would be written off: what only it held is lost, how many rows is not known, and no event waits for it"
+        }
+        (true, _) => {
+            "it is written off: what only it held is lost, how many rows is not known, and no event waits for it; a \
+             backup still brings it back"
+        }
+        (false, true) => {
+            "answers go without it, marked; its accounts can be read, so events go on; a backup can bring it back, by \
+             --backup"
+        }
+        (false, false) => {
+            "answers go without it, marked, and events of accounts that only it may know wait; a backup can bring it \
+             back, by --backup, or --write-off gives it up for lost, so that events go on"
+        }
+    }
 }
 
 fn as_json(report: &RepairReport, dry_run: bool, seconds: f64) -> Value {
@@ -165,6 +191,8 @@ fn as_json(report: &RepairReport, dry_run: bool, seconds: f64) -> Value {
             "last_time": format_time(segment.last_time_us),
             "why": segment.why,
             "tried": segment.tried,
+            "written_off": segment.is_written_off,
+            "accounts": segment.has_accounts,
         })
     });
     let logs = report.logs.iter().map(|log| {

@@ -18,6 +18,7 @@
 //! **Order**, which an interruption may end anywhere; the directory then opens, degraded or healed:
 //!
 //! 1. The manifest sets every damaged segment aside.
+//!    Where that is asked for, those that stay so are written off.
 //! 2. Files come back from the backup; masks and key indexes, which are derived, are removed; new segments are
 //!    written, which nothing names yet.
 //! 3. One edit of the manifest reads segments again, and replaces those that were made anew.
@@ -44,7 +45,7 @@ use crate::damage::Marker;
 use crate::io::{Fs, OsFs};
 use crate::lock::DirLock;
 use crate::manifest::Manifest;
-use crate::quarantine;
+use crate::quarantine::{self, Remains};
 use crate::recovery::remove_orphans;
 use crate::store::{SEGMENTS, segment_name};
 use crate::{Error, Options, Result};
@@ -54,6 +55,10 @@ use crate::{Error, Options, Result};
 pub struct RepairOptions {
     /// A backup of the directory.
     pub backup: Option<PathBuf>,
+    /// Whether what does not come back is written off: accounts that only it may know then get other ids, and no event
+    /// waits for it any more. One that comes back by a later repair has all events behind it applied again. What still
+    /// gives its accounts is not written off: no event waits for it.
+    pub write_off: bool,
     /// Find and tell what would be done, and change nothing. Whether the log gives what the manifest expects is
     /// then not tried.
     pub dry_run: bool,
@@ -70,7 +75,7 @@ pub enum Outcome {
     FromBackup,
     /// Its range was made anew from the log.
     FromLog,
-    /// It stays set aside: what only it held is lost.
+    /// It stays set aside: nothing that this repair had brings it back.
     Lost,
 }
 
@@ -106,6 +111,10 @@ pub struct RepairedSegment {
     pub outcome: Outcome,
     /// Why it could not be had from where it was looked for.
     pub tried: Vec<String>,
+    /// Of one that stays set aside: whether it is written off, by this repair or one before.
+    pub is_written_off: bool,
+    /// Of one that stays set aside: whether its accounts can be read, so that events go on.
+    pub has_accounts: bool,
 }
 
 /// Damage of a log file.
@@ -282,7 +291,6 @@ impl Repair<'_> {
             }
         }
         let plan = self.replace(state, found, &standings, &mut tried)?;
-        self.write_off(state, found, &plan)?;
         for place in damaged {
             let (Some(entry), Some(standing)) = (state.segments.get(place), standings.get(place))
             else {
@@ -292,6 +300,9 @@ impl Repair<'_> {
             let known = state.quarantined.iter().find(|known| known.id == entry.id);
             let why = known.map(|known| known.why.clone());
             let tried = tried.get_mut(place).map(std::mem::take);
+            let was_written_off = known.is_some_and(|known| known.is_written_off);
+            let stays = outcome == Outcome::Lost;
+            let has_accounts = stays && !was_written_off && self.has_accounts(state, place);
             self.report.segments.push(RepairedSegment {
                 file: name_of(entry),
                 first_seq: entry.first_seq,
@@ -301,25 +312,39 @@ impl Repair<'_> {
                 why: why.unwrap_or_else(|| found.why(entry).unwrap_or_default().to_owned()),
                 outcome,
                 tried: tried.unwrap_or_default(),
+                is_written_off: stays
+                    && (was_written_off || (self.options.write_off && !has_accounts)),
+                has_accounts,
             });
         }
         Ok(plan.heals(&standings))
     }
 
-    /// Says of what stays set aside that nothing here brings it back: the accounts that only it knew may then get
-    /// other ids, and events of theirs need not wait.
+    /// Whether the file of the segment at `place` still gives its accounts.
+    fn has_accounts(&self, state: &State, place: usize) -> bool {
+        let before = place
+            .checked_sub(1)
+            .and_then(|place| state.segments.get(place));
+        let first_actor = before.map_or(0, |entry| entry.actors_end);
+        state.segments.get(place).is_some_and(|entry| {
+            Remains::of_entry(&*self.fs, &self.dir, entry, first_actor).is_some()
+        })
+    }
+
+    /// Says of what stays set aside, if that is asked for, that nothing brings it back: the accounts that only it knew may
+    /// then get other ids, and events of theirs need not wait. Where its accounts can be read none waits: those keep
+    /// their ids.
     fn write_off(&mut self, state: &State, found: &Found, plan: &plan::Plan) -> Result<()> {
-        if self.options.dry_run || plan.stays.is_empty() {
+        if !self.options.write_off {
             return Ok(());
         }
         let mut entries = Vec::new();
-        for entry in plan
-            .stays
-            .iter()
-            .filter_map(|place| state.segments.get(*place))
-        {
+        for place in &plan.stays {
+            let Some(entry) = state.segments.get(*place) else {
+                continue;
+            };
             let known = state.quarantined.iter().find(|known| known.id == entry.id);
-            if known.is_some_and(|known| known.is_written_off) {
+            if known.is_some_and(|known| known.is_written_off) || self.has_accounts(state, *place) {
                 continue;
             }
             let why = known.map(|known| known.why.as_str());
@@ -357,6 +382,8 @@ impl Repair<'_> {
                 plan.explain(state, standings, found.whole_from, &refused, tried);
                 return Ok(plan);
             }
+            // Before the log is applied again without it. The next attempt leaves no less set aside.
+            self.write_off(state, found, &plan)?;
             if plan.heals(standings) {
                 // What was derived without the segments is wrong once they are back.
                 self.remove_derived()?;

@@ -15,6 +15,7 @@ use crate::mask::recover_masks;
 use crate::offline::links::Span;
 use crate::offline::verify::is_known_loss;
 use crate::offline::{Directory, copy};
+use crate::quarantine::Remains;
 use crate::recovery::{did_seed, generation_of, live_counts, open_entry};
 use crate::snapshot::Sealed;
 use crate::store::{LOG, SEGMENTS, Shared};
@@ -130,6 +131,12 @@ fn apply(
             compare(&writer, check)?;
         }
         written.extend(writer.redo(event, seq)?);
+        if writer.is_unsure {
+            let file = writer.lost_accounts.as_deref().unwrap_or_default();
+            return Err(Stop::Refused(format!(
+                "seq {seq} names an account that may be one of {file}, which stays set aside: it would get another id"
+            )));
+        }
         expected = seq.saturating_add(1);
         Ok(())
     })?;
@@ -180,14 +187,23 @@ fn compare(writer: &Writer, (last_seq, actors_end): Check) -> Result<(), Stop> {
     )))
 }
 
-/// The segments that `state` names, those at the places of `stays` as empty ones.
+/// The segments that `state` names, those at the places of `stays` as empty ones, with their accounts where these can
+/// be read: events were applied with them.
 fn open(repair: &Repair<'_>, state: &State, stays: &BTreeSet<usize>) -> Result<Vec<Sealed>> {
     let seed = did_seed(&state.directory);
     let mut first_actor = 0;
     let mut segments = Vec::with_capacity(state.segments.len());
     for (place, entry) in state.segments.iter().enumerate() {
         segments.push(if stays.contains(&place) {
-            Sealed::set_aside(entry, first_actor, seed, "it is not repaired yet")?
+            // The manifest is as this repair has written it: what is written off by it stands there too.
+            let mut quarantined = state.quarantined.iter();
+            let why = "it is not repaired yet";
+            if quarantined.any(|known| known.id == entry.id && known.is_written_off) {
+                Sealed::set_aside(entry, first_actor, seed, why, None)?.written_off()
+            } else {
+                let remains = Remains::of_entry(&*repair.fs, &repair.dir, entry, first_actor);
+                Sealed::set_aside(entry, first_actor, seed, why, remains)?
+            }
         } else {
             open_entry(&*repair.fs, &repair.dir, entry, first_actor)?
         });
@@ -202,7 +218,7 @@ fn with_counts(mut segments: Vec<Sealed>) -> Result<(Vec<Sealed>, Counts)> {
     let (live_rows, live_links) = live_counts(&segments);
     let mut authors = Vec::new();
     for sealed in &segments {
-        for actor_state in sealed.segment.states()? {
+        for actor_state in sealed.accounts().states()? {
             let actor_state = actor_state?;
             if actor_state.last_rev == 0 {
                 continue;

@@ -104,8 +104,13 @@ fn damage(fs: &SimFs, path: &Path, how: u64) {
 }
 
 fn run(fs: &SimFs, backup: bool) -> Result<RepairReport> {
+    repair(fs, backup, false)
+}
+
+fn repair(fs: &SimFs, backup: bool, write_off: bool) -> Result<RepairReport> {
     let options = RepairOptions {
         backup: backup.then(|| PathBuf::from(TO)),
+        write_off,
         store: options(),
         ..RepairOptions::default()
     };
@@ -208,6 +213,8 @@ fn without_log_and_backup_it_is_said_what_is_lost() {
                 assert_eq!(lost.tried.len(), 2, "{what}: {:?}", lost.tried);
                 let state = Manifest::read(&fs, Path::new(DIR)).unwrap().unwrap();
                 assert_eq!(state.quarantined.len(), 1, "{what}");
+                assert!(!state.quarantined[0].is_written_off, "{what}");
+                assert!(!lost.is_written_off, "{what}");
                 let store = open(&fs, options()).unwrap();
                 assert_eq!(store.status().degraded.len(), 1, "{what}");
                 lacking += usize::from(ask(&store).unwrap() != right);
@@ -575,8 +582,9 @@ fn what_one_repair_cannot_bring_back_a_later_one_with_a_backup_does() {
         {
             fs.unlink(&log.join(&file.name)).unwrap();
         }
-        let report = run(&fs, false).unwrap();
+        let report = repair(&fs, false, true).unwrap();
         assert_eq!(outcomes(&report), [Outcome::Lost, Outcome::Lost]);
+        assert!(report.segments.iter().all(|lost| lost.is_written_off));
         let tried = report.segments[1].tried.join("; ");
         assert!(tried.contains("other ids"), "{tried}");
 

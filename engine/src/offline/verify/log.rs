@@ -7,7 +7,7 @@ use orrery_formats::manifest::{GapEntry, State};
 
 use super::Check;
 use crate::io::fs::read_exact_at;
-use crate::log::{FrameBuffer, LogReader, parse_name};
+use crate::log::{FrameBuffer, LogReader, is_known_loss, parse_name};
 use crate::offline::FoundFile;
 use crate::offline::directory::{found, is_not_found};
 use crate::store::LOG;
@@ -260,15 +260,4 @@ impl Check<'_> {
             whole.then_some(header.directory_id)
         })
     }
-}
-
-/// Whether the manifest says that the seqs from `first` up to `next` are lost.
-pub(in crate::offline) fn is_known_loss(gaps: &[GapEntry], first: u64, next: u64) -> bool {
-    first < next
-        && gaps.iter().any(|gap| {
-            gap.first_seq <= first
-                && gap
-                    .last_seq
-                    .is_none_or(|last| last.saturating_add(1) >= next)
-        })
 }

@@ -17,7 +17,7 @@ mod masks;
 mod sealed;
 mod segments;
 
-pub(super) use self::log::is_known_loss;
+pub(super) use crate::log::is_known_loss;
 
 use std::collections::BTreeSet;
 use std::fmt;

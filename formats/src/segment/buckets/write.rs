@@ -23,7 +23,8 @@ impl Gathered {
     }
 }
 
-/// Writes the sections of buckets. Memory: a sketch for each level, 8 bytes a collection, and 12 for each hour of
+/// Writes the sections of buckets. Memory: a sketch for each level, 8 bytes a collection as long as nobody takes the
+/// directory out, and 12 for each hour of
 /// the collection at hand.
 #[derive(Default)]
 pub(in crate::segment) struct BucketsWriter {

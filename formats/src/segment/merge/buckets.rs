@@ -1,11 +1,13 @@
 //! Buckets: those of one collection and hour in several segments become one. Rows that are left out change none.
 
-use super::MergeInput;
+use super::columns::StringColumn;
 use super::output::Output;
+use super::spill::Spool;
+use super::{MergeInput, bad};
 use crate::Result;
 use crate::segment::buckets::{BucketsWriter, CollectionBuckets, EventCounts};
 use crate::segment::layout::Section;
-use crate::segment::strings;
+use crate::segment::reader::Segment;
 use crate::segment::workspace::{Env, Workspace};
 use crate::sink::Sink;
 use crate::sketch::Sketch;
@@ -15,38 +17,86 @@ pub(super) fn merge<W: Workspace, O: Sink<Error = W::Error>>(
     inputs: &[MergeInput<'_>],
     out: &mut Output<O>,
 ) -> Result<(), W::Error> {
-    // (name, segment, its index there), so that all of one name stand together.
-    let mut names: Vec<(&str, usize, u32)> = Vec::new();
-    for (place, input) in inputs.iter().enumerate() {
-        for index in 0..input.segment.bucket_collections()? {
-            names.push((input.segment.bucket_collection(index)?, place, index));
-        }
+    let mut column = StringColumn::new("collections of buckets");
+    let mut names = Names::open(inputs)?;
+    while let Some(name) = names.next(&mut |_, _| Ok(()))? {
+        column.push(env, name)?;
+        env.stepped(1)?;
     }
-    names.sort_unstable();
-    let mut distinct: Vec<&str> = names.iter().map(|(name, ..)| *name).collect();
-    distinct.dedup();
-    let section = strings::encode(&distinct, "collections of buckets")?;
-    out.section(env, Section::BucketCollections, &section)?;
-    drop((distinct, section));
+    column.section(env, Section::BucketCollections, out)?;
     out.begin(Section::Buckets)?;
     let mut writer = BucketsWriter::default();
+    let mut directory = Spool::new();
     let mut sketch = Sketch::new();
-    for same in names.chunk_by(|a, b| a.0 == b.0) {
-        let mut parts = Vec::with_capacity(same.len());
-        for (_, place, index) in same {
-            if let Some(input) = inputs.get(*place) {
-                parts.push(Hours {
-                    buckets: input.segment.buckets(*index)?,
-                    next: 0,
-                });
-            }
+    let mut parts = Vec::with_capacity(inputs.len());
+    let mut names = Names::open(inputs)?;
+    loop {
+        parts.clear();
+        let found = names.next(&mut |segment, index| {
+            parts.push(Hours {
+                buckets: segment.buckets(index)?,
+                next: 0,
+            });
+            Ok(())
+        })?;
+        if found.is_none() {
+            break;
         }
         merge_collection(env, &mut parts, &mut sketch, &mut writer, out)?;
         writer.end_collection()?;
         out.settle(env, &mut writer.out)?;
+        directory.write(env, &writer.directory)?;
+        writer.directory.clear();
     }
     out.drain(env, &mut writer.out)?;
-    out.section(env, Section::BucketDirectory, &writer.directory)
+    let directory = directory.finish(env)?;
+    out.section(env, Section::BucketDirectory, directory.bytes())
+}
+
+/// The collections of several segments in byte order, each once. Nothing here grows with them.
+struct Names<'a> {
+    /// For each segment the index of its next collection, and the name.
+    cursors: Vec<(&'a Segment, u32, Option<&'a str>)>,
+}
+
+impl<'a> Names<'a> {
+    fn open(inputs: &[MergeInput<'a>]) -> Result<Self> {
+        let cursors = inputs
+            .iter()
+            .map(|input| Ok((input.segment, 0, name(input.segment, 0)?)));
+        Ok(Self {
+            cursors: cursors.collect::<Result<_>>()?,
+        })
+    }
+
+    /// The next name; `each` gets the segments with it, and its index there.
+    fn next(
+        &mut self,
+        each: &mut dyn FnMut(&'a Segment, u32) -> Result<()>,
+    ) -> Result<Option<&'a str>> {
+        let Some(least) = self.cursors.iter().filter_map(|cursor| cursor.2).min() else {
+            return Ok(None);
+        };
+        for (number, (segment, index, head)) in self.cursors.iter_mut().enumerate() {
+            if *head != Some(least) {
+                continue;
+            }
+            each(segment, *index)?;
+            *index += 1;
+            *head = name(segment, *index)?;
+            if head.is_some_and(|next| next <= least) {
+                return Err(bad(number, "rising collections of buckets", least));
+            }
+        }
+        Ok(Some(least))
+    }
+}
+
+fn name(segment: &Segment, index: u32) -> Result<Option<&str>> {
+    let is_there = index < segment.bucket_collections()?;
+    is_there
+        .then(|| segment.bucket_collection(index))
+        .transpose()
 }
 
 /// A collection's hours in one segment, and how many of them are done.

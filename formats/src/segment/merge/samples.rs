@@ -15,9 +15,10 @@ use crate::sink::Sink;
 /// Which samples a merge keeps.
 #[derive(Clone, Copy)]
 pub struct SampleRules<'a> {
-    /// How many of a collection at most; never more than [`SAMPLES_MAX`](crate::segment::SAMPLES_MAX).
+    /// How many of a collection at most; never more than [`SAMPLES_MAX`](crate::segment::SAMPLES_MAX). Called once for
+    /// each collection, before `keep` is called for its samples.
     pub most: &'a dyn Fn(&str) -> Result<usize>,
-    /// Whether a sample, which is of the input with that place, lives. Called for the newest ones, until there are
+    /// Whether a sample, which is of the input with that place, is kept. Called from the newest on, until there are
     /// enough.
     pub keep: &'a dyn Fn(usize, &Sample<'_>) -> Result<bool>,
 }

@@ -629,6 +629,10 @@ fn check_actors(input: &SegmentInput<'_>, segment: &Segment) {
             let expected = input.passed.contains(&near);
             assert_eq!(segment.holds_passed_key(near).unwrap(), expected);
         }
+        for actor in [actor.wrapping_sub(1), actor, actor + 1] {
+            let expected = input.passed.iter().any(|key| key.actor == actor);
+            assert_eq!(segment.holds_passed_keys_of(actor).unwrap(), expected);
+        }
     }
     let states = &input.actors.states;
     assert_eq!(&unwrap_all(segment.states().unwrap()), states);

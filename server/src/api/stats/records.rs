@@ -19,7 +19,7 @@ const UNNAMED_DEFAULT: u32 = 12;
 const ACTIVE_US: u64 = 3 * 24 * HOUR_US;
 const WEEK_US: u64 = 7 * 24 * HOUR_US;
 
-/// `/records`. The answer is a list, without room for a `coverage`.
+/// `/records`. The answer is a list, without room for a `coverage`, or for a word where it ends at its most bytes.
 pub(crate) fn records(params: &Params) -> Result<Job, Problem> {
     let wanted = Wanted::read(params)?;
     Ok(Box::new(move |index, ask| {
