@@ -8,7 +8,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use orrery_formats::event::{Body, Event};
 use orrery_formats::frame::SourceCursor;
-use orrery_formats::manifest::{Counts, Edit, GapEntry, SegmentEntry, State};
+use orrery_formats::manifest::{Counts, Edit, GapEntry, SegmentEntry, SelectionEntry, State};
 
 use crate::io::Fs;
 use crate::log::keys::{Kept, KeyHasher, KeyOf, KeyWindow, KeyWrite};
@@ -373,6 +373,14 @@ impl Journal {
         })
     }
 
+    /// Makes it durable what is taken from here on.
+    pub(crate) fn record_selections(&mut self, selections: Vec<SelectionEntry>) -> Result<()> {
+        self.manifest.append(&Edit {
+            selections,
+            ..Edit::default()
+        })
+    }
+
     /// Makes it durable that all events up to the segment's last are in segments, with the cursor there and
     /// what the index then holds. Everything must be committed before.
     pub(crate) fn record_seal(&mut self, segment: SegmentEntry, counts: Counts) -> Result<()> {
@@ -480,6 +488,9 @@ impl Journal {
         let gaps = self.state().gaps.iter().chain(&self.new_gaps);
         durable.gaps = gaps.filter(|gap| !gap.is_accepted()).cloned().collect();
         durable.manifest_bytes = self.manifest.bytes();
+        if *durable.selections != *self.state().selections {
+            durable.selections = self.state().selections.as_slice().into();
+        }
         if let Some(open) = &self.open {
             durable.seq = open.writer.durable_seq();
             durable.log_bytes = open.window.bytes() + open.writer.file_bytes();

@@ -11,13 +11,13 @@ use crate::io::fs::{TEMPORARY_SUFFIX, write_sealed};
 use crate::io::{File, Fs};
 use orrery_formats::Error as FormatError;
 use orrery_formats::manifest::{
-    ALIGNMENT, FILE_HEADER_BYTES, decode_edit, decode_header, encode_edit, encode_header,
+    ALIGNMENT, FILE_HEADER_BYTES, VERSION, decode_edit, decode_header, encode_edit, encode_header,
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use orrery_formats::manifest::{
-    Counts, Directory, Edit, GapEntry, QuarantineEntry, SegmentEntry, State,
+    Counts, Directory, Edit, GapEntry, QuarantineEntry, SegmentEntry, SelectionEntry, State,
 };
 
 const PREFIX: &str = "MANIFEST-";
@@ -71,6 +71,7 @@ impl Manifest {
         let Loaded {
             state,
             bytes,
+            version,
             last_edit,
             end,
             ..
@@ -88,7 +89,7 @@ impl Manifest {
         file.sync_all().map_err(Error::io("sync", &path))?;
         fs.sync_dir(dir).map_err(Error::io("sync directory", dir))?;
         remove_others(fs.as_ref(), dir, number)?;
-        Ok(Some(Self {
+        let mut manifest = Self {
             compact_at: compact_at(end),
             fs,
             dir: dir.to_owned(),
@@ -98,7 +99,12 @@ impl Manifest {
             end,
             state,
             poisoned: None,
-        }))
+        };
+        if version != VERSION {
+            // Edits of two versions do not stand in one file.
+            manifest.compact()?;
+        }
+        Ok(Some(manifest))
     }
 
     /// Reads the state of a data directory without writing; `None` if it has no manifest.
@@ -267,6 +273,7 @@ pub struct Look {
 
 struct Loaded {
     state: State,
+    version: u16,
     bytes: Vec<u8>,
     last_edit: u64,
     end: u64,
@@ -290,16 +297,16 @@ fn load(file: &dyn File, path: &Path, number: u64) -> Result<Loaded> {
         }
         bytes.extend_from_slice(block.get(..read).unwrap_or_default());
     }
-    decode_header(&bytes, number).map_err(in_file)?;
+    let version = decode_header(&bytes, number).map_err(in_file)?;
     let mut last_edit = FILE_HEADER_BYTES as u64;
     // A manifest gets its name with its first edit in it, durable: without a sound one it is damaged.
-    let (first, mut end) = decode_edit(&bytes, number, last_edit).map_err(in_file)?;
+    let (first, mut end) = decode_edit(&bytes, version, number, last_edit).map_err(in_file)?;
     let mut state = State::from_first(first).map_err(in_file)?;
     let mut tail = None;
     while end < bytes.len() as u64 {
-        let (edit, next) = match decode_edit(&bytes, number, end) {
+        let (edit, next) = match decode_edit(&bytes, version, number, end) {
             Ok(decoded) => decoded,
-            Err(error) if follows(&bytes, number, end) => return Err(in_file(error)),
+            Err(error) if follows(&bytes, version, number, end) => return Err(in_file(error)),
             Err(error) => {
                 tail = Some(error.in_file(&name));
                 break;
@@ -311,6 +318,7 @@ fn load(file: &dyn File, path: &Path, number: u64) -> Result<Loaded> {
     }
     Ok(Loaded {
         state,
+        version,
         bytes,
         last_edit,
         end,
@@ -320,11 +328,11 @@ fn load(file: &dyn File, path: &Path, number: u64) -> Result<Loaded> {
 
 /// Whether a sound edit stands behind the bad one at `offset`, which is then damage and not a torn tail:
 /// each edit is durable before the next is written.
-fn follows(bytes: &[u8], number: u64, offset: u64) -> bool {
+fn follows(bytes: &[u8], version: u16, number: u64, offset: u64) -> bool {
     let end = bytes.len() as u64;
     (offset + ALIGNMENT as u64..end)
         .step_by(ALIGNMENT)
-        .any(|offset| decode_edit(bytes, number, offset).is_ok())
+        .any(|offset| decode_edit(bytes, version, number, offset).is_ok())
 }
 
 pub(crate) fn name(number: u64) -> String {

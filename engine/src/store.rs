@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use orrery_formats::frame::SourceCursor;
-use orrery_formats::manifest::GapEntry;
+use orrery_formats::manifest::{GapEntry, SelectionEntry};
 use parking_lot::{Mutex, RwLock};
 
 use crate::compaction::{Compaction, CompactionStatus};
@@ -63,6 +63,7 @@ pub(crate) struct Durable {
     pub(crate) seq: u64,
     pub(crate) cursor: Option<SourceCursor>,
     pub(crate) gaps: Vec<GapEntry>,
+    pub(crate) selections: Arc<[SelectionEntry]>,
     pub(crate) log_bytes: u64,
     pub(crate) manifest_bytes: u64,
     /// Why nothing is written now.
@@ -356,6 +357,12 @@ impl Store {
         if Arc::ptr_eq(&writer.shared, &self.shared) {
             *self.writer.lock() = Some(writer);
         }
+    }
+
+    /// What was taken into the directory, oldest first; the last holds now. Empty where nobody said.
+    #[must_use]
+    pub fn selections(&self) -> Arc<[SelectionEntry]> {
+        Arc::clone(&self.shared.durable.lock().selections)
     }
 
     /// How the store is doing.

@@ -97,8 +97,9 @@ impl Catalog {
 
 fn read(file: &SealedFile) -> Result<Catalog> {
     let manifest = file.section(section::MANIFEST)?.named("manifest").all()?;
-    decode_header(manifest, MANIFEST_NUMBER)?;
-    let (first, end) = decode_edit(manifest, MANIFEST_NUMBER, FILE_HEADER_BYTES as u64)?;
+    let version = decode_header(manifest, MANIFEST_NUMBER)?;
+    let at = FILE_HEADER_BYTES as u64;
+    let (first, end) = decode_edit(manifest, version, MANIFEST_NUMBER, at)?;
     if end != manifest.len() as u64 {
         return Err(Error::corrupt("manifest", end, "one edit", "more bytes"));
     }
@@ -184,6 +185,14 @@ mod tests {
     fn golden_bytes() {
         let bytes = sample().encode().unwrap();
         crate::testing::assert_golden("backup-v1", &bytes);
+        assert_eq!(Catalog::decode("b", bytes).unwrap(), sample());
+    }
+
+    /// The file is as it was written with a manifest of version 1, and is not made anew.
+    #[test]
+    fn a_catalog_with_a_manifest_of_version_1_is_read() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let bytes = std::fs::read(path.join("testdata/backup-v1-manifest-v1")).unwrap();
         assert_eq!(Catalog::decode("b", bytes).unwrap(), sample());
     }
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// The version of manifests that this code writes.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 /// The oldest version that it reads.
 pub const OLDEST_SUPPORTED: u16 = 1;
 /// The first bytes of a manifest.
@@ -25,6 +25,10 @@ pub const EDIT_HEADER_BYTES: usize = 16;
 pub const ALIGNMENT: usize = 8;
 /// The most bytes of an edit's body: room for 500,000 segments.
 pub const EDIT_BYTES_MAX: usize = 32 << 20;
+/// The most selections that are remembered.
+pub const SELECTIONS_MAX: usize = 256;
+/// What the body of an edit of version 2 has behind one of version 1, where it has nothing new: an empty list.
+const NO_SELECTIONS: [u8; 8] = [0; 8];
 
 /// What makes a data directory itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,6 +76,20 @@ pub struct QuarantineEntry {
     /// Whether a repair found no way to bring it back: accounts that only it knew then get other ids. Until then
     /// no event of such an account is applied.
     pub is_written_off: bool,
+}
+
+/// From some event on, only these collections were taken into the directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SelectionEntry {
+    /// The first seq that an event could get under this selection.
+    pub first_seq: u64,
+    /// Events of the source before this time, microseconds, may have been taken by the selection before; 0 where
+    /// there was none.
+    pub since_us: u64,
+    /// Patterns of collections that are taken; empty for all.
+    pub only: Vec<String>,
+    /// Patterns of collections that are left out of those.
+    pub except: Vec<String>,
 }
 
 /// What the index holds as of `sealed_through`.
@@ -148,6 +166,8 @@ pub struct Edit {
     pub quarantine: Vec<QuarantineEntry>,
     /// Ids of segments that are read again.
     pub release: Vec<u64>,
+    /// Selections that follow each other from here on.
+    pub selections: Vec<SelectionEntry>,
 }
 
 /// What a manifest's edits add up to.
@@ -173,6 +193,9 @@ pub struct State {
     pub counts: Counts,
     /// Segments that are not read, each once; all are among `segments`.
     pub quarantined: Vec<QuarantineEntry>,
+    /// What was taken into the directory, oldest first; the last holds now. Empty where nobody said, and then it is
+    /// not known what was left out. At most [`SELECTIONS_MAX`]: the oldest go.
+    pub selections: Vec<SelectionEntry>,
 }
 
 impl State {
@@ -194,6 +217,7 @@ impl State {
                 authors: 0,
             },
             quarantined: Vec::new(),
+            selections: Vec::new(),
         }
     }
 
@@ -302,6 +326,9 @@ impl State {
         self.gaps.extend(edit.gaps);
         self.counts = edit.counts.unwrap_or(self.counts);
         self.quarantined = quarantined;
+        self.selections.extend(edit.selections);
+        let surplus = self.selections.len().saturating_sub(SELECTIONS_MAX);
+        self.selections.drain(..surplus);
         Ok(())
     }
 
@@ -321,6 +348,7 @@ impl State {
             counts: Some(self.counts),
             quarantine: self.quarantined.clone(),
             release: Vec::new(),
+            selections: self.selections.clone(),
         }
     }
 }
@@ -330,7 +358,7 @@ const SECTION: &str = "manifest edit";
 fn options() -> impl Options {
     bincode::DefaultOptions::new()
         .with_fixint_encoding()
-        .with_limit(EDIT_BYTES_MAX as u64)
+        .with_limit((EDIT_BYTES_MAX + NO_SELECTIONS.len()) as u64)
         .reject_trailing_bytes()
 }
 
@@ -347,11 +375,11 @@ pub fn encode_header(number: u64) -> Vec<u8> {
     out
 }
 
-/// Checks the header of the manifest with that number.
+/// Checks the header of the manifest with that number, and gives its version.
 ///
 /// # Errors
 /// [`Error::Corrupt`], or [`Error::Version`] for a sound header of a version not read here.
-pub fn decode_header(bytes: &[u8], number: u64) -> Result<()> {
+pub fn decode_header(bytes: &[u8], number: u64) -> Result<u16> {
     const SECTION: &str = "manifest header";
     let mut reader = Reader::new(SECTION, bytes);
     let magic: [u8; 8] = reader.array()?;
@@ -394,7 +422,7 @@ pub fn decode_header(bytes: &[u8], number: u64) -> Result<()> {
             found_number,
         ));
     }
-    Ok(())
+    Ok(version)
 }
 
 /// Appends an edit as it stands at `offset` of the manifest with that number.
@@ -402,11 +430,15 @@ pub fn decode_header(bytes: &[u8], number: u64) -> Result<()> {
 /// # Errors
 /// [`Error::TooLarge`] over [`EDIT_BYTES_MAX`].
 pub fn encode_edit(edit: &Edit, number: u64, offset: u64, out: &mut Vec<u8>) -> Result<()> {
-    let body = options().serialize(edit).map_err(|_| Error::TooLarge {
+    let too_large = || Error::TooLarge {
         what: "the size of a manifest edit",
         found: bincode::serialized_size(edit).unwrap_or(u64::MAX),
         limit: EDIT_BYTES_MAX as u64,
-    })?;
+    };
+    let body = options().serialize(edit).map_err(|_| too_large())?;
+    if body.len() > EDIT_BYTES_MAX {
+        return Err(too_large());
+    }
     let start = out.len();
     put_u32(out, body.len() as u32);
     put_u32(out, 0);
@@ -416,12 +448,12 @@ pub fn encode_edit(edit: &Edit, number: u64, offset: u64, out: &mut Vec<u8>) -> 
     Ok(())
 }
 
-/// Reads the edit at `offset` of `file`, the bytes of the manifest with that number, and tells where the
+/// Reads the edit at `offset` of `file`, the bytes of the manifest of that version and number, and tells where the
 /// next one begins.
 ///
 /// # Errors
 /// [`Error::Corrupt`].
-pub fn decode_edit(file: &[u8], number: u64, offset: u64) -> Result<(Edit, u64)> {
+pub fn decode_edit(file: &[u8], version: u16, number: u64, offset: u64) -> Result<(Edit, u64)> {
     let at = usize::try_from(offset).unwrap_or(usize::MAX);
     let mut reader = Reader::at(SECTION, file.get(at..).unwrap_or(&[]), offset);
     let length = reader.u32()? as usize;
@@ -443,9 +475,12 @@ pub fn decode_edit(file: &[u8], number: u64, offset: u64) -> Result<(Edit, u64)>
     }
     let padding = length.next_multiple_of(ALIGNMENT) - length;
     reader.zeros(padding)?;
-    let edit = options()
-        .deserialize(body)
-        .map_err(|error| Error::corrupt(SECTION, offset + 16, "an edit", error))?;
+    let edit = if version < 2 {
+        options().deserialize(&[body, &NO_SELECTIONS].concat())
+    } else {
+        options().deserialize(body)
+    };
+    let edit = edit.map_err(|error| Error::corrupt(SECTION, offset + 16, "an edit", error))?;
     Ok((edit, reader.position()))
 }
 

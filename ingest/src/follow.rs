@@ -86,7 +86,8 @@ impl Drop for EndGuard {
 ///
 /// # Errors
 ///
-/// [`Error::OtherSource`], [`Error::Jetstream`] for settings that cannot be used, [`Error::Thread`].
+/// [`Error::OtherSource`], [`Error::Jetstream`] for settings that cannot be used, [`Error::Sink`],
+/// [`Error::Thread`].
 pub fn follow<K: Sink + Send + 'static>(
     mut sink: K,
     stored: Option<&Cursor>,
@@ -100,6 +101,8 @@ pub fn follow<K: Sink + Send + 'static>(
         .unwrap_or_default();
     config.jetstream.cursor = resume_point(stored, newest_time_us, &name, config.force)?;
     let mut source = JetstreamSource::start(config.jetstream, name.into(), runtime.clone())?;
+    // Once nothing is left that the settings could be refused for.
+    sink.begin(&config.selection).map_err(Error::sink)?;
     let handle = source.handle();
     let stop = Arc::new(AtomicBool::new(false));
     let counters = Arc::new(Counters::default());

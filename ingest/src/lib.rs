@@ -11,6 +11,7 @@
 //! | `validate.rs` | strict syntax of identifiers, and the range of times |
 //! | `decode.rs` | from a Jetstream event to an event of the log |
 //! | `select.rs` | [`Selection`]: which collections are indexed |
+//! | `coverage.rs` | [`Whole`]: from when on a directory has all that it takes |
 //! | `source.rs` | [`Source`]: the seam, and [`Cursor`] |
 //! | `lines.rs` | bounded lines out of any reader, compressed or not |
 //! | `file.rs` | [`FileSource`]: saved events |
@@ -24,6 +25,7 @@
 #![forbid(unsafe_code)]
 
 mod counters;
+mod coverage;
 mod decode;
 mod error;
 mod file;
@@ -40,6 +42,7 @@ mod source;
 mod validate;
 
 pub use counters::{Counters, CountersView};
+pub use coverage::{Whole, begin_loading};
 pub use decode::decode;
 pub use error::{Error, Result};
 pub use file::FileSource;

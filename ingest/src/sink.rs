@@ -4,7 +4,9 @@
 use orrery_engine::{Applied, SourceCursor, Writer};
 use orrery_formats::event::Event;
 
+use crate::coverage::begin_following;
 use crate::error::Error;
+use crate::select::Selection;
 use crate::source::{Cursor, CursorKind};
 
 /// What became of an event.
@@ -36,6 +38,16 @@ pub trait Sink {
     fn passes(error: &Self::Error) -> bool {
         let _ = error;
         false
+    }
+
+    /// Notes which collections are taken from the source from here on, before its first event.
+    ///
+    /// # Errors
+    ///
+    /// When that cannot be remembered.
+    fn begin(&mut self, selection: &Selection) -> Result<(), Self::Error> {
+        let _ = selection;
+        Ok(())
     }
 
     /// Takes an event. Events can come again.
@@ -80,6 +92,10 @@ impl Sink for Writer {
 
     fn passes(error: &Self::Error) -> bool {
         error.is_pause()
+    }
+
+    fn begin(&mut self, selection: &Selection) -> Result<(), Self::Error> {
+        begin_following(self, selection)
     }
 
     fn apply(&mut self, event: &Event<'_>) -> Result<Outcome, Self::Error> {

@@ -168,6 +168,11 @@ async fn answer(
             "no-store"
         }),
     );
+    if let Some(hint) = &reply.coverage.hint
+        && let Ok(value) = HeaderValue::from_str(hint)
+    {
+        headers.insert(HeaderName::from_static("orrery-hint"), value);
+    }
     if !degraded.is_empty()
         && let Ok(value) = HeaderValue::from_str(&degraded)
     {

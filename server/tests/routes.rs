@@ -290,6 +290,76 @@ async fn the_front_page_as_json_holds_what_clients_read() {
 }
 
 #[tokio::test]
+async fn a_question_that_can_match_nothing_is_answered_with_a_hint() {
+    let server = Server::start().await;
+    let like = "app.bsky.feed.like";
+    for (path, hint) in [
+        (
+            format!("{X}getBacklinksCount?subject={POST}&source=:"),
+            "no collection",
+        ),
+        (
+            format!("{X}getBacklinksCount?subject={POST}&source={like}:"),
+            "no path",
+        ),
+        (
+            format!("{X}getBacklinksCount?subject={POST}&source={like}:.subject.uri"),
+            "app.bsky.feed.like:subject.uri",
+        ),
+        (
+            format!("/links/count?target={POST}&collection={like}&path=subject.uri"),
+            ".subject.uri",
+        ),
+        (
+            format!("/links/count?target={POST}&collection=&path=.subject.uri"),
+            "collection is empty",
+        ),
+        (
+            format!(
+                "{X}getManyToMany?subject=did:plc:m&source=app.bsky.graph.listitem:subject&pathToOther=.list"
+            ),
+            "pathToOther is a path without its first dot: list",
+        ),
+    ] {
+        let answer = server.get(&path).await;
+        assert_eq!(answer.status, 200, "{path}");
+        assert!(
+            answer.header("orrery-hint").unwrap().contains(hint),
+            "{path}"
+        );
+        let page = server.page(&path).await;
+        assert!(
+            page.body.contains("Hint: ") && page.body.contains(hint),
+            "{path}"
+        );
+    }
+    let good = server
+        .get(&format!("{X}getBacklinksCount?subject={POST}&{LIKES}"))
+        .await;
+    assert_eq!(good.header("orrery-hint"), None);
+    let listed = server
+        .get(&format!(
+            "/links?target={POST}&collection={like}&path=subject.uri"
+        ))
+        .await;
+    let hint = listed.json()["coverage"]["hint"].clone();
+    assert!(hint.as_str().unwrap().contains(".subject.uri"), "{hint}");
+}
+
+#[tokio::test]
+async fn the_front_page_asks_about_an_account_that_something_links_to() {
+    let page = Server::start().await.page("/").await;
+    let found = page
+        .body
+        .split("href=\"")
+        .filter_map(|rest| rest.split('"').next())
+        .find(|href| href.starts_with("/links/all?"));
+    assert_eq!(found, Some("/links/all?target=did:plc:m"), "{}", page.body);
+    assert!(page.body.contains("On which lists is it?"));
+    assert!(!page.body.contains("Who follows it?"), "nobody does");
+}
+
+#[tokio::test]
 async fn pages_show_the_same_facts_and_escape_everything() {
     let server = Server::start().await;
     let page = server.page(&format!("{X}getBacklinks?subject={POST}&{LIKES}&limit=2&did=did:plc:a&did=did:plc:b&linkDid=did:plc:c")).await;

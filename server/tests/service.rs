@@ -470,6 +470,26 @@ async fn answers_from_a_damaged_index_are_marked_and_not_cached() {
     }
     let answer = server.get(&path).await.json();
     assert_eq!(answer["coverage"]["degraded"], json!(["26-50", "101-200"]));
+    // A page says so before its figures, and calls nothing none.
+    for (path, said) in [
+        (
+            "/links/all?target=at://nobody",
+            "Nothing that can be read links to it.",
+        ),
+        (
+            "/links?target=at://nobody&collection=a.b.c&path=.x",
+            "None in what can be read.",
+        ),
+        ("/", "Questions to begin with"),
+        ("/collections", "app.bsky.feed.like"),
+    ] {
+        let page = server.page(path).await.body;
+        let warned = page
+            .find("Incomplete: a part of the index is damaged")
+            .unwrap();
+        assert!(page.contains("events of seq 26-50, 101-200"), "{path}");
+        assert!(warned < page.find(said).unwrap(), "{path}");
+    }
 }
 
 #[tokio::test]

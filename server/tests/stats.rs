@@ -383,6 +383,10 @@ async fn pages_show_the_same_facts() {
         assert!(!page.body.contains("<script"), "{path}");
         assert!(page.body.ends_with("</html>\n"), "{path}");
     }
+    let collection = server.get("/prefix?prefix=app.bsky.feed.like").await;
+    let hint = collection.json()["coverage"]["hint"].clone();
+    let there = "/collections/stats?collection=app.bsky.feed.like";
+    assert!(hint.as_str().unwrap().contains(there), "{hint}");
     let next = server
         .page("/collections?limit=1&order=dids-estimate")
         .await;

@@ -51,10 +51,12 @@ pub(crate) enum Failure {
         address: SocketAddr,
         source: io::Error,
     },
+    /// Files without one event; what the others held is loaded.
     #[error(
-        "none of the {lines} lines is an event; a line has to be a Jetstream event as JSON, and the summary counts by reason what is wrong"
+        "{}; a line has to be a Jetstream event as JSON, and the summary counts by reason what is wrong",
+        nothing_read(.0)
     )]
-    NothingRead { lines: u64 },
+    NothingRead(Vec<(String, u64)>),
     #[error("cannot write {what}: {source}")]
     Output { what: String, source: io::Error },
     #[error("{what}: {source}")]
@@ -74,6 +76,18 @@ fn advice(error: &orrery_engine::Error) -> &'static str {
         }
         _ => "",
     }
+}
+
+/// What files held instead of events, by their names and numbers of lines.
+fn nothing_read(files: &[(String, u64)]) -> String {
+    let files: Vec<String> = files
+        .iter()
+        .map(|(file, lines)| match lines {
+            1 => format!("the one line of {file} is no event"),
+            lines => format!("none of the {lines} lines of {file} is an event"),
+        })
+        .collect();
+    files.join("; ")
 }
 
 impl Failure {

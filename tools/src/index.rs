@@ -4,7 +4,7 @@
 use std::sync::{Arc, OnceLock};
 
 use orrery_engine::{Snapshot, Store};
-use orrery_ingest::Selection;
+use orrery_ingest::Whole;
 use orrery_query::samples;
 use orrery_query::stats::{self, Place};
 use orrery_query::{
@@ -15,6 +15,7 @@ use orrery_server::{
     Answer, CollectionCounts, Counts, Fact, FactKind, Hours, Index, IndexError, Listing, Order,
     Paging, PrefixCounts, SampleRecord, SamplesOf, SeriesOf, Status, Steps,
 };
+use parking_lot::RwLock;
 
 use serde_json::value::RawValue;
 
@@ -25,20 +26,33 @@ use crate::lost;
 pub(crate) struct StoreIndex {
     store: Store,
     queries: Queries,
-    selection: Selection,
+    /// What the directory has whole; `None` where that is not known.
+    whole: RwLock<Option<Whole>>,
     /// Set once where a source is followed.
     health: OnceLock<Arc<Health>>,
 }
 
 impl StoreIndex {
-    /// Answers from `store`, into which only `selection` is indexed.
-    pub(crate) fn new(store: Store, selection: Selection) -> Self {
+    /// Answers from `store`.
+    pub(crate) fn new(store: Store) -> Self {
         Self {
+            whole: RwLock::new(Whole::of(&store.selections())),
             store,
             queries: Queries::default(),
-            selection,
             health: OnceLock::new(),
         }
+    }
+
+    /// Tells of the selection under which the store is written from now on.
+    pub(crate) fn renew_selection(&self) {
+        *self.whole.write() = Whole::of(&self.store.selections());
+    }
+
+    /// From when on the snapshot has all that is selected. A directory from before selections were remembered may
+    /// lack anything.
+    fn coverage_from_us(&self, snapshot: &Snapshot) -> Option<u64> {
+        let since_us = self.whole.read().as_ref().map(|whole| whole.since_us)?;
+        Some(snapshot.coverage_from_us()?.max(since_us))
     }
 
     /// Tells of the followed source from now on.
@@ -72,7 +86,7 @@ impl StoreIndex {
             return Ok(Answer {
                 value,
                 indexed_through_us: snapshot.indexed_through_us(),
-                coverage_from_us: snapshot.coverage_from_us(),
+                coverage_from_us: self.coverage_from_us(&snapshot),
                 degraded: lost::with_gaps(degraded, &self.store.gaps()),
             });
         }
@@ -303,15 +317,23 @@ impl Index for StoreIndex {
         let degraded = (!reasons.is_empty()).then(|| reasons.join("; "));
         Status {
             indexed_through_us,
-            coverage_from_us: snapshot.coverage_from_us(),
+            coverage_from_us: self.coverage_from_us(&snapshot),
             source: health.map(|health| health.source().to_owned()),
             lag_us: health.and_then(|health| health.lag_us(indexed_through_us)),
             degraded,
-            selection: orrery_server::Selection {
-                collections: self.selection.only(),
-                exclude: self.selection.except(),
-            },
+            selection: self.selection(),
         }
+    }
+
+    fn selection(&self) -> orrery_server::Selection {
+        let whole = self.whole.read();
+        let selection = whole.as_ref().map(|whole| &whole.selection);
+        selection.map_or_else(orrery_server::Selection::default, |selection| {
+            orrery_server::Selection {
+                collections: selection.only(),
+                exclude: selection.except(),
+            }
+        })
     }
 
     fn facts(&self) -> Vec<Fact> {

@@ -32,17 +32,15 @@ mod units;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use crate::cli::{Cli, Command};
+use crate::cli::Command;
 use crate::failure::Failure;
 
 fn main() -> ExitCode {
     if let Err(failure) = cli::refuse_empty_variables(|name| std::env::var_os(name)) {
         return report(&failure);
     }
-    // Usage errors and help end the process here, with 2 and 0.
-    let cli = Cli::parse();
+    let cli = cli::parse();
+    cli::tell_unknown_variables(std::env::vars_os().map(|(name, _)| name));
     let result = logging::start(cli.log.as_deref()).and_then(|()| match cli.command {
         Command::Demo(arguments) => command::demo::run(arguments),
         Command::Serve(arguments) => command::serve::run(arguments),

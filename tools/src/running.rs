@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orrery_engine::{Options, Store};
-use orrery_ingest::{Cursor, FollowConfig, Follower, Selection, follow};
+use orrery_ingest::{Cursor, FollowConfig, Follower, follow};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::time::MissedTickBehavior;
@@ -66,8 +66,8 @@ pub(crate) fn bind(address: SocketAddr) -> Result<TcpListener> {
 /// Has a read error in a mapped file leave word for the next start. Without that the error says less, and
 /// nothing else changes.
 pub(crate) fn watch_reads(path: &Path) {
-    if path.exists() && !path.is_dir() {
-        // No data directory; opening it says so.
+    if std::fs::create_dir_all(path).is_err() {
+        // No data directory, and none can be made; opening it says so.
         return;
     }
     if let Err(error) = orrery_engine::io::mmap::catch_faults(path) {
@@ -81,7 +81,7 @@ impl Running {
     /// # Errors
     ///
     /// [`Failure::Store`].
-    pub(crate) fn open(path: &Path, options: Options, selection: Selection) -> Result<Self> {
+    pub(crate) fn open(path: &Path, options: Options) -> Result<Self> {
         watch_reads(path);
         let store = Store::open(path, options).map_err(|source| Failure::Store {
             path: path.to_owned(),
@@ -89,7 +89,7 @@ impl Running {
         })?;
         Ok(Self {
             path: path.to_owned(),
-            index: Arc::new(StoreIndex::new(store.clone(), selection)),
+            index: Arc::new(StoreIndex::new(store.clone())),
             store,
             health: None,
             follower: None,
@@ -111,6 +111,7 @@ impl Running {
         let source = config.jetstream.endpoints.first().cloned();
         let follower = follow(writer, stored.as_ref(), newest, config, runtime.handle())?;
         let health = Arc::new(Health::new(source.unwrap_or_default(), &follower));
+        self.index.renew_selection();
         self.index.set_health(Arc::clone(&health));
         self.health = Some(health);
         self.follower = Some(follower);

@@ -1,8 +1,10 @@
 //! Sizes, durations and rates as people write them: `2GiB`, `48h`, `10/50`. And back again.
 
+use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::time::Duration;
 
-/// Reads a size in bytes: `4096`, `512KiB`, `2GiB`, `1.5GB`. Units of 1,000 and of 1,024 are told apart.
+/// Reads a size in bytes: `4096`, `512KiB`, `2GiB`, `1.5GB`. Units of 1,000 and of 1,024 are told apart; `m` and `g`
+/// alone are of 1,024.
 ///
 /// # Errors
 ///
@@ -52,23 +54,38 @@ pub(crate) fn parse_log_size(text: &str) -> Result<u64, String> {
     Ok(bytes)
 }
 
-/// Reads a duration: `500ms`, `30s`, `5m`, `48h`, `2d`. A unit is required.
+/// Reads a duration: `500ms`, `30s`, `5m`, `48h`, `2d`, `1w`, or several after each other, as in `1h30m`. Each has a
+/// unit.
 ///
 /// # Errors
 ///
 /// A text that says what would be right.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
-    let problem = || format!("{text:?} is no duration; write it like 500ms, 30s, 5m, 48h or 2d");
-    let (number, unit) = split(text).ok_or_else(problem)?;
-    let seconds = match unit {
-        "ms" => 0.001,
-        "s" => 1.0,
-        "m" | "min" => 60.0,
-        "h" => 3600.0,
-        "d" => 86_400.0,
-        _ => return Err(problem()),
-    };
-    Duration::try_from_secs_f64(number * seconds).map_err(|_| problem())
+    let problem =
+        || format!("{text:?} is no duration; write it like 500ms, 30s, 5m, 1h30m, 48h, 2d or 1w");
+    let (mut rest, mut total) = (text, Duration::ZERO);
+    loop {
+        let (number, behind) = split(rest).ok_or_else(problem)?;
+        let end = behind
+            .find(|c: char| c.is_ascii_digit())
+            .unwrap_or(behind.len());
+        let (unit, next) = behind.split_at_checked(end).ok_or_else(problem)?;
+        let seconds = match unit.trim_end() {
+            "ms" => 0.001,
+            "s" => 1.0,
+            "m" | "min" => 60.0,
+            "h" => 3600.0,
+            "d" => 86_400.0,
+            "w" => 604_800.0,
+            _ => return Err(problem()),
+        };
+        let part = Duration::try_from_secs_f64(number * seconds).map_err(|_| problem())?;
+        total = total.checked_add(part).ok_or_else(problem)?;
+        if next.is_empty() {
+            return Ok(total);
+        }
+        rest = next;
+    }
 }
 
 /// A share above 0 and up to 1.
@@ -81,6 +98,50 @@ pub(crate) fn parse_share(text: &str) -> Result<f64, String> {
     share
         .filter(|share| *share > 0.0 && *share <= 1.0)
         .ok_or_else(|| format!("{text:?} is no share; write it like 0.5, above 0 and up to 1"))
+}
+
+/// Events per second of a synthetic stream.
+///
+/// # Errors
+///
+/// A text that says what would be right.
+pub(crate) fn parse_event_rate(text: &str) -> Result<f64, String> {
+    let rate = text.trim().parse().ok();
+    rate.filter(|rate| (0.001..=10_000_000.0).contains(rate))
+        .ok_or_else(|| format!("{text:?} is no rate; write events per second, 0.001 to 10000000"))
+}
+
+/// A share of 0 to 1.
+///
+/// # Errors
+///
+/// A text that says what would be right.
+pub(crate) fn parse_part(text: &str) -> Result<f64, String> {
+    let share = text.trim().parse().ok();
+    share
+        .filter(|share| (0.0..=1.0).contains(share))
+        .ok_or_else(|| format!("{text:?} is no share; write it like 0.02, from 0 to 1"))
+}
+
+/// An address and port; a name is looked up.
+///
+/// # Errors
+///
+/// A text that says what would be right.
+pub(crate) fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    let problem = |why: String| {
+        format!("{why}; write an address and a port, like 127.0.0.1:6789 or [::1]:6789")
+    };
+    if let Ok(address) = text.trim().parse() {
+        return Ok(address);
+    }
+    let mut found = text
+        .trim()
+        .to_socket_addrs()
+        .map_err(|error| problem(error.to_string()))?;
+    found
+        .next()
+        .ok_or_else(|| problem("the name has no address".to_owned()))
 }
 
 /// A domain name, without scheme, port or path.
@@ -179,6 +240,8 @@ mod tests {
             ("2 gib", 2_147_483_648),
             ("1.5kB", 1500),
             ("1TB", 1_000_000_000_000),
+            ("2G", 2_147_483_648),
+            ("2GB", 2_000_000_000),
         ] {
             assert_eq!(parse_bytes(text), Ok(bytes), "{text}");
         }
@@ -202,10 +265,22 @@ mod tests {
             ("5m", 300_000),
             ("48h", 172_800_000),
             ("2d", 172_800_000),
+            ("1w", 604_800_000),
+            ("1h30m", 5_400_000),
+            ("1m 500ms", 60_500),
         ] {
             assert_eq!(parse_duration(text), Ok(Duration::from_millis(millis)));
         }
-        for text in ["", "5", "h", "-1s", "1y", "999999999999999999999d"] {
+        for text in [
+            "",
+            "5",
+            "h",
+            "-1s",
+            "1y",
+            "1h30",
+            "1hm",
+            "999999999999999999999d",
+        ] {
             assert!(parse_duration(text).unwrap_err().contains("48h"), "{text}");
         }
     }

@@ -100,6 +100,38 @@ fn bad_lines_are_counted_by_reason_and_the_first_is_named() {
 }
 
 #[test]
+fn a_file_without_one_event_is_named_and_the_others_are_loaded() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let good = write("good.jsonl", synthetic(8, 50).as_bytes());
+    let random: Vec<u8> = (0..4096_u32).map(|n| (n * n % 251) as u8 | 1).collect();
+    for (name, bytes) in [
+        ("braces", &b"{}"[..]),
+        ("words", b"not json\nnot json"),
+        ("random", &random),
+    ] {
+        let bad = write(name, bytes);
+        let data = dir.path().join(format!("data-{name}"));
+        let output = orrery()
+            .args(["ingest", "--json", &bad, &good, "--data"])
+            .arg(&data)
+            .output()
+            .unwrap();
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(&format!("{name} is")), "{said}");
+        assert!(!said.contains("good.jsonl is"), "{said}");
+        assert_eq!(last_line(&output)["events"], 50);
+        let again = ingest(&data, &[&good]);
+        assert_eq!(again["repeats"], 50, "all of it was loaded");
+    }
+}
+
+#[test]
 fn a_cut_file_is_an_error_that_names_file_and_line() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("cut.zst");

@@ -85,6 +85,8 @@ fn segments_come_back_from_log_or_backup_and_answer_as_before() {
         } else {
             &[]
         };
+        let (code, dry) = repair(&broken, &[arguments, &["--dry-run"]].concat());
+        assert_eq!(code, 1, "there is damage, though it can be repaired: {dry}");
         let (code, report) = repair(&broken, arguments);
         assert_eq!(code, 0, "{report}");
         assert_eq!(report["whole"], true);
@@ -92,7 +94,7 @@ fn segments_come_back_from_log_or_backup_and_answer_as_before() {
         assert_eq!(report["segments"][0]["outcome"], outcome, "{report}");
         assert_clean(&broken);
         assert_same(outcome, &wanted, &answers_of(&broken, &targets));
-        let (code, report) = repair(&broken, &[]);
+        let (code, report) = repair(&broken, &["--dry-run"]);
         assert_eq!((code, &report["segments"]), (0, &Value::Array(Vec::new())));
     }
 }

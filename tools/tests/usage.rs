@@ -86,8 +86,25 @@ fn what_makes_no_sense_is_refused_with_2_and_named() {
         ),
         (
             &["dump", "--data", data, "--from-seq", "2", "--to-seq", "1"],
-            "--to-seq",
+            "--from-seq 2 is after --to-seq 1",
         ),
+        (&["synth", "--events", "1", "--rate", "0"], "--rate"),
+        (&["demo", "--rate", "0"], "--rate"),
+        (&["demo", "--rate", "-1"], "--rate"),
+        (&["inspect", "--data", data, "--top", "-1"], "--top"),
+        (
+            &[
+                "serve",
+                "--data",
+                data,
+                "--collections",
+                "app.bsky.feed.like",
+                "--exclude",
+                "app.bsky.*",
+            ],
+            "nothing is selected",
+        ),
+        (&["serve", "--data", data, "--bind", "localhost"], "a port"),
     ] {
         let output = run(arguments);
         let error = text(&output.stderr);
@@ -111,6 +128,122 @@ fn what_makes_no_sense_is_refused_with_2_and_named() {
         .unwrap();
     assert_eq!(empty.status.code(), Some(2));
     assert!(text(&empty.stderr).contains("ORRERY_BIND"));
+}
+
+#[test]
+fn variables_of_flags_take_the_usual_words_and_a_wrong_value_names_its_variable() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("e");
+    std::fs::write(&file, synthetic(1, 20)).unwrap();
+    let with = |name: &str, value: &str, arguments: &[&str]| {
+        orrery()
+            .env(name, value)
+            .args(["ingest", "--data"])
+            .arg(dir.path().join("data"))
+            .arg(&file)
+            .args(arguments)
+            .output()
+            .unwrap()
+    };
+    for (value, is_json) in [
+        ("1", true),
+        ("yes", true),
+        ("on", true),
+        ("true", true),
+        ("0", false),
+        ("no", false),
+        ("off", false),
+        ("false", false),
+    ] {
+        let output = with("ORRERY_JSON", value, &[]);
+        let said = text(&output.stdout);
+        assert!(output.status.success(), "{value}: {}", text(&output.stderr));
+        assert_eq!(said.starts_with('{'), is_json, "{value}: {said}");
+    }
+    for (name, value, arguments, is_named) in [
+        ("ORRERY_JSON", "maybe", &[][..], true),
+        ("ORRERY_DISK_RESERVE", "much", &[], true),
+        (
+            "ORRERY_DISK_RESERVE",
+            "1MiB",
+            &["--disk-reserve", "much"],
+            false,
+        ),
+        (
+            "ORRERY_DISK_RESERVE",
+            "1MiB",
+            &["--disk-reserve=much"],
+            false,
+        ),
+    ] {
+        let output = with(name, value, arguments);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert_eq!(said.contains(name), is_named, "{said}");
+    }
+    let output = with("ORRERY_COLECTIONS", "a.b.c", &[]);
+    let said = text(&output.stderr);
+    assert!(
+        output.status.success() && said.contains("ORRERY_COLECTIONS"),
+        "{said}"
+    );
+    assert_eq!(said.lines().count(), 1, "{said}");
+}
+
+#[test]
+fn a_server_says_that_it_answers_only_when_it_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let data = data.to_str().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    for arguments in [
+        &[
+            "serve",
+            "--data",
+            data,
+            "--bind",
+            &taken,
+            "--metrics",
+            &taken,
+        ][..],
+        &["serve", "--data", "/proc/nowhere", "--bind", "localhost:0"],
+    ] {
+        let output = run(arguments);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(
+            !said.contains("answers on") && !said.contains("WARN"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn a_demo_refuses_a_directory_of_other_events() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, loaded, followed) = (
+        dir.path().join("e"),
+        dir.path().join("loaded"),
+        dir.path().join("followed"),
+    );
+    std::fs::write(&file, synthetic(1, 50)).unwrap();
+    ingest(&loaded, &[file.to_str().unwrap()]);
+    directory(&followed, 1);
+    for (data, holds) in [
+        (&loaded, "events of files"),
+        (&followed, "wss://example.org"),
+    ] {
+        let data = data.to_str().unwrap();
+        let output = run(&["demo", "--data", data, "--bind", "127.0.0.1:0"]);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(
+            said.contains(holds) && said.contains("new directory"),
+            "{said}"
+        );
+        assert!(!said.contains("--force-source"), "{said}");
+    }
 }
 
 #[test]

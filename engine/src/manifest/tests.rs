@@ -188,3 +188,34 @@ fn whatever_call_is_the_last_each_appended_edit_is_kept() {
         }
     }
 }
+
+#[test]
+fn a_manifest_of_version_1_is_written_anew_before_anything_is_added() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../formats/testdata/manifest-v1");
+    let fs = new_fs();
+    let write = |number: u64| {
+        let bytes = std::fs::read(&golden).unwrap();
+        write_sealed(&fs, dir(), &name(number), &bytes).unwrap();
+    };
+    write(3);
+    let looked = Manifest::read(&fs, dir()).unwrap().unwrap();
+    let mut manifest = open(&fs);
+    assert_eq!(manifest.state(), &looked);
+    assert_eq!(manifest.state().sealed_through, 260);
+    assert_eq!(manifest.state().selections, []);
+    assert_eq!(newest(&fs, dir()).unwrap(), Some(4));
+    let selection = SelectionEntry {
+        first_seq: 261,
+        since_us: 7,
+        only: vec!["a.b.*".to_owned()],
+        except: Vec::new(),
+    };
+    manifest
+        .append(&Edit {
+            selections: vec![selection.clone()],
+            ..Edit::default()
+        })
+        .unwrap();
+    drop(manifest);
+    assert_eq!(open(&fs).state().selections, [selection]);
+}

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use orrery_formats::manifest::{Directory, SegmentEntry, State};
+use orrery_formats::manifest::{Directory, Edit, SegmentEntry, State};
 use orrery_formats::segment::{self, MergeInput, SampleRules};
 
 use super::copy;
@@ -72,8 +72,13 @@ pub fn replay_log_with_fs(
         secret: source.state().directory.secret,
         ..new_directory()?
     };
-    Manifest::create(Arc::clone(fs), to, directory)?;
-    drop(lock);
+    let mut manifest = Manifest::create(Arc::clone(fs), to, directory)?;
+    // Events keep their seqs, so that what was selected when stays true.
+    manifest.append(&Edit {
+        selections: source.state().selections.clone(),
+        ..Edit::default()
+    })?;
+    drop((manifest, lock));
     // The new log is to be as complete as the old one.
     options.log_bytes_max = u64::MAX;
     options.log_age_max = Duration::MAX;

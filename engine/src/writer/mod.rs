@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use orrery_formats::event::{Body, Event, Operation};
 use orrery_formats::frame::SourceCursor;
+use orrery_formats::manifest::SelectionEntry;
 use orrery_formats::segment::hour_of;
 use orrery_formats::sketch::Secret;
 use orrery_links::{Extractor, Limits};
@@ -34,7 +35,7 @@ use crate::compaction::Worker;
 use crate::journal::{Journal, key_write};
 use crate::log::Recovery;
 use crate::memtable::{Kind, Memtable, NewRow};
-use crate::snapshot::Generation;
+use crate::snapshot::{Generation, Snapshot};
 use crate::store::Shared;
 use crate::{Error, Result};
 use elements::Elements;
@@ -481,6 +482,36 @@ impl Writer {
     /// event.
     pub fn set_cursor(&mut self, cursor: SourceCursor) {
         self.journal.set_cursor(cursor);
+    }
+
+    /// What was taken into the directory, oldest first; the last holds now.
+    #[must_use]
+    pub fn selections(&self) -> &[SelectionEntry] {
+        &self.journal.state().selections
+    }
+
+    /// Makes it durable what is taken from here on, one selection after the other: the last holds. To be called before
+    /// the first event that is chosen by it; a crash in between leaves a selection under which nothing was taken.
+    /// `first_seq` is set here.
+    ///
+    /// # Errors
+    /// When the manifest cannot be written; the writer then refuses everything.
+    pub fn begin_selections(&mut self, mut selections: Vec<SelectionEntry>) -> Result<()> {
+        self.check()?;
+        let first_seq = self.journal.next_seq()?;
+        for selection in &mut selections {
+            selection.first_seq = first_seq;
+        }
+        let result = self.journal.record_selections(selections);
+        self.poison_on_error(result)?;
+        self.note_durable();
+        Ok(())
+    }
+
+    /// An immutable view of everything applied so far.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot::new(Arc::clone(&self.generation))
     }
 
     /// Commits if enough bytes or time have gathered, and there is room. To be called after each batch of

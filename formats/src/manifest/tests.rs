@@ -54,6 +54,12 @@ fn seal() -> Edit {
             applied_through: 260,
             is_written_off: true,
         }],
+        selections: vec![SelectionEntry {
+            first_seq: 261,
+            since_us: 1_725_911_162_329_308,
+            only: vec!["app.bsky.*".to_owned()],
+            except: vec!["app.bsky.feed.like".to_owned()],
+        }],
         ..Edit::default()
     }
 }
@@ -69,7 +75,7 @@ fn file() -> Vec<u8> {
 
 #[test]
 fn golden_bytes() {
-    let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/manifest-v1");
+    let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/manifest-v2");
     if std::env::var_os("ORRERY_REGENERATE").is_some() {
         std::fs::write(&golden, file()).unwrap();
     }
@@ -84,19 +90,60 @@ fn golden_bytes() {
     assert_eq!(body[65..74], [1, 0, 0, 0, 0, 0, 0, 0, 0]);
 }
 
+/// The file is as version 1 wrote it, and is not made anew.
+#[test]
+fn a_manifest_of_version_1_says_the_same_without_selections() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/manifest-v1");
+    let bytes = std::fs::read(path).unwrap();
+    assert_eq!(decode_header(&bytes, 3).unwrap(), 1);
+    let (edit, next) = decode_edit(&bytes, 1, 3, FILE_HEADER_BYTES as u64).unwrap();
+    assert_eq!(edit, first());
+    let (edit, next) = decode_edit(&bytes, 1, 3, next).unwrap();
+    assert_eq!(
+        edit,
+        Edit {
+            selections: Vec::new(),
+            ..seal()
+        }
+    );
+    assert_eq!(next, bytes.len() as u64);
+}
+
+#[test]
+fn selections_follow_each_other_and_the_oldest_are_forgotten() {
+    let mut state = State::from_first(first()).unwrap();
+    for first_seq in 0..SELECTIONS_MAX as u64 + 3 {
+        let entry = SelectionEntry {
+            first_seq,
+            since_us: first_seq,
+            only: Vec::new(),
+            except: Vec::new(),
+        };
+        let edit = Edit {
+            selections: vec![entry],
+            ..Edit::default()
+        };
+        state.apply(edit).unwrap();
+    }
+    assert_eq!(state.selections.len(), SELECTIONS_MAX);
+    assert_eq!(state.selections[0].first_seq, 3);
+    assert_eq!(State::from_first(state.as_first()).unwrap(), state);
+}
+
 #[test]
 fn edits_add_up_to_the_state_and_the_state_to_one_edit() {
     let bytes = file();
     decode_header(&bytes, 3).unwrap();
-    let (edit, next) = decode_edit(&bytes, 3, FILE_HEADER_BYTES as u64).unwrap();
+    let (edit, next) = decode_edit(&bytes, VERSION, 3, FILE_HEADER_BYTES as u64).unwrap();
     let mut state = State::from_first(edit).unwrap();
-    let (edit, next) = decode_edit(&bytes, 3, next).unwrap();
+    let (edit, next) = decode_edit(&bytes, VERSION, 3, next).unwrap();
     assert_eq!(next, bytes.len() as u64);
     state.apply(edit).unwrap();
     assert_eq!(state.segments, [segment(1, 1, 256)]);
     assert_eq!((state.sealed_through, state.log_floor), (260, 1));
     assert_eq!((state.counts.live_rows, state.counts.authors), (5, 7));
     assert_eq!(state.quarantined.len(), 1);
+    assert_eq!(state.selections, seal().selections);
     let release = Edit {
         release: vec![1],
         ..Edit::default()
@@ -173,7 +220,7 @@ fn each_flipped_bit_of_header_and_edits_is_noticed() {
     while at < bytes.len() {
         let length = u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
         used.push((at, at + EDIT_HEADER_BYTES + length));
-        at = decode_edit(&bytes, 3, at as u64).unwrap().1 as usize;
+        at = decode_edit(&bytes, VERSION, 3, at as u64).unwrap().1 as usize;
     }
     for (index, (from, to)) in used.into_iter().enumerate() {
         for bit in from * 8..to * 8 {
@@ -182,7 +229,7 @@ fn each_flipped_bit_of_header_and_edits_is_noticed() {
             let noticed = if index == 0 {
                 decode_header(&damaged, 3).is_err()
             } else {
-                decode_edit(&damaged, 3, from as u64).is_err()
+                decode_edit(&damaged, VERSION, 3, from as u64).is_err()
             };
             assert!(noticed, "bit {bit}");
         }
@@ -192,7 +239,7 @@ fn each_flipped_bit_of_header_and_edits_is_noticed() {
 #[test]
 fn a_newer_version_is_named_and_not_called_damage() {
     let mut bytes = encode_header(1);
-    bytes[8] = 2;
+    bytes[8] = 3;
     let checksum = xxh3_64(&bytes[..24]);
     bytes[24..].copy_from_slice(&checksum.to_le_bytes());
     let error = decode_header(&bytes, 1).unwrap_err();
@@ -200,8 +247,8 @@ fn a_newer_version_is_named_and_not_called_damage() {
         matches!(
             error,
             Error::Version {
-                found: 2,
-                newest: 1,
+                found: 3,
+                newest: 2,
                 ..
             }
         ),
@@ -218,7 +265,7 @@ proptest! {
         put_u64(&mut bytes, checksum(&body, 1, 0));
         bytes.extend_from_slice(&body);
         bytes.resize(bytes.len().next_multiple_of(ALIGNMENT), 0);
-        if let Ok((edit, _)) = decode_edit(&bytes, 1, 0) {
+        if let Ok((edit, _)) = decode_edit(&bytes, VERSION, 1, 0) {
             let mut again = Vec::new();
             encode_edit(&edit, 1, 0, &mut again).unwrap();
             prop_assert_eq!(again, bytes);
@@ -228,6 +275,6 @@ proptest! {
     #[test]
     fn hostile_bytes_are_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         prop_assert!(decode_header(&bytes, 1).is_err());
-        prop_assert!(decode_edit(&bytes, 1, 0).is_err());
+        prop_assert!(decode_edit(&bytes, VERSION, 1, 0).is_err());
     }
 }

@@ -90,7 +90,7 @@ fn records(params: &Params, generation: Generation) -> Result<Job, Problem> {
     let paging = paging(params)?;
     Ok(Box::new(move |index, ask| {
         let answer = index.records(&filter, &paging)?;
-        let coverage = coverage(index, &answer);
+        let coverage = coverage(index, ask, &answer);
         let page = answer.value;
         let total = page.total.unwrap_or_default();
         let cursor = generation.next_cursor(page.cursor);
@@ -152,7 +152,7 @@ fn dids(params: &Params, generation: Generation) -> Result<Job, Problem> {
     let paging = paging(params)?;
     Ok(Box::new(move |index, ask| {
         let answer = index.distinct_dids(&filter, &paging)?;
-        let coverage = coverage(index, &answer);
+        let coverage = coverage(index, ask, &answer);
         let page = answer.value;
         let json = wire::LinkingDids {
             total: page.total.unwrap_or_default(),
@@ -203,7 +203,7 @@ fn total(params: &Params, generation: Generation, distinct: bool) -> Result<Job,
         } else {
             index.count(&filter)?
         };
-        let coverage = coverage(index, &answer);
+        let coverage = coverage(index, ask, &answer);
         let view = html::Answer {
             target: &filter.target,
             source: Some(&filter),
@@ -228,7 +228,7 @@ pub(crate) fn all(params: &Params) -> Result<Job, Problem> {
     let target = params.required_text("target")?.to_owned();
     Ok(Box::new(move |index, ask| {
         let answer = index.all(&target)?;
-        let coverage = coverage(index, &answer);
+        let coverage = coverage(index, ask, &answer);
         let mut links: BTreeMap<String, BTreeMap<String, wire::SourceCounts>> = BTreeMap::new();
         for source in answer.value.into_iter().filter(|source| source.records > 0) {
             let counts = wire::SourceCounts {
@@ -262,7 +262,7 @@ pub(crate) fn all_count(params: &Params) -> Result<Job, Problem> {
     let target = params.required_text("target")?.to_owned();
     Ok(Box::new(move |index, ask| {
         let answer = index.all_counts(&target)?;
-        let coverage = coverage(index, &answer);
+        let coverage = coverage(index, ask, &answer);
         let mut links: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
         for (collection, path, records) in answer.value.into_iter().filter(|(.., n)| *n > 0) {
             links.entry(collection).or_default().insert(path, records);

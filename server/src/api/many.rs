@@ -21,7 +21,7 @@ pub(crate) fn get_many_to_many(params: &Params) -> Result<Job, Problem> {
     let paging = paging(params)?;
     Ok(Box::new(move |index, ask| {
         let answer = index.many_to_many(&filter, &many, &paging)?;
-        let coverage = coverage(index, &answer);
+        let coverage = coverage(index, ask, &answer);
         let page = answer.value;
         let items = page.items.into_iter().map(|item| wire::ManyItem {
             link_record: item.record.into(),
@@ -58,7 +58,7 @@ pub(crate) fn get_many_to_many_counts(params: &Params) -> Result<Job, Problem> {
     let paging = paging(params)?;
     Ok(Box::new(move |index, ask| {
         let answer = index.many_to_many_counts(&filter, &many, &paging)?;
-        let coverage = coverage(index, &answer);
+        let coverage = coverage(index, ask, &answer);
         let page = answer.value;
         let counts = page.items.into_iter().map(|item| wire::OtherCount {
             subject: item.subject,

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, header};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Job, Reply, coverage};
 use crate::app::App;
 use crate::config::Config;
 use crate::html;
-use crate::index::{IndexError, Status};
+use crate::index::{Index, IndexError, SamplesOf, Status};
+use crate::negotiate::View;
 use crate::params::Params;
 use crate::problem::Problem;
 use crate::time::now_us;
@@ -20,13 +21,16 @@ use crate::wire::{self, Coverage};
 const HELP: &str = "orrery answers who links to what in the AT Protocol network. \
     Open this address in a browser, or ask with `Accept: text/html`, for the list of endpoints.";
 
+/// How many accounts are looked at to find an example.
+const EXAMPLES: usize = 8;
+
 const DAY_US: u64 = 86_400_000_000;
 
 /// `/`.
 pub(crate) fn root(_: &Params) -> Result<Job, Problem> {
     Ok(Box::new(|index, ask| {
         let answer = index.stats()?;
-        let coverage = coverage(index, &answer);
+        let coverage = coverage(index, ask, &answer);
         let json = wire::Root {
             help: HELP,
             days_indexed: coverage
@@ -40,9 +44,61 @@ pub(crate) fn root(_: &Params) -> Result<Job, Problem> {
                 other_data: BTreeMap::from([("links", answer.value.links)]),
             },
         };
-        let body = html::home_body(ask, &json, &coverage)?;
+        let body = match ask.view {
+            View::Json => html::home_json(&json),
+            View::Html => html::home_page(&json, &coverage, example(index)?.as_ref()),
+        }?;
         Ok(Reply { body, coverage })
     }))
+}
+
+/// An account for the questions of the front page: the official one or, where nothing links to it, one that newest
+/// records follow; of some of these the one that is linked to from most sources.
+fn example(index: &dyn Index) -> Result<Option<html::Example>, IndexError> {
+    let linked = |did: &str| -> Result<Option<html::Example>, IndexError> {
+        let counts = index.all_counts(did)?.value;
+        let sources: Vec<String> = counts
+            .into_iter()
+            .filter(|(.., records)| *records > 0)
+            .map(|(collection, path, _)| format!("{collection}:{path}"))
+            .collect();
+        Ok((!sources.is_empty()).then(|| html::Example {
+            did: did.to_owned(),
+            sources,
+        }))
+    };
+    if let Some(example) = linked(html::OFFICIAL_DID)? {
+        return Ok(Some(example));
+    }
+    let follows = index.sample_records(
+        SamplesOf::Collections(&["app.bsky.graph.follow".to_owned()]),
+        EXAMPLES,
+    )?;
+    let mut best: Option<html::Example> = None;
+    for follow in follows.value {
+        let subject = serde_json::from_str::<Subject>(follow.record.get());
+        let Some(example) = subject
+            .ok()
+            .map(|s| linked(&s.subject))
+            .transpose()?
+            .flatten()
+        else {
+            continue;
+        };
+        if best
+            .as_ref()
+            .is_none_or(|best| best.sources.len() < example.sources.len())
+        {
+            best = Some(example);
+        }
+    }
+    Ok(best)
+}
+
+/// What a follow is about.
+#[derive(Deserialize)]
+struct Subject {
+    subject: String,
 }
 
 pub(crate) fn robots() -> Response<Body> {

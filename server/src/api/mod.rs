@@ -2,6 +2,7 @@
 //! the router, the pages and the OpenAPI document are made.
 
 mod fields;
+mod hint;
 pub(crate) mod links;
 mod many;
 pub(crate) mod meta;
@@ -84,12 +85,16 @@ pub(crate) struct Reply {
 }
 
 /// What an answer rests on.
-pub(crate) fn coverage<T>(index: &dyn Index, answer: &Answer<T>) -> Coverage {
+pub(crate) fn coverage<T>(index: &dyn Index, ask: &Ask, answer: &Answer<T>) -> Coverage {
     let ranges = answer.degraded.iter();
     Coverage {
         degraded: ranges
             .map(|(first, last)| format!("{first}-{last}"))
             .collect(),
+        hint: match ask.endpoint.group {
+            Group::Links => hint::of_links(&ask.params),
+            Group::Stats | Group::Service => None,
+        },
         ..Coverage::new(
             answer.coverage_from_us,
             answer.indexed_through_us,

@@ -1,31 +1,44 @@
 //! The front page: what the index holds, some questions to begin with, and every endpoint with a form.
 
 use super::forms;
-use super::markup::{Href, grouped};
-use super::{begin, encode, end};
-use crate::api::{Ask, ENDPOINTS, Group};
-use crate::negotiate::View;
+use super::markup::{Href, Markup, grouped};
+use super::{begin, encode, end, notes};
+use crate::api::{ENDPOINTS, Group};
 use crate::problem::Problem;
 use crate::wire::{Coverage, Root};
 
-/// The account of the network's own announcements: an example that every index of the network can answer.
-const EXAMPLE_DID: &str = "did:plc:z72i7hdynmk6r22z27h6tvur";
+/// The account of the network's own announcements: an example that an index of the network can answer.
+pub(crate) const OFFICIAL_DID: &str = "did:plc:z72i7hdynmk6r22z27h6tvur";
 
-/// `/` in the form that was asked for.
-pub(crate) fn home_body(ask: &Ask, root: &Root, coverage: &Coverage) -> Result<String, Problem> {
-    match ask.view {
-        View::Json => encode(root, false),
-        View::Html => Ok(page(root, &encode(root, true)?, coverage)),
-    }
+/// An account that the questions to begin with are about.
+pub(crate) struct Example {
+    pub(crate) did: String,
+    /// From where records link to it, as `collection:path` with the path's first dot.
+    pub(crate) sources: Vec<String>,
 }
 
-fn page(root: &Root, json: &str, coverage: &Coverage) -> String {
+/// The front page.
+pub(crate) fn home_page(
+    root: &Root,
+    coverage: &Coverage,
+    example: Option<&Example>,
+) -> Result<String, Problem> {
+    Ok(page(root, &encode(root, true)?, coverage, example))
+}
+
+/// The front page's facts for programs.
+pub(crate) fn home_json(root: &Root) -> Result<String, Problem> {
+    encode(root, false)
+}
+
+fn page(root: &Root, json: &str, coverage: &Coverage, example: Option<&Example>) -> String {
     let mut m = begin(
         "orrery: who links to what",
         "Backlinks of the AT Protocol network: who links to a record, an account or a page.",
     );
     m.raw("<h1>Who links to what</h1>\n");
     m.raw("<p>An index of every link between records of the AT Protocol network.</p>\n");
+    notes(&mut m, coverage);
     m.raw("<dl class=\"stats\">\n");
     let stats = &root.stats;
     for (what, count) in [
@@ -41,55 +54,10 @@ fn page(root: &Root, json: &str, coverage: &Coverage) -> String {
         };
         m.raw("</dd></div>\n");
     }
-    m.raw("</dl>\n<h2>Questions to begin with</h2>\n<ul>\n");
-    let source = |source| [("subject", EXAMPLE_DID), ("source", source)];
-    for (question, href) in [
-        (
-            "Who follows the official account?",
-            Href::local(
-                "/xrpc/blue.microcosm.links.getBacklinkDids",
-                &source("app.bsky.graph.follow:subject"),
-            ),
-        ),
-        (
-            "How many accounts block it?",
-            Href::local(
-                "/links/count/distinct-dids",
-                &[
-                    ("target", EXAMPLE_DID),
-                    ("collection", "app.bsky.graph.block"),
-                    ("path", ".subject"),
-                ],
-            ),
-        ),
-        (
-            "Which posts mention it?",
-            Href::local(
-                "/xrpc/blue.microcosm.links.getBacklinks",
-                &source(
-                    "app.bsky.feed.post:facets[].features[app.bsky.richtext.facet#mention].did",
-                ),
-            ),
-        ),
-        (
-            "On which lists is it?",
-            Href::local(
-                "/xrpc/blue.microcosm.links.getManyToManyCounts",
-                &[
-                    ("subject", EXAMPLE_DID),
-                    ("source", "app.bsky.graph.listitem:subject"),
-                    ("pathToOther", "list"),
-                ],
-            ),
-        ),
-        (
-            "What links to it at all?",
-            Href::local("/links/all", &[("target", EXAMPLE_DID)]),
-        ),
-    ] {
-        m.raw("<li>").link(&href, question).raw("</li>\n");
+    m.raw("</dl>\n");
+    if let Some(example) = example {
+        questions(&mut m, example);
     }
-    m.raw("</ul>\n");
     for group in Group::ALL {
         let endpoints = ENDPOINTS.iter().filter(|endpoint| endpoint.group == group);
         let mut endpoints = endpoints.filter(|endpoint| endpoint.path != "/").peekable();
@@ -126,4 +94,67 @@ fn page(root: &Root, json: &str, coverage: &Coverage) -> String {
     m.raw("<li><a href=\"/readyz\">Readiness</a></li>");
     m.raw("<li><a href=\"/openapi\">The API</a></li></ul>\n");
     end(m, json, coverage)
+}
+
+/// Questions about the example that have an answer.
+fn questions(m: &mut Markup, example: &Example) {
+    const MENTIONS: &str =
+        "app.bsky.feed.post:facets[].features[app.bsky.richtext.facet#mention].did";
+    let did = example.did.as_str();
+    let source = |source| [("subject", did), ("source", source)];
+    m.raw("<h2>Questions to begin with</h2>\n<p>About <code>")
+        .text(did)
+        .raw("</code>");
+    m.raw(if did == OFFICIAL_DID {
+        ", the official account:</p>\n<ul>\n"
+    } else {
+        ":</p>\n<ul>\n"
+    });
+    for (needs, question, href) in [
+        (
+            "app.bsky.graph.follow:.subject",
+            "Who follows it?",
+            Href::local(
+                "/xrpc/blue.microcosm.links.getBacklinkDids",
+                &source("app.bsky.graph.follow:subject"),
+            ),
+        ),
+        (
+            "app.bsky.graph.block:.subject",
+            "How many accounts block it?",
+            Href::local(
+                "/links/count/distinct-dids",
+                &[
+                    ("target", did),
+                    ("collection", "app.bsky.graph.block"),
+                    ("path", ".subject"),
+                ],
+            ),
+        ),
+        (
+            "app.bsky.feed.post:.facets[].features[app.bsky.richtext.facet#mention].did",
+            "Which posts mention it?",
+            Href::local("/xrpc/blue.microcosm.links.getBacklinks", &source(MENTIONS)),
+        ),
+        (
+            "app.bsky.graph.listitem:.subject",
+            "On which lists is it?",
+            Href::local(
+                "/xrpc/blue.microcosm.links.getManyToManyCounts",
+                &[
+                    ("subject", did),
+                    ("source", "app.bsky.graph.listitem:subject"),
+                    ("pathToOther", "list"),
+                ],
+            ),
+        ),
+    ] {
+        if example.sources.iter().any(|source| source == needs) {
+            m.raw("<li>").link(&href, question).raw("</li>\n");
+        }
+    }
+    let href = Href::local("/links/all", &[("target", did)]);
+    m.raw("<li>")
+        .link(&href, "What links to it at all?")
+        .raw("</li>\n</ul>\n");
 }

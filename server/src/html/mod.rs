@@ -20,7 +20,7 @@ use crate::problem::Problem;
 use crate::time::format_time;
 use crate::wire::{Coverage, ManyItem, NextCursor, OtherCount, Record, SourceCounts};
 
-pub(crate) use home::home_body;
+pub(crate) use home::{Example, OFFICIAL_DID, home_json, home_page};
 use markup::{Href, Markup, grouped};
 pub(crate) use reference::reference;
 pub(crate) use stats::{StatsItems, StatsPage, stats_body};
@@ -111,7 +111,8 @@ fn end(mut m: Markup, json: &str, coverage: &Coverage) -> String {
         m.raw(", from ").text(&format_time(us)).raw(" on");
     }
     if !coverage.collections.is_empty() {
-        m.raw("; only ").text(&coverage.collections.join(", "));
+        m.raw("; whole are only ")
+            .text(&coverage.collections.join(", "));
     }
     if !coverage.exclude.is_empty() {
         m.raw("; not ").text(&coverage.exclude.join(", "));
@@ -123,6 +124,26 @@ fn end(mut m: Markup, json: &str, coverage: &Coverage) -> String {
     m.raw(".</p><p>For this answer as JSON, ask with the header <code>Accept: application/json</code>.");
     m.raw("</p></footer>\n</body>\n</html>\n");
     m.finish()
+}
+
+/// What a reader has to know before the figures.
+fn notes(m: &mut Markup, coverage: &Coverage) {
+    if !coverage.degraded.is_empty() {
+        m.raw("<p class=\"note\">Incomplete: a part of the index is damaged and left out, events of seq ");
+        m.text(&coverage.degraded.join(", ")).raw(".</p>\n");
+    }
+    if let Some(hint) = &coverage.hint {
+        m.raw("<p class=\"note\">Hint: ").text(hint).raw(".</p>\n");
+    }
+}
+
+/// How an empty list is told.
+fn none(coverage: &Coverage) -> &'static str {
+    if coverage.degraded.is_empty() {
+        "<p>None.</p>\n"
+    } else {
+        "<p>None in what can be read.</p>\n"
+    }
 }
 
 fn page(ask: &Ask, answer: &Answer<'_>, json: &str) -> String {
@@ -147,6 +168,7 @@ fn page(ask: &Ask, answer: &Answer<'_>, json: &str) -> String {
             .raw("</code> at <code>");
         m.text(&source.path).raw("</code></p>\n");
     }
+    notes(&mut m, answer.coverage);
     for (what, count) in answer.facts {
         m.raw("<p class=\"fact\"><strong>")
             .text(&grouped(*count))
@@ -218,7 +240,7 @@ fn items(m: &mut Markup, answer: &Answer<'_>) {
     }
     let list = |m: &mut Markup, count: usize| {
         m.raw(if count == 0 {
-            "<p>None.</p>\n"
+            none(answer.coverage)
         } else {
             "<ol>\n"
         });
@@ -265,9 +287,9 @@ fn items(m: &mut Markup, answer: &Answer<'_>) {
         }
         Items::Sources(sources) => {
             let count = |counts: &SourceCounts| (counts.records, Some(counts.distinct_dids));
-            table(m, answer.target, sources, count);
+            table(m, answer, sources, count);
         }
-        Items::SourceRecords(sources) => table(m, answer.target, sources, |n| (*n, None)),
+        Items::SourceRecords(sources) => table(m, answer, sources, |n| (*n, None)),
     }
     let ordered = match answer.items {
         Items::Records(items) => items.len(),
@@ -306,12 +328,17 @@ fn record(m: &mut Markup, record: &Record) {
 /// Counts by source. `count` gives records and, where they are known, accounts.
 fn table<T>(
     m: &mut Markup,
-    target: &str,
+    answer: &Answer<'_>,
     sources: &BTreeMap<String, BTreeMap<String, T>>,
     count: impl Fn(&T) -> (u64, Option<u64>),
 ) {
+    let target = answer.target;
     if sources.is_empty() {
-        m.raw("<p>Nothing links to it.</p>\n");
+        m.raw(if answer.coverage.degraded.is_empty() {
+            "<p>Nothing links to it.</p>\n"
+        } else {
+            "<p>Nothing that can be read links to it.</p>\n"
+        });
     }
     for (collection, paths) in sources {
         m.raw("<h2><code>")

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::markup::{Href, Markup, grouped};
-use super::{begin, encode, end, forms};
+use super::{begin, encode, end, forms, notes};
 use crate::api::Ask;
 use crate::negotiate::View;
 use crate::problem::Problem;
@@ -60,6 +60,7 @@ fn show(ask: &Ask, page: &StatsPage<'_>, json: &str) -> String {
             .raw("</code></p>\n");
     }
     span(&mut m, page.coverage);
+    notes(&mut m, &page.coverage.coverage);
     if !page.order.is_empty() {
         m.raw("<p class=\"order\">").text(page.order).raw("</p>\n");
     }

@@ -11,12 +11,13 @@ pub(super) const ALWAYS: [&str; 4] = [
 ];
 
 /// On answers from the index, where there is something to tell.
-pub(super) const OF_THE_INDEX: [&str; 5] = [
+pub(super) const OF_THE_INDEX: [&str; 6] = [
     "orrery-indexed-through",
     "orrery-coverage-from",
     "orrery-coverage-collections",
     "orrery-coverage-exclude",
     "orrery-degraded",
+    "orrery-hint",
 ];
 
 /// References to the headers of these names.
@@ -68,25 +69,31 @@ pub(super) fn components() -> Value {
         (
             "orrery-coverage-from",
             false,
-            "Time of the first covered event, microseconds since 1970.",
+            "Event time, microseconds since 1970, from which on everything selected is indexed; absent where that is not known.",
             time,
         ),
         (
             "orrery-coverage-collections",
             false,
-            "Only these collections are indexed.",
+            "Only these collections are whole; of others there may be some records.",
             text.clone(),
         ),
         (
             "orrery-coverage-exclude",
             false,
-            "These collections are not indexed.",
+            "These collections are not selected; of them there may be some records.",
             text.clone(),
         ),
         (
             "orrery-degraded",
             false,
             "Ranges of events, first-last by seq, that are damaged and left out: the answer may be incomplete.",
+            text.clone(),
+        ),
+        (
+            "orrery-hint",
+            false,
+            "What the question most likely means, where as it stands it can match nothing or leaves something out.",
             text.clone(),
         ),
         (

@@ -38,15 +38,18 @@ pub struct Coverage {
     pub from: Option<u64>,
     /// The last applied event's time, microseconds since 1970.
     pub through: Option<u64>,
-    /// Only these collections are indexed, where not all are.
+    /// Where not all collections are selected, only these are whole from then on; of others there may be some records.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub collections: Vec<String>,
-    /// These collections are not indexed.
+    /// These collections are left out of those; of them too there may be some records.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub exclude: Vec<String>,
     /// Ranges of events, `first-last` by seq, that are damaged and left out: the answer may be incomplete.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub degraded: Vec<String>,
+    /// What the question most likely means, where as it stands it can match nothing or leaves something out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
 }
 
 impl Coverage {
@@ -57,6 +60,7 @@ impl Coverage {
             collections: selection.collections.clone(),
             exclude: selection.exclude.clone(),
             degraded: Vec::new(),
+            hint: None,
         }
     }
 }

@@ -121,6 +121,12 @@ pub fn search(events: &[Event], terms: &[&str]) -> Vec<CollectionCounts> {
 pub fn samples(collection: &str, limit: usize) -> Vec<SampleRecord> {
     let one = |i: u64| {
         let text = format!("{{ \"$type\":\"{collection}\", \"n\":1e3, \"text\":\"<script>\" }}");
+        // The front page looks for an account that is followed.
+        let text = if collection == "app.bsky.graph.follow" {
+            "{\"subject\":\"did:plc:m\"}".to_owned()
+        } else {
+            text
+        };
         SampleRecord {
             did: "did:plc:a".into(),
             collection: collection.into(),

@@ -219,8 +219,8 @@ pub(crate) struct ReplayArguments {
     may miss records that were written before. Masks and key indexes are made anew by the next\n\
     start. Damaged segments and log files are kept under names that end in .damaged. It needs room for\n\
     what it writes beside what it replaces.\n\
-    Exit codes: 0 everything is whole; 1 not everything is repaired, or it failed, which can be tried\n\
-    again; 2 wrong usage.")]
+    Exit codes: 0 everything is whole; 1 not everything is repaired or, with --dry-run, there is damage,\n\
+    or it failed, which can be tried again; 2 wrong usage.")]
 pub(crate) struct RepairArguments {
     /// The data directory, which nothing else writes to
     #[arg(long, value_name = "DIR", env = "ORRERY_DATA")]

@@ -2,12 +2,13 @@
 //! The answering side knows nothing of the synthetic one but its address.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use orrery_engine::{Options, Store};
-use orrery_ingest::{FollowConfig, Selection};
+use orrery_ingest::FollowConfig;
 use orrery_synth::{Generator, Pace, Source, Stamp, Tempo};
 use serde_json::Value;
 
@@ -68,7 +69,8 @@ pub(crate) fn run(arguments: DemoArguments) -> Result<()> {
     let stream = runtime.block_on(serve_stream(options, arguments.rate))?;
     let mut store_options = Options::default();
     store_options.disk_reserve = DISK_RESERVE;
-    let mut running = Running::open(data, store_options, Selection::default())?;
+    let mut running = Running::open(data, store_options)?;
+    refuse_other(running.store(), data)?;
     let mut config = FollowConfig::new(stream.url());
     config.name = Some(SOURCE_NAME.to_owned());
     running.follow(config, &runtime)?;
@@ -94,6 +96,22 @@ pub(crate) fn run(arguments: DemoArguments) -> Result<()> {
     });
     running::end(runtime);
     result
+}
+
+/// Refuses a directory with events that no demo wrote: synthetic ones among them could not be told from real ones.
+fn refuse_other(store: &Store, data: &Path) -> Result<()> {
+    let cursor = store.status().durable_cursor;
+    let holds = match cursor {
+        Some(cursor) if cursor.endpoint == SOURCE_NAME => return Ok(()),
+        Some(cursor) => format!("follows {}", cursor.endpoint),
+        None if store.snapshot().last_seq() > 0 => "holds events of files".to_owned(),
+        None => return Ok(()),
+    };
+    Err(Failure::Usage(format!(
+        "--data {}: it {holds}, and a demo would add synthetic events for good; name a new directory, or one that \
+         a demo made",
+        data.display()
+    )))
 }
 
 /// Serves the synthetic stream on a free loopback port.

@@ -16,7 +16,7 @@ use crate::output;
 pub(crate) fn run(arguments: &DumpArguments) -> Result<()> {
     if arguments.from_seq > arguments.to_seq {
         return Err(Failure::Usage(format!(
-            "--from-seq {} is behind --to-seq {}",
+            "--from-seq {} is after --to-seq {}",
             arguments.from_seq, arguments.to_seq
         )));
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use orrery_engine::{Options, Store};
-use orrery_ingest::{FileSource, LinkCounts, Pipeline, Source, Tally, pump};
+use orrery_ingest::{FileSource, LinkCounts, Pipeline, Source, Tally, begin_loading, pump};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Map, Value, json};
 
@@ -35,7 +35,9 @@ pub(crate) fn run(arguments: IngestArguments) -> Result<()> {
     options.compact_share = 1.0;
     let store = Store::open(&arguments.data, options).map_err(failed)?;
     let mut writer = store.writer().map_err(failed)?;
+    begin_loading(&mut writer, &selection).map_err(failed)?;
     let mut tally = Tally::default();
+    let mut without_events = Vec::new();
     let mut link_counts = arguments.by_source.then(LinkCounts::default);
     for source in &mut sources {
         let progress = Progress::start(source);
@@ -46,7 +48,12 @@ pub(crate) fn run(arguments: IngestArguments) -> Result<()> {
         };
         let read = pump(source, &mut writer, pipeline);
         progress.finish();
-        tally.add(&read?);
+        let read = read?;
+        let bad: u64 = read.drops.iter().map(|(_, count)| count).sum();
+        if read.events == 0 && read.unselected == 0 && bad > 0 {
+            without_events.push((source.name().to_owned(), bad));
+        }
+        tally.add(&read);
     }
     writer.seal().map_err(failed)?;
     writer.close().map_err(failed)?;
@@ -94,11 +101,11 @@ pub(crate) fn run(arguments: IngestArguments) -> Result<()> {
     } else {
         print_for_people(&summary, "")?;
     }
-    let bad: u64 = tally.drops.iter().map(|(_, count)| count).sum();
-    if tally.events == 0 && tally.unselected == 0 && bad > 0 {
-        return Err(Failure::NothingRead { lines: bad });
+    if without_events.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::NothingRead(without_events))
     }
-    Ok(())
 }
 
 /// User and system time of all threads of this process, in seconds.

@@ -174,6 +174,13 @@ fn summary(directory: &Directory) -> Value {
         .iter()
         .map(|file| json!({"name": file.name, "first_seq": file.first_seq, "bytes": file.bytes}))
         .collect();
+    let selections: Vec<Value> = state
+        .selections
+        .iter()
+        .map(|entry| {
+            json!({"first_seq": entry.first_seq, "since_us": entry.since_us, "collections": entry.only, "exclude": entry.except})
+        })
+        .collect();
     json!({
         "bytes_per_link": per(sizes.index_without_actors(), live_links),
         "bytes_per_actor": per(sizes.actor_sections(), actors),
@@ -188,6 +195,7 @@ fn summary(directory: &Directory) -> Value {
         "cursor": cursor(state.source_cursor.as_ref()),
         "log_floor": state.log_floor,
         "window_complete": state.window_complete,
+        "selections": selections,
         "gaps": gaps,
         "quarantined": quarantined,
         "bytes": {
@@ -249,6 +257,26 @@ fn for_people(summary: &Value) -> String {
             ),
         },
     );
+    for entry in list("selections") {
+        let names = |name: &str| {
+            let names = of(&entry, name).as_array().cloned().unwrap_or_default();
+            let names: Vec<String> = names.into_iter().map(text).collect();
+            names.join(", ")
+        };
+        let (only, except) = (names("collections"), names("exclude"));
+        let only = if only.is_empty() {
+            "all".to_owned()
+        } else {
+            only
+        };
+        let except = if except.is_empty() {
+            except
+        } else {
+            format!(" except {except}")
+        };
+        let from = count(&of(&entry, "first_seq"));
+        line("selected", format!("{only}{except}, from seq {from} on"));
+    }
     let unsealed = get("unsealed");
     if of(unsealed, "events")
         .as_u64()

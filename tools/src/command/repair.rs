@@ -41,6 +41,13 @@ pub(crate) fn run(arguments: &RepairArguments) -> Result<()> {
         Err(failure) if !failure.is_closed_output() => return Err(failure),
         _ => {}
     }
+    let found = found(&report);
+    if arguments.dry_run && !found.is_empty() {
+        return Err(Failure::Damaged {
+            path: arguments.data.clone(),
+            places: found,
+        });
+    }
     if report.is_whole() {
         return Ok(());
     }
@@ -48,6 +55,20 @@ pub(crate) fn run(arguments: &RepairArguments) -> Result<()> {
         path: arguments.data.clone(),
         what: lost(&report),
     })
+}
+
+/// What is damaged, in a few words; nothing where nothing is.
+fn found(report: &RepairReport) -> String {
+    let parts: Vec<String> = [
+        (report.segments.len(), "segments"),
+        (report.logs.len(), "log files"),
+        (report.derived.len(), "derived files"),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, what)| format!("{count} {what}"))
+    .collect();
+    parts.join(" and ")
 }
 
 /// What is not back, in a few words.

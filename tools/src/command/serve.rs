@@ -29,6 +29,10 @@ pub(crate) fn run(arguments: ServeArguments) -> Result<()> {
         )));
     }
     let listener = running::bind(arguments.http.bind)?;
+    if let Some(metrics) = arguments.http.metrics {
+        // Bound again by the server; this tells before anything else is done.
+        drop(running::bind(metrics)?);
+    }
     let address = listener.local_addr().unwrap_or(arguments.http.bind);
     let mut options = Options::default();
     arguments.log_window.apply(&mut options);
@@ -37,25 +41,33 @@ pub(crate) fn run(arguments: ServeArguments) -> Result<()> {
     options.compact = arguments.jetstream.is_some();
     arguments.disk.apply(&mut options);
     options.map_files = !arguments.no_mmap;
-    let mut running = Running::open(&arguments.data, options, selection.clone())?;
+    let mut running = Running::open(&arguments.data, options)?;
     let runtime = running::runtime()?;
     let signals = {
         let _context = runtime.enter();
         Signals::catch()?
     };
     let source = match arguments.jetstream {
-        None => "nothing".to_owned(),
+        None => {
+            if !selection.is_all() {
+                output::note(format_args!(
+                    "without --jetstream nothing is indexed, and --collections and --exclude say nothing; answers \
+                     tell what the directory was filled with"
+                ));
+            }
+            "nothing".to_owned()
+        }
         Some(endpoint) => {
             let mut config = FollowConfig::new(&endpoint);
             config.jetstream.user_agent = concat!("orrery/", env!("CARGO_PKG_VERSION")).to_owned();
             config.force = arguments.force_source;
             config.selection = selection.clone();
             running.follow(config, &runtime)?;
-            endpoint
+            format!("{endpoint}, indexes {selection}")
         }
     };
     output::note(format_args!(
-        "orrery {} answers on http://{address}, follows {source}, indexes {selection}",
+        "orrery {} answers on http://{address}, follows {source}",
         env!("CARGO_PKG_VERSION"),
     ));
     let config = server_config(&arguments.http);

@@ -114,15 +114,20 @@ impl Server {
         }
     }
 
-    /// Status, head and body of `GET path`.
+    /// Status, head and body of `GET path`, as JSON.
     pub fn get(&self, path: &str) -> Option<(u16, String, String)> {
+        self.get_as(path, "application/json")
+    }
+
+    /// Status, head and body of `GET path`, in a form that is accepted.
+    pub fn get_as(&self, path: &str, accept: &str) -> Option<(u16, String, String)> {
         let mut socket = TcpStream::connect(self.address).ok()?;
         socket
             .set_read_timeout(Some(Duration::from_secs(20)))
             .ok()?;
         write!(
             socket,
-            "GET {path} HTTP/1.0\r\nHost: x\r\nAccept: application/json\r\n\r\n"
+            "GET {path} HTTP/1.0\r\nHost: x\r\nAccept: {accept}\r\n\r\n"
         )
         .ok()?;
         let mut answer = String::new();

@@ -32,7 +32,7 @@ pub(crate) fn list(params: &Params) -> Result<Job, Problem> {
     let paging = paging(params, limit_default(order))?;
     Ok(Box::new(move |index, ask| {
         let answer = index.collections(&span.hours(), order, &paging)?;
-        let coverage = coverage(index, &answer, span);
+        let coverage = coverage(index, ask, &answer, span);
         let page = answer.value;
         let json = Collections {
             collections: page.items.into_iter().map(Collection::from).collect(),
@@ -62,7 +62,7 @@ pub(crate) fn collection_counts(params: &Params) -> Result<Job, Problem> {
     Ok(Box::new(move |index, ask| {
         let names: Vec<&str> = nsids.iter().map(String::as_str).collect();
         let answer = index.collection_counts(&names, &span.hours())?;
-        let coverage = coverage(index, &answer, span);
+        let coverage = coverage(index, ask, &answer, span);
         let counts = answer.value.into_iter().map(Counts::from);
         let json: CollectionsStats = nsids.into_iter().zip(counts).collect::<BTreeMap<_, _>>();
         let page = StatsPage {

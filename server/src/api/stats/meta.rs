@@ -11,7 +11,7 @@ use crate::wire::stats::{Consumer, Meta, Stream};
 pub(crate) fn meta(_: &Params) -> Result<Job, Problem> {
     Ok(Box::new(|index, ask| {
         let answer = index.stats()?;
-        let coverage = coverage(index, &answer, Span::AllTime);
+        let coverage = coverage(index, ask, &answer, Span::AllTime);
         let (from, through) = (coverage.coverage.from, coverage.coverage.through);
         let json = Meta {
             storage_name: "orrery",

@@ -206,12 +206,12 @@ fn shown(text: &str) -> String {
 }
 
 /// What an answer over these hours rests on.
-fn coverage<T>(index: &dyn Index, answer: &Answer<T>, span: Span) -> StatsCoverage {
-    let coverage = super::coverage(index, answer);
+fn coverage<T>(index: &dyn Index, ask: &Ask, answer: &Answer<T>, span: Span) -> StatsCoverage {
+    let coverage = super::coverage(index, ask, answer);
     rests_on(coverage, span)
 }
 
-fn rests_on(coverage: Coverage, span: Span) -> StatsCoverage {
+fn rests_on(mut coverage: Coverage, span: Span) -> StatsCoverage {
     let current = coverage
         .through
         .and_then(|us| Hour::try_from(us / HOUR_US).ok());
@@ -219,6 +219,13 @@ fn rests_on(coverage: Coverage, span: Span) -> StatsCoverage {
         Span::AllTime => (None, None),
         Span::Hours { since, until } => (since, Some(until)),
     };
+    if let Some(current) = current.filter(|current| until == Some(*current)) {
+        // The default end: whoever looks at a new index sees nothing else than zeros.
+        coverage.hint = Some(format!(
+            "the unfinished hour is left out; until={} counts it too",
+            format_hour(current.saturating_add(1))
+        ));
+    }
     StatsCoverage {
         since: since.map(format_hour),
         until: until.map(format_hour),
@@ -396,6 +403,10 @@ mod tests {
             let told = rests_on(coverage.clone(), span);
             assert_eq!(told.current_hour.as_deref(), Some("2026-11-25T08:00:00Z"));
             assert_eq!(told.includes_current_hour, includes, "{span:?}");
+            let hint = told.coverage.hint;
+            let is_cut = matches!(span, Span::Hours { until, .. } if until == current);
+            assert_eq!(hint.is_some(), is_cut, "{hint:?}");
+            assert!(hint.is_none_or(|hint| hint.contains("until=2026-11-25T09:00:00Z")));
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What stands below a prefix of NSIDs.
 
+use orrery_links::syntax::Nsid;
+
 use super::collections::{next, order_told};
 use super::{Window, check_prefix, coverage, limit_default, order, paging, reply};
 use crate::api::Job;
@@ -17,8 +19,14 @@ pub(crate) fn prefix(params: &Params) -> Result<Job, Problem> {
     let paging = paging(params, limit_default(order))?;
     Ok(Box::new(move |index, ask| {
         let answer = index.prefix(&prefix, &span.hours(), order, &paging)?;
-        let coverage = coverage(index, &answer, span);
+        let mut coverage = coverage(index, ask, &answer, span);
         let page = answer.value;
+        let total = &page.total;
+        if total.creates + total.updates + total.deletes == 0 && Nsid::parse(&prefix).is_ok() {
+            coverage.coverage.hint = Some(format!(
+                "what is below {prefix} is counted, not the collection of that name: /collections/stats?collection={prefix}"
+            ));
+        }
         let json = Prefix {
             total: page.total.into(),
             children: page.children.items.into_iter().map(Child::from).collect(),

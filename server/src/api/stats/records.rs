@@ -28,7 +28,7 @@ pub(crate) fn records(params: &Params) -> Result<Job, Problem> {
             None => SamplesOf::ActiveSince(active_since_us(now_us())),
         };
         let answer = index.sample_records(of, wanted.limit as usize)?;
-        let coverage = coverage(index, &answer, Span::AllTime);
+        let coverage = coverage(index, ask, &answer, Span::AllTime);
         let json: Vec<Sample> = answer.value.into_iter().map(Sample::from).collect();
         let page = StatsPage {
             about: None,

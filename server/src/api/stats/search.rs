@@ -24,7 +24,7 @@ pub(crate) fn search(params: &Params) -> Result<Job, Problem> {
         let given: Vec<&str> = terms.iter().map(String::as_str).collect();
         let terms = if given.is_empty() { &all[..] } else { &given };
         let answer = index.search(terms, &paging)?;
-        let coverage = coverage(index, &answer, Span::AllTime);
+        let coverage = coverage(index, ask, &answer, Span::AllTime);
         let page = answer.value;
         let json = Matches {
             matches: page.items.into_iter().map(Collection::from).collect(),

@@ -47,7 +47,7 @@ pub(crate) fn timeseries(params: &Params) -> Result<Job, Problem> {
             })
             .collect();
         let answer = index.timeseries(&of, &steps)?;
-        let coverage = coverage(index, &answer, span);
+        let coverage = coverage(index, ask, &answer, span);
         let names = series.into_iter().map(|series| match series {
             Series::Collection(nsid) => nsid,
             Series::Prefix(prefix) => format!("{prefix}.*"),

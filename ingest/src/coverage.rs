@@ -1,0 +1,153 @@
+//! From when on a directory has everything that its selection takes. Selections follow each other: what the present
+//! one takes is whole as far back as those before it took all of that too. Nothing is claimed of other collections,
+//! though the directory may hold records of them.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use orrery_engine::{Error, SelectionEntry, Writer};
+
+use crate::select::Selection;
+use crate::source::CursorKind;
+
+/// What a directory has whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Whole {
+    /// The present selection.
+    pub selection: Selection,
+    /// Event time, microseconds since 1970, from which on all of it is there; 0: from the first event on.
+    pub since_us: u64,
+}
+
+impl Whole {
+    /// What follows from the selections of a directory, oldest first; `None` where none is known.
+    pub fn of(history: &[SelectionEntry]) -> Option<Self> {
+        let mut entries = history.iter().rev();
+        let present = entries.next()?;
+        let selection = selection_of(present)?;
+        let mut since_us = present.since_us;
+        for entry in entries {
+            if !selection_of(entry).is_some_and(|before| before.covers(&selection)) {
+                break;
+            }
+            since_us = entry.since_us;
+        }
+        Some(Self {
+            selection,
+            since_us,
+        })
+    }
+}
+
+/// One that another version wrote with patterns that are none here covers nothing.
+fn selection_of(entry: &SelectionEntry) -> Option<Selection> {
+    Selection::new(&entry.only, &entry.except).ok()
+}
+
+fn entry(selection: &Selection, since_us: u64) -> SelectionEntry {
+    SelectionEntry {
+        first_seq: 0,
+        since_us,
+        only: selection.only(),
+        except: selection.except(),
+    }
+}
+
+/// Notes that `selection` is taken from here on out of the followed source.
+///
+/// # Errors
+///
+/// When the directory cannot be written.
+pub(crate) fn begin_following(writer: &mut Writer, selection: &Selection) -> Result<(), Error> {
+    let present = writer.selections().last().and_then(selection_of);
+    if present.as_ref() == Some(selection) {
+        return Ok(());
+    }
+    let since_us = taken_through_us(writer);
+    writer.begin_selections(vec![entry(selection, since_us)])
+}
+
+/// Notes that `selection` is taken out of files.
+///
+/// Where a source is followed, files only add to what comes from there: with less than what is taken from it,
+/// their events must not make it look whole for longer than it is.
+///
+/// # Errors
+///
+/// When the directory cannot be written.
+pub fn begin_loading(writer: &mut Writer, selection: &Selection) -> Result<(), Error> {
+    let whole = Whole::of(writer.selections());
+    let is_followed = writer.durable_cursor().is_some();
+    match whole {
+        Some(whole) if is_followed => {
+            if selection.covers(&whole.selection) {
+                return Ok(());
+            }
+            let first_us = writer.snapshot().coverage_from_us();
+            let since_us = first_us.unwrap_or_else(|| taken_through_us(writer));
+            writer.begin_selections(vec![
+                entry(selection, since_us),
+                entry(&whole.selection, since_us.max(whole.since_us)),
+            ])
+        }
+        // What came from the source before is not known, and stays so.
+        None if is_followed => Ok(()),
+        _ => begin_following(writer, selection),
+    }
+}
+
+/// Up to which event time the source was read at most, whether or not its events were taken.
+fn taken_through_us(writer: &Writer) -> u64 {
+    let newest = writer.snapshot().indexed_through_us().unwrap_or(0);
+    let position = match writer.durable_cursor() {
+        None => 0,
+        Some(cursor) if cursor.kind == CursorKind::JetstreamTime as u8 => cursor.value,
+        // A number says nothing of the time, but it is of the past.
+        Some(_) => SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(u64::MAX, |now| {
+                u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
+            }),
+    };
+    newest.max(position)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn whole(history: &[(&[&str], &[&str], u64)]) -> Option<(String, u64)> {
+        let entries: Vec<SelectionEntry> = history
+            .iter()
+            .map(|(only, except, since_us)| SelectionEntry {
+                first_seq: 1,
+                since_us: *since_us,
+                only: only.iter().map(|text| (*text).to_owned()).collect(),
+                except: except.iter().map(|text| (*text).to_owned()).collect(),
+            })
+            .collect();
+        Whole::of(&entries).map(|whole| (whole.selection.to_string(), whole.since_us))
+    }
+
+    #[test]
+    fn the_present_selection_is_whole_as_far_back_as_those_before_took_all_of_it() {
+        const LIKES: &[&str] = &["app.bsky.feed.like"];
+        const BSKY: &[&str] = &["app.bsky.*"];
+        for (history, since_us) in [
+            (&[(LIKES, &[] as &[&str], 0)][..], 0),
+            (&[(LIKES, &[], 0), (&[], &[], 7)], 7),
+            (&[(&[], &[], 0), (LIKES, &[], 7)], 0),
+            (&[(&[], &[], 0), (&[], LIKES, 7), (LIKES, &[], 9)], 9),
+            (&[(LIKES, &[], 0), (BSKY, &[], 7), (LIKES, &[], 9)], 0),
+            (&[(LIKES, &[], 0), (&[], BSKY, 7), (BSKY, &[], 9)], 9),
+            // Files with less than what is followed, at the end.
+            (&[(BSKY, &[], 0), (LIKES, &[], 5), (BSKY, &[], 5)], 5),
+            // A selection that cannot be read is one that takes nothing.
+            (&[(&["?"], &[], 0), (LIKES, &[], 7)], 7),
+        ] {
+            let found = whole(history).unwrap();
+            assert_eq!(found.1, since_us, "{history:?}");
+        }
+        assert_eq!(whole(&[]), None);
+        assert_eq!(whole(&[(&["?"], &[], 0)]), None);
+    }
+}
