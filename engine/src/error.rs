@@ -74,7 +74,7 @@ pub enum Error {
         file: String,
     },
     /// Another process writes to the data directory.
-    #[error("{path} is locked: another process has this data directory open", path = path.display())]
+    #[error("{path} is locked: another process has this data directory open; stop that one first", path = path.display())]
     Locked {
         /// The lock file.
         path: PathBuf,

@@ -112,7 +112,7 @@ impl Journal {
                 file: gap.file.clone(),
                 offset: gap.offset,
             })
-            .filter(|gap| !state.gaps.contains(gap))
+            .filter(|gap| !state.gaps.iter().any(|known| known.is_same(gap)))
             .collect();
         if let Some(found) = found.cursor {
             // A commit without events leaves its position in the manifest; of one source, the later holds.
@@ -484,7 +484,9 @@ impl Journal {
     /// Tells what is durable.
     pub(crate) fn tell(&self, durable: &mut Durable) {
         durable.cursor.clone_from(&self.durable_cursor);
-        durable.gaps.clone_from(&self.state().gaps);
+        // Those that were accepted are no news.
+        let gaps = self.state().gaps.iter().chain(&self.new_gaps);
+        durable.gaps = gaps.filter(|gap| !gap.is_accepted()).cloned().collect();
         durable.manifest_bytes = self.manifest.bytes();
         if *durable.selections != *self.state().selections {
             durable.selections = self.state().selections.as_slice().into();

@@ -115,9 +115,14 @@ impl Manifest {
         let Some(number) = newest(fs, dir)? else {
             return Ok(None);
         };
+        Self::read_number(fs, dir, number).map(Some)
+    }
+
+    /// As [`Manifest::read`], of the manifest with that number, which may not be the newest.
+    pub(crate) fn read_number(fs: &dyn Fs, dir: &Path, number: u64) -> Result<State> {
         let path = dir.join(name(number));
         let file = fs.open(&path).map_err(Error::io("open", &path))?;
-        Ok(Some(load(file.as_ref(), &path, number)?.state))
+        Ok(load(file.as_ref(), &path, number)?.state)
     }
 
     /// As [`Manifest::read`], with what a look from outside wants to know of the file.
@@ -183,6 +188,17 @@ impl Manifest {
         Ok(())
     }
 
+    /// Writes down that every loss so far is accepted, in a new manifest: edits only add losses.
+    ///
+    /// # Errors
+    /// As [`Manifest::append`].
+    pub(crate) fn accept_gaps(&mut self) -> Result<()> {
+        let gaps = std::mem::take(&mut self.state.gaps);
+        self.state.gaps = gaps.into_iter().map(GapEntry::accepted).collect();
+        let written = self.compact();
+        self.poison_on_error(written)
+    }
+
     /// Writes the state as a new manifest.
     fn compact(&mut self) -> Result<()> {
         let (fs, number) = (Arc::clone(&self.fs), self.number + 1);
@@ -191,7 +207,13 @@ impl Manifest {
         remove_others(self.fs.as_ref(), &self.dir, self.number)
     }
 
-    fn write_new(fs: Arc<dyn Fs>, dir: &Path, number: u64, state: State) -> Result<Self> {
+    /// Writes `state` as the manifest with that number, which is not there yet.
+    pub(crate) fn write_new(
+        fs: Arc<dyn Fs>,
+        dir: &Path,
+        number: u64,
+        state: State,
+    ) -> Result<Self> {
         let mut bytes = encode_header(number);
         encode_edit(
             &state.as_first(),
@@ -323,11 +345,26 @@ fn number_of(file: &str) -> Option<u64> {
 }
 
 fn newest(fs: &dyn Fs, dir: &Path) -> Result<Option<u64>> {
+    Ok(numbers(fs, dir)?.last().copied())
+}
+
+/// Whether `dir` is there and has a manifest, sound or not.
+pub(crate) fn is_there(fs: &dyn Fs, dir: &Path) -> Result<bool> {
+    match newest(fs, dir) {
+        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        found => Ok(found?.is_some()),
+    }
+}
+
+/// The numbers of the manifests that are there, rising.
+pub(crate) fn numbers(fs: &dyn Fs, dir: &Path) -> Result<Vec<u64>> {
     let entries = fs.list(dir).map_err(Error::io("list", dir))?;
-    Ok(entries
+    let mut numbers: Vec<u64> = entries
         .iter()
         .filter_map(|entry| number_of(&entry.name))
-        .max())
+        .collect();
+    numbers.sort_unstable();
+    Ok(numbers)
 }
 
 /// Removes older manifests and what a crash left of new ones.

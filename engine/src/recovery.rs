@@ -1,8 +1,10 @@
 //! Putting a store together from its files: the segments that the manifest names, and the generation that
 //! they alone make. Any other file is an orphan of a crash and is removed, if its events are elsewhere.
 
+mod begin;
+mod orphans;
+
 use std::collections::{HashMap, HashSet};
-use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,13 +16,15 @@ use crate::actors::DidCache;
 use crate::damage::Damaged;
 use crate::io::Fs;
 use crate::log::keys::KeyHasher;
-use crate::log::parse_name;
 use crate::mask::{Mask, recover_masks};
 use crate::memtable::Memtable;
 use crate::quarantine::{Reasons, Remains, is_damage};
 use crate::snapshot::{Counters, Generation, Sealed};
-use crate::store::{LOG, SEGMENTS, parse_segment_name, segment_name};
+use crate::store::{SEGMENTS, segment_name};
 use crate::{Error, Options, Result};
+
+pub(crate) use begin::{no_manifest, refuse_contents};
+pub(crate) use orphans::Orphans;
 
 /// Maps and opens the file of a segment.
 pub(crate) fn open_segment(
@@ -50,26 +54,6 @@ pub(crate) fn open_segment(
         degraded: None,
         remains: None,
     })
-}
-
-/// Refuses a directory that has segments or a log and no manifest: no crash leaves one. A restoration that was
-/// interrupted does, or somebody who removed the manifest; to begin anew would remove everything else.
-pub(crate) fn refuse_contents(fs: &dyn Fs, dir: &Path) -> Result<()> {
-    for (within, suffix) in [(SEGMENTS, ".seg"), (LOG, ".log")] {
-        let within = dir.join(within);
-        let entries = fs.list(&within).map_err(Error::io("list", &within))?;
-        if let Some(entry) = entries.iter().find(|entry| entry.name.ends_with(suffix)) {
-            return Err(Error::Inconsistent {
-                path: dir.to_owned(),
-                what: format!(
-                    "it holds {} and has no manifest; an interrupted restore leaves that: remove the \
-                     directory and restore again",
-                    entry.name
-                ),
-            });
-        }
-    }
-    Ok(())
 }
 
 /// The identity of a new data directory.
@@ -190,63 +174,6 @@ fn is_missing(error: &Error) -> bool {
     matches!(error, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
 }
 
-/// Removes segments that the manifest does not name: a crash between writing a file and naming it leaves one, and
-/// one between naming a merged segment and removing what it was made of leaves those. Gives the highest id of
-/// those that stay unnamed.
-///
-/// A manifest that lost its last edits no longer names segments that nothing else has the events of. No crash
-/// does that, so a file that may be the only one with its events stays where it is, for whoever mends the manifest.
-pub(crate) fn remove_orphans(fs: &dyn Fs, dir: &Path, state: &State) -> Result<u64> {
-    let segments_dir = dir.join(SEGMENTS);
-    let present = fs.list(&segments_dir);
-    let present = present.map_err(Error::io("list", &segments_dir))?;
-    let present: HashSet<String> = present.into_iter().map(|entry| entry.name).collect();
-    let mut named = HashSet::new();
-    let mut missing = Vec::new();
-    for entry in &state.segments {
-        let name = segment_name(entry.first_seq, entry.last_seq, entry.id);
-        if !present.contains(&name) {
-            missing.push(entry.first_seq..=entry.last_seq);
-        }
-        named.insert(name);
-    }
-    let mut kept = 0;
-    let log_dir = dir.join(LOG);
-    let mut keep = HashSet::new();
-    for name in present.difference(&named) {
-        let Some((first_seq, last_seq, id)) = parse_segment_name(name) else {
-            continue;
-        };
-        let replaces =
-            |lost: &RangeInclusive<u64>| first_seq <= *lost.end() && *lost.start() <= last_seq;
-        let wanted = state.sealed_through.saturating_add(1).max(first_seq);
-        if missing.iter().any(replaces)
-            || (wanted <= last_seq && log_begin(fs, &log_dir)?.is_none_or(|begin| begin > wanted))
-        {
-            tracing::error!(
-                file = %name,
-                "the manifest does not name this segment, and nothing else has its events: the manifest has \
-                 lost its end. The file is kept, and not read"
-            );
-            kept = kept.max(id);
-            keep.insert(name.as_str());
-        }
-    }
-    remove_all_but(fs, &segments_dir, &|name| {
-        named.contains(name) || keep.contains(name) || is_set_aside(name)
-    })?;
-    Ok(kept)
-}
-
-/// The first seq of the log, if it has a file.
-fn log_begin(fs: &dyn Fs, log_dir: &Path) -> Result<Option<u64>> {
-    let files = fs.list(log_dir).map_err(Error::io("list", log_dir))?;
-    let begins = files.iter();
-    Ok(begins
-        .filter_map(|entry| parse_name(&entry.name, "log"))
-        .min())
-}
-
 /// What a repair puts behind the name of a damaged file that it replaced. Nothing reads such a file again.
 pub(crate) const SET_ASIDE: &str = ".damaged";
 
@@ -327,6 +254,3 @@ pub(crate) fn live_counts(segments: &[Sealed]) -> (u64, u64) {
     });
     live.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
 }
-
-#[cfg(test)]
-mod orphan_tests;

@@ -1,7 +1,7 @@
 //! The store: opens a data directory, recovers it, and hands out snapshots and the writer.
 //!
 //! Opening trusts the manifest, then the segments it names, then the log after the last seal; any other
-//! file is an orphan of a crash and is removed. Ids and account states are put together from the segments, masks
+//! file is an orphan of a crash and is removed, unless nothing else has its events. Ids and account states are put together from the segments, masks
 //! from their files and what segments say since, and the events after the last seal are applied again from the log under the seqs that they
 //! have there.
 
@@ -19,12 +19,12 @@ use crate::damage::{Marker, remove_derived, sound_again};
 use crate::io::fs::{Fs, HeapFs, OsFs, write_sealed};
 use crate::journal::Journal;
 use crate::lock::DirLock;
-use crate::manifest::Manifest;
+use crate::manifest::{self, Manifest};
 use crate::mask::files::{MASKS, load_masks};
 use crate::quarantine::{Damages, Degraded, damaged_accounts, set_aside_durably};
 use crate::recovery::{
-    new_directory, open_segment, open_segments, recover_generation, refuse_contents,
-    remove_all_but, remove_orphans,
+    Orphans, new_directory, open_segment, open_segments, recover_generation, refuse_contents,
+    remove_all_but,
 };
 use crate::snapshot::{Generation, Sealed, Snapshot};
 use crate::writer::Writer;
@@ -86,7 +86,7 @@ pub struct Status {
     pub segments: usize,
     /// Segments that are set aside as damaged, oldest first: answers leave out what they held.
     pub degraded: Vec<Degraded>,
-    /// Events that were in the log and are lost.
+    /// Events that were in the log and are lost, less those whose loss was accepted.
     pub gaps: Vec<GapEntry>,
     /// Why writing has stopped, if it has.
     pub poisoned: Option<String>,
@@ -236,6 +236,10 @@ impl Store {
         unread: &HashSet<String>,
     ) -> Result<Self> {
         let dir = dir.to_owned();
+        // Before anything is made in a directory that is none of this program.
+        if !manifest::is_there(&*fs, &dir)? {
+            refuse_contents(&*fs, &dir)?;
+        }
         let segments_dir = dir.join(SEGMENTS);
         fs.create_dir_all(&segments_dir)
             .map_err(Error::io("create", &segments_dir))?;
@@ -252,13 +256,15 @@ impl Store {
         let manifest = match Manifest::open(Arc::clone(&fs), &dir)? {
             Some(manifest) => manifest,
             None => {
+                // Again, under the lock.
                 refuse_contents(&*fs, &dir)?;
                 Manifest::create(Arc::clone(&fs), &dir, new_directory()?)?
             }
         };
         let mut journal = Journal::new(Arc::clone(&fs), &log_dir, manifest, &options);
         let state = journal.state();
-        let kept_id = remove_orphans(&*fs, &dir, state)?;
+        let orphans = Orphans::find(&*fs, &dir, state)?;
+        orphans.refuse(&dir)?;
         remove_all_but(&*fs, &scratch_dir, &|_| false)?;
         let marker = Marker::read(&*fs, &dir)?;
         let damaged = match &marker {
@@ -291,7 +297,7 @@ impl Store {
         let sealed_through = state.sealed_through;
         let directory_id = state.directory.id;
         let ids = state.segments.iter().map(|entry| entry.id);
-        let last_id = ids.max().unwrap_or(0).max(kept_id);
+        let last_id = ids.max().unwrap_or(0).max(orphans.last_id);
         let generation = Arc::new(recover_generation(segments, state, &options)?);
         let shared = Shared::new(
             (fs, dir),
@@ -309,6 +315,7 @@ impl Store {
             sealed_through,
             &mut |replayed| writer.replay(&replayed.event, replayed.seq),
         )?;
+        orphans.remove(&*shared.fs, &shared.dir, &found.gaps)?;
         writer.start(found)?;
         if shared.options.compact {
             writer.start_compaction()?;
@@ -324,6 +331,14 @@ impl Store {
     pub fn snapshot(&self) -> Snapshot {
         let generation = self.shared.generation();
         Snapshot::new(generation)
+    }
+
+    /// Whether `dir` is there and is a data directory, which [`open`](Self::open) would not have to begin.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn is_at(dir: impl AsRef<Path>) -> Result<bool> {
+        manifest::is_there(&OsFs, dir.as_ref())
     }
 
     /// The writer. There is one; it goes back when dropped through [`give_back`](Self::give_back).
@@ -380,6 +395,13 @@ impl Store {
             sealed_bytes: self.shared.sealed_bytes.load(Ordering::Relaxed),
             compaction: self.shared.compaction.status(),
         }
+    }
+
+    /// Events that were in the log and are lost, unless that was accepted by a repair. Answers leave them out, as far
+    /// as the source did not give them again.
+    #[must_use]
+    pub fn gaps(&self) -> Vec<GapEntry> {
+        self.shared.durable.lock().gaps.clone()
     }
 
     /// Bytes of each section, summed over the segments, largest first.

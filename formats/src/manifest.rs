@@ -110,10 +110,33 @@ pub struct GapEntry {
     pub first_seq: u64,
     /// The last seq that is missing, where something follows.
     pub last_seq: Option<u64>,
-    /// The file in which they stood.
+    /// The file in which they stood; empty where the loss was accepted.
     pub file: String,
     /// The offset of the damage.
     pub offset: u64,
+}
+
+impl GapEntry {
+    /// Whether the loss was accepted by an operator: it is known, and answers do not tell of it.
+    #[must_use]
+    pub const fn is_accepted(&self) -> bool {
+        self.file.is_empty()
+    }
+
+    /// The same loss, accepted.
+    #[must_use]
+    pub fn accepted(self) -> Self {
+        Self {
+            file: String::new(),
+            ..self
+        }
+    }
+
+    /// Whether both are of the same events.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        (self.first_seq, self.last_seq) == (other.first_seq, other.last_seq)
+    }
 }
 
 /// One step from a state of the directory to the next. What is `None` or empty stays as it is.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use orrery_jetstream::{Config, Handle};
+use orrery_jetstream::{Client, Config, Handle};
 use tokio::sync::watch;
 
 use crate::counters::{Counters, CountersView};
@@ -36,6 +36,18 @@ pub struct FollowConfig {
 }
 
 impl FollowConfig {
+    /// Whether the settings make sense, before anything is begun with them.
+    ///
+    /// # Errors
+    /// [`Error::Jetstream`].
+    pub fn check(&self) -> Result<()> {
+        let checked = Client::new(self.jetstream.clone());
+        checked.map(drop).map_err(|source| Error::Jetstream {
+            endpoint: self.jetstream.endpoints.join(", "),
+            source,
+        })
+    }
+
     /// Follows one server, everything it sends.
     pub fn new(endpoint: impl Into<String>) -> Self {
         Self {

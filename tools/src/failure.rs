@@ -14,7 +14,7 @@ pub(crate) enum Failure {
     /// Arguments that are well formed and make no sense together or at all.
     #[error("{0}")]
     Usage(String),
-    #[error("data directory {}: {source}", path.display())]
+    #[error("data directory {}: {source}{}", path.display(), advice(source))]
     Store {
         path: PathBuf,
         source: orrery_engine::Error,
@@ -38,7 +38,7 @@ pub(crate) enum Failure {
     #[error("{places} of {} damaged", path.display())]
     Damaged { path: PathBuf, places: String },
     /// A repair could not bring everything back; what is not back was told before.
-    #[error("not everything is repaired: {what} of {} are not back", path.display())]
+    #[error("not everything of {} is repaired: {what}", path.display())]
     Lost { path: PathBuf, what: String },
     #[error(transparent)]
     Ingest(#[from] orrery_ingest::Error),
@@ -76,6 +76,18 @@ fn nothing_read(files: &[(String, u64)]) -> String {
         })
         .collect();
     files.join("; ")
+}
+
+/// What can be done about a manifest that cannot be read, as a further sentence, or nothing.
+fn advice(error: &orrery_engine::Error) -> &'static str {
+    use orrery_engine::Error::Format;
+    match error {
+        Format(orrery_formats::Error::Corrupt(at)) if at.file.starts_with("MANIFEST-") => {
+            ". Leave all files as they are: `orrery repair` takes up an older manifest where there is one, and with \
+             --backup, even an older backup of this directory, it makes the manifest anew"
+        }
+        _ => "",
+    }
 }
 
 impl Failure {
@@ -131,7 +143,8 @@ impl Failure {
         from: &Path,
         to: &Path,
     ) -> impl FnOnce(orrery_engine::Error) -> Self {
-        let was_new = std::fs::read_dir(to).map_or(true, |mut entries| entries.next().is_none());
+        let is_empty = |mut entries: std::fs::ReadDir| entries.next().is_none();
+        let was_new = std::fs::read_dir(to).map_or_else(|_| !to.exists(), is_empty);
         let made = Self::transfer(what, from, to);
         move |source| {
             let mut failure = made(source);

@@ -20,6 +20,7 @@ use parking_lot::RwLock;
 use serde_json::value::RawValue;
 
 use crate::health::Health;
+use crate::lost;
 
 /// Answers from a store.
 pub(crate) struct StoreIndex {
@@ -81,11 +82,12 @@ impl StoreIndex {
                 value => value?,
             };
             let degraded = snapshot.degraded_in(hours.clone());
+            let degraded = degraded.map(|d| (d.first_seq, d.last_seq)).collect();
             return Ok(Answer {
                 value,
                 indexed_through_us: snapshot.indexed_through_us(),
                 coverage_from_us: self.coverage_from_us(&snapshot),
-                degraded: degraded.map(|d| (d.first_seq, d.last_seq)).collect(),
+                degraded: lost::with_gaps(degraded, &self.store.gaps()),
             });
         }
     }
@@ -289,12 +291,11 @@ impl Index for StoreIndex {
         let indexed_through_us = snapshot.indexed_through_us();
         let store = self.store.status();
         let health = self.health.get();
-        let lost = store.gaps.len();
         let reasons = [
             store.poisoned,
             store.paused.map(|why| format!("paused: {why}")),
-            (lost > 0).then(|| format!("{lost} stretches of the log were lost")),
         ];
+        let lost = store.gaps.iter().map(lost::sentence);
         let damaged = store.degraded.iter().map(|degraded| {
             let accounts = match (degraded.has_accounts, degraded.is_written_off) {
                 (true, _) => "its accounts can be read, and ingest goes on",
@@ -307,7 +308,12 @@ impl Index for StoreIndex {
                 degraded.file, degraded.first_seq, degraded.last_seq, degraded.why
             )
         });
-        let reasons: Vec<String> = reasons.into_iter().flatten().chain(damaged).collect();
+        let reasons: Vec<String> = reasons
+            .into_iter()
+            .flatten()
+            .chain(lost)
+            .chain(damaged)
+            .collect();
         let degraded = (!reasons.is_empty()).then(|| reasons.join("; "));
         Status {
             indexed_through_us,

@@ -8,6 +8,7 @@
 //! | `failure.rs` | errors for people, and exit codes |
 //! | `output.rs` | standard output, which may be a closed pipe |
 //! | `logging.rs` | where logs go and how many |
+//! | `lost.rs` | events that the log lost, as answers and health tell of them |
 //! | `signals.rs` | SIGINT and SIGTERM |
 //! | `index.rs` | the engine's store as what the server asks |
 //! | `health.rs` | how far the index is behind its source |
@@ -22,6 +23,7 @@ mod failure;
 mod health;
 mod index;
 mod logging;
+mod lost;
 mod output;
 mod probe;
 mod running;

@@ -111,6 +111,15 @@ fn what_makes_no_sense_is_refused_with_2_and_named() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {error}");
         assert!(error.contains(said), "{arguments:?}: {error}");
     }
+    for (arguments, said) in [
+        (&["serve", "--data", data][..], "--jetstream"),
+        (&["serve", "--data", data, "--jetstream", "nope"], "nope"),
+    ] {
+        let output = run(arguments);
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {error}");
+        assert!(error.contains(said), "{arguments:?}: {error}");
+    }
     assert!(!Path::new(data).exists());
     let empty = orrery()
         .env("ORRERY_BIND", "")
@@ -188,6 +197,7 @@ fn a_server_says_that_it_answers_only_when_it_does() {
     let data = data.to_str().unwrap();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
+    let source = ["--jetstream", "ws://127.0.0.1:1/subscribe"];
     for arguments in [
         &[
             "serve",
@@ -200,7 +210,7 @@ fn a_server_says_that_it_answers_only_when_it_does() {
         ][..],
         &["serve", "--data", "/proc/nowhere", "--bind", "localhost:0"],
     ] {
-        let output = run(arguments);
+        let output = run(&[arguments, &source].concat());
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{said}");
         assert!(
@@ -418,4 +428,200 @@ fn a_server_without_a_source_merges_nothing() {
     std::thread::sleep(Duration::from_secs(2));
     assert_eq!(names(&data.join("segments")), before);
     assert!(server.stop(Signal::TERM));
+}
+
+#[test]
+fn what_is_no_data_directory_does_not_become_one_by_a_look() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = |name: &str| {
+        let path = dir.path().join(name);
+        std::fs::create_dir(&path).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (empty, full) = (made("empty"), made("full"));
+    std::fs::write(dir.path().join("full/notes.txt"), "mine").unwrap();
+    for command in ["compact", "repair", "serve", "inspect"] {
+        for data in [&empty, &full] {
+            let before = names(Path::new(data));
+            let output = run(&[command, "--data", data]);
+            let error = text(&output.stderr);
+            assert!(!output.status.success(), "{command} {data}: {error}");
+            assert!(
+                error.contains("data directory"),
+                "{command} {data}: {error}"
+            );
+            assert_eq!(names(Path::new(data)), before, "{command}");
+        }
+    }
+    let output = run(&["serve", "--data", &full, "--jetstream", "ws://127.0.0.1:9"]);
+    let error = text(&output.stderr);
+    assert!(error.contains("notes.txt"), "{error}");
+    assert_eq!(names(Path::new(&full)), ["notes.txt"]);
+}
+
+#[test]
+fn a_backup_is_told_apart_from_a_data_directory_and_can_be_verified() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (data, to, file) = (path("data"), path("to"), path("file"));
+    directory(Path::new(&data), 3);
+    assert!(
+        run(&["backup", "--data", &data, "--to", &to])
+            .status
+            .success()
+    );
+    let before = names(Path::new(&to));
+    for command in ["serve", "compact", "repair", "inspect"] {
+        let output = run(&[command, "--data", &to]);
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{command}: {error}");
+        assert!(error.contains("this is a backup"), "{command}: {error}");
+        assert!(!error.contains("remove"), "{command}: {error}");
+        assert_eq!(names(Path::new(&to)), before, "{command}");
+    }
+    assert!(run(&["verify", "--data", &to]).status.success());
+    std::fs::write(&file, "mine").unwrap();
+    let output = run(&["restore", "--from", &to, "--data", &file]);
+    let error = text(&output.stderr);
+    assert!(
+        !output.status.success() && !error.contains("remove"),
+        "{error}"
+    );
+    let segment = &names(&Path::new(&to).join("segments"))[0];
+    let segment_path = Path::new(&to).join("segments").join(segment);
+    let mut bytes = std::fs::read(&segment_path).unwrap();
+    bytes[100] ^= 1;
+    std::fs::write(segment_path, bytes).unwrap();
+    let output = run(&["verify", "--data", &to]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stdout).contains(segment.as_str()));
+}
+
+#[test]
+fn a_shortened_or_damaged_manifest_costs_no_segment_and_is_mended() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (data, to) = (path("data"), path("to"));
+    directory(Path::new(&data), 5);
+    // As a log window does that is shorter than the index.
+    for name in names(&Path::new(&data).join("log")) {
+        if !name.starts_with("0000000000000006") {
+            std::fs::remove_file(Path::new(&data).join("log").join(name)).unwrap();
+        }
+    }
+    assert!(
+        run(&["backup", "--data", &data, "--to", &to])
+            .status
+            .success()
+    );
+    let manifest = Path::new(&data).join("MANIFEST-00000001");
+    let whole = std::fs::read(&manifest).unwrap();
+    let segments = names(&Path::new(&data).join("segments"));
+    let mut flipped = whole.clone();
+    flipped[60] ^= 1;
+    for (bytes, arguments) in [
+        (&whole[..300], &[][..]),
+        (&flipped[..], &["--backup", to.as_str()][..]),
+    ] {
+        std::fs::write(&manifest, bytes).unwrap();
+        for _ in 0..2 {
+            let output = run(&["serve", "--data", &data]);
+            let error = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(1), "{error}");
+            assert!(error.contains("orrery repair"), "{error}");
+            assert_eq!(names(&Path::new(&data).join("segments")), segments);
+        }
+        let output = orrery()
+            .args(["repair", "--data", &data])
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let log = dir.path().join("log");
+        let server = Server::start(&["serve", "--data", &data], &log);
+        let url = "/links/count?target=did:plc:bbbbbbbbbbbbbbbbbbbbbbbb&collection=app.bsky.feed.like&path=.subject";
+        let (status, head, body) = server.get(url).unwrap();
+        assert_eq!(
+            (status, head.contains("orrery-degraded")),
+            (200, false),
+            "{head}"
+        );
+        assert!(body.contains('6'), "{body}");
+        drop(server);
+        for name in names(Path::new(&data)) {
+            if name.starts_with("MANIFEST-") {
+                std::fs::remove_file(Path::new(&data).join(name)).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn what_the_log_lost_marks_answers_until_it_is_accepted() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let data = data.to_str().unwrap();
+    directory(Path::new(data), 2);
+    let store = Store::open(data, Options::default()).unwrap();
+    let mut writer = store.writer().unwrap();
+    for place in 0..20_u64 {
+        let time_us = 1_800_000_000_000_000 + place;
+        let event = Event {
+            time_us,
+            did: "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa",
+            body: Body::Commit {
+                rev: time_us << 10,
+                collection: "app.bsky.feed.like",
+                rkey: &format!("m{place}"),
+                operation: Operation::Create(Record {
+                    cid: "",
+                    encoding: Encoding::Json,
+                    body: br#"{"subject":"did:plc:bbbbbbbbbbbbbbbbbbbbbbbb"}"#,
+                }),
+            },
+        };
+        writer.apply(&event).unwrap();
+        writer.commit().unwrap();
+    }
+    drop((writer, store));
+    let last = names(&Path::new(data).join("log"));
+    let last = last.iter().rfind(|name| name.ends_with(".log")).unwrap();
+    let last = Path::new(data).join("log").join(last);
+    let mut bytes = std::fs::read(&last).unwrap();
+    // Behind the frames there may be room that was reserved.
+    let end = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    bytes[end / 2] ^= 1;
+    std::fs::write(&last, bytes).unwrap();
+    let ask = |strict: bool| {
+        let log = dir.path().join("log");
+        let mut arguments = vec!["serve", "--data", data];
+        arguments.extend(strict.then_some("--strict"));
+        let server = Server::start(&arguments, &log);
+        let url = "/links/count?target=did:plc:bbbbbbbbbbbbbbbbbbbbbbbb&collection=app.bsky.feed.like&path=.subject";
+        let (status, head, _) = server.get(url).unwrap();
+        let (_, _, health) = server.get("/_health").unwrap();
+        (status, head, health)
+    };
+    for _ in 0..2 {
+        let (status, head, health) = ask(false);
+        assert_eq!(status, 200);
+        assert!(
+            head.contains("orrery-degraded: ") && head.contains("no-store"),
+            "{head}"
+        );
+        assert!(health.contains("--accept-gaps"), "{health}");
+        assert_eq!(ask(true).0, 503);
+        let output = run(&["repair", "--data", data]);
+        assert_eq!(output.status.code(), Some(1), "{}", text(&output.stdout));
+        assert!(text(&output.stdout).contains("--accept-gaps"));
+    }
+    let output = run(&["repair", "--accept-gaps", "--data", data]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+    let (status, head, health) = ask(true);
+    assert_eq!(
+        (status, head.contains("orrery-degraded")),
+        (200, false),
+        "{head}"
+    );
+    assert!(!health.contains("lost"), "{health}");
 }

@@ -15,6 +15,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use orrery_formats::backup::{Catalog, CatalogFile};
 use orrery_formats::frame::{FILE_HEADER_BYTES, SourceCursor};
@@ -22,16 +23,20 @@ use orrery_formats::manifest::{QuarantineEntry, State};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::directory::{found, is_not_found};
+use super::succession::refuse_other_history;
 use super::{Directory, FoundFile, catalog, copy};
 use crate::io::fs::{TEMPORARY_SUFFIX, write_sealed};
 use crate::io::{Fs, OsFs};
 use crate::lock::{DirLock, LOCK_NAME};
 use crate::log::{FrameBuffer, LogReader, parse_name};
+use crate::recovery::Orphans;
 use crate::store::{LOG, SEGMENTS};
 use crate::{Error, Result};
 
 /// How often the manifest is read anew when files vanish while they are copied.
 const ATTEMPTS: u32 = 10;
+/// Pause between two looks at a directory that a running store changes.
+const PAUSE: Duration = Duration::from_millis(25);
 
 /// What a backup did.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -100,7 +105,7 @@ pub fn backup_with_fs(
     to: &Path,
     recheck: bool,
 ) -> Result<BackupReport> {
-    let source = Directory::open_with_fs(Arc::clone(fs), from)?;
+    let source = open_whole(fs, from)?;
     for dir in [SEGMENTS, LOG] {
         let dir = to.join(dir);
         fs.create_dir_all(&dir).map_err(Error::io("create", &dir))?;
@@ -120,6 +125,22 @@ pub fn backup_with_fs(
     let mut run = Run::begin(fs, from, to, recheck, &source)?;
     let state = run.copy_all(source)?;
     run.finish(state)
+}
+
+/// Opens the directory, unless its manifest has lost its end: the backup before, which may hold what is lost, must not
+/// be replaced by one of that.
+fn open_whole(fs: &Arc<dyn Fs>, from: &Path) -> Result<Directory> {
+    let mut attempt = 1;
+    loop {
+        let source = Directory::open_with_fs(Arc::clone(fs), from)?;
+        match Orphans::find(&**fs, from, source.state()).and_then(|orphans| orphans.refuse(from)) {
+            Ok(()) => return Ok(source),
+            // A running store has named and removed files meanwhile.
+            Err(_) if attempt < ATTEMPTS => attempt += 1,
+            Err(error) => return Err(error),
+        }
+        std::thread::sleep(PAUSE);
+    }
 }
 
 /// A backup under way.
@@ -164,6 +185,7 @@ impl Run {
                     what: "it holds a backup of another data directory".to_owned(),
                 });
             }
+            refuse_other_history(fs, to, &before, source)?;
             known.extend(
                 before
                     .files
@@ -576,6 +598,13 @@ impl Run {
 
     /// Writes the catalog, then removes what it does not need.
     fn finish(mut self, state: State) -> Result<BackupReport> {
+        let gaps = state.gaps.iter().filter(|gap| !gap.is_accepted());
+        self.report.incomplete.extend(gaps.map(|gap| {
+            let last = gap
+                .last_seq
+                .map_or_else(|| "the end".to_owned(), |last| last.to_string());
+            format!("seq {} to {last}, which the log lost", gap.first_seq)
+        }));
         let segments: Vec<String> = state
             .segments
             .iter()

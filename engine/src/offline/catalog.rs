@@ -21,6 +21,11 @@ pub(super) fn number_of(file: &str) -> Option<u64> {
     (name(number) == file).then_some(number)
 }
 
+/// Whether a file of that name is a catalog, which only the directory of a backup has.
+pub(crate) fn is_catalog(file: &str) -> bool {
+    number_of(file).is_some()
+}
+
 /// The numbers of the catalogs in `dir`, rising.
 ///
 /// # Errors

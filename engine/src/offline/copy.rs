@@ -86,7 +86,7 @@ pub(super) fn copy_sealed(
             path: path.to_owned(),
             what: format!(
                 "damaged: its checksum should be {expected:#018x} and is {found:#018x}; \
-                 `orrery verify` says where"
+                 `orrery verify` of that directory or backup tells all that is damaged"
             ),
         });
     }

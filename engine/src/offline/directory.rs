@@ -12,7 +12,7 @@ use crate::io::{Fs, OsFs};
 use crate::log::parse_name;
 use crate::manifest::{Look, Manifest};
 use crate::mask::files::MASKS;
-use crate::recovery::open_entry;
+use crate::recovery::{no_manifest, open_entry};
 use crate::store::{LOG, SEGMENTS, segment_name};
 use crate::{Error, Result};
 
@@ -102,10 +102,7 @@ impl Directory {
     }
 
     fn try_open(fs: &Arc<dyn Fs>, path: &Path) -> Result<Self> {
-        let manifest = Manifest::look(&**fs, path)?.ok_or_else(|| Error::Inconsistent {
-            path: path.to_owned(),
-            what: "no manifest: this is not a data directory".to_owned(),
-        })?;
+        let manifest = Manifest::look(&**fs, path)?.ok_or_else(|| no_manifest(&**fs, path))?;
         let mut first_actor = 0;
         let mut segments = Vec::new();
         for entry in &manifest.state.segments {

@@ -25,9 +25,12 @@ mod repair;
 mod restore;
 #[cfg(test)]
 mod set_aside_tests;
+mod succession;
 mod summary;
 mod top;
 pub mod verify;
+
+pub(crate) use catalog::is_catalog;
 
 pub use backup::{BackupReport, backup, backup_with_fs};
 pub use directory::{Directory, FoundFile, SegmentFile};

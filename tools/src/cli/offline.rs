@@ -228,6 +228,9 @@ pub(crate) struct RepairArguments {
     /// A backup of the directory, made by `orrery backup`
     #[arg(long, value_name = "DEST", env = "ORRERY_BACKUP")]
     pub(crate) backup: Option<PathBuf>,
+    /// Accept what the log lost for good: answers and /_health do not tell of it any more
+    #[arg(long, env = "ORRERY_ACCEPT_GAPS")]
+    pub(crate) accept_gaps: bool,
     /// Give up for lost what does not come back, so that no event waits for it
     #[arg(long, env = "ORRERY_WRITE_OFF")]
     pub(crate) write_off: bool,

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use orrery_engine::offline::Directory;
 use orrery_engine::{CompactReport, Degraded, Options, Store, Writer};
 use serde_json::json;
 
@@ -13,6 +14,10 @@ pub(crate) fn run(arguments: &CompactArguments) -> Result<()> {
     // A store would make it.
     if !arguments.data.is_dir() {
         return Err(Failure::NoDirectory(arguments.data.clone()));
+    }
+    if !Store::is_at(&arguments.data).map_err(Failure::store(&arguments.data))? {
+        // Says what it is instead.
+        Directory::open(&arguments.data).map_err(Failure::store(&arguments.data))?;
     }
     let started = Instant::now();
     let mut options = Options::default();

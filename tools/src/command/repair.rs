@@ -23,6 +23,7 @@ pub(crate) fn run(arguments: &RepairArguments) -> Result<()> {
     let started = Instant::now();
     let mut options = RepairOptions::default();
     options.backup.clone_from(&arguments.backup);
+    options.accept_gaps = arguments.accept_gaps;
     options.dry_run = arguments.dry_run;
     options.write_off = arguments.write_off;
     let report = repair(&arguments.data, &options).map_err(Failure::store(&arguments.data))?;
@@ -77,23 +78,53 @@ fn lost(report: &RepairReport) -> String {
         .filter(|segment| segment.outcome == Outcome::Lost)
         .count();
     let logs = report.logs.iter().filter(|log| log.is_unsealed).count();
-    let mut parts = Vec::new();
-    if segments > 0 {
-        parts.push(format!("{segments} of its segments"));
-    }
-    if logs > 0 {
-        parts.push(format!("events in {logs} of its log files"));
-    }
-    parts.join(" and ")
+    let count = |count: usize, one: &str| match count {
+        0 => None,
+        1 => Some(format!("1 {one}")),
+        count => Some(format!("{count} {one}s")),
+    };
+    let parts = [
+        count(segments + report.unnamed.len(), "segment"),
+        count(logs, "damaged log file"),
+        count(report.gaps.len(), "log gap"),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    parts.join(", ")
 }
 
 fn print(report: &RepairReport, dry_run: bool) -> Result<()> {
+    let again = if dry_run { "can be named" } else { "named" };
+    if let Some(why) = &report.manifest {
+        output::line(format_args!("the manifest was damaged: {why}"))?;
+    }
+    for file in &report.adopted {
+        output::line(format_args!(
+            "segments/{file}: {again} again by the manifest, which had lost its end"
+        ))?;
+    }
+    for file in &report.unnamed {
+        output::line(format_args!(
+            "segments/{file}: the manifest has lost it, and no chain of sound segments leads to it; it is kept and not \
+             read"
+        ))?;
+    }
+    for gap in &report.gaps {
+        let last = gap
+            .last_seq
+            .map_or_else(|| "the end".to_owned(), units::count_text);
+        output::line(format_args!(
+            "seq {} to {last}: lost by the log; answers say so until --accept-gaps",
+            units::count_text(gap.first_seq)
+        ))?;
+    }
     for segment in &report.segments {
         output::line(format_args!("{}", of_segment(segment, dry_run)))?;
     }
     for log in &report.logs {
         let file = &log.file;
-        let means = if log.is_unsealed {
+        let means = if log.is_lost {
+            "damaged, and events that it had are in no sound segment; the log's window begins behind it"
+        } else if log.is_unsealed {
             "damaged, with events that are in no segment; the next start says which are lost and asks the source for \
              them again"
         } else {
@@ -116,7 +147,9 @@ fn print(report: &RepairReport, dry_run: bool) -> Result<()> {
     for note in &report.notes {
         output::note(format_args!("note: {note}"));
     }
-    if report.segments.is_empty() && report.logs.is_empty() && report.derived.is_empty() {
+    let named = report.adopted.len() + report.unnamed.len() + report.gaps.len();
+    let damaged = report.segments.len() + report.logs.len() + report.derived.len();
+    if report.manifest.is_none() && named + damaged == 0 {
         return output::line(format_args!("no damage"));
     }
     Ok(())
@@ -201,10 +234,16 @@ fn as_json(report: &RepairReport, dry_run: bool, seconds: f64) -> Value {
             "offset": log.offset,
             "why": log.why,
             "unsealed": log.is_unsealed,
+            "lost": log.is_lost,
         })
     });
     json!({
         "whole": report.is_whole(),
+        "manifest": report.manifest,
+        "adopted": report.adopted,
+        "unnamed": report.unnamed,
+        "gaps": report.gaps.iter().map(|gap| json!({"first_seq": gap.first_seq, "last_seq": gap.last_seq}))
+            .collect::<Vec<_>>(),
         "dry_run": dry_run,
         "segments": segments.collect::<Vec<_>>(),
         "logs": logs.collect::<Vec<_>>(),

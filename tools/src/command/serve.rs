@@ -1,6 +1,7 @@
 //! `orrery serve`: follows a source and answers queries, or only answers.
 
-use orrery_engine::Options;
+use orrery_engine::offline::Directory;
+use orrery_engine::{Options, Store};
 use orrery_ingest::FollowConfig;
 use orrery_server::{Config, RateLimit};
 
@@ -14,6 +15,18 @@ pub(crate) fn run(arguments: ServeArguments) -> Result<()> {
     let selection = arguments.selection.selection()?;
     if let Some(server) = &arguments.jetstream {
         check_scheme(server)?;
+        // Before a directory is made.
+        let checked = FollowConfig::new(server).check();
+        checked.map_err(|error| Failure::Usage(format!("--jetstream {server}: {error}")))?;
+    } else if !Store::is_at(&arguments.data).map_err(Failure::store(&arguments.data))? {
+        // Says what is there instead, if anything is.
+        if arguments.data.is_dir() {
+            Directory::open(&arguments.data).map_err(Failure::store(&arguments.data))?;
+        }
+        return Err(Failure::Usage(format!(
+            "there is no data directory {}; to begin one, name a source with --jetstream",
+            arguments.data.display()
+        )));
     }
     let listener = running::bind(arguments.http.bind)?;
     if let Some(metrics) = arguments.http.metrics {

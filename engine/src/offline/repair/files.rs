@@ -34,6 +34,30 @@ impl Backup {
         state: &State,
         notes: &mut Vec<String>,
     ) -> Result<Self> {
+        let catalog = Self::catalog(fs, path, notes)?;
+        if catalog.state.directory.id != state.directory.id {
+            return Err(Error::Config(format!(
+                "{} is a backup of another data directory",
+                path.display()
+            )));
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            catalog,
+        })
+    }
+
+    /// What the backup at `path` says of its directory, which cannot say so itself.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where there is no backup.
+    pub(super) fn state(fs: &Arc<dyn Fs>, path: &Path) -> Result<State> {
+        // Damaged catalogs are told when the backup is opened.
+        let catalog = Self::catalog(fs, path, &mut Vec::new())?;
+        Ok(catalog.state)
+    }
+
+    fn catalog(fs: &Arc<dyn Fs>, path: &Path, notes: &mut Vec<String>) -> Result<Catalog> {
         let (newest, errors) = match catalog::newest(&**fs, path) {
             Err(error) if is_not_found(&error) => (None, Vec::new()),
             other => other?,
@@ -47,16 +71,7 @@ impl Backup {
                 path.display()
             )));
         };
-        if catalog.state.directory.id != state.directory.id {
-            return Err(Error::Config(format!(
-                "{} is a backup of another data directory",
-                path.display()
-            )));
-        }
-        Ok(Self {
-            path: path.to_owned(),
-            catalog,
-        })
+        Ok(catalog)
     }
 
     /// The backup's file of just this segment.
@@ -142,7 +157,8 @@ impl Repair<'_> {
             .rename(&from, &dir.join(&kept))
             .map_err(Error::io("rename", &from))?;
         self.sync_dir(within)?;
-        self.report.kept.push(format!("{within}/{kept}"));
+        let kept = Path::new(within).join(kept);
+        self.report.kept.push(kept.display().to_string());
         Ok(())
     }
 

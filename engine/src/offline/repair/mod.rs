@@ -3,6 +3,8 @@
 //!
 //! | file | does |
 //! | --- | --- |
+//! | `manifest.rs` | a manifest that cannot be read made anew, out of an older one or a backup |
+//! | `adopt.rs` | segments named again that a manifest which lost its end names no longer |
 //! | `find.rs` | what is damaged, by a full check of every byte |
 //! | `plan.rs` | which segments can be back, and from where on the log has to be applied again |
 //! | `files.rs` | a segment out of a backup; damaged files kept under other names |
@@ -25,8 +27,10 @@
 //! 4. Replaced files are removed, damaged ones renamed. The window's floor rises above damaged log files, then
 //!    those are renamed.
 
+mod adopt;
 mod files;
 mod find;
+mod manifest;
 mod plan;
 mod redo;
 #[cfg(test)]
@@ -36,7 +40,7 @@ mod window;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use orrery_formats::manifest::{Counts, Edit, QuarantineEntry, SegmentEntry, State};
+use orrery_formats::manifest::{Counts, Edit, GapEntry, QuarantineEntry, SegmentEntry, State};
 
 use self::files::Backup;
 use self::find::Found;
@@ -46,7 +50,7 @@ use crate::io::{Fs, OsFs};
 use crate::lock::DirLock;
 use crate::manifest::Manifest;
 use crate::quarantine::{self, Remains};
-use crate::recovery::remove_orphans;
+use crate::recovery::Orphans;
 use crate::store::{SEGMENTS, segment_name};
 use crate::{Error, Options, Result};
 
@@ -55,6 +59,8 @@ use crate::{Error, Options, Result};
 pub struct RepairOptions {
     /// A backup of the directory.
     pub backup: Option<PathBuf>,
+    /// Whether losses of the log are accepted: answers are not marked by them any more.
+    pub accept_gaps: bool,
     /// Whether what does not come back is written off: accounts that only it may know then get other ids, and no event
     /// waits for it any more. One that comes back by a later repair has all events behind it applied again. What still
     /// gives its accounts is not written off: no event waits for it.
@@ -129,13 +135,24 @@ pub struct DamagedLog {
     /// Whether its events are not in segments: the next start of the store names those that are lost, and asks the
     /// source for them again. Otherwise only the window is shorter.
     pub is_unsealed: bool,
+    /// Whether some of its events are in no sound segment either.
+    pub is_lost: bool,
 }
 
 /// What a repair found and did.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RepairReport {
+    /// What was wrong with the manifest, and out of what it was made anew.
+    pub manifest: Option<String>,
+    /// Segments that the manifest had lost and names again, by the names of their files.
+    pub adopted: Vec<String>,
+    /// Segments that the manifest had lost and that fit to no other: their files are kept under other names, and
+    /// not read.
+    pub unnamed: Vec<String>,
     /// Segments that were damaged or set aside, oldest first.
     pub segments: Vec<RepairedSegment>,
+    /// Events that the log lost and no segment has, and whose loss is not accepted.
+    pub gaps: Vec<GapEntry>,
     /// Damaged log files.
     pub logs: Vec<DamagedLog>,
     /// Derived files that were damaged; the next start makes them anew.
@@ -153,7 +170,9 @@ impl RepairReport {
     #[must_use]
     pub fn is_whole(&self) -> bool {
         let mut segments = self.segments.iter();
-        segments.all(|segment| segment.outcome != Outcome::Lost)
+        self.unnamed.is_empty()
+            && self.gaps.is_empty()
+            && segments.all(|segment| segment.outcome != Outcome::Lost)
             && !self.logs.iter().any(|log| log.is_unsealed)
     }
 }
@@ -177,13 +196,7 @@ pub fn repair_with_fs(
     dir: &Path,
     options: &RepairOptions,
 ) -> Result<RepairReport> {
-    // A path that is no data directory gets no lock file.
-    if Manifest::read(&**fs, dir)?.is_none() {
-        return Err(Error::Inconsistent {
-            path: dir.to_owned(),
-            what: "no manifest: this is not a data directory".to_owned(),
-        });
-    }
+    manifest::refuse_strange(&**fs, dir, options.backup.is_some())?;
     let lock = Arc::new(DirLock::acquire(&**fs, dir)?);
     let mut repair = Repair {
         fs: Arc::clone(fs),
@@ -192,10 +205,19 @@ pub fn repair_with_fs(
         lock,
         report: RepairReport::default(),
     };
+    let state = repair.state()?;
+    let is_other = repair.report.manifest.is_some() || repair.adopt(&state)?;
+    if options.dry_run && is_other {
+        // What else is damaged can be told once the manifest is as it will be.
+        return Ok(repair.report);
+    }
+    if repair.report.manifest.is_some() {
+        repair.adopt(&state)?;
+    }
     if !options.dry_run {
         // Cuts a torn tail off the manifest, as a start of the store does.
         let manifest = repair.manifest()?;
-        remove_orphans(&**fs, dir, manifest.state())?;
+        Orphans::find(&**fs, dir, manifest.state())?.remove(&**fs, dir, &[])?;
     }
     let (state, found) = find::find(fs, dir)?;
     let backup = match &options.backup {
@@ -205,6 +227,7 @@ pub fn repair_with_fs(
     let stays_open = repair.segments(&state, &found, backup.as_ref())?;
     repair.derived(&found, stays_open)?;
     repair.logs(&found)?;
+    repair.gaps(&state)?;
     repair.report.notes.extend(found.notes);
     if !options.dry_run && Marker::read(&**fs, dir)?.is_some() {
         Marker::remove(&**fs, dir)?;
@@ -243,6 +266,18 @@ impl Repair<'_> {
     fn manifest(&self) -> Result<Manifest> {
         let manifest = Manifest::open(Arc::clone(&self.fs), &self.dir)?;
         manifest.ok_or_else(|| Error::Internal("the manifest is gone".to_owned()))
+    }
+
+    /// Tells of known losses of the log, or accepts them.
+    fn gaps(&mut self, state: &State) -> Result<()> {
+        let gaps = state.gaps.iter().filter(|gap| !gap.is_accepted());
+        let gaps: Vec<GapEntry> = gaps.cloned().collect();
+        if gaps.is_empty() || !self.options.accept_gaps {
+            self.report.gaps = gaps;
+        } else if !self.options.dry_run {
+            self.manifest()?.accept_gaps()?;
+        }
+        Ok(())
     }
 
     /// Brings back the segments that can be had. Gives whether derived files are all removed by that.

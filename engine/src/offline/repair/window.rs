@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use orrery_formats::manifest::Edit;
 
 use super::find::Found;
-use super::{DamagedLog, Repair};
+use super::{DamagedLog, Outcome, Repair};
 use crate::Result;
 use crate::log::{keys_name, log_name};
 use crate::offline::verify::Damage;
@@ -30,7 +30,8 @@ impl Repair<'_> {
                 let first = files.first().map(|file| file.first_seq);
                 let first = first.unwrap_or_else(|| sealed_through.saturating_add(1));
                 floor = floor.max(first);
-                self.tell(damage, first.saturating_sub(1) > sealed_through);
+                let last_seq = first.saturating_sub(1);
+                self.tell(damage, (1, last_seq), &directory);
                 continue;
             };
             let next = files.get(place + 1);
@@ -41,11 +42,9 @@ impl Repair<'_> {
                 continue;
             }
             let misses_before = is_missing(damage);
+            let first_seq = files.get(place).map_or(1, |file| file.first_seq);
             let last_seq = match (misses_before, next) {
-                (true, _) => {
-                    let first = files.get(place).map_or(1, |file| file.first_seq);
-                    first.saturating_sub(1)
-                }
+                (true, _) => first_seq.saturating_sub(1),
                 (false, Some(next)) => next.first_seq.saturating_sub(1),
                 (false, None) => found
                     .log_ends
@@ -59,7 +58,13 @@ impl Repair<'_> {
                     put_away.push(name.to_owned());
                 }
             }
-            self.tell(damage, is_unsealed);
+            let begin = if misses_before {
+                let before = place.checked_sub(1).and_then(|before| files.get(before));
+                before.map_or(1, |before| before.first_seq)
+            } else {
+                first_seq
+            };
+            self.tell(damage, (begin, last_seq), &directory);
         }
         if self.options.dry_run {
             return Ok(());
@@ -87,12 +92,23 @@ impl Repair<'_> {
         self.sync_dir(LOG)
     }
 
-    fn tell(&mut self, damage: &Damage, is_unsealed: bool) {
+    /// Tells of damage of the log where seqs of a range stood.
+    fn tell(&mut self, damage: &Damage, (first, last): (u64, u64), directory: &Directory) {
+        let state = directory.state();
+        let is_unsealed = last > state.sealed_through;
+        let is_hit = |from: u64, to: u64| first <= to && from <= last;
+        let mut gaps = state.gaps.iter();
+        let mut segments = self.report.segments.iter();
+        let is_lost = gaps.any(|gap| is_hit(gap.first_seq, gap.last_seq.unwrap_or(u64::MAX)))
+            || segments.any(|segment| {
+                segment.outcome == Outcome::Lost && is_hit(segment.first_seq, segment.last_seq)
+            });
         self.report.logs.push(DamagedLog {
             file: damage.file.clone(),
             offset: damage.offset,
             why: damage.to_string(),
             is_unsealed,
+            is_lost,
         });
     }
 }

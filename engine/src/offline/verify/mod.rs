@@ -8,8 +8,10 @@
 //! | `log.rs` | each frame and event of the log, and that none is missing |
 //! | `keys.rs` | the key indexes, against their log files |
 //! | `masks.rs` | the masks, against kills and account states |
+//! | `backup.rs` | a backup: each file that its catalog names |
 //! | `sealed.rs` | the envelope of any sealed file |
 
+mod backup;
 mod keys;
 mod log;
 mod manifest;
@@ -80,7 +82,7 @@ pub struct Report {
     pub notes: Vec<String>,
 }
 
-/// Checks the data directory at `path` and calls `each` with every damage. With `quick` only what checksums
+/// Checks the data directory or the backup at `path` and calls `each` with every damage. With `quick` only what checksums
 /// cover is checked: not what segments, logs and indexes say of each other. Memory: the keys of
 /// one log file, one bit for each row of a segment, and one entry for each hidden account.
 ///
@@ -109,6 +111,10 @@ pub fn verify_with_fs(
     };
     // A path that is no directory is told as such, not as a missing manifest.
     fs.list(path).map_err(Error::io("list", path))?;
+    if check.is_backup()? {
+        check.backup()?;
+        return Ok(check.report);
+    }
     let state = check.manifest()?;
     check.strangers(state.as_ref())?;
     check.segments(state.as_ref())?;

@@ -1,0 +1,293 @@
+//! A manifest that lost its end: segments that it names no longer are named again, where sound files make a chain of
+//! seqs and of ids of accounts without a break, from the first event on.
+//!
+//! Segments always make such a chain: each begins behind the one before, over whatever the log lost. So a file that
+//! fits to both ends is the one that was named there, or one that a merge made of those or out of which it was made,
+//! and these hold the same. What stays without a name is kept under another one.
+
+use std::collections::BTreeMap;
+
+use orrery_formats::frame::SourceCursor;
+use orrery_formats::manifest::{Edit, SegmentEntry, State};
+
+use super::{Repair, name_of, redo};
+use crate::log::scan;
+use crate::offline::directory::found;
+use crate::offline::links::Span;
+use crate::offline::{Directory, copy};
+use crate::recovery::{Orphans, did_seed, is_set_aside, open_segment};
+use crate::store::{LOG, SEGMENTS, parse_segment_name};
+use crate::{Error, Result};
+
+/// A segment that could be part of the chain.
+#[derive(Debug, Clone)]
+struct Link {
+    entry: SegmentEntry,
+    first_actor: u32,
+    is_named: bool,
+    /// Whether its file is there and opens.
+    is_sound: bool,
+}
+
+/// What a chain up to some place costs, cheaper ones first: seqs without a file, segments that were not named,
+/// segments.
+type Cost = (u64, u64, u64);
+
+/// How a place of the chain is reached best: what that costs, and the link that leads there.
+type Reached = (Cost, Option<usize>);
+
+impl Repair<'_> {
+    /// Names segments again that the manifest has lost. Gives whether there are any.
+    pub(super) fn adopt(&mut self, state: &State) -> Result<bool> {
+        let mut orphans = Orphans::find(&*self.fs, &self.dir, state)?;
+        if orphans.may_have_unsealed(state.sealed_through) {
+            // A log that is damaged may lack what a crash left of a seal.
+            let log = self.dir.join(LOG);
+            let (id, from) = (state.directory.id, state.sealed_through);
+            let found = scan(&*self.fs, &log, id, from, &mut |_| Ok(()))?;
+            orphans.lack(&*self.fs, &self.dir, &found.gaps);
+        }
+        if orphans.only_here.is_empty() && orphans.replacing.is_empty() {
+            return Ok(false);
+        }
+        let links = self.links(state)?;
+        let chain = chain(&links, state);
+        let added: Vec<SegmentEntry> = chain
+            .iter()
+            .filter(|link| !link.is_named)
+            .map(|link| link.entry.clone())
+            .collect();
+        if !added.is_empty() {
+            self.report.adopted.extend(added.iter().map(name_of));
+            let note = "what else the end of the manifest said is not known any more: losses of the log before that, and \
+                 segments that were set aside";
+            if !orphans.only_here.is_empty() {
+                self.report.notes.push(note.to_owned());
+            }
+            if !self.options.dry_run {
+                self.name_again(state, &chain, added)?;
+            }
+        }
+        for name in orphans.only_here {
+            if self.report.adopted.contains(&name) {
+                continue;
+            }
+            let (first_seq, last_seq, _) = parse_segment_name(&name).unwrap_or_default();
+            if chain.iter().any(|link| {
+                !link.is_named
+                    && link.entry.first_seq <= first_seq
+                    && last_seq <= link.entry.last_seq
+            }) {
+                // A merge had made another out of it, or it of others: the next start removes it.
+                continue;
+            }
+            if !self.options.dry_run {
+                self.put_away(&name, true)?;
+            }
+            self.report.unnamed.push(name);
+        }
+        Ok(!self.report.adopted.is_empty() || !self.report.unnamed.is_empty())
+    }
+
+    /// The segments that are there or should be, by their seqs.
+    fn links(&mut self, state: &State) -> Result<Vec<Link>> {
+        let mut links = Vec::new();
+        let mut first_actor = 0;
+        let files = found(&*self.fs, &self.dir.join(SEGMENTS), |_| Some(0))?;
+        for entry in &state.segments {
+            let name = name_of(entry);
+            let is_there = files.iter().any(|file| file.name == name);
+            let opens = || open_segment(&*self.fs, &self.dir, &name, entry.id, entry.level);
+            links.push(Link {
+                entry: entry.clone(),
+                first_actor,
+                is_named: true,
+                is_sound: is_there && opens().is_ok(),
+            });
+            first_actor = entry.actors_end;
+        }
+        // What was applied without a segment does not stand on one in its place.
+        let lacked: Vec<&SegmentEntry> = state
+            .quarantined
+            .iter()
+            .filter(|known| known.applied_through < state.sealed_through)
+            .filter_map(|known| state.segments.iter().find(|entry| entry.id == known.id))
+            .collect();
+        for file in files.iter().filter(|file| !is_set_aside(&file.name)) {
+            let Some((first_seq, last_seq, id)) = parse_segment_name(&file.name) else {
+                continue;
+            };
+            if state.segments.iter().any(|entry| entry.id == id)
+                || lacked
+                    .iter()
+                    .any(|entry| first_seq <= entry.last_seq && entry.first_seq <= last_seq)
+            {
+                continue;
+            }
+            match self.link(&file.name, (first_seq, last_seq, id), state) {
+                Ok(Some(link)) => links.push(link),
+                Ok(None) => self.report.notes.push(format!(
+                    "{SEGMENTS}/{}: it is of another directory",
+                    file.name
+                )),
+                Err(error) => {
+                    let note = format!("{SEGMENTS}/{} cannot be used: {error}", file.name);
+                    self.report.notes.push(note);
+                }
+            }
+        }
+        links.sort_by_key(|link| (link.entry.first_seq, link.entry.last_seq, link.entry.id));
+        Ok(links)
+    }
+
+    /// A file that nothing names, checked in full; `None` where it is of another directory.
+    fn link(
+        &self,
+        name: &str,
+        (first_seq, last_seq, id): (u64, u64, u64),
+        state: &State,
+    ) -> Result<Option<Link>> {
+        let sealed = open_segment(&*self.fs, &self.dir, name, id, 0)?;
+        let info = *sealed.segment.info();
+        if info.did_seed != did_seed(&state.directory) {
+            return Ok(None);
+        }
+        if (info.first_seq, info.last_seq) != (first_seq, last_seq) {
+            return Err(Error::Inconsistent {
+                path: self.dir.join(SEGMENTS).join(name),
+                what: format!("holds seq {} to {}", info.first_seq, info.last_seq),
+            });
+        }
+        sealed.segment.verify()?;
+        let path = self.dir.join(SEGMENTS).join(name);
+        // Merges of the store raise it by one for each fan-in; one that is guessed wrong costs a merge more or less.
+        let seals = (last_seq - first_seq) / u64::from(self.options.store.seal_events.max(1)) + 1;
+        let fan_in = (self.options.store.compact_fan_in as u64).max(2);
+        Ok(Some(Link {
+            entry: SegmentEntry {
+                id,
+                first_seq,
+                last_seq,
+                bytes: sealed.bytes,
+                checksum: copy::checksum_of(&*self.fs, &path, sealed.bytes)?,
+                first_time_us: info.first_time_us,
+                last_time_us: info.last_time_us,
+                actors_end: info.actors_first_id.saturating_add(info.actors_count),
+                level: seals.ilog(fan_in).min(u32::from(u8::MAX)) as u8,
+            },
+            first_actor: info.actors_first_id,
+            is_named: false,
+            is_sound: true,
+        }))
+    }
+
+    /// The edit that names the segments of `chain`.
+    fn name_again(
+        &mut self,
+        state: &State,
+        chain: &[Link],
+        added: Vec<SegmentEntry>,
+    ) -> Result<()> {
+        let stays = |entry: &SegmentEntry| {
+            let mut chain = chain.iter();
+            chain.any(|link| link.is_named && link.entry.id == entry.id)
+        };
+        let removed = state.segments.iter().filter(|entry| !stays(entry));
+        let end = chain.last().map_or(0, |link| link.entry.last_seq);
+        let sealed_through = end.max(state.sealed_through);
+        let (begin, cursor) = self.log_of(sealed_through)?;
+        let times = added.iter().map(|entry| entry.last_time_us);
+        let last_time_us = times.fold(state.last_time_us, u64::max);
+        let source_cursor = match (&state.source_cursor, cursor) {
+            (Some(known), Some(found))
+                if (&known.kind, &known.endpoint) == (&found.kind, &found.endpoint)
+                    && known.value > found.value =>
+            {
+                None
+            }
+            (_, found) => found,
+        };
+        if state.source_cursor.is_none() && source_cursor.is_none() {
+            self.report.notes.push(
+                "how far the source was read is not known, unless the log says so: events that came after it may be \
+                 missing"
+                    .to_owned(),
+            );
+        }
+        let floor = begin.min(sealed_through.saturating_add(1));
+        let mut edit = Edit {
+            add: added,
+            remove: removed.map(|entry| entry.id).collect(),
+            sealed_through: Some(sealed_through),
+            last_time_us: Some(last_time_us),
+            source_cursor,
+            log_floor: (floor > 1).then(|| floor.max(state.log_floor)),
+            window_complete: (floor > 1).then_some(false),
+            ..Edit::default()
+        };
+        if chain.iter().all(|link| link.is_sound) {
+            let mut after = state.clone();
+            after.apply(edit.clone())?;
+            edit.counts = Some(redo::counts(&self.fs, &self.dir, &after)?);
+        }
+        // They were made with what the manifest has forgotten.
+        self.remove_derived()?;
+        self.sync_dir(SEGMENTS)?;
+        self.manifest()?.append(&edit)
+    }
+
+    /// Where the log begins, and the newest place in the source that it has up to `sealed_through`.
+    fn log_of(&self, sealed_through: u64) -> Result<(u64, Option<SourceCursor>)> {
+        let directory = Directory::open_locked(&self.fs, &self.dir)?;
+        let begin = directory.log_files().first().map(|file| file.first_seq);
+        let span = Span {
+            to_seq: sealed_through,
+            ..Span::ALL
+        };
+        let mut cursor = None;
+        directory.each_frame::<Error>(&span, &mut |_| {}, &mut |frame| {
+            if frame.last_seq <= sealed_through && frame.cursor.is_some() {
+                cursor.clone_from(&frame.cursor);
+            }
+            Ok(())
+        })?;
+        Ok((begin.unwrap_or(u64::MAX), cursor))
+    }
+}
+
+/// The chain that reaches farthest, and of those the cheapest. Links are in order of their first seqs.
+fn chain(links: &[Link], state: &State) -> Vec<Link> {
+    let mut reached: BTreeMap<(u64, u32), Reached> = BTreeMap::new();
+    reached.insert((1, 0), ((0, 0, 0), None));
+    for (at, link) in links.iter().enumerate() {
+        let entry = &link.entry;
+        let Some(((missing, new, count), _)) = reached.get(&(entry.first_seq, link.first_actor))
+        else {
+            continue;
+        };
+        let seqs = entry.last_seq.saturating_sub(entry.first_seq) + 1;
+        let cost = (
+            missing + if link.is_sound { 0 } else { seqs },
+            new + u64::from(!link.is_named),
+            count + 1,
+        );
+        let place = (entry.last_seq.saturating_add(1), entry.actors_end);
+        let known = reached.get(&place);
+        if known.is_none_or(|(known, _)| cost < *known) {
+            reached.insert(place, (cost, Some(at)));
+        }
+    }
+    let far = |place: &(u64, u32)| place.0 > state.sealed_through;
+    let ends = reached.iter().filter(|(place, _)| far(place));
+    let end = ends.max_by_key(|(place, (cost, _))| (place.0, std::cmp::Reverse(*cost)));
+    let mut place = end.map_or((1, 0), |(place, _)| *place);
+    let mut chain = Vec::new();
+    while let Some((_, Some(at))) = reached.get(&place)
+        && let Some(link) = links.get(*at)
+    {
+        chain.push(link.clone());
+        place = (link.entry.first_seq, link.first_actor);
+    }
+    chain.reverse();
+    chain
+}

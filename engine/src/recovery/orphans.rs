@@ -1,0 +1,182 @@
+//! Segments that the manifest does not name. A crash between writing a file and naming it leaves one, and one
+//! between naming a merged segment and removing what it was made of leaves those: they are removed.
+//!
+//! A manifest that lost its last edits names no longer what nothing else has the events of. No crash does that. To go
+//! on would give the seqs and the ids of accounts of those events to others, and then nothing could bring them back:
+//! the directory is refused, and `repair` names such segments again (`offline/repair/adopt.rs`).
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use orrery_formats::manifest::State;
+
+use super::{is_set_aside, open_segment, remove_all_but};
+use crate::io::Fs;
+use crate::log::{Gap, parse_name};
+use crate::store::{LOG, SEGMENTS, parse_segment_name, segment_name};
+use crate::{Error, Result};
+
+/// What stands between the named segments of a directory.
+#[derive(Debug, Default)]
+pub(crate) struct Orphans {
+    /// Names of segments with events that nothing else has, by their seqs.
+    pub(crate) only_here: Vec<String>,
+    /// Names of segments with events of named ones that are missing: those are set aside, and a repair takes these in
+    /// their place where nothing was applied without them.
+    pub(crate) replacing: Vec<String>,
+    /// Names of segments whose events are among those that the manifest says are lost. Nothing reads them.
+    kept: Vec<String>,
+    /// The others, with the first and the last seq of each.
+    others: Vec<(u64, u64, String)>,
+    named: HashSet<String>,
+    /// The highest id of any of them.
+    pub(crate) last_id: u64,
+}
+
+impl Orphans {
+    /// Finds them. Changes nothing.
+    pub(crate) fn find(fs: &dyn Fs, dir: &Path, state: &State) -> Result<Self> {
+        let segments_dir = dir.join(SEGMENTS);
+        let present = fs.list(&segments_dir);
+        let present = present.map_err(Error::io("list", &segments_dir))?;
+        let present: HashSet<String> = present.into_iter().map(|entry| entry.name).collect();
+        let mut orphans = Self::default();
+        let mut missing = Vec::new();
+        for entry in &state.segments {
+            let name = segment_name(entry.first_seq, entry.last_seq, entry.id);
+            if !present.contains(&name) {
+                missing.push((entry.first_seq, entry.last_seq));
+            }
+            orphans.named.insert(name);
+        }
+        let is_lost = |seq: u64| {
+            let mut gaps = state.gaps.iter();
+            gaps.any(|gap| (gap.first_seq..=gap.last_seq.unwrap_or(u64::MAX)).contains(&seq))
+        };
+        let begin = log_begin(fs, &dir.join(LOG))?;
+        for name in present.difference(&orphans.named) {
+            let Some((first_seq, last_seq, id)) = parse_segment_name(name) else {
+                continue;
+            };
+            orphans.last_id = orphans.last_id.max(id);
+            let replaces = |lost: &(u64, u64)| first_seq <= lost.1 && lost.0 <= last_seq;
+            let wanted = state.sealed_through.saturating_add(1).max(first_seq);
+            if wanted <= last_seq && begin.is_none_or(|begin| begin > wanted) {
+                orphans.only_here.push(name.clone());
+            } else if missing.iter().any(replaces) {
+                orphans.replacing.push(name.clone());
+            } else if is_lost(last_seq) {
+                // A segment ends with an event that there was.
+                orphans.kept.push(name.clone());
+            } else {
+                orphans.others.push((first_seq, last_seq, name.clone()));
+            }
+        }
+        // Names begin with the first seq, of one width.
+        orphans.only_here.sort_unstable();
+        for name in &orphans.replacing {
+            tracing::error!(
+                file = %name,
+                "the manifest does not name this segment, and it has events of one that is missing. The file is kept; \
+                 `orrery repair` takes it back"
+            );
+        }
+        for name in &orphans.kept {
+            tracing::warn!(
+                file = %name,
+                "the manifest does not name this segment, and counts its events as lost. The file is kept, and not read"
+            );
+        }
+        Ok(orphans)
+    }
+
+    /// Whether any of the others could have events of the unsealed log.
+    pub(crate) fn may_have_unsealed(&self, sealed_through: u64) -> bool {
+        let mut others = self.others.iter();
+        others.any(|(_, last_seq, _)| *last_seq > sealed_through)
+    }
+
+    /// Takes note that the log has not these `gaps`: those that have events of one become
+    /// [`only_here`](Self::only_here).
+    pub(crate) fn lack(&mut self, fs: &dyn Fs, dir: &Path, gaps: &[Gap]) {
+        let others = std::mem::take(&mut self.others).into_iter();
+        let (lost, others): (Vec<_>, _) = others.partition(|(first, last, name)| {
+            let mut gaps = gaps
+                .iter()
+                .filter(|gap| *first <= gap.last_seq && gap.first_seq <= *last);
+            // A seal that was interrupted behind the gap covers its seqs too, without their events.
+            gaps.any(|gap| has_rows(fs, dir, name, gap).unwrap_or(true))
+        });
+        self.others = others;
+        let lost = lost.into_iter().map(|(_, _, name)| name);
+        self.only_here.extend(lost);
+        self.only_here.sort_unstable();
+    }
+
+    /// Refuses a directory with segments that nothing names and nothing else has the events of.
+    ///
+    /// # Errors
+    /// [`Error::Inconsistent`], naming the first of them.
+    pub(crate) fn refuse(&self, dir: &Path) -> Result<()> {
+        let Some(first) = self.only_here.first() else {
+            return Ok(());
+        };
+        let more = match self.only_here.len() - 1 {
+            0 => String::new(),
+            more => format!(" (and {more} more like it)"),
+        };
+        Err(Error::Inconsistent {
+            path: dir.join(SEGMENTS).join(first),
+            what: format!(
+                "the manifest does not name this segment{more}, and nothing else has its events: the manifest has \
+                 lost its end. `orrery repair` takes such segments back"
+            ),
+        })
+    }
+
+    /// Removes the others, once the log was read and has not these `gaps`.
+    ///
+    /// # Errors
+    /// As [`refuse`](Self::refuse), where one of them is not to be removed; [`Error::Io`].
+    pub(crate) fn remove(mut self, fs: &dyn Fs, dir: &Path, gaps: &[Gap]) -> Result<()> {
+        self.lack(fs, dir, gaps);
+        self.refuse(dir)?;
+        remove_all_but(fs, &dir.join(SEGMENTS), &|name| {
+            self.named.contains(name)
+                || self
+                    .kept
+                    .iter()
+                    .chain(&self.replacing)
+                    .any(|kept| kept == name)
+                || is_set_aside(name)
+        })
+    }
+}
+
+/// Whether a segment has a row of an event in `gap`.
+fn has_rows(fs: &dyn Fs, dir: &Path, name: &str, gap: &Gap) -> Result<bool> {
+    let sealed = open_segment(fs, dir, name, 0, 0)?;
+    let (mut low, mut high) = (0, sealed.segment.info().rows);
+    let rows = high;
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if sealed.segment.seq(middle)? < gap.first_seq {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    Ok(low < rows && sealed.segment.seq(low)? <= gap.last_seq)
+}
+
+/// The first seq of the log, if it has a file.
+fn log_begin(fs: &dyn Fs, log_dir: &Path) -> Result<Option<u64>> {
+    let files = fs.list(log_dir).map_err(Error::io("list", log_dir))?;
+    let begins = files.iter();
+    Ok(begins
+        .filter_map(|entry| parse_name(&entry.name, "log"))
+        .min())
+}
+
+#[cfg(test)]
+mod tests;
