@@ -66,18 +66,6 @@ pub(crate) enum Failure {
     },
 }
 
-/// What can be done about a manifest that cannot be read, as a further sentence, or nothing.
-fn advice(error: &orrery_engine::Error) -> &'static str {
-    use orrery_engine::Error::Format;
-    match error {
-        Format(orrery_formats::Error::Corrupt(at)) if at.file.starts_with("MANIFEST-") => {
-            ". Leave all files as they are: `orrery repair` takes up an older manifest where there is one, and with \
-             --backup, even an older backup of this directory, it makes the manifest anew"
-        }
-        _ => "",
-    }
-}
-
 /// What files held instead of events, by their names and numbers of lines.
 fn nothing_read(files: &[(String, u64)]) -> String {
     let files: Vec<String> = files
@@ -88,6 +76,18 @@ fn nothing_read(files: &[(String, u64)]) -> String {
         })
         .collect();
     files.join("; ")
+}
+
+/// What can be done about a manifest that cannot be read, as a further sentence, or nothing.
+fn advice(error: &orrery_engine::Error) -> &'static str {
+    use orrery_engine::Error::Format;
+    match error {
+        Format(orrery_formats::Error::Corrupt(at)) if at.file.starts_with("MANIFEST-") => {
+            ". Leave all files as they are: `orrery repair` takes up an older manifest where there is one, and with \
+             --backup, even an older backup of this directory, it makes the manifest anew"
+        }
+        _ => "",
+    }
 }
 
 impl Failure {

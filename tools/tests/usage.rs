@@ -197,6 +197,7 @@ fn a_server_says_that_it_answers_only_when_it_does() {
     let data = data.to_str().unwrap();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
+    let source = ["--jetstream", "ws://127.0.0.1:1/subscribe"];
     for arguments in [
         &[
             "serve",
@@ -209,7 +210,7 @@ fn a_server_says_that_it_answers_only_when_it_does() {
         ][..],
         &["serve", "--data", "/proc/nowhere", "--bind", "localhost:0"],
     ] {
-        let output = run(arguments);
+        let output = run(&[arguments, &source].concat());
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{said}");
         assert!(
