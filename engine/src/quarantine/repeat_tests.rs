@@ -181,7 +181,11 @@ fn what_a_repair_has_written_off_is_new_when_it_is_loaded_again() {
     writer.close().unwrap();
     let mut right = ask(&open_without_window(&fs)).unwrap();
     cut(&fs, &segments(&fs)[1]);
-    repair_with_fs(&fs.shared(), Path::new(DIR), &RepairOptions::default()).unwrap();
+    let options = RepairOptions {
+        write_off: true,
+        ..RepairOptions::default()
+    };
+    repair_with_fs(&fs.shared(), Path::new(DIR), &options).unwrap();
     let store = open_without_window(&fs);
     assert!(store.status().degraded[0].is_written_off);
     let mut writer = store.writer().unwrap();
