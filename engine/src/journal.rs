@@ -424,7 +424,9 @@ impl Journal {
         }
         self.position = None;
         let sealed_through = self.state().sealed_through;
-        let (bytes_max, kept) = (options.log_bytes_max, self.window_bytes_kept);
+        let kept = self.window_bytes_kept;
+        let bytes_max = options.log_bytes_max.max(kept);
+        let older_than_us = if kept > 0 { 0 } else { older_than_us };
         let window = &self.open_ref()?.window;
         if let Some(floor) = window.plan_trim(bytes_max, kept, older_than_us, sealed_through) {
             self.trim(floor)?;

@@ -177,7 +177,7 @@ impl Writer {
             if last_time_us <= newest {
                 continue;
             }
-            if segment.holds_passed_keys_of(actor)? {
+            if sealed.passed_keys().holds_passed_keys_of(actor)? {
                 newest = last_time_us;
                 continue;
             }

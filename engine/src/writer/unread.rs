@@ -7,6 +7,9 @@
 //! not reach back that far, the event waits for a repair. Events behind that time, which are those that a source
 //! gives as they happen, go on.
 //!
+//! Where the damaged file still gives its accounts, account events are told as always, and so are commits that their
+//! actor's last rev proves new.
+//!
 //! What a repair has written off is lost, and what comes of it again counts as new.
 
 use std::collections::HashMap;
@@ -26,6 +29,8 @@ struct Segment {
     first_seq: u64,
     last_seq: u64,
     last_time_us: u64,
+    /// Whether the states of its accounts are read all the same: only what became of its keys is not known.
+    has_accounts: bool,
     /// Set where the log has lost events of it.
     is_out_of_the_log: bool,
 }
@@ -43,7 +48,7 @@ struct Account {
 #[derive(Debug, Default)]
 pub(crate) struct Unread {
     /// Events up to here may be repeats though their revision is above their actor's newest, with room for sources
-    /// that tell other times of the same event. 0 where all segments are read.
+    /// that tell other times of the same event. 0 where the states of all segments are read.
     until_us: u64,
     /// Those that may come back.
     segments: Vec<Segment>,
@@ -56,14 +61,17 @@ impl Unread {
         let mut unread = Self::default();
         let all = generation.segments.iter();
         for degraded in all.filter_map(|sealed| sealed.degraded.as_deref()) {
-            let until_us = degraded.last_time_us.saturating_add(OUT_OF_ORDER_MAX_US);
-            unread.until_us = unread.until_us.max(until_us);
+            if !degraded.has_accounts {
+                let until_us = degraded.last_time_us.saturating_add(OUT_OF_ORDER_MAX_US);
+                unread.until_us = unread.until_us.max(until_us);
+            }
             if !degraded.is_written_off {
                 unread.segments.push(Segment {
                     file: degraded.file.as_str().into(),
                     first_seq: degraded.first_seq,
                     last_seq: degraded.last_seq,
                     last_time_us: degraded.last_time_us,
+                    has_accounts: degraded.has_accounts,
                     is_out_of_the_log: false,
                 });
             }
@@ -142,7 +150,8 @@ impl Writer {
         }
         let mut accounts: HashMap<u64, Account, Xxh3Builder> = HashMap::default();
         let dids = &self.generation.dids;
-        for segment in &mut self.unread.segments {
+        let segments = self.unread.segments.iter_mut();
+        for segment in segments.filter(|segment| !segment.has_accounts) {
             let seqs = segment.first_seq..=segment.last_seq;
             let is_whole = self.journal.each_closed(seqs, &mut |replayed| {
                 let event = &replayed.event;
