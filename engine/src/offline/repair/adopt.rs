@@ -195,7 +195,7 @@ impl Repair<'_> {
         let removed = state.segments.iter().filter(|entry| !stays(entry));
         let end = chain.last().map_or(0, |link| link.entry.last_seq);
         let sealed_through = end.max(state.sealed_through);
-        let (begin, cursor) = self.log_of(sealed_through)?;
+        let (begin, cursor, goes_on) = self.log_of(sealed_through)?;
         let times = added.iter().map(|entry| entry.last_time_us);
         let last_time_us = times.fold(state.last_time_us, u64::max);
         let source_cursor = match (&state.source_cursor, cursor) {
@@ -207,10 +207,10 @@ impl Repair<'_> {
             }
             (_, found) => found,
         };
-        if state.source_cursor.is_none() && source_cursor.is_none() {
+        if state.source_cursor.is_none() && source_cursor.is_none() && !goes_on {
             self.report.notes.push(
-                "how far the source was read is not known, unless the log says so: events that came after it may be \
-                 missing"
+                "how far the source was read is not known: it is followed from its present on, and events from before \
+                 may be missing"
                     .to_owned(),
             );
         }
@@ -236,22 +236,20 @@ impl Repair<'_> {
         self.manifest()?.append(&edit)
     }
 
-    /// Where the log begins, and the newest place in the source that it has up to `sealed_through`.
-    fn log_of(&self, sealed_through: u64) -> Result<(u64, Option<SourceCursor>)> {
+    /// Where the log begins, the newest place in the source that it has up to `sealed_through`, and whether it has one
+    /// behind that.
+    fn log_of(&self, sealed_through: u64) -> Result<(u64, Option<SourceCursor>, bool)> {
         let directory = Directory::open_locked(&self.fs, &self.dir)?;
         let begin = directory.log_files().first().map(|file| file.first_seq);
-        let span = Span {
-            to_seq: sealed_through,
-            ..Span::ALL
-        };
-        let mut cursor = None;
-        directory.each_frame::<Error>(&span, &mut |_| {}, &mut |frame| {
-            if frame.last_seq <= sealed_through && frame.cursor.is_some() {
+        let (mut cursor, mut goes_on) = (None, false);
+        directory.each_frame::<Error>(&Span::ALL, &mut |_| {}, &mut |frame| {
+            if frame.cursor.is_some() && frame.last_seq <= sealed_through {
                 cursor.clone_from(&frame.cursor);
             }
+            goes_on |= frame.cursor.is_some() && frame.last_seq > sealed_through;
             Ok(())
         })?;
-        Ok((begin.unwrap_or(u64::MAX), cursor))
+        Ok((begin.unwrap_or(u64::MAX), cursor, goes_on))
     }
 }
 

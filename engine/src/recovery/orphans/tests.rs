@@ -221,10 +221,10 @@ fn a_damaged_log_does_not_cost_what_an_interrupted_seal_left() {
     drop((writer, store));
     fs.put(Path::new(MANIFEST), &before);
     let logs = fs.paths();
-    let log = logs
+    let mut log = logs
         .iter()
         .filter(|path| path.extension().is_some_and(|kind| kind == "log"));
-    let log = log.last().unwrap();
+    let log = log.next_back().unwrap();
     let mut bytes = fs.contents(log).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
