@@ -152,7 +152,7 @@ fn used_bytes(fs: &dyn Fs, dir: &Path) -> u64 {
 
 impl Writer {
     /// Before an event that takes `bytes`: makes sure that it fits on disk, and the seal after it too, and
-    /// does what had to wait for room.
+    /// does what had to wait for room. Where it does not, what was accepted is sealed early, if that fits.
     ///
     /// # Errors
     /// [`Error::DiskFull`], after which nothing has changed; otherwise as [`Writer::seal`].
@@ -172,11 +172,22 @@ impl Writer {
             return Ok(());
         }
         let grant = batch.max(self.shared.options.commit_bytes);
-        // About what the events add to a segment; the seal asks again for what it takes in truth.
-        let need = log_need(grant) + self.seal_need() + 3 * grant as u64;
-        self.find_room(need)?;
+        match self.find_room(self.need_of(grant)) {
+            // Sealed, it takes less than was kept free for it, and its part of the log can give way.
+            Err(Error::DiskFull { .. }) if self.events > 0 => {
+                self.seal()?;
+                self.find_room(self.need_of(grant))?;
+            }
+            done => done?,
+        }
         self.granted_bytes = grant;
         Ok(())
+    }
+
+    /// The most that is written for events that take `grant` bytes, and by the seal after them.
+    fn need_of(&self, grant: usize) -> u64 {
+        // About what the events add to a segment; the seal asks again for what it takes in truth.
+        log_need(grant) + self.seal_need() + 3 * grant as u64
     }
 
     /// Makes sure that `need` bytes fit, and pauses or goes on accordingly. Where the directory's own limit

@@ -21,7 +21,7 @@ pub struct Options {
     /// Largest age of the sealed part of the log, by event time.
     pub log_age_max: Duration,
     /// Whether the sealed part of the log keeps at least as many bytes as it has when the store is opened,
-    /// whatever the two bounds above: for those who only add to another one's log. What is beyond that goes by them.
+    /// whatever the two bounds above, and the second does not hold: for those who only add to another one's log.
     pub log_keeps_bytes: bool,
     /// Whether segments are merged in the background.
     pub compact: bool,

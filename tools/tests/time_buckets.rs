@@ -35,10 +35,17 @@ impl Random {
     }
 }
 
-/// Events and accounts of each collection by hour.
+/// Events and the accounts of each.
+#[derive(Default)]
+struct Bucket {
+    events: [u64; 3],
+    accounts: Vec<u32>,
+}
+
+/// Buckets of each collection by hour.
 #[derive(Default)]
 struct Model {
-    collections: BTreeMap<String, BTreeMap<u32, ([u64; 3], Vec<u32>)>>,
+    collections: BTreeMap<String, BTreeMap<u32, Bucket>>,
     accounts: HashMap<String, u32>,
 }
 
@@ -56,11 +63,10 @@ impl Model {
         let account = *self.accounts.entry(did).or_insert(next);
         let hour = (event["time_us"].as_u64().unwrap() / HOUR_US) as u32;
         let name = commit["collection"].as_str().unwrap().to_owned();
-        let (counts, accounts) = (self.collections.entry(name).or_default())
-            .entry(hour)
-            .or_default();
-        counts[kind.unwrap()] += 1;
-        accounts.push(account);
+        let hours = self.collections.entry(name).or_default();
+        let bucket = hours.entry(hour).or_default();
+        bucket.events[kind.unwrap()] += 1;
+        bucket.accounts.push(account);
     }
 
     /// Counts of some collections in a span; `seen` marks the accounts and is left empty.
@@ -68,11 +74,12 @@ impl Model {
         let mut sum = Counts::default();
         let mut marked = Vec::new();
         for name in names {
-            for (counts, accounts) in self.collections[*name].range(hours.clone()).map(|e| e.1) {
-                sum.creates += counts[0];
-                sum.updates += counts[1];
-                sum.deletes += counts[2];
-                for account in accounts {
+            for (_, bucket) in self.collections[*name].range(hours.clone()) {
+                let [creates, updates, deletes] = bucket.events;
+                sum.creates += creates;
+                sum.updates += updates;
+                sum.deletes += deletes;
+                for account in &bucket.accounts {
                     if !std::mem::replace(&mut seen[*account as usize], true) {
                         marked.push(*account);
                     }

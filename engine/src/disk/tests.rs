@@ -89,6 +89,45 @@ fn a_seal_never_takes_more_than_was_reckoned() {
     }
 }
 
+/// As much is kept free for a seal as it takes at worst: without an early one, a small limit would stop at a small
+/// part of itself, and nothing could give way.
+#[test]
+fn below_a_small_limit_events_are_sealed_early_and_go_on() {
+    let fs = SimFs::new();
+    let mut options = Options::default();
+    options.commit_bytes = 32 << 10;
+    options.compact = false;
+    options.disk_limit = Some(2 << 20);
+    let dir = Path::new("data");
+    let store = Store::open_with_fs(fs.shared(), dir, options).unwrap();
+    let mut writer = store.writer().unwrap();
+    let mut noise = 1_u64;
+    let mut segments = 0;
+    for place in 0..8_000 {
+        // As many bytes as the limit every thousand events, of a few records that are written again and again.
+        let mut text = String::new();
+        while text.len() < 2_000 {
+            noise = noise.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+            text.push_str(&format!("{noise:x}"));
+        }
+        let body = format!(r#"{{"subject":"did:web:a.b","text":"{text}"}}"#);
+        write(
+            &mut writer,
+            place,
+            "did:web:a.b",
+            &format!("k{}", place % 5),
+            &body,
+        );
+        if place % 50 == 0 {
+            writer.tick().unwrap();
+            assert!(fs.used() <= 2 << 20, "{place}: {} bytes", fs.used());
+            segments = segments.max(store.status().segments);
+        }
+    }
+    assert_eq!(store.status().paused, None);
+    assert!(segments > 3, "{segments} segments");
+}
+
 #[test]
 fn the_message_says_how_much_and_what_to_do() {
     let (need, free) = (3 << 20, 512);
