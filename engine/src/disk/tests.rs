@@ -94,10 +94,12 @@ fn a_seal_never_takes_more_than_was_reckoned() {
 #[test]
 fn below_a_small_limit_events_are_sealed_early_and_go_on() {
     let fs = SimFs::new();
-    let mut options = Options::default();
-    options.commit_bytes = 32 << 10;
-    options.compact = false;
-    options.disk_limit = Some(2 << 20);
+    let options = Options {
+        commit_bytes: 32 << 10,
+        compact: false,
+        disk_limit: Some(2 << 20),
+        ..Options::default()
+    };
     let dir = Path::new("data");
     let store = Store::open_with_fs(fs.shared(), dir, options).unwrap();
     let mut writer = store.writer().unwrap();
