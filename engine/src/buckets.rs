@@ -220,13 +220,15 @@ impl<'a> CollectionStats<'a> {
         Ok(())
     }
 
-    /// Adds the buckets of `hours` (since 1970) to `sum`: of whole days and weeks one each. O(parts) and some
-    /// microseconds for each bucket with many accounts.
+    /// Adds the buckets of `hours` (since 1970) to `sum`: of whole days and weeks one each. Gives how many there were.
+    /// O(parts) and some microseconds for each bucket with many accounts.
     ///
     /// # Errors
     /// When the index cannot be read.
-    pub fn add_to(&self, hours: &Range<u32>, sum: &mut BucketSum<'a>) -> Result<()> {
+    pub fn add_to(&self, hours: &Range<u32>, sum: &mut BucketSum<'a>) -> Result<usize> {
+        let mut added = 0;
         self.each_sealed(hours, &mut |bucket| {
+            added += 1;
             sum.counts.add(&bucket.counts);
             if sum.found {
                 sum.settle()?;
@@ -237,12 +239,13 @@ impl<'a> CollectionStats<'a> {
             }
         })?;
         for cell in self.cells(hours) {
+            added += 1;
             sum.settle()?;
             sum.counts.add(&cell.counts());
             cell.unite_into(&mut sum.sketch);
             sum.found = true;
         }
-        Ok(())
+        Ok(added)
     }
 
     /// Bounds of what [`BucketSum::dids_estimate`] gives for `hours`, without uniting any accounts. O(buckets).

@@ -103,7 +103,7 @@ fn ingest_of_a_file_ends_at_the_disk_limit_with_what_to_do() {
     std::fs::write(&file, synthetic(SEED, 60_000)).unwrap();
     let file = file.to_str().unwrap();
     let output = orrery()
-        .args(["ingest", "--disk-limit", "24MiB", "--data"])
+        .args(["ingest", "--disk-limit", "18MiB", "--data"])
         .arg(&data)
         .arg(file)
         .output()

@@ -95,8 +95,8 @@ pub enum SeriesOf<'a> {
     Prefix(&'a str),
 }
 
-/// The most steps of single collections that one answer adds up: a step of a prefix counts once for each
-/// collection with events in it.
+/// The most buckets that one answer adds up: those of hours, days and weeks that a step is made of, of each
+/// collection and each part of the index.
 pub const SUMMANDS_MAX: usize = 500_000;
 
 /// The counts of each step, for each series. Costs what the collections have in steps with events, and for each
@@ -146,14 +146,14 @@ fn one(view: &Snapshot, of: SeriesOf<'_>, steps: &Steps, left: &mut usize) -> Re
             && hour < hours.end
         {
             next.pop();
-            *left = left.checked_sub(1).ok_or(Error::TooLarge {
-                what: "steps of single collections (longer steps are fewer)",
-                limit: SUMMANDS_MAX,
-            })?;
             let Some(member) = members.get(index) else {
                 continue;
             };
-            member.add_to(&hours, &mut sum)?;
+            let added = member.add_to(&hours, &mut sum)?;
+            *left = left.checked_sub(added).ok_or(Error::TooLarge {
+                what: "buckets (parameter step is too short for so long a time, or prefix too wide)",
+                limit: SUMMANDS_MAX,
+            })?;
             if let Some(hour) = member.next_hour(hours.end)? {
                 next.push(Reverse((hour, index)));
             }
