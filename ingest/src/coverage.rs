@@ -38,8 +38,12 @@ impl Whole {
     }
 }
 
-/// One that another version wrote with patterns that are none here covers nothing.
+/// One that says nothing covers nothing, and neither does one that another version wrote with patterns that are none
+/// here.
 fn selection_of(entry: &SelectionEntry) -> Option<Selection> {
+    if entry.is_unknown() {
+        return None;
+    }
     Selection::new(&entry.only, &entry.except).ok()
 }
 
@@ -54,22 +58,24 @@ fn entry(selection: &Selection, since_us: u64) -> SelectionEntry {
 
 /// Notes that `selection` is taken from here on out of the followed source.
 ///
+/// Without a stored position the source is followed from its present on, so that between the events of files and the
+/// first of the source anything may be missing.
+///
 /// # Errors
 ///
 /// When the directory cannot be written.
 pub(crate) fn begin_following(writer: &mut Writer, selection: &Selection) -> Result<(), Error> {
-    let present = writer.selections().last().and_then(selection_of);
-    if present.as_ref() == Some(selection) {
-        return Ok(());
+    if writer.durable_cursor().is_none() && writer.snapshot().last_seq() > 0 {
+        let since_us = taken_through_us(writer).max(now_us());
+        return begin_at(writer, selection, since_us);
     }
-    let since_us = taken_through_us(writer);
-    writer.begin_selections(vec![entry(selection, since_us)])
+    begin(writer, selection)
 }
 
 /// Notes that `selection` is taken out of files.
 ///
-/// Where a source is followed, files only add to what comes from there: with less than what is taken from it,
-/// their events must not make it look whole for longer than it is.
+/// Where a source is followed, files only add to what comes from there: between their events and those of the source
+/// anything may be missing, so that older ones must not make it look whole for longer than it is.
 ///
 /// # Errors
 ///
@@ -79,20 +85,35 @@ pub fn begin_loading(writer: &mut Writer, selection: &Selection) -> Result<(), E
     let is_followed = writer.durable_cursor().is_some();
     match whole {
         Some(whole) if is_followed => {
-            if selection.covers(&whole.selection) {
-                return Ok(());
-            }
             let first_us = writer.snapshot().coverage_from_us();
             let since_us = first_us.unwrap_or_else(|| taken_through_us(writer));
-            writer.begin_selections(vec![
-                entry(selection, since_us),
-                entry(&whole.selection, since_us.max(whole.since_us)),
-            ])
+            if since_us <= whole.since_us {
+                // No file can move it back.
+                return Ok(());
+            }
+            begin_at(writer, &whole.selection, since_us)
         }
         // What came from the source before is not known, and stays so.
         None if is_followed => Ok(()),
-        _ => begin_following(writer, selection),
+        _ => begin(writer, selection),
     }
+}
+
+/// Notes `selection` where it is another than the last.
+fn begin(writer: &mut Writer, selection: &Selection) -> Result<(), Error> {
+    let present = writer.selections().last().and_then(selection_of);
+    if present.as_ref() == Some(selection) {
+        return Ok(());
+    }
+    let since_us = taken_through_us(writer);
+    writer.begin_selections(vec![entry(selection, since_us)])
+}
+
+/// Notes `selection` as whole from `since_us` on and no earlier, whatever was selected before.
+fn begin_at(writer: &mut Writer, selection: &Selection, since_us: u64) -> Result<(), Error> {
+    // `begin_selections` sets the seq.
+    let unknown = SelectionEntry::unknown(0);
+    writer.begin_selections(vec![unknown, entry(selection, since_us)])
 }
 
 /// Up to which event time the source was read at most, whether or not its events were taken.
@@ -102,13 +123,16 @@ fn taken_through_us(writer: &Writer) -> u64 {
         None => 0,
         Some(cursor) if cursor.kind == CursorKind::JetstreamTime as u8 => cursor.value,
         // A number says nothing of the time, but it is of the past.
-        Some(_) => SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(u64::MAX, |now| {
-                u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
-            }),
+        Some(_) => now_us(),
     };
     newest.max(position)
+}
+
+fn now_us() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(u64::MAX, |now| {
+        u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
+    })
 }
 
 #[cfg(test)]
@@ -143,11 +167,14 @@ mod tests {
             (&[(BSKY, &[], 0), (LIKES, &[], 5), (BSKY, &[], 5)], 5),
             // A selection that cannot be read is one that takes nothing.
             (&[(&["?"], &[], 0), (LIKES, &[], 7)], 7),
+            // Nor is anything known before one that says so.
+            (&[(&[], &[], 0), (&[], &["*"], 0), (LIKES, &[], 7)], 7),
         ] {
             let found = whole(history).unwrap();
             assert_eq!(found.1, since_us, "{history:?}");
         }
         assert_eq!(whole(&[]), None);
         assert_eq!(whole(&[(&["?"], &[], 0)]), None);
+        assert_eq!(whole(&[(&[], &[], 0), (&[], &["*"], 0)]), None);
     }
 }
