@@ -137,7 +137,12 @@ fn now_us() -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use orrery_engine::{Options, Store};
+
     use super::*;
+    use crate::{Cursor, FileSource, Pipeline, pump};
 
     fn whole(history: &[(&[&str], &[&str], u64)]) -> Option<(String, u64)> {
         let entries: Vec<SelectionEntry> = history
@@ -150,6 +155,75 @@ mod tests {
             })
             .collect();
         Whole::of(&entries).map(|whole| (whole.selection.to_string(), whole.since_us))
+    }
+
+    const FIRST: u64 = 1_786_000_000_000_000;
+    const HOUR: u64 = 3_600_000_000;
+
+    /// Takes an event of `time_us` out of a file.
+    fn load(writer: &mut Writer, file: &Path, selection: &Selection, time_us: u64) {
+        let account = r#""did":"did:plc:aaaaaaaaaaaaaaaaaaaaaaaa""#;
+        let line = format!(
+            r#"{{{account},"time_us":{time_us},"kind":"identity","identity":{{{account},"seq":{time_us},"time":"t"}}}}"#
+        );
+        std::fs::write(file, line).unwrap();
+        begin_loading(writer, selection).unwrap();
+        let mut source = FileSource::open(file).unwrap();
+        let tally = pump(&mut source, writer, Pipeline::default()).unwrap();
+        assert_eq!(tally.events, 1, "{tally:?}");
+    }
+
+    /// From when on answers tell that all is there.
+    fn told(writer: &Writer) -> u64 {
+        let whole = Whole::of(writer.selections()).unwrap();
+        let first_us = writer.snapshot().coverage_from_us().unwrap();
+        first_us.max(whole.since_us)
+    }
+
+    #[test]
+    fn a_directory_of_files_that_is_followed_is_whole_from_there_on() {
+        let likes = Selection::new(&["app.bsky.feed.like"], &[] as &[&str]).unwrap();
+        for followed in [Selection::default(), likes] {
+            let dir = tempfile::tempdir().unwrap();
+            let store = Store::open(dir.path().join("data"), Options::default()).unwrap();
+            let mut writer = store.writer().unwrap();
+            let file = dir.path().join("file");
+            load(&mut writer, &file, &Selection::default(), FIRST);
+            assert_eq!(told(&writer), FIRST);
+            let before = now_us();
+            begin_following(&mut writer, &followed).unwrap();
+            assert!(told(&writer) >= before, "{:?}", writer.selections());
+        }
+    }
+
+    #[test]
+    fn an_old_file_does_not_move_back_what_is_followed() {
+        let likes = Selection::new(&["app.bsky.feed.like"], &[] as &[&str]).unwrap();
+        for of_file in [Selection::default(), likes] {
+            let dir = tempfile::tempdir().unwrap();
+            let store = Store::open(dir.path().join("data"), Options::default()).unwrap();
+            let mut writer = store.writer().unwrap();
+            let file = dir.path().join("file");
+            begin_following(&mut writer, &Selection::default()).unwrap();
+            load(&mut writer, &file, &Selection::default(), FIRST);
+            let kind = CursorKind::JetstreamTime;
+            let (endpoint, value) = ("a".into(), FIRST);
+            let cursor = Cursor {
+                kind,
+                endpoint,
+                value,
+            };
+            writer.set_cursor((&cursor).into());
+            writer.commit().unwrap();
+            for hours in 1..3 {
+                load(&mut writer, &file, &of_file, FIRST - hours * HOUR);
+                assert_eq!(told(&writer), FIRST, "{:?}", writer.selections());
+            }
+            assert_eq!(writer.selections().len(), 3, "nothing is noted twice");
+            // What was followed goes on as it was.
+            begin_following(&mut writer, &Selection::default()).unwrap();
+            assert_eq!(told(&writer), FIRST);
+        }
     }
 
     #[test]
