@@ -92,6 +92,28 @@ pub struct SelectionEntry {
     pub except: Vec<String>,
 }
 
+impl SelectionEntry {
+    /// An entry of which nothing can be said: what was taken before it is not known to be whole.
+    #[must_use]
+    pub fn unknown(first_seq: u64) -> Self {
+        Self {
+            first_seq,
+            since_us: 0,
+            only: Vec::new(),
+            except: vec![UNKNOWN.to_owned()],
+        }
+    }
+
+    /// Whether it says nothing of what was taken.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        self.except.iter().any(|pattern| pattern == UNKNOWN)
+    }
+}
+
+/// What is in place of a pattern, and is none, where it is not known what was taken.
+const UNKNOWN: &str = "*";
+
 /// What the index holds as of `sealed_through`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Counts {

@@ -456,6 +456,18 @@ async fn settings_under_which_nothing_could_be_served_are_refused() {
 }
 
 #[tokio::test]
+async fn the_front_page_asks_about_accounts_only_and_is_there_without_an_example() {
+    let server = Server::start().await;
+    let page = server.page("/").await;
+    assert_eq!(page.status, 200);
+    assert!(page.body.contains("did:plc:m"), "{}", page.body);
+    server.model.status.lock().source = Some("test:no-counts".into());
+    let page = server.page("/").await;
+    assert_eq!(page.status, 200);
+    assert!(!page.body.contains("did:plc:m"), "{}", page.body);
+}
+
+#[tokio::test]
 async fn answers_from_a_damaged_index_are_marked_and_not_cached() {
     let server = Server::start().await;
     let path = format!("/links?target={POST}&{TAIL}");

@@ -261,7 +261,7 @@ pub(crate) struct ServeArguments {
     orrery ingest --data ./data monday.jsonl.gz tuesday.jsonl.zst\n  \
     zcat saved.gz | orrery ingest --data ./data - --json\n\n\
     Loading a file again changes nothing. The position in a followed stream is not moved.\n\
-    Exit codes: 0 done; 1 it failed, or a file holds not one event; 2 wrong usage.")]
+    Exit codes: 0 done; 1 it failed, or a file has lines and no event that can be taken; 2 wrong usage.")]
 pub(crate) struct IngestArguments {
     /// The data directory; made where it is not there
     #[arg(long, value_name = "DIR", env = "ORRERY_DATA")]

@@ -56,7 +56,7 @@ pub(crate) enum Failure {
         "{}; a line has to be a Jetstream event as JSON, and the summary counts by reason what is wrong",
         nothing_read(.0)
     )]
-    NothingRead(Vec<(String, u64)>),
+    NothingRead(Vec<NotOne>),
     #[error("cannot write {what}: {source}")]
     Output { what: String, source: io::Error },
     #[error("{what}: {source}")]
@@ -66,15 +66,38 @@ pub(crate) enum Failure {
     },
 }
 
-/// What files held instead of events, by their names and numbers of lines.
-fn nothing_read(files: &[(String, u64)]) -> String {
-    let files: Vec<String> = files
-        .iter()
-        .map(|(file, lines)| match lines {
-            1 => format!("the one line of {file} is no event"),
-            lines => format!("none of the {lines} lines of {file} is an event"),
-        })
-        .collect();
+/// A file with lines of which none was taken.
+#[derive(Debug)]
+pub(crate) struct NotOne {
+    /// Its name.
+    pub(crate) file: String,
+    /// How many lines it has.
+    pub(crate) lines: u64,
+    /// Whether there are events among them, whose records were refused.
+    pub(crate) has_events: bool,
+}
+
+/// What files held instead of events that can be taken.
+fn nothing_read(files: &[NotOne]) -> String {
+    let files = files.iter().map(
+        |NotOne {
+             file,
+             lines,
+             has_events,
+         }| match (lines, has_events) {
+            (1, false) => format!("the one line of {file} is no event"),
+            (lines, false) => format!("none of the {lines} lines of {file} is an event"),
+            (1, true) => {
+                format!("the one line of {file} is an event with a record that cannot be read")
+            }
+            (lines, true) => {
+                format!(
+                    "of the {lines} lines of {file} nothing could be taken, though some are events"
+                )
+            }
+        },
+    );
+    let files: Vec<String> = files.collect();
     files.join("; ")
 }
 

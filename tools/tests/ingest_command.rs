@@ -109,13 +109,23 @@ fn a_file_without_one_event_is_named_and_the_others_are_loaded() {
     };
     let good = write("good.jsonl", synthetic(8, 50).as_bytes());
     let random: Vec<u8> = (0..4096_u32).map(|n| (n * n % 251) as u8 | 1).collect();
+    let deep = "[".repeat(5000) + &"]".repeat(5000);
+    let refused = format!(
+        r#"{{"did":"did:plc:xrwpozfl4tg6egopf5vcuhz2","time_us":1790086400000000,"kind":"commit","commit":{{"rev":"3mw4fvzuk2222","operation":"create","collection":"a.b.c","rkey":"x","record":{{"a":{deep}}},"cid":"bafyreieebasw76jguelljjutgsinjcunlt3kdpqe43q45azvkq7b2bdwii"}}}}"#
+    );
     for (name, bytes) in [
-        ("braces", &b"{}"[..]),
+        ("empty", &b""[..]),
+        ("braces", b"{}"),
         ("words", b"not json\nnot json"),
         ("random", &random),
+        ("refused", refused.as_bytes()),
     ] {
         let bad = write(name, bytes);
         let data = dir.path().join(format!("data-{name}"));
+        if name == "empty" {
+            ingest(&data, &[&bad]);
+            continue;
+        }
         let output = orrery()
             .args(["ingest", "--json", &bad, &good, "--data"])
             .arg(&data)
@@ -124,6 +134,11 @@ fn a_file_without_one_event_is_named_and_the_others_are_loaded() {
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{said}");
         assert!(said.contains(&format!("{name} is")), "{said}");
+        assert_eq!(
+            said.contains("is an event with a record that cannot be read"),
+            name == "refused",
+            "{said}"
+        );
         assert!(!said.contains("good.jsonl is"), "{said}");
         assert_eq!(last_line(&output)["events"], 50);
         let again = ingest(&data, &[&good]);

@@ -14,7 +14,7 @@ mod common;
 use std::path::{Path, PathBuf};
 
 use common::directory::{apply, copy, files, options, try_apply};
-use common::{answers_of, assert_same, last_line, orrery, synthetic, targets, text};
+use common::{answers_of, assert_same, ingest, last_line, orrery, synthetic, targets, text};
 use orrery_engine::Store;
 use orrery_engine::offline::verify::verify;
 use serde_json::Value;
@@ -207,4 +207,43 @@ fn a_directory_or_backup_that_is_not_there_is_wrong_usage() {
         assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
     }
     assert!(!nowhere.exists());
+}
+
+#[test]
+fn a_dry_run_ends_with_1_where_only_the_manifest_is_damaged() {
+    let dir = tempfile::tempdir().unwrap();
+    let [file, data, backup] = ["e", "data", "backup"].map(|name| dir.path().join(name));
+    std::fs::write(&file, synthetic(3, 300)).unwrap();
+    ingest(&data, &[file.to_str().unwrap()]);
+    let made = orrery()
+        .args(["backup", "--data"])
+        .arg(&data)
+        .arg("--to")
+        .arg(&backup)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    let arguments = ["--backup", backup.to_str().unwrap()];
+    assert_eq!(repair(&data, &arguments).0, 0);
+    let names = files(&data);
+    let manifest = names
+        .iter()
+        .find(|name| name.to_string_lossy().starts_with("MANIFEST-"));
+    let manifest = data.join(manifest.unwrap());
+    let mut bytes = std::fs::read(&manifest).unwrap();
+    bytes[40] ^= 1;
+    std::fs::write(&manifest, bytes).unwrap();
+    let (code, report) = repair(&data, &[&arguments[..], &["--dry-run"]].concat());
+    assert_eq!(
+        (code, &report["whole"]),
+        (1, &Value::Bool(false)),
+        "{report}"
+    );
+    let (code, report) = repair(&data, &arguments);
+    assert_eq!(
+        (code, &report["whole"]),
+        (0, &Value::Bool(true)),
+        "{report}"
+    );
+    assert_eq!(repair(&data, &["--dry-run"]).0, 0);
 }

@@ -220,6 +220,24 @@ fn a_server_says_that_it_answers_only_when_it_does() {
     }
 }
 
+/// The names of all files of a data directory, and when each was written last.
+fn files(data: &Path) -> Vec<(std::path::PathBuf, std::time::SystemTime)> {
+    let mut found = Vec::new();
+    let mut left = vec![data.to_owned()];
+    while let Some(dir) = left.pop() {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            let changed = std::fs::metadata(&path).unwrap().modified().unwrap();
+            if path.is_dir() {
+                left.push(path.clone());
+            }
+            found.push((path, changed));
+        }
+    }
+    found.sort();
+    found
+}
+
 #[test]
 fn a_demo_refuses_a_directory_of_other_events() {
     let dir = tempfile::tempdir().unwrap();
@@ -235,8 +253,10 @@ fn a_demo_refuses_a_directory_of_other_events() {
         (&loaded, "events of files"),
         (&followed, "wss://example.org"),
     ] {
-        let data = data.to_str().unwrap();
-        let output = run(&["demo", "--data", data, "--bind", "127.0.0.1:0"]);
+        let before = files(data);
+        let name = data.to_str().unwrap();
+        let output = run(&["demo", "--data", name, "--bind", "127.0.0.1:0"]);
+        assert_eq!(files(data), before);
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{said}");
         assert!(

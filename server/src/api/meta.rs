@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, header};
+use orrery_links::syntax::Did;
 use serde::{Deserialize, Serialize};
 
 use super::{Job, Reply, coverage};
@@ -46,7 +47,8 @@ pub(crate) fn root(_: &Params) -> Result<Job, Problem> {
         };
         let body = match ask.view {
             View::Json => html::home_json(&json),
-            View::Html => html::home_page(&json, &coverage, example(index)?.as_ref()),
+            // The page is there without an example too.
+            View::Html => html::home_page(&json, &coverage, example(index).ok().flatten().as_ref()),
         }?;
         Ok(Reply { body, coverage })
     }))
@@ -77,12 +79,13 @@ fn example(index: &dyn Index) -> Result<Option<html::Example>, IndexError> {
     let mut best: Option<html::Example> = None;
     for follow in follows.value {
         let subject = serde_json::from_str::<Subject>(follow.record.get());
-        let Some(example) = subject
-            .ok()
-            .map(|s| linked(&s.subject))
-            .transpose()?
-            .flatten()
-        else {
+        let Some(did) = subject.ok().map(|subject| subject.subject) else {
+            continue;
+        };
+        if Did::parse(&did).is_err() {
+            continue;
+        }
+        let Some(example) = linked(&did)? else {
             continue;
         };
         if best

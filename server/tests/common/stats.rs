@@ -123,7 +123,8 @@ pub fn samples(collection: &str, limit: usize) -> Vec<SampleRecord> {
         let text = format!("{{ \"$type\":\"{collection}\", \"n\":1e3, \"text\":\"<script>\" }}");
         // The front page looks for an account that is followed.
         let text = if collection == "app.bsky.graph.follow" {
-            "{\"subject\":\"did:plc:m\"}".to_owned()
+            let subject = if i == 0 { "no account" } else { "did:plc:m" };
+            format!("{{\"subject\":\"{subject}\"}}")
         } else {
             text
         };

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use orrery_engine::offline::{Directory, Span};
 use orrery_engine::{Options, Store};
 use orrery_ingest::FollowConfig;
 use orrery_synth::{Generator, Pace, Source, Stamp, Tempo};
@@ -47,6 +48,9 @@ pub(crate) fn run(arguments: DemoArguments) -> Result<()> {
                 .map_err(Failure::system("cannot make a temporary directory"))?,
         ),
     };
+    if let Some(data) = &arguments.data {
+        refuse_other(data)?;
+    }
     let data = arguments
         .data
         .as_deref()
@@ -70,7 +74,6 @@ pub(crate) fn run(arguments: DemoArguments) -> Result<()> {
     let mut store_options = Options::default();
     store_options.disk_reserve = DISK_RESERVE;
     let mut running = Running::open(data, store_options)?;
-    refuse_other(running.store(), data)?;
     let mut config = FollowConfig::new(stream.url());
     config.name = Some(SOURCE_NAME.to_owned());
     running.follow(config, &runtime)?;
@@ -99,12 +102,31 @@ pub(crate) fn run(arguments: DemoArguments) -> Result<()> {
 }
 
 /// Refuses a directory with events that no demo wrote: synthetic ones among them could not be told from real ones.
-fn refuse_other(store: &Store, data: &Path) -> Result<()> {
-    let cursor = store.status().durable_cursor;
+/// Looks without a lock, and writes nothing.
+fn refuse_other(data: &Path) -> Result<()> {
+    let failed = Failure::store(data);
+    if !Store::is_at(data).map_err(&failed)? {
+        return Ok(());
+    }
+    let directory = Directory::open(data).map_err(&failed)?;
+    let state = directory.state();
+    let mut cursor = state.source_cursor.clone();
+    let mut holds_events = state.sealed_through > 0;
+    let unsealed = Span {
+        from_seq: state.sealed_through.saturating_add(1),
+        ..Span::ALL
+    };
+    directory
+        .each_frame::<orrery_engine::Error>(&unsealed, &mut |_| {}, &mut |frame| {
+            cursor = frame.cursor.clone().or(cursor.take());
+            holds_events = true;
+            Ok(())
+        })
+        .map_err(&failed)?;
     let holds = match cursor {
         Some(cursor) if cursor.endpoint == SOURCE_NAME => return Ok(()),
         Some(cursor) => format!("follows {}", cursor.endpoint),
-        None if store.snapshot().last_seq() > 0 => "holds events of files".to_owned(),
+        None if holds_events => "holds events of files".to_owned(),
         None => return Ok(()),
     };
     Err(Failure::Usage(format!(

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use orrery_engine::{Options, Store};
-use orrery_ingest::{FileSource, LinkCounts, Pipeline, Source, Tally, begin_loading, pump};
+use orrery_ingest::{FileSource, LinkCounts, Pipeline, Reason, Source, Tally, begin_loading, pump};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Map, Value, json};
 
 use crate::cli::IngestArguments;
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, NotOne, Result};
 use crate::{output, running, units};
 
 pub(crate) fn run(arguments: IngestArguments) -> Result<()> {
@@ -51,7 +51,14 @@ pub(crate) fn run(arguments: IngestArguments) -> Result<()> {
         let read = read?;
         let bad: u64 = read.drops.iter().map(|(_, count)| count).sum();
         if read.events == 0 && read.unselected == 0 && bad > 0 {
-            without_events.push((source.name().to_owned(), bad));
+            without_events.push(NotOne {
+                file: source.name().to_owned(),
+                lines: bad,
+                has_events: read
+                    .drops
+                    .iter()
+                    .any(|(reason, _)| reason == Reason::UnreadableRecord),
+            });
         }
         tally.add(&read);
     }

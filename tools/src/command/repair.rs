@@ -59,15 +59,25 @@ pub(crate) fn run(arguments: &RepairArguments) -> Result<()> {
 
 /// What is damaged, in a few words; nothing where nothing is.
 fn found(report: &RepairReport) -> String {
-    let parts: Vec<String> = [
+    let unnamed = report.adopted.len() + report.unnamed.len();
+    let lost_its_end = report.manifest.is_none() && unnamed > 0;
+    let manifest = [
+        (report.manifest.is_some(), "the manifest".to_owned()),
+        (
+            lost_its_end,
+            format!("the manifest, which lacks {unnamed} segments,"),
+        ),
+    ];
+    let counted = [
         (report.segments.len(), "segments"),
         (report.logs.len(), "log files"),
         (report.derived.len(), "derived files"),
     ]
-    .into_iter()
-    .filter(|(count, _)| *count > 0)
-    .map(|(count, what)| format!("{count} {what}"))
-    .collect();
+    .map(|(count, what)| (count > 0, format!("{count} {what}")));
+    let parts = manifest.into_iter().chain(counted);
+    let parts: Vec<String> = parts
+        .filter_map(|(is_there, what)| is_there.then_some(what))
+        .collect();
     parts.join(" and ")
 }
 
@@ -146,6 +156,11 @@ fn print(report: &RepairReport, dry_run: bool) -> Result<()> {
     }
     for note in &report.notes {
         output::note(format_args!("note: {note}"));
+    }
+    if report.is_cut_short {
+        output::note(format_args!(
+            "note: the rest is looked at once the manifest is put right, which a repair does first"
+        ));
     }
     let named = report.adopted.len() + report.unnamed.len() + report.gaps.len();
     let damaged = report.segments.len() + report.logs.len() + report.derived.len();

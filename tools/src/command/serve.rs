@@ -2,7 +2,7 @@
 
 use orrery_engine::offline::Directory;
 use orrery_engine::{Options, Store};
-use orrery_ingest::FollowConfig;
+use orrery_ingest::{FollowConfig, Whole};
 use orrery_server::{Config, RateLimit};
 
 use crate::cli::{HttpArguments, ServeArguments};
@@ -50,9 +50,13 @@ pub(crate) fn run(arguments: ServeArguments) -> Result<()> {
     let source = match arguments.jetstream {
         None => {
             if !selection.is_all() {
+                let tells = if Whole::of(&running.store().selections()).is_some() {
+                    "answers tell what the directory was filled with"
+                } else {
+                    "what the directory was filled with is not known, and answers tell nothing of it"
+                };
                 output::note(format_args!(
-                    "without --jetstream nothing is indexed, and --collections and --exclude say nothing; answers \
-                     tell what the directory was filled with"
+                    "without --jetstream nothing is indexed, and --collections and --exclude say nothing; {tells}"
                 ));
             }
             "nothing".to_owned()

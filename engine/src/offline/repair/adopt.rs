@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use orrery_formats::frame::SourceCursor;
-use orrery_formats::manifest::{Edit, SegmentEntry, State};
+use orrery_formats::manifest::{Edit, SegmentEntry, SelectionEntry, State};
 
 use super::{Repair, name_of, redo};
 use crate::log::scan;
@@ -64,8 +64,11 @@ impl Repair<'_> {
             if !orphans.only_here.is_empty() {
                 self.report.notes.push(note.to_owned());
             }
+            let end = chain.last().map_or(0, |link| link.entry.last_seq);
+            let sealed_through = end.max(state.sealed_through);
+            let forgotten = self.forget_selections(state, sealed_through);
             if !self.options.dry_run {
-                self.name_again(state, &chain, added)?;
+                self.name_again(state, &chain, added, sealed_through, forgotten)?;
             }
         }
         for name in orphans.only_here {
@@ -181,20 +184,20 @@ impl Repair<'_> {
         }))
     }
 
-    /// The edit that names the segments of `chain`.
+    /// The edit that names the segments of `chain`, up to `sealed_through`, and adds to the selections.
     fn name_again(
         &mut self,
         state: &State,
         chain: &[Link],
         added: Vec<SegmentEntry>,
+        sealed_through: u64,
+        forgotten: Option<SelectionEntry>,
     ) -> Result<()> {
         let stays = |entry: &SegmentEntry| {
             let mut chain = chain.iter();
             chain.any(|link| link.is_named && link.entry.id == entry.id)
         };
         let removed = state.segments.iter().filter(|entry| !stays(entry));
-        let end = chain.last().map_or(0, |link| link.entry.last_seq);
-        let sealed_through = end.max(state.sealed_through);
         let (begin, cursor, goes_on) = self.log_of(sealed_through)?;
         let times = added.iter().map(|entry| entry.last_time_us);
         let last_time_us = times.fold(state.last_time_us, u64::max);
@@ -223,6 +226,7 @@ impl Repair<'_> {
             source_cursor,
             log_floor: (floor > 1).then(|| floor.max(state.log_floor)),
             window_complete: (floor > 1).then_some(false),
+            selections: forgotten.into_iter().collect(),
             ..Edit::default()
         };
         if chain.iter().all(|link| link.is_sound) {

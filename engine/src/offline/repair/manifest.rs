@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use orrery_formats::Error as FormatError;
-use orrery_formats::manifest::State;
+use orrery_formats::manifest::{SelectionEntry, State};
 
 use super::Repair;
 use super::files::Backup;
@@ -66,7 +66,7 @@ impl Repair<'_> {
             let state = Manifest::read_number(&*self.fs, &self.dir, *number).ok()?;
             Some((manifest::name(*number), state))
         });
-        let (from, state) = match (older, &self.options.backup) {
+        let (from, mut state) = match (older, &self.options.backup) {
             (Some(older), _) => older,
             (None, Some(backup)) => {
                 let state = Backup::state(&self.fs, backup)?;
@@ -85,6 +85,8 @@ impl Repair<'_> {
             }
         };
         self.report.manifest = Some(format!("{error}; it is made anew from {from}"));
+        let forgotten = self.forget_selections(&state, state.sealed_through);
+        state.selections.extend(forgotten);
         if !self.options.dry_run {
             for number in &numbers {
                 self.keep_damaged("", &manifest::name(*number))?;
@@ -93,6 +95,25 @@ impl Repair<'_> {
             Manifest::write_new(Arc::clone(&self.fs), &self.dir, number, state.clone())?;
         }
         Ok(state)
+    }
+
+    /// What to add to the selections of `state` where later ones may be lost: another may have left out what the last
+    /// that is known takes. Nothing where none is known anyway.
+    pub(super) fn forget_selections(
+        &mut self,
+        state: &State,
+        sealed_through: u64,
+    ) -> Option<SelectionEntry> {
+        let last = state.selections.last()?;
+        if last.is_unknown() {
+            return None;
+        }
+        self.report.notes.push(
+            "which collections were taken last is not known any more: answers tell no coverage until a source is \
+             followed again, and then from there on"
+                .to_owned(),
+        );
+        Some(SelectionEntry::unknown(sealed_through.saturating_add(1)))
     }
 
     /// Refuses a backup of another directory than the one whose log is here.

@@ -163,14 +163,17 @@ pub struct RepairReport {
     pub kept: Vec<String>,
     /// What is worth knowing and no damage.
     pub notes: Vec<String>,
+    /// Of a dry run: whether the rest was not looked at, since the manifest has to be put right first.
+    pub is_cut_short: bool,
 }
 
 impl RepairReport {
-    /// Whether everything is whole after the repair; of a dry run, whether it would be.
+    /// Whether everything is whole after the repair; of a dry run, whether it is known that it would be.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         let mut segments = self.segments.iter();
-        self.unnamed.is_empty()
+        !self.is_cut_short
+            && self.unnamed.is_empty()
             && self.gaps.is_empty()
             && segments.all(|segment| segment.outcome != Outcome::Lost)
             && !self.logs.iter().any(|log| log.is_unsealed)
@@ -209,6 +212,7 @@ pub fn repair_with_fs(
     let is_other = repair.report.manifest.is_some() || repair.adopt(&state)?;
     if options.dry_run && is_other {
         // What else is damaged can be told once the manifest is as it will be.
+        repair.report.is_cut_short = true;
         return Ok(repair.report);
     }
     if repair.report.manifest.is_some() {

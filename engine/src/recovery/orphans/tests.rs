@@ -8,7 +8,7 @@ use crate::offline::verify::verify_with_fs;
 use crate::offline::{RepairOptions, RepairReport, backup_with_fs, repair_with_fs};
 use crate::power_cut_tests::{Answers, answers, apply, script};
 use crate::store::parse_segment_name;
-use crate::{Options, Store, Writer};
+use crate::{Options, SelectionEntry, Store, Writer};
 
 const MANIFEST: &str = "data/MANIFEST-00000001";
 
@@ -40,6 +40,30 @@ fn seal(writer: &mut Writer, place: &mut u64, steps: u64) {
         apply(writer, *place, script[*place as usize - 1]).unwrap();
     }
     writer.seal().unwrap();
+}
+
+/// Notes that all is taken.
+fn select_all(writer: &mut Writer) {
+    let all = SelectionEntry {
+        first_seq: 0,
+        since_us: 0,
+        only: Vec::new(),
+        except: Vec::new(),
+    };
+    writer.begin_selections(vec![all]).unwrap();
+}
+
+/// What was selected last is not claimed to be known, and the report says so.
+fn selection_is_unknown(fs: &SimFs, report: &RepairReport) {
+    let store = open(fs, u64::MAX).unwrap();
+    let unknown: Vec<bool> = store
+        .selections()
+        .iter()
+        .map(SelectionEntry::is_unknown)
+        .collect();
+    assert_eq!(unknown, [false, true]);
+    let mut notes = report.notes.iter();
+    assert!(notes.any(|note| note.contains("taken last")), "{report:?}");
 }
 
 /// Refused, with every file as it was.
@@ -75,6 +99,13 @@ fn repair(fs: &SimFs, backup: Option<&str>) -> RepairReport {
         (&foreseen.manifest.is_some(), &foreseen.unnamed),
         (&report.manifest.is_some(), &report.unnamed)
     );
+    let is_other = foreseen.manifest.is_some()
+        || !(foreseen.adopted.is_empty() && foreseen.unnamed.is_empty());
+    assert_eq!(
+        (foreseen.is_cut_short, report.is_cut_short),
+        (is_other, false)
+    );
+    assert!(!(is_other && foreseen.is_whole()), "{foreseen:?}");
     if report.manifest.is_none() {
         assert_eq!(foreseen.adopted, report.adopted);
     }
@@ -107,6 +138,7 @@ fn a_merged_segment_is_named_again_when_the_manifest_lost_the_edit_that_names_it
         let fs = SimFs::new();
         let store = open(&fs, u64::MAX).unwrap();
         let mut writer = store.writer().unwrap();
+        select_all(&mut writer);
         let mut place = 0;
         for _ in 0..3 + newer {
             seal(&mut writer, &mut place, 10);
@@ -132,6 +164,7 @@ fn a_merged_segment_is_named_again_when_the_manifest_lost_the_edit_that_names_it
         assert!(report.is_whole(), "{report:?}");
         assert_eq!(report.adopted.len(), 1);
         assert_eq!(segments(&fs), merged);
+        selection_is_unknown(&fs, &report);
         is_whole(&fs, place, &wanted);
     }
 }
@@ -291,6 +324,7 @@ fn a_manifest_that_cannot_be_read_is_made_anew_from_an_older_one_or_a_backup() {
         let fs = SimFs::new();
         let store = open(&fs, 0).unwrap();
         let mut writer = store.writer().unwrap();
+        select_all(&mut writer);
         let mut place = 0;
         seal(&mut writer, &mut place, 10);
         backup_with_fs(&fs.shared(), Path::new("data"), Path::new("backup"), false).unwrap();
@@ -325,6 +359,7 @@ fn a_manifest_that_cannot_be_read_is_made_anew_from_an_older_one_or_a_backup() {
             report.is_whole() && report.manifest.is_some(),
             "{how}: {report:?}"
         );
+        selection_is_unknown(&fs, &report);
         is_whole(&fs, place, &wanted);
     }
 }
