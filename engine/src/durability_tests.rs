@@ -485,3 +485,44 @@ fn an_event_delivered_again_is_a_repeat() {
         );
     }
 }
+
+/// A loss that a start finds is named by the seal of what stands behind it. From then on nothing finds it again, so
+/// whatever ends the process between any two of its calls, the next start knows of it.
+#[test]
+fn a_loss_of_the_log_is_known_at_every_point_of_the_seal_behind_it() {
+    let dir = std::path::Path::new("data");
+    let fs = SimFs::new();
+    let options = || Options {
+        compact: false,
+        ..Options::default()
+    };
+    let open = |fs: &SimFs| Store::open_with_fs(fs.shared(), dir, options());
+    {
+        let store = open(&fs).unwrap();
+        let mut writer = store.writer().unwrap();
+        let steps = crate::power_cut_tests::script(&mut crate::io::fault::SplitMix::new(3));
+        for (place, step) in (1..).zip(steps.into_iter().take(30)) {
+            crate::power_cut_tests::apply(&mut writer, place, step).unwrap();
+            writer.commit().unwrap();
+        }
+        writer.close().unwrap();
+    }
+    let is_log = |path: &std::path::PathBuf| path.extension().is_some_and(|is| is == "log");
+    let log = fs.paths().into_iter().find(is_log).unwrap();
+    let mut bytes = fs.contents(&log).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x55;
+    fs.put(&log, &bytes);
+    fs.record();
+    drop(open(&fs).unwrap().writer().unwrap());
+    let images = fs.images();
+    for (at, image) in images.iter().enumerate() {
+        let ends = [image.resume(), image.crash(Loss::Everything)];
+        for (how, fs) in ends.iter().enumerate() {
+            let store = open(fs).unwrap();
+            let what = format!("image {at} of {}, {how}", images.len());
+            assert_eq!(store.status().gaps.len(), 1, "{what}");
+        }
+    }
+    assert!(images.len() > 10, "{}", images.len());
+}
