@@ -174,7 +174,10 @@ impl Writer {
         let grant = batch.max(self.shared.options.commit_bytes);
         match self.find_room(self.need_of(grant)) {
             // Sealed, it takes less than was kept free for it, and its part of the log can give way.
-            Err(Error::DiskFull { .. }) if self.events > 0 => {
+            Err(Error::DiskFull {
+                limit: DiskLimit::Directory(_),
+                ..
+            }) if self.events > 0 => {
                 self.seal()?;
                 self.find_room(self.need_of(grant))?;
             }

@@ -485,3 +485,62 @@ fn an_event_delivered_again_is_a_repeat() {
         );
     }
 }
+
+/// A directory whose log has a damaged frame that no start has met.
+fn with_a_damaged_frame() -> SimFs {
+    let fs = SimFs::new();
+    let mut writer = open(&fs, &options()).unwrap().writer().unwrap();
+    for (place, step) in (1..).zip(script(&mut SplitMix::new(3)).into_iter().take(30)) {
+        apply(&mut writer, place, step).unwrap();
+        writer.commit().unwrap();
+    }
+    writer.close().unwrap();
+    let is_log = |path: &std::path::PathBuf| path.extension().is_some_and(|is| is == "log");
+    let log = fs.paths().into_iter().find(is_log).unwrap();
+    let mut bytes = fs.contents(&log).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x55;
+    fs.put(&log, &bytes);
+    fs
+}
+
+/// A loss that a start finds is named by the seal of what stands behind it. From then on nothing finds it again, so
+/// whatever ends the process between any two of its calls, the next start knows of it.
+#[test]
+fn a_loss_of_the_log_is_known_at_every_point_of_the_seal_behind_it() {
+    let fs = with_a_damaged_frame();
+    fs.record();
+    drop(open(&fs, &options()).unwrap().writer().unwrap());
+    let images = fs.images();
+    for (at, image) in images.iter().enumerate() {
+        let ends = [image.resume(), image.crash(Loss::Everything)];
+        for (how, fs) in ends.iter().enumerate() {
+            let store = open(fs, &options()).unwrap();
+            let what = format!("image {at} of {}, {how}", images.len());
+            assert_eq!(store.status().gaps.len(), 1, "{what}");
+        }
+    }
+    assert!(images.len() > 10, "{}", images.len());
+}
+
+#[test]
+fn a_replay_of_the_log_keeps_which_losses_are_accepted() {
+    for accepts in [false, true] {
+        let fs = with_a_damaged_frame();
+        drop(open(&fs, &options()).unwrap());
+        if accepts {
+            let manifest = Manifest::open(fs.shared(), Path::new(DIR)).unwrap();
+            manifest.unwrap().accept_gaps().unwrap();
+        }
+        let to = Path::new("to");
+        crate::offline::replay_log_with_fs(&fs.shared(), Path::new(DIR), to, options()).unwrap();
+        let told = |dir| {
+            let store = Store::open_with_fs(fs.shared(), dir, options()).unwrap();
+            store.status().gaps.len()
+        };
+        let right = usize::from(!accepts);
+        assert_eq!([told(Path::new(DIR)), told(to)], [right, right]);
+        let manifest = Manifest::read(&fs, to).unwrap().unwrap();
+        assert_eq!(manifest.gaps.len(), 1, "it is known all the same");
+    }
+}

@@ -12,7 +12,9 @@ use orrery_formats::manifest::{Counts, Edit, GapEntry, SegmentEntry, SelectionEn
 
 use crate::io::Fs;
 use crate::log::keys::{Kept, KeyHasher, KeyOf, KeyWindow, KeyWrite};
-use crate::log::{LogOptions, LogWriter, Position, Recovery, Replayed, is_known_loss, read_closed};
+use crate::log::{
+    LogOptions, LogWriter, Position, Recovery, Replayed, is_known_loss, log_name, read_closed,
+};
 use crate::manifest::Manifest;
 use crate::quarantine;
 use crate::store::Durable;
@@ -154,8 +156,8 @@ impl Journal {
         Ok(())
     }
 
-    /// Whether recovery found losses that the manifest does not know yet. Everything must be sealed before
-    /// [`record_gaps`](Self::record_gaps): frames behind the gap carry later positions, and would win over
+    /// Whether recovery found losses that the manifest does not know yet. A seal makes them known; without events to
+    /// seal, [`record_gaps`](Self::record_gaps) does. Everything must be sealed by then: frames behind the gap carry later positions, and would win over
     /// the one before it at the next start.
     pub(crate) const fn has_new_gaps(&self) -> bool {
         !self.new_gaps.is_empty()
@@ -232,15 +234,28 @@ impl Journal {
     }
 
     /// Makes it known that the seqs before `seq` that no event has yet are lost, and lets the log go on with
-    /// `seq`, in a new file. Everything must be sealed before.
-    pub(crate) fn skip_to(&mut self, seq: u64) -> Result<()> {
+    /// `seq`, in a new file. The loss counts as accepted where losses among `known` that are cover it. Everything must be
+    /// sealed before.
+    pub(crate) fn skip_to(&mut self, seq: u64, known: &[GapEntry]) -> Result<()> {
         let first_seq = self.next_seq()?;
         let gap = GapEntry {
             first_seq,
             last_seq: Some(seq.saturating_sub(1)),
-            file: crate::log::log_name(first_seq),
+            file: log_name(first_seq),
             offset: 0,
         };
+        let mut next = first_seq;
+        while next < seq {
+            let mut accepted = known.iter().filter(|gap| gap.is_accepted());
+            let Some(last) = accepted.find_map(|gap| {
+                let last = gap.last_seq.unwrap_or(u64::MAX);
+                (gap.first_seq <= next && next <= last).then_some(last)
+            }) else {
+                break;
+            };
+            next = last.saturating_add(1);
+        }
+        let gap = if next < seq { gap } else { gap.accepted() };
         self.manifest.append(&Edit {
             gaps: vec![gap],
             ..Edit::default()
@@ -281,11 +296,16 @@ impl Journal {
     }
 
     /// Gives the events with those seqs, which are sealed, as far as the window has them, and tells whether it has all.
+    /// What cannot be read of a file, for whatever reason, it does not have.
     pub(crate) fn each_closed(
         &self,
         seqs: RangeInclusive<u64>,
-        each: &mut dyn FnMut(&Replayed<'_>) -> Result<()>,
+        each: &mut dyn FnMut(&Replayed<'_>),
     ) -> Result<bool> {
+        let mut each = |replayed: &Replayed<'_>| -> Result<()> {
+            each(replayed);
+            Ok(())
+        };
         let state = self.state();
         // What is known to be lost was not sealed.
         let mut next = *seqs.start();
@@ -295,8 +315,11 @@ impl Journal {
                 continue;
             }
             let (fs, id, losses) = (&*self.fs, state.directory.id, &state.gaps);
-            let missing = read_closed(fs, &self.dir, id, log, seqs.clone(), losses, each)?;
-            is_whole &= missing == 0
+            let read = read_closed(fs, &self.dir, id, log, seqs.clone(), losses, &mut each);
+            if let Err(error) = &read {
+                tracing::warn!(file = log_name(log.first_seq), %error, "a closed log file cannot be read whole");
+            }
+            is_whole &= matches!(read, Ok(0))
                 && (log.first_seq <= next || is_known_loss(losses, next, log.first_seq));
             next = log.last_seq.saturating_add(1);
         }
@@ -382,7 +405,8 @@ impl Journal {
     }
 
     /// Makes it durable that all events up to the segment's last are in segments, with the cursor there and
-    /// what the index then holds. Everything must be committed before.
+    /// what the index then holds. Everything must be committed before. Losses found at recovery become known by the
+    /// same edit: from here on nothing finds them, as what is sealed is not missed.
     pub(crate) fn record_seal(&mut self, segment: SegmentEntry, counts: Counts) -> Result<()> {
         let edit = Edit {
             sealed_through: Some(segment.last_seq),
@@ -390,9 +414,12 @@ impl Journal {
             last_time_us: Some(self.last_time_us),
             add: vec![segment],
             counts: Some(counts),
+            gaps: self.new_gaps.clone(),
             ..Edit::default()
         };
-        self.manifest.append(&edit)
+        self.manifest.append(&edit)?;
+        self.new_gaps.clear();
+        Ok(())
     }
 
     /// Makes it durable that a merged segment is in the place of those it was made of.

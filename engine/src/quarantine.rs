@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use orrery_formats::Error as FormatError;
 use orrery_formats::chunks::SealedFile;
-use orrery_formats::manifest::{Edit, QuarantineEntry, SegmentEntry};
+use orrery_formats::manifest::{Edit, QuarantineEntry, SegmentEntry, State, WrittenOff};
 use orrery_formats::segment::{self, ActorsInput, Segment, SegmentInfo, SegmentInput};
 use parking_lot::{Mutex, RwLock};
 
@@ -48,10 +48,12 @@ pub struct Degraded {
     pub last_time_us: u64,
     /// What is wrong with the file.
     pub why: String,
-    /// Whether a repair found no way to bring it back.
+    /// Whether a repair found no way to bring it back, and was told to give it up: what comes of it again is new.
     pub is_written_off: bool,
     /// Whether its accounts can be read from the damaged file all the same: events of theirs are applied.
     pub has_accounts: bool,
+    /// Whether its accounts were given up too: those that only it knew get other ids, and its file is not asked.
+    pub gave_up_accounts: bool,
 }
 
 /// An empty segment with the seqs, times and first actor id of `info`.
@@ -110,9 +112,15 @@ impl Sealed {
         Self { degraded, ..self }
     }
 
-    /// The same, as a repair left it that found no way to bring it back.
-    pub(crate) fn written_off(self) -> Self {
-        self.told(|degraded| degraded.is_written_off = true)
+    /// The same, as repairs left it that found no way to bring it back.
+    pub(crate) fn written_off(self, written_off: WrittenOff) -> Self {
+        if written_off == WrittenOff::No {
+            return self;
+        }
+        self.told(|degraded| {
+            degraded.is_written_off = true;
+            degraded.gave_up_accounts = written_off == WrittenOff::Whole;
+        })
     }
 
     /// What stands for this segment once it is not read any more but for what is in `remains`.
@@ -166,7 +174,15 @@ fn degraded(name: &str, info: &SegmentInfo, why: &str, has_accounts: bool) -> De
         why: why.to_owned(),
         is_written_off: false,
         has_accounts,
+        gave_up_accounts: false,
     }
+}
+
+/// What repairs gave up of the segment with that id.
+pub(crate) fn written_off(state: &State, id: u64) -> WrittenOff {
+    let mut quarantined = state.quarantined.iter();
+    let known = quarantined.find(|known| known.id == id);
+    known.map_or(WrittenOff::No, |known| known.written_off)
 }
 
 /// Whether an error of opening a segment says that its file is damaged or gone, rather than that this process
@@ -241,7 +257,7 @@ pub(crate) fn edit(segments: impl IntoIterator<Item = (u64, String)>, sealed_thr
                 id,
                 why,
                 applied_through: sealed_through,
-                is_written_off: false,
+                written_off: WrittenOff::No,
             })
             .collect(),
         ..Edit::default()

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use orrery_formats::chunks::SealedFile;
-use orrery_formats::manifest::{Counts, Directory, SegmentEntry, State};
+use orrery_formats::manifest::{Counts, Directory, SegmentEntry, State, WrittenOff};
 use orrery_formats::segment::{self, Segment};
 
 use crate::actors::DidCache;
@@ -18,7 +18,7 @@ use crate::io::Fs;
 use crate::log::keys::KeyHasher;
 use crate::mask::{Mask, recover_masks};
 use crate::memtable::Memtable;
-use crate::quarantine::{Reasons, Remains, is_damage};
+use crate::quarantine::{Reasons, Remains, is_damage, written_off};
 use crate::snapshot::{Counters, Generation, Sealed};
 use crate::store::{SEGMENTS, segment_name};
 use crate::{Error, Options, Result};
@@ -129,15 +129,13 @@ pub(crate) fn open_segments(
     let known = quarantined.chain(damaged.iter().map(|damaged| (damaged.id, &*damaged.why)));
     let known: HashMap<u64, &str> = known.collect();
     let set_aside = |entry: &SegmentEntry, first_actor: u32, why: &str| {
-        let mut quarantined = state.quarantined.iter();
-        if quarantined.any(|known| known.id == entry.id && known.is_written_off) {
-            return Ok(Sealed::set_aside(entry, first_actor, seed, why, None)?.written_off());
-        }
+        let written_off = written_off(state, entry.id);
         let name = segment_name(entry.first_seq, entry.last_seq, entry.id);
-        let remains = (!unread.contains(&*name))
+        let remains = (written_off != WrittenOff::Whole && !unread.contains(&*name))
             .then(|| Remains::of_entry(fs, dir, entry, first_actor))
             .flatten();
         Sealed::set_aside(entry, first_actor, seed, why, remains)
+            .map(|sealed| sealed.written_off(written_off))
     };
     let mut segments = Vec::with_capacity(state.segments.len());
     let mut found = Vec::new();

@@ -6,7 +6,7 @@
 //!    not name: the next start removes it, and replays the log.
 //!    What the memtable changed in older segments is put into their masks now: damage of one that this meets
 //!    sets that segment aside, and the steps from 2 on are done again.
-//! 4. The manifest gets {segment, sealed through S, cursor} and is synced. From here on the segment is
+//! 4. The manifest gets {segment, sealed through S, cursor, losses found at recovery} and is synced. From here on the segment is
 //!    the truth, and the log up to S is only a window.
 //! 5. The new generation is published: the segment in place of the memtable's rows, a new memtable.
 //! 6. The log goes on in a new file, and files older than the window are removed; more of them where a merge waits

@@ -150,7 +150,7 @@ impl Generation {
         let mut segments = self.segments.iter().zip(ends);
         segments.find_map(|(sealed, end)| {
             let degraded = sealed.without_accounts()?;
-            let may_come_back = first(sealed) < end && !degraded.is_written_off;
+            let may_come_back = first(sealed) < end && !degraded.gave_up_accounts;
             may_come_back.then(|| degraded.file.as_str().into())
         })
     }

@@ -73,9 +73,44 @@ pub struct QuarantineEntry {
     pub why: String,
     /// Events up to here were applied while it was read; later ones without what it says.
     pub applied_through: u64,
-    /// Whether a repair found no way to bring it back: accounts that only it knew then get other ids. Until then
-    /// no event of such an account is applied.
-    pub is_written_off: bool,
+    /// What a repair gave up of it.
+    pub written_off: WrittenOff,
+}
+
+/// What was given up of a segment that is not read, as a repair found no way to bring it back. A byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(try_from = "u8", into = "u8")]
+pub enum WrittenOff {
+    /// Nothing: it may come back. No event of an account that only it may know is applied, unless its file gives it.
+    #[default]
+    No,
+    /// All of it: accounts that only it knew get other ids.
+    Whole,
+    /// All but its accounts, which its file gives: what else it held counts as new where it comes again.
+    ButAccounts,
+}
+
+impl From<WrittenOff> for u8 {
+    fn from(written_off: WrittenOff) -> Self {
+        match written_off {
+            WrittenOff::No => 0,
+            WrittenOff::Whole => 1,
+            WrittenOff::ButAccounts => 2,
+        }
+    }
+}
+
+impl TryFrom<u8> for WrittenOff {
+    type Error = &'static str;
+
+    fn try_from(byte: u8) -> std::result::Result<Self, Self::Error> {
+        match byte {
+            0 => Ok(Self::No),
+            1 => Ok(Self::Whole),
+            2 => Ok(Self::ButAccounts),
+            _ => Err("what is written off of a segment is 0, 1 or 2"),
+        }
+    }
 }
 
 /// From some event on, only these collections were taken into the directory.

@@ -298,9 +298,10 @@ impl Index for StoreIndex {
         let lost = store.gaps.iter().map(lost::sentence);
         let damaged = store.degraded.iter().map(|degraded| {
             let accounts = match (degraded.has_accounts, degraded.is_written_off) {
-                (true, _) => "its accounts can be read, and ingest goes on",
-                (false, false) => "events of accounts that only it may know wait",
-                (false, true) => "it is written off, and ingest goes on",
+                (true, false) => "its accounts can be read, and ingest goes on",
+                (true, true) => "it is written off but for its accounts, which can be read, and ingest goes on",
+                (false, true) if degraded.gave_up_accounts => "it is written off, and ingest goes on",
+                (false, _) => "events of accounts that only it may know wait",
             };
             format!(
                 "{} is set aside as damaged, with seq {} to {}: {}; {accounts}; to bring it back, stop and run `orrery \

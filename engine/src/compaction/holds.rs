@@ -77,10 +77,11 @@ impl Holds {
         }
     }
 
-    /// When the next one may be tried again.
-    pub(super) fn next(&self, now: Instant) -> Option<Instant> {
+    /// When the next one may be tried again of those that waited at `looked`, when [`apply`](Self::apply) was called
+    /// last: one whose wait ended since was left out, and is tried at once.
+    pub(super) fn next(&self, looked: Instant) -> Option<Instant> {
         let waits = self.holds.iter().map(|hold| hold.until);
-        waits.filter(|until| *until > now).min()
+        waits.filter(|until| *until > looked).min()
     }
 }
 
@@ -143,6 +144,16 @@ mod tests {
         holds.failed(vec![1, 2], "why".to_owned(), now);
         assert_eq!(next(&mut holds, &[1, 5], now).unwrap().places, 0..2);
         assert_eq!(holds.next(now), None, "it is forgotten");
+    }
+
+    #[test]
+    fn a_wait_that_ends_after_the_look_is_still_told() {
+        let (mut holds, now) = (Holds::new(FIRST), Instant::now());
+        holds.failed(vec![1, 2], "why".to_owned(), now);
+        assert_eq!(next(&mut holds, &[1, 2], now), None);
+        // Told with the time of the look, however late; and not again once it is over.
+        assert_eq!(holds.next(now), Some(now + FIRST));
+        assert_eq!(holds.next(now + FIRST), None);
     }
 
     #[test]

@@ -175,15 +175,20 @@ impl Compaction {
 
     /// Runs the merge that is due, if one is and nothing waits to be installed. Gives whether there was one.
     pub(crate) fn run_once(&self, shared: &Shared) -> Result<bool, Stopped> {
-        self.run_once_beside(shared, &mut Holds::default())
+        self.run_once_beside(shared, &mut Holds::default(), Instant::now())
     }
 
     /// As [`run_once`](Self::run_once), with merges left out that failed before.
-    fn run_once_beside(&self, shared: &Shared, holds: &mut Holds) -> Result<bool, Stopped> {
+    fn run_once_beside(
+        &self,
+        shared: &Shared,
+        holds: &mut Holds,
+        now: Instant,
+    ) -> Result<bool, Stopped> {
         if self.slot.lock().merged.is_some() {
             return Ok(false);
         }
-        let found = merge_next(shared, holds);
+        let found = merge_next(shared, holds, now);
         let mut slot = self.slot.lock();
         // Under the lock: whoever sees that no merge runs finds what the last one made.
         self.counts.running.store(0, Ordering::Release);
@@ -284,7 +289,9 @@ fn run(shared: &Shared) {
             slot.has_room = false;
         }
         no_room_until = None;
-        match compaction.run_once_beside(shared, &mut holds) {
+        // One time for what is left out and for when to look again: no wait may end between the two unseen.
+        let now = Instant::now();
+        match compaction.run_once_beside(shared, &mut holds, now) {
             Ok(_) => {}
             Err(Stopped::Cancelled) => return,
             Err(Stopped::Failed(error)) => {
@@ -301,18 +308,18 @@ fn run(shared: &Shared) {
                 }
             }
         }
-        retry_at = no_room_until.or_else(|| holds.next(Instant::now()));
+        retry_at = no_room_until.or_else(|| holds.next(now));
     }
 }
 
 /// Runs the merge that is due, if one is.
-fn merge_next(shared: &Shared, holds: &mut Holds) -> Result<Option<Merged>, Stopped> {
+fn merge_next(shared: &Shared, holds: &mut Holds, now: Instant) -> Result<Option<Merged>, Stopped> {
     // Not the generation: its memtable would stay in memory as long as the merge runs.
     let segments = shared.generation().segments.clone();
     let policy = Policy::of(&shared.options);
     let ids: Vec<u64> = segments.iter().map(|sealed| sealed.id).collect();
     let mut candidates = candidates(&segments);
-    holds.apply(&ids, &mut candidates, Instant::now());
+    holds.apply(&ids, &mut candidates, now);
     let want = &shared.compaction.want;
     let Some(plan) = plan(&candidates, &policy) else {
         want.forget();

@@ -130,6 +130,41 @@ fn below_a_small_limit_events_are_sealed_early_and_go_on() {
     assert!(segments > 3, "{segments} segments");
 }
 
+/// Below a reserve nothing of the directory gives way: a seal would only take room that others keep free.
+#[test]
+fn below_a_reserve_no_event_is_sealed_early() {
+    let fs = SimFs::new();
+    let options = Options {
+        commit_bytes: 32 << 10,
+        compact: false,
+        disk_reserve: 1 << 20,
+        ..Options::default()
+    };
+    let dir = Path::new("data");
+    let store = Store::open_with_fs(fs.shared(), dir, options).unwrap();
+    let mut writer = store.writer().unwrap();
+    let body = r#"{"subject":"did:web:a.b"}"#;
+    for place in 0..100 {
+        write(
+            &mut writer,
+            place,
+            "did:web:a.b",
+            &format!("k{place}"),
+            body,
+        );
+    }
+    writer.commit().unwrap();
+    // Less is left beside the reserve than more events may take, and enough for a seal.
+    let left = writer.seal_need() + (48 << 10);
+    fs.set_capacity(Some(fs.used() + (1 << 20) + left));
+    let refused = writer.prepare(1 << 20);
+    assert!(
+        matches!(refused, Err(Error::DiskFull { .. })),
+        "{refused:?}"
+    );
+    assert_eq!(store.status().segments, 0);
+}
+
 #[test]
 fn the_message_says_how_much_and_what_to_do() {
     let (need, free) = (3 << 20, 512);

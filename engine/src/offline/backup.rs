@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use orrery_formats::backup::{Catalog, CatalogFile};
 use orrery_formats::frame::{FILE_HEADER_BYTES, SourceCursor};
-use orrery_formats::manifest::{QuarantineEntry, State};
+use orrery_formats::manifest::{QuarantineEntry, State, WrittenOff};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::directory::{found, is_not_found};
@@ -273,7 +273,7 @@ impl Run {
                         id: entry.id,
                         why: why.clone(),
                         applied_through: state.sealed_through,
-                        is_written_off: false,
+                        written_off: WrittenOff::No,
                     });
                     Some(why)
                 }

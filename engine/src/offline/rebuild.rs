@@ -102,7 +102,7 @@ pub fn replay_log_with_fs(
             while let Some((_, cursor)) = frames.next_if(|(last, _)| *last < seq) {
                 writer.set_cursor(cursor);
             }
-            writer.rebuild(event, seq)?;
+            writer.rebuild(event, seq, &source.state().gaps)?;
             report.events += 1;
             report.last_seq = seq;
             Ok(())

@@ -62,15 +62,16 @@ pub(super) fn refuse_other_history(
             to_seq: seq,
             ..Span::ALL
         };
-        let mut found = false;
-        source.each_event::<Error>(&span, &mut |_| {}, &mut |_, known| {
+        let (mut found, mut is_damaged) = (false, false);
+        source.each_event::<Error>(&span, &mut |_| is_damaged = true, &mut |_, known| {
             found = true;
             if known != event {
                 differs = Some(format!("its event {seq} is another"));
             }
             Ok(())
         })?;
-        if !found && seq > now.sealed_through {
+        // What stood in a damaged frame is not known.
+        if !found && !is_damaged && seq > now.sealed_through {
             differs = Some(format!("it has an event {seq}, and the directory has none"));
         }
         Ok(())
@@ -173,6 +174,29 @@ mod tests {
                 go(&fs, "a", 20 + tail, 10, 1, !seals);
                 backup("a").unwrap();
                 backup_with_fs(&fs.shared(), Path::new("b"), Path::new("other"), false).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn a_damaged_frame_of_the_running_log_is_no_other_history() {
+        let (fs, to) = (SimFs::new(), Path::new("to"));
+        go(&fs, "a", 0, 10, 1, true);
+        go(&fs, "a", 10, 5, 1, false);
+        backup_with_fs(&fs.shared(), Path::new("a"), to, false).unwrap();
+        let log = fs.paths().into_iter().filter(|path| {
+            path.starts_with("a/log") && path.extension().is_some_and(|is| is == "log")
+        });
+        let log = log.max().unwrap();
+        let sound = fs.contents(&log).unwrap();
+        // Every frame, one after the other: one of them is that of the event that is looked for.
+        for at in (60..sound.len()).step_by(40) {
+            let mut bytes = sound.clone();
+            bytes[at] ^= 0x55;
+            fs.put(&log, &bytes);
+            if let Err(error) = backup_with_fs(&fs.shared(), Path::new("a"), to, false) {
+                let error = error.to_string();
+                assert!(!error.contains("another history"), "byte {at}: {error}");
             }
         }
     }

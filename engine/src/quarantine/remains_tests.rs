@@ -612,7 +612,7 @@ fn forget_log(fs: &SimFs, files: usize) {
 }
 
 #[test]
-fn a_segment_whose_accounts_can_be_read_is_not_written_off() {
+fn a_segment_that_is_written_off_keeps_the_accounts_that_can_be_read() {
     let (fs, place) = directory(&[], options());
     let path = segments(&fs).remove(0);
     flip(&fs, &path, section("rows"));
@@ -623,11 +623,77 @@ fn a_segment_whose_accounts_can_be_read_is_not_written_off() {
             panic!("{report:?}");
         };
         assert_eq!(segment.outcome, Outcome::Lost);
-        assert!(segment.has_accounts && !segment.is_written_off);
+        assert!(segment.has_accounts && segment.is_written_off);
         let store = open(&fs).unwrap();
-        assert!(!store.status().degraded[0].is_written_off);
+        let degraded = &store.status().degraded[0];
+        assert!(degraded.is_written_off && !degraded.gave_up_accounts);
         check(&store, place + 1 + turn, true, "not repaired");
     }
+    // Accounts that cannot be read any more wait until they are given up too, and then stay so.
+    let damaged = fs.contents(&path).unwrap();
+    fs.put(&path, &damaged[..100]);
+    assert!(
+        open(&fs)
+            .unwrap()
+            .snapshot()
+            .generation
+            .lost_accounts()
+            .is_some()
+    );
+    let report = run(&fs, false);
+    assert!(!report.segments[0].has_accounts && !report.segments[0].is_written_off);
+    assert!(run(&fs, true).segments[0].is_written_off);
+    fs.put(&path, &damaged);
+    for write_off in [false, true] {
+        let report = run(&fs, write_off);
+        assert!(!report.segments[0].has_accounts && report.segments[0].is_written_off);
+        let store = open(&fs).unwrap();
+        let degraded = &store.status().degraded[0];
+        assert!(degraded.gave_up_accounts && !degraded.has_accounts);
+        assert!(store.snapshot().generation.lost_accounts().is_none());
+    }
+}
+
+#[test]
+fn an_event_that_a_segment_with_accounts_may_hold_waits_until_it_is_written_off() {
+    let options = Options {
+        log_bytes_max: 0,
+        ..options()
+    };
+    let (fs, place) = directory(&[], options.clone());
+    let mut writer = Store::open_with_fs(fs.shared(), Path::new(DIR), options)
+        .unwrap()
+        .writer()
+        .unwrap();
+    apply(&mut writer, place, Write(1, 99, 2)).unwrap();
+    writer.seal().unwrap();
+    writer.close().unwrap();
+    let path = segments(&fs).remove(0);
+    flip(&fs, &path, section("rows"));
+    forget_log(&fs, 9);
+    let old = |fs: &SimFs| {
+        let store = open(fs).unwrap();
+        let mut writer = store.writer().unwrap();
+        let applied = apply(&mut writer, 1, Write(1, 98, 2));
+        let actors = writer.generation.actors_end();
+        (applied, actors, store.status().paused)
+    };
+    open(&fs).unwrap().report_damage(&met(&path));
+    let (applied, actors, _) = old(&fs);
+    assert!(
+        matches!(applied, Err(Error::LostEvents { .. })),
+        "{applied:?}"
+    );
+    run(&fs, false);
+    let (applied, ..) = old(&fs);
+    assert!(
+        matches!(applied, Err(Error::LostEvents { .. })),
+        "{applied:?}"
+    );
+    run(&fs, true);
+    let (applied, actors_now, paused) = old(&fs);
+    assert!(matches!(applied, Ok(Applied::New { .. })), "{applied:?}");
+    assert_eq!((actors_now, paused), (actors, None), "it keeps its id");
 }
 
 #[test]

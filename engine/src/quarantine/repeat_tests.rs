@@ -198,3 +198,55 @@ fn what_a_repair_has_written_off_is_new_when_it_is_loaded_again() {
     }
     assert_eq!(found, right);
 }
+
+/// The log files of the directory, oldest first.
+fn logs(fs: &SimFs) -> Vec<std::path::PathBuf> {
+    let dir = Path::new(DIR).join("log");
+    let entries = crate::io::Fs::list(fs, &dir).unwrap();
+    let names = entries.into_iter().map(|entry| entry.name);
+    let logs = names.filter(|name| name.ends_with(".log"));
+    logs.map(|name| dir.join(name)).collect()
+}
+
+#[test]
+fn a_closed_log_file_that_cannot_be_read_makes_older_events_wait_and_stops_nothing_else() {
+    let deleted = Step::Account {
+        actor: 0,
+        status: Some("deleted"),
+    };
+    let write = Step::Write {
+        actor: 0,
+        key: 30,
+        target: 2,
+    };
+    let fs = SimFs::new();
+    let mut writer = open(&fs).unwrap().writer().unwrap();
+    for place in [1, 2, 10, 11, 20, 21] {
+        let step = Step::Write {
+            actor: place % 2,
+            key: place,
+            target: 2,
+        };
+        apply(&mut writer, place, step).unwrap();
+        if place % 10 == 1 && place > 1 || place == 2 {
+            writer.seal().unwrap();
+        }
+    }
+    writer.close().unwrap();
+    cut(&fs, &segments(&fs)[1]);
+    for step in [deleted, write] {
+        let fs = fs.crash(1);
+        let store = open(&fs).unwrap();
+        let mut writer = store.writer().unwrap();
+        // Gone after the start has seen it.
+        crate::io::Fs::unlink(&fs, &logs(&fs)[1]).unwrap();
+        for _ in 0..2 {
+            let applied = apply(&mut writer, 10, step);
+            assert!(is_lost(&applied), "{applied:?}");
+            assert_eq!(store.status().poisoned, None);
+        }
+        apply(&mut writer, 30, step).unwrap();
+        assert_eq!(store.status().paused, None);
+        writer.seal().unwrap();
+    }
+}

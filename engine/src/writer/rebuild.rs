@@ -2,6 +2,7 @@
 //! under it.
 
 use orrery_formats::event::Event;
+use orrery_formats::manifest::GapEntry;
 
 use super::Writer;
 use crate::Result;
@@ -9,16 +10,22 @@ use crate::manifest::SegmentEntry;
 
 impl Writer {
     /// Applies an event that has its seq already, and logs it. It was accepted once, so it is not asked whether
-    /// it is new. Seqs between the last event and this one become a known loss. Seals when it is time to.
+    /// it is new. Seqs between the last event and this one become a known loss, accepted where `losses`, those of the
+    /// other directory, say so. Seals when it is time to.
     ///
     /// # Errors
     /// As [`apply`](Self::apply).
-    pub(crate) fn rebuild(&mut self, event: &Event<'_>, seq: u64) -> Result<()> {
+    pub(crate) fn rebuild(
+        &mut self,
+        event: &Event<'_>,
+        seq: u64,
+        losses: &[GapEntry],
+    ) -> Result<()> {
         self.check()?;
         if self.journal.next_seq()? < seq {
             // What a skip leaves out must not look like a loss of the unsealed log at the next start.
             self.seal()?;
-            let skipped = self.journal.skip_to(seq);
+            let skipped = self.journal.skip_to(seq, losses);
             self.poison_on_error(skipped)?;
         }
         if self.journal.batch_is_full() {

@@ -10,7 +10,8 @@
 //! Where the damaged file still gives its accounts, account events are told as always, and so are commits that their
 //! actor's last rev proves new.
 //!
-//! What a repair has written off is lost, and what comes of it again counts as new.
+//! What a repair has written off is lost, and what comes of it again counts as new. Accounts that its file still gives
+//! are known as before.
 
 use std::collections::HashMap;
 
@@ -93,11 +94,17 @@ impl Unread {
 impl Writer {
     /// Whether a segment that may come back holds a deletion that makes an event of the account void which the window
     /// does not know.
+    ///
+    /// # Errors
+    /// [`Error::LostEvents`] where nothing tells.
     pub(super) fn is_void_unread(&mut self, did: &str, time_us: u64) -> Result<bool> {
         if !self.unread.may_come_back() || !self.unread.reaches(time_us) {
             return Ok(false);
         }
-        Ok(time_us <= self.unread_account(did)?.deleted_us)
+        if time_us <= self.unread_account(did)?.deleted_us {
+            return Ok(true);
+        }
+        self.check_log(time_us).map(|()| false)
     }
 
     /// Whether an account event was applied that a segment holds which may come back.
@@ -116,10 +123,15 @@ impl Writer {
         if account_seq < self.unread_account(did)?.seq {
             return Ok(true);
         }
+        self.check_log(time_us).map(|()| false)
+    }
+
+    /// Refuses an event that a segment may hold of which the log does not have all. After the log was asked.
+    fn check_log(&self, time_us: u64) -> Result<()> {
         let mut lost = self.unread.segments.iter();
         match lost.find(|segment| segment.is_out_of_the_log && time_us <= segment.last_time_us) {
             Some(segment) => Err(self.refuse_lost_events(segment)),
-            None => Ok(false),
+            None => Ok(()),
         }
     }
 
@@ -167,7 +179,6 @@ impl Writer {
                         known.deleted_us = known.deleted_us.max(event.time_us);
                     }
                 }
-                Ok(())
             })?;
             segment.is_out_of_the_log = !is_whole;
         }

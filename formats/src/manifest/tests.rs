@@ -52,7 +52,7 @@ fn seal() -> Edit {
             id: 1,
             why: "chunk 0".to_owned(),
             applied_through: 260,
-            is_written_off: true,
+            written_off: WrittenOff::Whole,
         }],
         selections: vec![SelectionEntry {
             first_seq: 261,
@@ -198,7 +198,7 @@ fn an_edit_that_contradicts_the_state_is_refused_and_changes_nothing() {
                 id: 2,
                 why: String::new(),
                 applied_through: 0,
-                is_written_off: false,
+                written_off: WrittenOff::No,
             }];
         }),
         edit(&|e| e.sealed_through = Some(259)),

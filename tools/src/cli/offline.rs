@@ -216,7 +216,9 @@ pub(crate) struct ReplayArguments {
     marked: each is named with its seqs and times. Where such a one does not give its accounts either,\n\
     events of accounts that only it may know wait, until a repair with a backup brings it back, or one\n\
     with --write-off gives it up for lost: accounts may then get second ids, and deletions of accounts\n\
-    may miss records that were written before. Segments that a manifest which lost its end names no longer\n\
+    may miss records that were written before. Older events that only a lost segment could tell from\n\
+    repeats wait too, whether it gives its accounts or not, and --write-off lets them go on: they count\n\
+    as new, and accounts that its file gives keep their ids. Segments that a manifest which lost its end names no longer\n\
     are named again where they follow each other; a manifest that cannot be read is made anew out of an\n\
     older one or the backup. What the log lost stays marked in answers until --accept-gaps. Masks and key indexes are made anew by the next\n\
     start. Damaged segments and log files are kept under names that end in .damaged. It needs room for\n\

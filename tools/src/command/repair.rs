@@ -213,13 +213,18 @@ fn means(segment: &RepairedSegment, dry_run: bool) -> &'static str {
         (true, _) if dry_run => {
             "it would be written off: what only it held is lost, how many rows is not known, and no event waits for it"
         }
-        (true, _) => {
+        (true, true) => {
+            "it is written off: what only it held is lost, how many rows is not known, but for its accounts, which can \
+             be read; no event waits for it; a backup still brings it back"
+        }
+        (true, false) => {
             "it is written off: what only it held is lost, how many rows is not known, and no event waits for it; a \
              backup still brings it back"
         }
         (false, true) => {
-            "answers go without it, marked; its accounts can be read, so events go on; a backup can bring it back, by \
-             --backup"
+            "answers go without it, marked; its accounts can be read, so events go on, but for older ones that only it \
+             could tell from repeats; a backup can bring it back, by --backup, or --write-off gives it up for lost, \
+             so that these go on too"
         }
         (false, false) => {
             "answers go without it, marked, and events of accounts that only it may know wait; a backup can bring it \

@@ -40,7 +40,9 @@ mod window;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use orrery_formats::manifest::{Counts, Edit, GapEntry, QuarantineEntry, SegmentEntry, State};
+use orrery_formats::manifest::{
+    Counts, Edit, GapEntry, QuarantineEntry, SegmentEntry, State, WrittenOff,
+};
 
 use self::files::Backup;
 use self::find::Found;
@@ -61,9 +63,10 @@ pub struct RepairOptions {
     pub backup: Option<PathBuf>,
     /// Whether losses of the log are accepted: answers are not marked by them any more.
     pub accept_gaps: bool,
-    /// Whether what does not come back is written off: accounts that only it may know then get other ids, and no event
-    /// waits for it any more. One that comes back by a later repair has all events behind it applied again. What still
-    /// gives its accounts is not written off: no event waits for it.
+    /// Whether what does not come back is written off: no event waits for it any more, and what comes of it again counts
+    /// as new. Accounts that only it may know then get other ids, unless its file still gives them: those keep their
+    /// ids, and wait for another repair if a later start does not find them there. One that comes back by a later
+    /// repair has all events behind it applied again.
     pub write_off: bool,
     /// Find and tell what would be done, and change nothing. Whether the log gives what the manifest expects is
     /// then not tried.
@@ -117,7 +120,7 @@ pub struct RepairedSegment {
     pub outcome: Outcome,
     /// Why it could not be had from where it was looked for.
     pub tried: Vec<String>,
-    /// Of one that stays set aside: whether it is written off, by this repair or one before.
+    /// Of one that stays set aside: whether it is written off, by this repair or one before, so that no event waits.
     pub is_written_off: bool,
     /// Of one that stays set aside: whether its accounts can be read, so that events go on.
     pub has_accounts: bool,
@@ -339,9 +342,14 @@ impl Repair<'_> {
             let known = state.quarantined.iter().find(|known| known.id == entry.id);
             let why = known.map(|known| known.why.clone());
             let tried = tried.get_mut(place).map(std::mem::take);
-            let was_written_off = known.is_some_and(|known| known.is_written_off);
+            let was = known.map_or(WrittenOff::No, |known| known.written_off);
             let stays = outcome == Outcome::Lost;
-            let has_accounts = stays && !was_written_off && self.has_accounts(state, place);
+            let has_accounts = stays && was != WrittenOff::Whole && self.has_accounts(state, place);
+            let was_written_off = match was {
+                WrittenOff::No => false,
+                WrittenOff::Whole => true,
+                WrittenOff::ButAccounts => has_accounts,
+            };
             self.report.segments.push(RepairedSegment {
                 file: name_of(entry),
                 first_seq: entry.first_seq,
@@ -351,8 +359,7 @@ impl Repair<'_> {
                 why: why.unwrap_or_else(|| found.why(entry).unwrap_or_default().to_owned()),
                 outcome,
                 tried: tried.unwrap_or_default(),
-                is_written_off: stays
-                    && (was_written_off || (self.options.write_off && !has_accounts)),
+                is_written_off: stays && (was_written_off || self.options.write_off),
                 has_accounts,
             });
         }
@@ -370,9 +377,8 @@ impl Repair<'_> {
         })
     }
 
-    /// Says of what stays set aside, if that is asked for, that nothing brings it back: the accounts that only it knew may
-    /// then get other ids, and events of theirs need not wait. Where its accounts can be read none waits: those keep
-    /// their ids.
+    /// Says of what stays set aside, if that is asked for, that nothing brings it back: no event needs to wait for it.
+    /// Accounts that only it knew may then get other ids, but where they can be read: those keep their ids.
     fn write_off(&mut self, state: &State, found: &Found, plan: &plan::Plan) -> Result<()> {
         if !self.options.write_off {
             return Ok(());
@@ -383,7 +389,14 @@ impl Repair<'_> {
                 continue;
             };
             let known = state.quarantined.iter().find(|known| known.id == entry.id);
-            if known.is_some_and(|known| known.is_written_off) || self.has_accounts(state, *place) {
+            let was = known.map_or(WrittenOff::No, |known| known.written_off);
+            // What was given up stays so: accounts may have other ids since.
+            let now = if was == WrittenOff::Whole || !self.has_accounts(state, *place) {
+                WrittenOff::Whole
+            } else {
+                WrittenOff::ButAccounts
+            };
+            if was == now {
                 continue;
             }
             let why = known.map(|known| known.why.as_str());
@@ -394,7 +407,7 @@ impl Repair<'_> {
                     .unwrap_or_default()
                     .to_owned(),
                 applied_through: known.map_or(state.sealed_through, |known| known.applied_through),
-                is_written_off: true,
+                written_off: now,
             });
         }
         if entries.is_empty() {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use orrery_formats::manifest::{Counts, SegmentEntry, State};
+use orrery_formats::manifest::{Counts, SegmentEntry, State, WrittenOff};
 
 use super::{Repair, name_of};
 use crate::disk::Room;
@@ -15,7 +15,7 @@ use crate::mask::recover_masks;
 use crate::offline::links::Span;
 use crate::offline::verify::is_known_loss;
 use crate::offline::{Directory, copy};
-use crate::quarantine::Remains;
+use crate::quarantine::{Remains, written_off};
 use crate::recovery::{did_seed, generation_of, live_counts, open_entry};
 use crate::snapshot::Sealed;
 use crate::store::{LOG, SEGMENTS, Shared};
@@ -196,14 +196,12 @@ fn open(repair: &Repair<'_>, state: &State, stays: &BTreeSet<usize>) -> Result<V
     for (place, entry) in state.segments.iter().enumerate() {
         segments.push(if stays.contains(&place) {
             // The manifest is as this repair has written it: what is written off by it stands there too.
-            let mut quarantined = state.quarantined.iter();
+            let written_off = written_off(state, entry.id);
             let why = "it is not repaired yet";
-            if quarantined.any(|known| known.id == entry.id && known.is_written_off) {
-                Sealed::set_aside(entry, first_actor, seed, why, None)?.written_off()
-            } else {
-                let remains = Remains::of_entry(&*repair.fs, &repair.dir, entry, first_actor);
-                Sealed::set_aside(entry, first_actor, seed, why, remains)?
-            }
+            let remains = (written_off != WrittenOff::Whole)
+                .then(|| Remains::of_entry(&*repair.fs, &repair.dir, entry, first_actor))
+                .flatten();
+            Sealed::set_aside(entry, first_actor, seed, why, remains)?.written_off(written_off)
         } else {
             open_entry(&*repair.fs, &repair.dir, entry, first_actor)?
         });

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use orrery_formats::manifest::Edit;
+use orrery_formats::manifest::{Edit, WrittenOff};
 
 use super::{Outcome, RepairOptions, RepairReport, repair_with_fs};
 use crate::io::Fs;
@@ -73,7 +73,7 @@ fn write_off(fs: &SimFs) {
         .unwrap();
     let mut quarantine = manifest.state().quarantined.clone();
     for entry in &mut quarantine {
-        entry.is_written_off = true;
+        entry.written_off = WrittenOff::Whole;
     }
     let edit = Edit {
         quarantine,
@@ -224,7 +224,7 @@ fn without_log_and_backup_it_is_said_what_is_lost() {
                 assert_eq!(lost.tried.len(), 2, "{what}: {:?}", lost.tried);
                 let state = Manifest::read(&fs, Path::new(DIR)).unwrap().unwrap();
                 assert_eq!(state.quarantined.len(), 1, "{what}");
-                assert!(!state.quarantined[0].is_written_off, "{what}");
+                assert_eq!(state.quarantined[0].written_off, WrittenOff::No, "{what}");
                 assert!(!lost.is_written_off, "{what}");
                 let store = open(&fs, options()).unwrap();
                 assert_eq!(store.status().degraded.len(), 1, "{what}");

@@ -3,7 +3,8 @@
 use orrery_formats::frame::SourceCursor;
 use orrery_formats::manifest::{
     Counts, Directory, Edit, FILE_HEADER_BYTES, GapEntry, QuarantineEntry, SegmentEntry,
-    SelectionEntry, State, VERSION, decode_edit, decode_header, encode_edit, encode_header,
+    SelectionEntry, State, VERSION, WrittenOff, decode_edit, decode_header, encode_edit,
+    encode_header,
 };
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -62,7 +63,7 @@ fn later_edit() -> Edit {
             id: 3,
             why: "a checksum".to_owned(),
             applied_through: 2,
-            is_written_off: true,
+            written_off: WrittenOff::Whole,
         }],
         selections: vec![SelectionEntry {
             first_seq: 401,
