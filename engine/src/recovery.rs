@@ -24,7 +24,7 @@ use crate::store::{SEGMENTS, segment_name};
 use crate::{Error, Options, Result};
 
 pub(crate) use begin::{no_manifest, refuse_contents};
-pub(crate) use orphans::Orphans;
+pub(crate) use orphans::{Orphans, has_rows};
 
 /// Maps and opens the file of a segment.
 pub(crate) fn open_segment(

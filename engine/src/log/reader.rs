@@ -77,6 +77,25 @@ impl LogReader {
         }
     }
 
+    /// The id of the directory that the header of the file at `path` names; `None` where the header is damaged.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Format`] for a version that this build does not read.
+    pub(crate) fn directory_of(fs: &dyn Fs, path: &Path) -> Result<Option<[u8; 16]>> {
+        let file = fs.open(path).map_err(Error::io("open", path))?;
+        let mut head = [0; FILE_HEADER_BYTES];
+        if !read_exact_at(file.as_ref(), 0, &mut head).map_err(Error::io("read", path))? {
+            return Ok(None);
+        }
+        match FileHeader::decode(&head) {
+            Ok(header) => Ok(Some(header.directory_id)),
+            Err(error @ FormatError::Version { .. }) => {
+                Err(error.in_file(&path.display().to_string()).into())
+            }
+            Err(_) => Ok(None),
+        }
+    }
+
     /// As [`LogReader::open`], but a damaged header is only told: the frames can be read without it.
     pub(crate) fn open_damaged(
         fs: &dyn Fs,

@@ -96,6 +96,19 @@ impl Orphans {
         others.any(|(_, last_seq, _)| *last_seq > sealed_through)
     }
 
+    /// The last seq of those that are to be named again.
+    pub(crate) fn wanted_through(&self) -> u64 {
+        let wanted = self.only_here.iter().chain(&self.replacing);
+        let ends =
+            wanted.filter_map(|name| parse_segment_name(name).map(|(_, last_seq, _)| last_seq));
+        ends.max().unwrap_or(0)
+    }
+
+    /// Whether it is one of the others.
+    pub(crate) fn is_other(&self, name: &str) -> bool {
+        self.others.iter().any(|(_, _, other)| other == name)
+    }
+
     /// Takes note that the log has not these `gaps`: those that have events of one become
     /// [`only_here`](Self::only_here).
     pub(crate) fn lack(&mut self, fs: &dyn Fs, dir: &Path, gaps: &[Gap]) {
@@ -105,7 +118,10 @@ impl Orphans {
                 .iter()
                 .filter(|gap| *first <= gap.last_seq && gap.first_seq <= *last);
             // A seal that was interrupted behind the gap covers its seqs too, without their events.
-            gaps.any(|gap| has_rows(fs, dir, name, gap).unwrap_or(true))
+            gaps.any(|gap| {
+                let seqs = (gap.first_seq, gap.last_seq);
+                has_rows(fs, dir, name, seqs).unwrap_or(true)
+            })
         });
         self.others = others;
         let lost = lost.into_iter().map(|(_, _, name)| name);
@@ -153,20 +169,25 @@ impl Orphans {
     }
 }
 
-/// Whether a segment has a row of an event in `gap`.
-fn has_rows(fs: &dyn Fs, dir: &Path, name: &str, gap: &Gap) -> Result<bool> {
+/// Whether a segment has a row of an event of these seqs.
+pub(crate) fn has_rows(
+    fs: &dyn Fs,
+    dir: &Path,
+    name: &str,
+    (first_seq, last_seq): (u64, u64),
+) -> Result<bool> {
     let sealed = open_segment(fs, dir, name, 0, 0)?;
     let (mut low, mut high) = (0, sealed.segment.info().rows);
     let rows = high;
     while low < high {
         let middle = low + (high - low) / 2;
-        if sealed.segment.seq(middle)? < gap.first_seq {
+        if sealed.segment.seq(middle)? < first_seq {
             low = middle + 1;
         } else {
             high = middle;
         }
     }
-    Ok(low < rows && sealed.segment.seq(low)? <= gap.last_seq)
+    Ok(low < rows && sealed.segment.seq(low)? <= last_seq)
 }
 
 /// The first seq of the log, if it has a file.

@@ -4,18 +4,23 @@
 //! Segments always make such a chain: each begins behind the one before, over whatever the log lost. So a file that
 //! fits to both ends is the one that was named there, or one that a merge made of those or out of which it was made,
 //! and these hold the same. What stays without a name is kept under another one.
+//!
+//! A named segment that is damaged is set aside by the edit that names others again, as of the end that the manifest
+//! has: the lost end may have set it aside, and what came behind may have been applied without it.
 
 use std::collections::BTreeMap;
 
 use orrery_formats::frame::SourceCursor;
-use orrery_formats::manifest::{Edit, SegmentEntry, SelectionEntry, State};
+use orrery_formats::manifest::{Edit, GapEntry, SegmentEntry, SelectionEntry, State};
 
 use super::{Repair, name_of, redo};
-use crate::log::scan;
-use crate::offline::directory::found;
+use crate::log::{Gap, scan};
+use crate::offline::directory::{FoundFile, found};
 use crate::offline::links::Span;
 use crate::offline::{Directory, copy};
-use crate::recovery::{Orphans, did_seed, is_set_aside, open_segment};
+use crate::quarantine;
+use crate::recovery::{Orphans, did_seed, has_rows, is_set_aside, open_segment};
+use crate::snapshot::Sealed;
 use crate::store::{LOG, SEGMENTS, parse_segment_name};
 use crate::{Error, Result};
 
@@ -25,12 +30,13 @@ struct Link {
     entry: SegmentEntry,
     first_actor: u32,
     is_named: bool,
-    /// Whether its file is there and opens.
-    is_sound: bool,
+    /// Why it is not read; `None` of a sound one.
+    why: Option<String>,
 }
 
-/// What a chain up to some place costs, cheaper ones first: seqs without a file, segments that were not named,
-/// segments.
+/// What a chain up to some place costs, cheaper ones first: seqs without a file, segments, segments that were not
+/// named. Of a merged segment and those that it was made of the merged one is taken, named or not: segments behind it
+/// may have dropped what kills rows that only the others have.
 type Cost = (u64, u64, u64);
 
 /// How a place of the chain is reached best: what that costs, and the link that leads there.
@@ -40,17 +46,19 @@ impl Repair<'_> {
     /// Names segments again that the manifest has lost. Gives whether there are any.
     pub(super) fn adopt(&mut self, state: &State) -> Result<bool> {
         let mut orphans = Orphans::find(&*self.fs, &self.dir, state)?;
+        let mut gaps = Vec::new();
         if orphans.may_have_unsealed(state.sealed_through) {
             // A log that is damaged may lack what a crash left of a seal.
             let log = self.dir.join(LOG);
             let (id, from) = (state.directory.id, state.sealed_through);
             let found = scan(&*self.fs, &log, id, from, &mut |_| Ok(()))?;
             orphans.lack(&*self.fs, &self.dir, &found.gaps);
+            gaps = found.gaps;
         }
         if orphans.only_here.is_empty() && orphans.replacing.is_empty() {
             return Ok(false);
         }
-        let links = self.links(state)?;
+        let links = self.links(state, &orphans)?;
         let chain = chain(&links, state);
         let added: Vec<SegmentEntry> = chain
             .iter()
@@ -68,7 +76,7 @@ impl Repair<'_> {
             let sealed_through = end.max(state.sealed_through);
             let forgotten = self.forget_selections(state, sealed_through);
             if !self.options.dry_run {
-                self.name_again(state, &chain, added, sealed_through, forgotten)?;
+                self.name_again(state, &chain, added, (sealed_through, forgotten), &gaps)?;
             }
         }
         for name in orphans.only_here {
@@ -93,41 +101,32 @@ impl Repair<'_> {
     }
 
     /// The segments that are there or should be, by their seqs.
-    fn links(&mut self, state: &State) -> Result<Vec<Link>> {
+    fn links(&mut self, state: &State, orphans: &Orphans) -> Result<Vec<Link>> {
         let mut links = Vec::new();
         let mut first_actor = 0;
         let files = found(&*self.fs, &self.dir.join(SEGMENTS), |_| Some(0))?;
         for entry in &state.segments {
-            let name = name_of(entry);
-            let is_there = files.iter().any(|file| file.name == name);
-            let opens = || open_segment(&*self.fs, &self.dir, &name, entry.id, entry.level);
             links.push(Link {
                 entry: entry.clone(),
                 first_actor,
                 is_named: true,
-                is_sound: is_there && opens().is_ok(),
+                why: self.why_unsound(state, entry, &files),
             });
             first_actor = entry.actors_end;
         }
-        // What was applied without a segment does not stand on one in its place.
-        let lacked: Vec<&SegmentEntry> = state
-            .quarantined
-            .iter()
-            .filter(|known| known.applied_through < state.sealed_through)
-            .filter_map(|known| state.segments.iter().find(|entry| entry.id == known.id))
-            .collect();
+        // What the log has behind all that is wanted comes out of the log again. A seal that was interrupted behind a
+        // loss covers the lost seqs without their events, and nothing would ask for them again.
+        let through = orphans.wanted_through().max(state.sealed_through);
         for file in files.iter().filter(|file| !is_set_aside(&file.name)) {
             let Some((first_seq, last_seq, id)) = parse_segment_name(&file.name) else {
                 continue;
             };
             if state.segments.iter().any(|entry| entry.id == id)
-                || lacked
-                    .iter()
-                    .any(|entry| first_seq <= entry.last_seq && entry.first_seq <= last_seq)
+                || (orphans.is_other(&file.name) && last_seq > through)
             {
                 continue;
             }
-            match self.link(&file.name, (first_seq, last_seq, id), state) {
+            match self.link(file, (first_seq, last_seq, id), state) {
                 Ok(Some(link)) => links.push(link),
                 Ok(None) => self.report.notes.push(format!(
                     "{SEGMENTS}/{}: it is of another directory",
@@ -139,30 +138,80 @@ impl Repair<'_> {
                 }
             }
         }
+        // What was applied without a segment does not stand on one in its place.
+        for known in &state.quarantined {
+            let mut entries = state.segments.iter();
+            let Some(entry) = entries.find(|entry| entry.id == known.id) else {
+                continue;
+            };
+            let replaces = |link: &Link| {
+                !link.is_named
+                    && link.entry.first_seq <= entry.last_seq
+                    && entry.first_seq <= link.entry.last_seq
+            };
+            let behind = links.iter().filter(|link| !replaces(link));
+            let through = behind.map(|link| link.entry.last_seq).max();
+            if through.max(Some(state.sealed_through)) > Some(known.applied_through) {
+                links.retain(|link| !replaces(link));
+            }
+        }
         links.sort_by_key(|link| (link.entry.first_seq, link.entry.last_seq, link.entry.id));
         Ok(links)
+    }
+
+    /// Why a segment that is named is not read, if it is not.
+    fn why_unsound(
+        &self,
+        state: &State,
+        entry: &SegmentEntry,
+        files: &[FoundFile],
+    ) -> Option<String> {
+        let mut quarantined = state.quarantined.iter();
+        if let Some(known) = quarantined.find(|known| known.id == entry.id) {
+            return Some(known.why.clone());
+        }
+        let name = name_of(entry);
+        let Some(file) = files.iter().find(|file| file.name == name) else {
+            return Some(format!("{SEGMENTS}/{name} is not there"));
+        };
+        match self.open_plainly(file, entry.id) {
+            Ok((_, checksum)) if (file.bytes, checksum) == (entry.bytes, entry.checksum) => None,
+            Ok((_, checksum)) => Some(format!(
+                "{SEGMENTS}/{name} has {} bytes with the checksum {checksum:#018x}; the manifest says {} with {:#018x}",
+                file.bytes, entry.bytes, entry.checksum
+            )),
+            Err(error) => Some(error.to_string()),
+        }
+    }
+
+    /// Opens a segment, and gives the checksum of its file. All of it is read plainly before it is mapped: what the
+    /// disk does not give is an error then, and not the end of the process.
+    pub(super) fn open_plainly(&self, file: &FoundFile, id: u64) -> Result<(Sealed, u64)> {
+        let path = self.dir.join(SEGMENTS).join(&file.name);
+        let checksum = copy::checksum_of(&*self.fs, &path, file.bytes)?;
+        let sealed = open_segment(&*self.fs, &self.dir, &file.name, id, 0)?;
+        Ok((sealed, checksum))
     }
 
     /// A file that nothing names, checked in full; `None` where it is of another directory.
     fn link(
         &self,
-        name: &str,
+        file: &FoundFile,
         (first_seq, last_seq, id): (u64, u64, u64),
         state: &State,
     ) -> Result<Option<Link>> {
-        let sealed = open_segment(&*self.fs, &self.dir, name, id, 0)?;
+        let (sealed, checksum) = self.open_plainly(file, id)?;
         let info = *sealed.segment.info();
         if info.did_seed != did_seed(&state.directory) {
             return Ok(None);
         }
         if (info.first_seq, info.last_seq) != (first_seq, last_seq) {
             return Err(Error::Inconsistent {
-                path: self.dir.join(SEGMENTS).join(name),
+                path: self.dir.join(SEGMENTS).join(&file.name),
                 what: format!("holds seq {} to {}", info.first_seq, info.last_seq),
             });
         }
         sealed.segment.verify()?;
-        let path = self.dir.join(SEGMENTS).join(name);
         // Merges of the store raise it by one for each fan-in; one that is guessed wrong costs a merge more or less.
         let seals = (last_seq - first_seq) / u64::from(self.options.store.seal_events.max(1)) + 1;
         let fan_in = (self.options.store.compact_fan_in as u64).max(2);
@@ -172,7 +221,7 @@ impl Repair<'_> {
                 first_seq,
                 last_seq,
                 bytes: sealed.bytes,
-                checksum: copy::checksum_of(&*self.fs, &path, sealed.bytes)?,
+                checksum,
                 first_time_us: info.first_time_us,
                 last_time_us: info.last_time_us,
                 actors_end: info.actors_first_id.saturating_add(info.actors_count),
@@ -180,7 +229,7 @@ impl Repair<'_> {
             },
             first_actor: info.actors_first_id,
             is_named: false,
-            is_sound: true,
+            why: None,
         }))
     }
 
@@ -190,8 +239,8 @@ impl Repair<'_> {
         state: &State,
         chain: &[Link],
         added: Vec<SegmentEntry>,
-        sealed_through: u64,
-        forgotten: Option<SelectionEntry>,
+        (sealed_through, forgotten): (u64, Option<SelectionEntry>),
+        gaps: &[Gap],
     ) -> Result<()> {
         let stays = |entry: &SegmentEntry| {
             let mut chain = chain.iter();
@@ -217,6 +266,24 @@ impl Repair<'_> {
                     .to_owned(),
             );
         }
+        let (gaps, cursor) = self.lost_within(chain, gaps);
+        // Without a frame before the loss, the place that the manifest has is the one before it.
+        let source_cursor = if gaps.is_empty() {
+            source_cursor
+        } else {
+            cursor
+        };
+        // With the same edit: it may be that the manifest's lost end had set them aside, and that what is named again was
+        // made without them.
+        let damaged = chain
+            .iter()
+            .filter(|link| {
+                state
+                    .quarantined
+                    .iter()
+                    .all(|known| known.id != link.entry.id)
+            })
+            .filter_map(|link| Some((link.entry.id, link.why.clone()?)));
         let floor = begin.min(sealed_through.saturating_add(1));
         let mut edit = Edit {
             add: added,
@@ -227,17 +294,56 @@ impl Repair<'_> {
             log_floor: (floor > 1).then(|| floor.max(state.log_floor)),
             window_complete: (floor > 1).then_some(false),
             selections: forgotten.into_iter().collect(),
-            ..Edit::default()
+            gaps,
+            ..quarantine::edit(damaged, state.sealed_through)
         };
-        if chain.iter().all(|link| link.is_sound) {
+        if chain.iter().all(|link| link.why.is_none()) {
             let mut after = state.clone();
             after.apply(edit.clone())?;
-            edit.counts = Some(redo::counts(&self.fs, &self.dir, &after)?);
+            edit.counts = match redo::counts(&self.fs, &self.dir, &after) {
+                Ok(counts) => Some(counts),
+                // The check that follows finds the segment and sets it aside. What brings it back counts again.
+                Err(Error::Format(_) | Error::Inconsistent { .. }) => None,
+                Err(error) => return Err(error),
+            };
         }
         // They were made with what the manifest has forgotten.
         self.remove_derived()?;
         self.sync_dir(SEGMENTS)?;
         self.manifest()?.append(&edit)
+    }
+
+    /// The parts of `gaps` that segments which are named again cover without their events: they were sealed behind the
+    /// loss. With the place in the source before the first of them.
+    fn lost_within(&self, chain: &[Link], gaps: &[Gap]) -> (Vec<GapEntry>, Option<SourceCursor>) {
+        let mut lost = Vec::new();
+        let mut cursor = None;
+        for link in chain.iter().filter(|link| !link.is_named) {
+            for gap in gaps {
+                let (first_seq, last_seq) = (
+                    gap.first_seq.max(link.entry.first_seq),
+                    gap.last_seq.min(link.entry.last_seq),
+                );
+                // A segment ends with an event that there was.
+                if first_seq > last_seq || last_seq == link.entry.last_seq {
+                    continue;
+                }
+                let name = name_of(&link.entry);
+                if has_rows(&*self.fs, &self.dir, &name, (first_seq, last_seq)).unwrap_or(true) {
+                    continue;
+                }
+                if lost.is_empty() {
+                    cursor.clone_from(&gap.cursor_before);
+                }
+                lost.push(GapEntry {
+                    first_seq,
+                    last_seq: Some(last_seq),
+                    file: gap.file.clone(),
+                    offset: gap.offset,
+                });
+            }
+        }
+        (lost, cursor)
     }
 
     /// Where the log begins, the newest place in the source that it has up to `sealed_through`, and whether it has one
@@ -263,15 +369,15 @@ fn chain(links: &[Link], state: &State) -> Vec<Link> {
     reached.insert((1, 0), ((0, 0, 0), None));
     for (at, link) in links.iter().enumerate() {
         let entry = &link.entry;
-        let Some(((missing, new, count), _)) = reached.get(&(entry.first_seq, link.first_actor))
+        let Some(((missing, count, new), _)) = reached.get(&(entry.first_seq, link.first_actor))
         else {
             continue;
         };
         let seqs = entry.last_seq.saturating_sub(entry.first_seq) + 1;
         let cost = (
-            missing + if link.is_sound { 0 } else { seqs },
-            new + u64::from(!link.is_named),
+            missing + if link.why.is_none() { 0 } else { seqs },
             count + 1,
+            new + u64::from(!link.is_named),
         );
         let place = (entry.last_seq.saturating_add(1), entry.actors_end);
         let known = reached.get(&place);
@@ -292,4 +398,54 @@ fn chain(links: &[Link], state: &State) -> Vec<Link> {
     }
     chain.reverse();
     chain
+}
+
+#[cfg(test)]
+mod tests {
+    use orrery_formats::manifest::Directory;
+
+    use super::*;
+
+    fn link(id: u64, (first_seq, last_seq): (u64, u64), is_named: bool) -> Link {
+        Link {
+            entry: SegmentEntry {
+                id,
+                first_seq,
+                last_seq,
+                bytes: 1,
+                checksum: 1,
+                first_time_us: 0,
+                last_time_us: 0,
+                actors_end: last_seq as u32,
+                level: 0,
+            },
+            first_actor: (first_seq - 1) as u32,
+            is_named,
+            why: None,
+        }
+    }
+
+    fn ids(links: &[Link]) -> Vec<u64> {
+        let state = State::new(Directory {
+            id: [0; 16],
+            secret: [0; 32],
+        });
+        chain(links, &state)
+            .iter()
+            .map(|link| link.entry.id)
+            .collect()
+    }
+
+    #[test]
+    fn a_merged_segment_is_taken_in_place_of_those_it_was_made_of() {
+        let parts = [link(1, (1, 10), true), link(2, (11, 20), true)];
+        let last = link(4, (21, 30), false);
+        let [first, second] = parts;
+        let mut merged = link(3, (1, 20), false);
+        let links = |merged: &Link| [first.clone(), merged.clone(), second.clone(), last.clone()];
+        assert_eq!(ids(&links(&merged)), [3, 4]);
+        // But not where it is damaged.
+        merged.why = Some("damaged".to_owned());
+        assert_eq!(ids(&links(&merged)), [1, 2, 4]);
+    }
 }

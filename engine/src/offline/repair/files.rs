@@ -47,17 +47,15 @@ impl Backup {
         })
     }
 
-    /// What the backup at `path` says of its directory, which cannot say so itself.
+    /// The newest catalog of the backup at `path`; damaged ones are told in `notes`.
     ///
     /// # Errors
     /// [`Error::Config`] where there is no backup.
-    pub(super) fn state(fs: &Arc<dyn Fs>, path: &Path) -> Result<State> {
-        // Damaged catalogs are told when the backup is opened.
-        let catalog = Self::catalog(fs, path, &mut Vec::new())?;
-        Ok(catalog.state)
-    }
-
-    fn catalog(fs: &Arc<dyn Fs>, path: &Path, notes: &mut Vec<String>) -> Result<Catalog> {
+    pub(super) fn catalog(
+        fs: &Arc<dyn Fs>,
+        path: &Path,
+        notes: &mut Vec<String>,
+    ) -> Result<Catalog> {
         let (newest, errors) = match catalog::newest(&**fs, path) {
             Err(error) if is_not_found(&error) => (None, Vec::new()),
             other => other?,

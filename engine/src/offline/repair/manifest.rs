@@ -2,13 +2,14 @@
 //! of it: an older manifest has both, and so has a backup. From there on segments are named again as where a manifest
 //! lost its end (`adopt.rs`).
 //!
-//! The damaged file is renamed first, then the new one is written: a crash between leaves a directory without a
-//! manifest, which no store opens and a further repair mends.
+//! Damaged files are renamed first, then the new one is written: a crash between leaves a directory with the older
+//! manifest, or without one, which no store opens and a further repair mends in the same way.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use orrery_formats::Error as FormatError;
+use orrery_formats::backup::Catalog;
 use orrery_formats::manifest::{SelectionEntry, State};
 
 use super::Repair;
@@ -18,7 +19,7 @@ use crate::log::{LogReader, parse_name};
 use crate::manifest::{self, Manifest};
 use crate::offline::directory::found;
 use crate::offline::is_catalog;
-use crate::recovery::no_manifest;
+use crate::recovery::{did_seed, no_manifest};
 use crate::store::{LOG, SEGMENTS, parse_segment_name};
 use crate::{Error, Result};
 
@@ -64,14 +65,17 @@ impl Repair<'_> {
         let mut older = numbers.iter().rev().skip(1);
         let older = older.find_map(|number| {
             let state = Manifest::read_number(&*self.fs, &self.dir, *number).ok()?;
-            Some((manifest::name(*number), state))
+            Some((*number, state))
         });
+        // All above it failed to be read.
+        let sound = older.as_ref().map(|(number, _)| *number);
         let (from, mut state) = match (older, &self.options.backup) {
-            (Some(older), _) => older,
+            (Some((number, state)), _) => (manifest::name(number), state),
             (None, Some(backup)) => {
-                let state = Backup::state(&self.fs, backup)?;
-                self.refuse_other(&state)?;
-                (backup.display().to_string(), state)
+                // Damaged catalogs are told when the backup is opened.
+                let catalog = Backup::catalog(&self.fs, backup, &mut Vec::new())?;
+                self.refuse_other(backup, &catalog)?;
+                (backup.display().to_string(), catalog.state)
             }
             (None, None) => {
                 return Err(Error::Inconsistent {
@@ -88,7 +92,7 @@ impl Repair<'_> {
         let forgotten = self.forget_selections(&state, state.sealed_through);
         state.selections.extend(forgotten);
         if !self.options.dry_run {
-            for number in &numbers {
+            for number in numbers.iter().filter(|number| Some(**number) > sound) {
                 self.keep_damaged("", &manifest::name(*number))?;
             }
             let number = numbers.last().copied().unwrap_or(0).saturating_add(1);
@@ -116,13 +120,60 @@ impl Repair<'_> {
         Some(SelectionEntry::unknown(sealed_through.saturating_add(1)))
     }
 
-    /// Refuses a backup of another directory than the one whose log is here.
-    fn refuse_other(&self, state: &State) -> Result<()> {
+    /// Refuses a backup whose catalog does not fit to the log and the segments that are here: of another directory, or
+    /// of one that was restored from the same backup and went apart. Its secret would make all of them unreadable, or
+    /// its segments stand among those of other events.
+    fn refuse_other(&self, backup: &Path, catalog: &Catalog) -> Result<()> {
+        let of_another = |what: &str| {
+            Err(Error::Config(format!(
+                "{} is a backup of another data directory: {what}",
+                backup.display()
+            )))
+        };
+        let (mut is_known, mut is_empty) = (false, true);
         let log = self.dir.join(LOG);
         for file in found(&*self.fs, &log, |name| parse_name(name, "log"))? {
-            let path = log.join(&file.name);
-            LogReader::open_damaged(&*self.fs, &path, state.directory.id)?;
+            is_empty = false;
+            match LogReader::directory_of(&*self.fs, &log.join(&file.name))? {
+                Some(id) if id == catalog.state.directory.id => is_known = true,
+                Some(_) => return of_another(&format!("{LOG}/{} is not of it", file.name)),
+                // Its frames tell nothing that the header does not.
+                None => {}
+            }
         }
-        Ok(())
+        let seed = did_seed(&catalog.state.directory);
+        for file in found(&*self.fs, &self.dir.join(SEGMENTS), |_| Some(0))? {
+            let Some((first_seq, last_seq, id)) = parse_segment_name(&file.name) else {
+                continue;
+            };
+            is_empty = false;
+            let Ok((sealed, checksum)) = self.open_plainly(&file, id) else {
+                continue;
+            };
+            if sealed.segment.info().did_seed != seed {
+                return of_another(&format!("{SEGMENTS}/{} is not of it", file.name));
+            }
+            is_known = true;
+            let mut entries = catalog.state.segments.iter();
+            let Some(entry) = entries.find(|entry| entry.id == id) else {
+                continue;
+            };
+            let is_range = (entry.first_seq, entry.last_seq) == (first_seq, last_seq);
+            // A damaged file has another checksum too.
+            if !is_range || (entry.checksum != checksum && sealed.segment.verify().is_ok()) {
+                return Err(Error::Inconsistent {
+                    path: backup.to_owned(),
+                    what: format!(
+                        "it holds a backup of another history of this directory: its segment {id}, seq {} to {}, is \
+                         another than {SEGMENTS}/{}",
+                        entry.first_seq, entry.last_seq, file.name
+                    ),
+                });
+            }
+        }
+        if is_known || is_empty {
+            return Ok(());
+        }
+        of_another("no log file and no segment here can be read that would be of it")
     }
 }

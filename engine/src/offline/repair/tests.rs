@@ -13,6 +13,8 @@ use crate::power_cut_tests::{Step, answers, apply, model, script, seeds};
 use crate::quarantine::tests::{ask, named, segments};
 use crate::{Error, Options, Result, Store};
 
+mod lost_manifest;
+
 const DIR: &str = "data";
 const TO: &str = "backup";
 
