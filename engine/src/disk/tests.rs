@@ -155,9 +155,9 @@ fn below_a_reserve_no_event_is_sealed_early() {
     }
     writer.commit().unwrap();
     // Less is left beside the reserve than more events may take, and enough for a seal.
-    let left = writer.seal_need() + (48 << 10);
+    let left = writer.seal_need() + (2 << 20);
     fs.set_capacity(Some(fs.used() + (1 << 20) + left));
-    let refused = writer.prepare(1 << 20);
+    let refused = writer.prepare(8 << 20);
     assert!(
         matches!(refused, Err(Error::DiskFull { .. })),
         "{refused:?}"

@@ -278,3 +278,16 @@ proptest! {
         prop_assert!(decode_edit(&bytes, VERSION, 1, 0).is_err());
     }
 }
+
+#[test]
+fn what_is_written_off_is_one_byte_and_another_value_is_refused() {
+    let all = [WrittenOff::No, WrittenOff::Whole, WrittenOff::ButAccounts];
+    for (byte, written_off) in (0_u8..).zip(all) {
+        assert_eq!(bincode::serialize(&written_off).unwrap(), [byte]);
+        assert_eq!(
+            bincode::deserialize::<WrittenOff>(&[byte]).unwrap(),
+            written_off
+        );
+    }
+    bincode::deserialize::<WrittenOff>(&[3]).unwrap_err();
+}
