@@ -12,11 +12,13 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use common::{Server, answers_of, assert_same, ingest, synthetic, targets};
+use orrery_engine::{BucketSum, Store};
 use orrery_synth::{Config, Faults, Options, Pace, Source};
 use rustix::process::Signal;
 
@@ -153,6 +155,34 @@ fn kills_and_dropped_connections_change_no_answer() {
         &answers_of(&undisturbed, &targets),
         &answers_of(&data, &targets),
     );
+    let buckets = buckets_of(&undisturbed);
+    assert!(buckets.len() > 12, "{buckets:?}");
+    assert_same("buckets", &buckets, &buckets_of(&data));
+}
+
+/// What every hour of every collection counts; of more accounts than are counted exactly only that they are many,
+/// since each directory hashes them in its own way.
+fn buckets_of(data: &Path) -> BTreeMap<String, String> {
+    let store = Store::open(data, orrery_engine::Options::default()).unwrap();
+    let view = store.snapshot();
+    let mut buckets = BTreeMap::new();
+    let mut collections = view.collections_from("").unwrap();
+    let mut sum = BucketSum::default();
+    while let Some(collection) = collections.next_collection().unwrap() {
+        let mut next = 0;
+        while let Some(hour) = collection.next_hour(next).unwrap() {
+            next = hour + 1;
+            sum.clear();
+            collection.add_to(&(hour..next), &mut sum).unwrap();
+            let accounts = match sum.dids_estimate().unwrap() {
+                accounts @ ..=128 => accounts.to_string(),
+                _ => "many".to_owned(),
+            };
+            let name = format!("{} in hour {hour}", collection.name);
+            buckets.insert(name, format!("{:?} by {accounts}", sum.counts));
+        }
+    }
+    buckets
 }
 
 #[test]
