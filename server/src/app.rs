@@ -27,6 +27,7 @@ use crate::pool::Pool;
 use crate::problem::Problem;
 use crate::rate::{Limiter, client_address};
 use crate::request_id::RequestIds;
+use crate::stream::Hub;
 
 /// The address at the other end of the connection.
 #[derive(Debug, Clone, Copy)]
@@ -40,12 +41,14 @@ pub(crate) struct App {
     limiter: Option<Limiter>,
     metrics: Metrics,
     request_ids: RequestIds,
+    hub: Arc<Hub>,
 }
 
 impl App {
-    pub(crate) fn new(index: Arc<dyn Index>, config: Config) -> Self {
+    pub(crate) fn new(index: Arc<dyn Index>, hub: Arc<Hub>, config: Config) -> Self {
         Self {
             index,
+            hub,
             pool: Pool::new(
                 config.queries_max,
                 config.queries_waiting_max,
@@ -82,7 +85,11 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         };
         router = router.route(endpoint.path, get(handler));
     }
+    let subscribe = async |State(app): State<Arc<App>>, request: Request| {
+        app.hub.subscribe(request).unwrap_or_else(Response::from)
+    };
     router
+        .route(api::stream::SUBSCRIBE, get(subscribe))
         .fallback(async |uri: Uri| Response::from(Problem::not_found(uri.path())))
         .method_not_allowed_fallback(async || Response::from(Problem::method_not_allowed()))
         .layer(from_fn_with_state(Arc::clone(&app), wrap))
@@ -93,6 +100,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 pub(crate) fn metrics_router(app: Arc<App>) -> Router {
     Router::new().fallback(async move || {
         let mut facts = app.index.facts();
+        facts.extend(app.hub.facts());
         let status = app.index.status();
         let mut gauge = |name: &str, help, value| {
             let name = name.to_owned();
@@ -216,6 +224,7 @@ async fn wrap(State(app): State<Arc<App>>, request: Request, next: Next) -> Resp
     let route = match (endpoint, plain) {
         (Some(endpoint), _) => endpoint.path,
         (None, Some(plain)) => plain.path,
+        (None, None) if path == api::stream::SUBSCRIBE => api::stream::SUBSCRIBE,
         (None, None) => "other",
     };
     let is_unlimited = plain.is_some_and(|plain| plain.is_unlimited);

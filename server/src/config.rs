@@ -39,6 +39,47 @@ pub struct Config {
     pub metrics: Option<SocketAddr>,
     /// How long requests in flight may take to finish after the shutdown signal.
     pub shutdown_grace: Duration,
+    /// The link stream.
+    pub stream: StreamConfig,
+}
+
+/// The settings of the link stream.
+#[derive(Debug, Clone)]
+pub struct StreamConfig {
+    /// Open subscriptions; one more is turned away with 503. They take no place of [`Config::connections_max`].
+    pub subscribers_max: usize,
+    /// Frames that may wait for one subscriber; one that falls further behind is dropped.
+    pub queue_frames: usize,
+    /// How long the oldest of them may wait.
+    pub queue_age: Duration,
+    /// Time between pings; the answer to one must come before the next.
+    pub ping_interval: Duration,
+    /// How long the other side may take to answer a close frame.
+    pub close_timeout: Duration,
+    /// The largest message of a subscriber, in bytes.
+    pub message_bytes_max: usize,
+    /// How long a message of more than 64 KiB may take to come.
+    pub message_timeout: Duration,
+    /// How many replays are read at once; more take turns.
+    pub replays_max: usize,
+    /// How long links are held back from subscribers who do not ask for all at once.
+    pub delay: Duration,
+}
+
+impl Default for StreamConfig {
+    fn default() -> Self {
+        Self {
+            subscribers_max: 10_000,
+            queue_frames: 16_384,
+            queue_age: Duration::from_secs(30),
+            ping_interval: Duration::from_secs(30),
+            close_timeout: Duration::from_secs(5),
+            message_bytes_max: 10 << 20,
+            message_timeout: Duration::from_secs(30),
+            replays_max: 4,
+            delay: Duration::from_secs(21),
+        }
+    }
 }
 
 /// A token bucket per client address (an IPv6 client is its /64 network).
@@ -71,6 +112,7 @@ impl Default for Config {
             trusted_proxies: Vec::new(),
             metrics: None,
             shutdown_grace: Duration::from_secs(10),
+            stream: StreamConfig::default(),
         }
     }
 }
@@ -84,6 +126,19 @@ impl Config {
         }
         if self.connections_max == 0 {
             return bad("connections_max", "must be at least 1");
+        }
+        // What a semaphore counts in, and can give at once.
+        if !(1..=u32::MAX as usize >> 3).contains(&self.stream.subscribers_max) {
+            return bad("stream.subscribers_max", "must be from 1 to 536870911");
+        }
+        if self.stream.queue_frames == 0 {
+            return bad("stream.queue_frames", "must be at least 1");
+        }
+        if self.stream.replays_max == 0 {
+            return bad("stream.replays_max", "must be at least 1");
+        }
+        if self.stream.ping_interval.is_zero() {
+            return bad("stream.ping_interval", "must be above 0");
         }
         if self.header_bytes_max < 8192 {
             return bad("header_bytes_max", "must be at least 8192");

@@ -18,6 +18,9 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A thread of the link stream could not be started.
+    #[error("cannot start a thread for the link stream: {0}")]
+    Thread(#[source] std::io::Error),
     /// A setting makes no sense.
     #[error("bad setting {name}: {reason}")]
     Setting {

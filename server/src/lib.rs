@@ -6,7 +6,7 @@
 //!
 //! - `serve.rs` listening, connections, shutdown · `stall.rs` readers that stopped reading
 //! - `app.rs` the router and what wraps every request · `config.rs` its settings
-//! - `index/` the seam to the index
+//! - `index/` the seam to the index · `stream/` the link stream, with its seam to the events
 //! - `api/` one file per resource · `wire/` the JSON shapes · `html/` the pages · `openapi/` the description of all
 //! - `params.rs`, `time.rs` query strings · `negotiate.rs` `Accept` · `problem.rs` errors as answers
 //! - `pool.rs` the bounded pool · `rate.rs` token buckets · `request_id.rs` · `metrics.rs` counters as text
@@ -33,10 +33,11 @@ mod rate;
 mod request_id;
 mod serve;
 mod stall;
+mod stream;
 mod time;
 pub mod wire;
 
-pub use config::{Config, RateLimit};
+pub use config::{Config, RateLimit, StreamConfig};
 pub use error::{Error, Result};
 pub use index::{
     Answer, Child, CollectionCounts, Counts, Fact, FactKind, Hours, Index, IndexError, Listing,
@@ -44,4 +45,5 @@ pub use index::{
     Steps,
 };
 pub use serve::serve;
+pub use stream::{Feed, Read, StepReader};
 pub use time::{format_time, parse_time_us};

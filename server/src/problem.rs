@@ -67,6 +67,22 @@ impl Problem {
         problem
     }
 
+    pub(crate) fn too_many_subscribers() -> Self {
+        Self {
+            message: "no place for another subscriber; try again later".to_owned(),
+            retry_after_s: Some(5),
+            ..Self::overloaded()
+        }
+    }
+
+    pub(crate) fn too_many_filters() -> Self {
+        Self {
+            message: "the filters of all subscribers are full; try fewer values, or later".to_owned(),
+            retry_after_s: Some(5),
+            ..Self::overloaded()
+        }
+    }
+
     pub(crate) fn timeout(seconds: f64) -> Self {
         let mut problem = Self::new(
             StatusCode::GATEWAY_TIMEOUT,

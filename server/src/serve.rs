@@ -24,12 +24,13 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::index::Index;
 use crate::stall::StallGuard;
+use crate::stream::{Feed, Hub};
 
 /// How long to wait after a failed `accept`: it fails when descriptors run out, and trying at once would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves the index on `listener` until `shutdown` completes, then stops accepting, lets requests in flight finish
-/// within [`Config::shutdown_grace`], and returns. Must run on a Tokio runtime with its time and I/O drivers on.
+/// Serves the index, and the link stream of the feed, on `listener` until `shutdown` completes, then stops accepting, lets
+/// requests in flight and subscriptions finish within [`Config::shutdown_grace`], and returns. Must run on a Tokio runtime with its time and I/O drivers on.
 ///
 /// # Errors
 /// A setting under which nothing could be served, or a metrics address that cannot be bound. Nothing that happens
@@ -37,6 +38,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub async fn serve(
     listener: TcpListener,
     index: Arc<dyn Index>,
+    feed: Arc<dyn Feed>,
     config: Config,
     shutdown: impl Future<Output = ()>,
 ) -> Result<()> {
@@ -50,7 +52,8 @@ pub async fn serve(
         ),
     };
     let (stop, stopped) = watch::channel(false);
-    let app = Arc::new(App::new(index, config.clone()));
+    let hub = Hub::start(feed, config.stream.clone(), stopped.clone())?;
+    let app = Arc::new(App::new(index, Arc::clone(&hub), config.clone()));
     let signal = async {
         shutdown.await;
         stop.send_replace(true);
@@ -66,7 +69,12 @@ pub async fn serve(
             listen(listener, app::metrics_router(app), &config, stopped.clone()).await;
         }
     };
-    tokio::join!(signal, answers, metrics);
+    let streams = async {
+        let mut stopped = stopped.clone();
+        drop(stopped.wait_for(|stop| *stop).await);
+        hub.finish(config.shutdown_grace).await;
+    };
+    tokio::join!(signal, answers, metrics, streams);
     Ok(())
 }
 
@@ -143,7 +151,8 @@ async fn connection(
         .serve_connection(
             TokioIo::new(StallGuard::new(stream, config.write_timeout)),
             service,
-        );
+        )
+        .with_upgrades();
     let mut connection = pin!(connection);
     // The value of the watch borrows its lock and must not be held while the connection goes on.
     let stop = async { drop(stopped.wait_for(|stop| *stop).await) };

@@ -34,6 +34,8 @@ pub(crate) enum FieldKind {
     Names { pattern: &'static str },
     /// A whole number.
     Number { min: u32, max: u32, default: u32 },
+    /// Any of some words, each as a parameter of its own.
+    Choices(&'static [&'static str]),
     /// One of some words.
     Choice(&'static [&'static str]),
     /// `true` or `false`; false when absent.
@@ -78,7 +80,7 @@ impl Field {
     }
 }
 
-use FieldKind::{Choice, Cursor, Flag, Names, Number, Pattern, Repeated, Rfc3339, Text, Time};
+use FieldKind::{Choice, Choices, Cursor, Flag, Names, Number, Pattern, Repeated, Rfc3339, Text, Time};
 
 const TEXT: FieldKind = Text { length_min: 1 };
 /// A source, a collection and a path may hold nothing between their marks; such a name matches no link.
@@ -312,4 +314,72 @@ pub(super) const SAMPLES: Field = field(
     },
     "1 to 64",
     "Records of each collection. Without collections the default is 12.",
+);
+pub(super) const WANTED_SUBJECTS: Field = field(
+    "wantedSubjects",
+    Repeated,
+    "did, at-uri or URL",
+    "Links whose subject is one of these, byte for byte. At most 50,000. Empty values add nothing.",
+);
+pub(super) const WANTED_PREFIXES: Field = field(
+    "wantedSubjectPrefixes",
+    Repeated,
+    "https://example.com/",
+    "Links whose subject begins with one of these. At most 100.",
+);
+pub(super) const WANTED_DIDS: Field = field(
+    "wantedSubjectDids",
+    Repeated,
+    "did:plc:z72i7hdynmk6r22z27h6tvur",
+    "Links to one of these accounts or to a record of one. At most 10,000.",
+);
+pub(super) const WANTED_SOURCES: Field = field(
+    "wantedSources",
+    Repeated,
+    "app.bsky.feed.like:subject.uri",
+    "Links from one of these: a collection, a colon, and a path without its first dot. At most 1,000.",
+);
+pub(super) const INSTANT: Field = field(
+    "instant",
+    Flag,
+    "at once",
+    "Links at once, and not 21 s after they came.",
+);
+pub(super) const STREAM_CURSOR: Field = field(
+    "cursor",
+    Pattern("^([0-9]{1,19}(\\.[0-9]{1,9})?)?$"),
+    "",
+    "Where to begin: the cursor of a frame, to go on behind it; or a time in microseconds since 1970, inclusive, or the seq of an \
+     event (a smaller number). What is older than the log of events comes from the index: links that are still there. Empty: now.",
+)
+.unlisted();
+pub(super) const WANTED_OPERATIONS: Field = field(
+    "wantedOperations",
+    Choices(&["create", "delete"]),
+    "create, delete",
+    "Links that are made, or undone: by default those that are made. An empty value alone wants neither.",
+);
+pub(super) const WANTED_ORIGINS: Field = field(
+    "wantedOrigins",
+    Choices(&["live", "replay", "backfill"]),
+    "live, replay",
+    "Links that just came, that came before, or that were found in a repository: by default the first two.",
+);
+pub(super) const ALL_LINKS: Field = field(
+    "allLinks",
+    Flag,
+    "more than 100 of a record",
+    "All links of a record, and not the first 100 alone.",
+);
+pub(super) const INCLUDE_TIME: Field = field(
+    "includeTime",
+    Flag,
+    "with time_us and cursor",
+    "Frames with time_us and cursor, which any other of the newer parameters brings too.",
+);
+pub(super) const REQUIRE_HELLO: Field = field(
+    "requireHello",
+    Flag,
+    "wait for options",
+    "Nothing is sent before the first options_update.",
 );

@@ -8,6 +8,7 @@ mod many;
 pub(crate) mod meta;
 pub(crate) mod plain;
 mod stats;
+pub(crate) mod stream;
 mod table;
 
 use schemars::{Schema, SchemaGenerator};
@@ -41,18 +42,20 @@ pub(crate) struct Endpoint {
 pub(crate) enum Group {
     Links,
     Stats,
+    Stream,
     Service,
 }
 
 impl Group {
     /// All of them, in the order in which they are shown.
-    pub(crate) const ALL: [Self; 3] = [Self::Links, Self::Stats, Self::Service];
+    pub(crate) const ALL: [Self; 4] = [Self::Links, Self::Stats, Self::Stream, Self::Service];
 
     /// Its name.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Links => "Backlinks",
             Self::Stats => "Collections",
+            Self::Stream => "Link stream",
             Self::Service => "Service",
         }
     }
@@ -63,6 +66,7 @@ impl Group {
             Self::Stats => {
                 "What is written to the collections of the network, over any span of hours."
             }
+            Self::Stream => "Links as they are made and undone, live or from a time on.",
             Self::Service => "How the server is, and what it says of itself.",
         }
     }
@@ -93,7 +97,7 @@ pub(crate) fn coverage<T>(index: &dyn Index, ask: &Ask, answer: &Answer<T>) -> C
             .collect(),
         hint: match ask.endpoint.group {
             Group::Links => hint::of_links(&ask.params),
-            Group::Stats | Group::Service => None,
+            Group::Stats | Group::Stream | Group::Service => None,
         },
         ..Coverage::new(
             answer.coverage_from_us,

@@ -37,7 +37,7 @@ pub(super) fn ask(m: &mut Markup, endpoint: &'static Endpoint, params: Option<&P
             | FieldKind::Rfc3339
             | FieldKind::Time
             | FieldKind::Cursor => input(m, "", first()),
-            FieldKind::Repeated | FieldKind::Names { .. } => {
+            FieldKind::Repeated | FieldKind::Names { .. } | FieldKind::Choices(_) => {
                 for value in given() {
                     input(m, "", value);
                 }

@@ -72,7 +72,7 @@ fn page(root: &Root, json: &str, coverage: &Coverage, example: Option<&Example>)
             Group::Links => {
                 " A source is a collection, a colon and the path of the link in its records."
             }
-            Group::Stats | Group::Service => "",
+            Group::Stats | Group::Stream | Group::Service => "",
         });
         m.raw("</p>\n");
         for endpoint in endpoints {
@@ -90,6 +90,10 @@ fn page(root: &Root, json: &str, coverage: &Coverage, example: Option<&Example>)
             m.raw("</details>\n");
         }
     }
+    m.raw("<h2>").raw(Group::Stream.name()).raw("</h2>\n<p>");
+    m.raw(Group::Stream.about());
+    m.raw(" <a href=\"/stream\">Watch it</a>, or connect a program to the websocket <code>/subscribe</code>: ");
+    m.raw("<a href=\"/openapi\">how</a>.</p>\n");
     m.raw("<h2>Service</h2>\n<ul><li><a href=\"/_health\">Health</a></li>");
     m.raw("<li><a href=\"/readyz\">Readiness</a></li>");
     m.raw("<li><a href=\"/openapi\">The API</a></li></ul>\n");

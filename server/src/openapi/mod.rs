@@ -15,7 +15,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 
 use crate::api::plain::{Form, PLAIN, Plain};
-use crate::api::{ENDPOINTS, Endpoint, Group};
+use crate::api::{ENDPOINTS, Endpoint, Group, stream};
 use crate::html;
 use crate::negotiate::{View, negotiate};
 
@@ -91,6 +91,7 @@ fn document() -> Value {
         let operation = of_endpoint(endpoint, &mut generator);
         paths.insert(endpoint.path.to_owned(), json!({ "get": operation }));
     }
+    paths.insert(stream::SUBSCRIBE.to_owned(), json!({ "get": of_stream() }));
     for plain in PLAIN {
         let operation = of_plain(plain, &mut generator);
         paths.insert(plain.path.to_owned(), json!({ "get": operation }));
@@ -133,6 +134,25 @@ fn of_endpoint(endpoint: &Endpoint, generator: &mut SchemaGenerator) -> Value {
         endpoint.group,
         endpoint.deprecated,
         endpoint.fields.iter().map(parameters::parameter).collect(),
+        responses,
+    )
+}
+
+/// The websocket: every answer but the one that opens it is a problem.
+fn of_stream() -> Value {
+    let mut responses = responses::of_every_route(Group::Stream);
+    responses.insert("101".into(), responses::upgraded());
+    for status in [400, 503] {
+        let problem = responses::problem(status, Group::Stream);
+        responses.insert(status.to_string(), problem);
+    }
+    operation(
+        stream::SUBSCRIBE,
+        stream::TITLE,
+        stream::ABOUT,
+        Group::Stream,
+        false,
+        stream::FIELDS.iter().map(parameters::parameter).collect(),
         responses,
     )
 }

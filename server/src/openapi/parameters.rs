@@ -41,6 +41,10 @@ fn schema(kind: FieldKind) -> Value {
             "type": "array",
             "items": { "anyOf": [{ "type": "string", "pattern": pattern, "maxLength": 300 }, nothing] },
         }),
+        FieldKind::Choices(words) => {
+            let words = words.iter().chain(&[""]).collect::<Vec<_>>();
+            json!({ "type": "array", "items": { "type": "string", "enum": words } })
+        }
         FieldKind::Choice(words) => {
             json!({ "type": "string", "enum": words.iter().chain(&[""]).collect::<Vec<_>>() })
         }

@@ -63,7 +63,7 @@ const KINDS: [Kind; 8] = [
     Kind {
         status: 503,
         name: "Unavailable",
-        about: "Too many queries run (ServerOverloaded), the index cannot answer yet (NotReady), or a part of it is \
+        about: "Too many queries or subscribers (ServerOverloaded), the index cannot answer yet (NotReady), or a part of it is \
             damaged and this server gives no incomplete answers (IndexDegraded).",
         header: Some("retry-after"),
     },
@@ -87,7 +87,7 @@ pub(super) fn problem(status: u16, group: Group) -> Value {
 fn prefix(group: Group) -> &'static str {
     match group {
         Group::Stats => "Collections",
-        Group::Links | Group::Service => "",
+        Group::Links | Group::Stream | Group::Service => "",
     }
 }
 
@@ -112,6 +112,11 @@ pub(super) fn from_index(schema: &Schema, group: Group) -> Value {
         "headers": headers::refer(names.chain(own_header(group))),
         "content": json_or_page(schema, true),
     })
+}
+
+/// The answer that opens a websocket.
+pub(super) fn upgraded() -> Value {
+    json!({ "description": "The connection is a websocket from here on." })
 }
 
 /// Any other answer.

@@ -9,6 +9,7 @@
     clippy::unwrap_used
 )]
 
+pub mod feed;
 pub mod schema;
 mod stats;
 
@@ -407,6 +408,7 @@ impl Index for Model {
 pub struct Server {
     pub address: SocketAddr,
     pub model: Arc<Model>,
+    pub events: Arc<feed::Events>,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<orrery_server::Result<()>>,
 }
@@ -420,16 +422,25 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let model = Arc::new(Model::sample());
+        let events = Arc::<feed::Events>::default();
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(serve(listener, model.clone(), config, async {
+        let stream = feed::EventsFeed(events.clone());
+        let shutdown = async {
             let _ = stopped.await;
-        }));
+        };
+        let served = serve(listener, model.clone(), Arc::new(stream), config, shutdown);
+        let task = tokio::spawn(served);
         Self {
             address,
             model,
+            events,
             stop: Some(stop),
             task,
         }
+    }
+
+    pub fn feed(&self) -> Arc<dyn orrery_server::Feed> {
+        Arc::new(feed::EventsFeed(self.events.clone()))
     }
 
     /// Signals shutdown; the end is awaited with [`ended`](Self::ended).

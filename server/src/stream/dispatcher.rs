@@ -1,0 +1,210 @@
+//! One thread reads for all live subscribers of one kind: those who are told at once, or those who are told after the delay.
+//! It runs while there are any, and looks for new events every few milliseconds.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
+
+use orrery_query::stream::{DELAY_US, Filters, HELD_BYTES_MAX, HELD_LINKS_MAX, Hold, Start, Step};
+use parking_lot::{Condvar, Mutex};
+
+use super::closing::Closing;
+use super::feed::{Feed, Read, StepReader};
+use super::queue::Memory;
+use super::registry::{Registry, Run};
+use super::subscriber::{Subscriber, Told};
+use super::teller::Teller;
+use crate::time::now_us;
+
+/// Pause between looks for new events.
+const POLL: Duration = Duration::from_millis(5);
+/// Pause after a failed read.
+const RETRY: Duration = Duration::from_secs(1);
+/// Events of one read.
+const EVENTS: usize = 512;
+/// One of the two threads, as all others see it.
+pub(crate) struct Dispatcher {
+    feed: Arc<dyn Feed>,
+    /// The delay in microseconds; none: at once.
+    delay_us: Option<u64>,
+    pub(super) registry: Mutex<Registry>,
+    /// Tells the thread of the first subscriber, and of the end.
+    work: Condvar,
+    pub(super) memory: Arc<Memory>,
+    /// Frames put into queues.
+    pub(super) frames: AtomicU64,
+}
+
+impl Dispatcher {
+    pub(crate) fn new(
+        feed: Arc<dyn Feed>,
+        delay: Option<Duration>,
+        memory: Arc<Memory>,
+    ) -> Self {
+        Self {
+            feed,
+            delay_us: delay.map(|delay| u64::try_from(delay.as_micros()).unwrap_or(DELAY_US)),
+            registry: Mutex::default(),
+            work: Condvar::new(),
+            memory,
+            frames: AtomicU64::new(0),
+        }
+    }
+
+    /// A hold of its delay.
+    pub(super) fn hold(&self) -> Option<Hold> {
+        self.delay_us
+            .map(|delay_us| Hold::new(delay_us, HELD_LINKS_MAX, HELD_BYTES_MAX))
+    }
+
+    /// Counts a subscriber in: from now on the dispatcher reads every event.
+    pub(super) fn attach(&self) {
+        let mut registry = self.registry.lock();
+        if registry.attached == 0 {
+            registry.begin = self.feed.next_seq();
+            self.work.notify_one();
+        }
+        registry.attached += 1;
+    }
+
+    /// Counts a subscriber out.
+    pub(super) fn detach(&self, subscriber: &Subscriber) {
+        let mut registry = self.registry.lock();
+        registry.leave(subscriber);
+        registry.attached = registry.attached.saturating_sub(1);
+    }
+
+    /// Has a subscriber told all that comes, behind a place.
+    pub(super) fn join(&self, subscriber: &Arc<Subscriber>, told: Told) -> Result<(), Closing> {
+        self.registry.lock().join(subscriber, told)
+    }
+
+    /// How far it is; none while it does not run yet.
+    pub(super) fn place(&self) -> Option<Run> {
+        self.registry.lock().run
+    }
+
+    /// As [`join`](Self::join), if `is_here` says of the dispatcher's place that it is the subscriber's, and gives what the
+    /// subscriber was told last. Gives whether it was.
+    pub(super) fn join_at(
+        &self,
+        subscriber: &Arc<Subscriber>,
+        is_here: impl FnOnce(Run) -> Option<Told>,
+    ) -> Result<bool, Closing> {
+        let mut registry = self.registry.lock();
+        match registry.run.and_then(is_here) {
+            Some(told) => registry.join(subscriber, told).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    pub(super) fn change(&self, subscriber: &Subscriber, filters: Filters) -> Result<(), Closing> {
+        self.registry.lock().change(subscriber, filters)
+    }
+
+    /// Subscribers that listen, or will.
+    pub(super) fn subscribers(&self) -> usize {
+        self.registry.lock().attached
+    }
+
+    /// Values in the indexes of filters.
+    pub(super) fn entries(&self) -> usize {
+        self.registry.lock().entries()
+    }
+
+    /// Events that are there and not yet read.
+    pub(super) fn behind(&self) -> u64 {
+        let run = self.registry.lock().run;
+        run.map_or(0, |run| self.feed.next_seq().saturating_sub(run.read))
+    }
+
+    /// Ends the thread.
+    pub(super) fn stop(&self) {
+        self.registry.lock().is_stopped = true;
+        self.work.notify_one();
+    }
+
+    /// The thread.
+    pub(super) fn run(&self) {
+        while let Some(begin) = self.wait_for_subscribers() {
+            match self.open(begin) {
+                Ok(reader) => self.follow(reader),
+                Err(error) => {
+                    tracing::error!(%error, "the link stream cannot be read");
+                    self.rest(RETRY);
+                }
+            }
+        }
+        self.registry.lock().close_all(&Closing::shutdown());
+    }
+
+    /// Where to begin once there are subscribers; none at the end.
+    fn wait_for_subscribers(&self) -> Option<u64> {
+        let mut registry = self.registry.lock();
+        registry.run = None;
+        while registry.attached == 0 && !registry.is_stopped {
+            self.work.wait(&mut registry);
+        }
+        (!registry.is_stopped).then_some(registry.begin)
+    }
+
+    /// A reader of what comes from `begin` on and, where that is told late, of what is due within the delay.
+    fn open(&self, begin: u64) -> Result<Box<dyn StepReader>, crate::index::IndexError> {
+        if let Some(delay_us) = self.delay_us {
+            let start = Start::Time(now_us().saturating_sub(delay_us));
+            let (reader, _) = self.feed.reader(start)?;
+            if reader.next_seq() <= begin {
+                return Ok(reader);
+            }
+        }
+        Ok(self.feed.reader(Start::Seq(begin))?.0)
+    }
+
+    /// Waits, but not beyond the end.
+    fn rest(&self, time: Duration) {
+        let mut registry = self.registry.lock();
+        if !registry.is_stopped {
+            self.work.wait_for(&mut registry, time);
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        let registry = self.registry.lock();
+        registry.is_stopped || registry.attached == 0
+    }
+
+    /// Reads and tells while there are subscribers.
+    fn follow(&self, mut reader: Box<dyn StepReader>) {
+        let begun = Instant::now();
+        let mut teller = Teller::new(self, reader.next_seq());
+        while !self.is_over() {
+            let delay_us = self.delay_us.unwrap_or_default();
+            let read = reader.read(EVENTS, u64::MAX, &mut |step| {
+                let arrived_us = arrival(begun, delay_us, &step);
+                teller.take(step, arrived_us);
+            });
+            teller.release(micros(begun), reader.next_seq());
+            match read {
+                Ok(Read::More) => {}
+                Ok(Read::CaughtUp) => self.rest(POLL),
+                Ok(Read::Info(info)) => teller.inform(&info),
+                Err(error) => {
+                    tracing::error!(%error, "the link stream cannot be read");
+                    self.rest(RETRY);
+                }
+            }
+        }
+    }
+}
+
+/// The present in microseconds, from an offset on: times of arrival may lie before the beginning.
+fn micros(begun: Instant) -> u64 {
+    const OFFSET_US: u64 = 1 << 40;
+    OFFSET_US + u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX / 2)
+}
+
+/// When a step came: what was there before the dispatcher began came at its own time, but for what is too old or ahead.
+fn arrival(begun: Instant, delay_us: u64, step: &Step) -> u64 {
+    let age = now_us().saturating_sub(step.time_us).min(delay_us);
+    micros(begun) - age
+}

@@ -1,0 +1,44 @@
+//! The seam to the events: where steps come from, live or replayed. Calls of a reader may block on the disk, and never run
+//! on the async workers.
+
+use orrery_query::stream::{Info, Start, Step};
+
+use crate::index::IndexError;
+
+/// What the stream needs of a store.
+pub trait Feed: Send + Sync + 'static {
+    /// The seq that the next event gets. Must not block.
+    fn next_seq(&self) -> u64;
+    /// A reader from a place on, and what its asker must know first.
+    ///
+    /// # Errors
+    /// As [`IndexError`] says.
+    fn reader(&self, start: Start) -> Result<(Box<dyn StepReader>, Vec<Info>), IndexError>;
+}
+
+/// Reads steps in seq order. Steps of one seq are one event.
+pub trait StepReader: Send {
+    /// The seq of the next event that it reads: all below was given.
+    fn next_seq(&self) -> u64;
+    /// Gives the steps of at most `most_events` events with seqs below `before`: whole events only.
+    ///
+    /// # Errors
+    /// As [`IndexError`] says. What was given was given: the next call goes on behind it.
+    fn read(
+        &mut self,
+        most_events: usize,
+        before: u64,
+        each: &mut dyn FnMut(Step),
+    ) -> Result<Read, IndexError>;
+}
+
+/// How a read went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Read {
+    /// There may be more at once.
+    More,
+    /// There is no more below `before`, or at all yet.
+    CaughtUp,
+    /// Whoever reads must be told this, behind what was given. There may be more.
+    Info(Info),
+}

@@ -1,0 +1,192 @@
+//! What subscribers send, bounded over all of them. A message may have 10 MiB, and a great many subscribers may each send
+//! most of one: beyond its first bytes a message goes on only while all that is unfinished fits into a common budget,
+//! and not for ever.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Sleep, sleep};
+
+/// What a message may have without the budget, and how much of it goes as one unit.
+const UNIT: usize = 64 << 10;
+/// Units of all unfinished messages: 256 MiB.
+pub(crate) const UNITS: usize = 4096;
+
+type Acquire = Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + Send>>;
+
+/// How much of a message is there.
+#[derive(Default)]
+pub(crate) struct Meter(Mutex<Metered>);
+
+#[derive(Default)]
+struct Metered {
+    bytes: usize,
+    units: usize,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Meter {
+    /// The message is whole and gone.
+    pub(crate) fn reset(&self) {
+        *self.0.lock() = Metered::default();
+    }
+}
+
+/// A stream whose reads are metered.
+pub(crate) struct Intake<S> {
+    stream: S,
+    meter: Arc<Meter>,
+    budget: Arc<Semaphore>,
+    waiting: Option<Acquire>,
+    limit: Duration,
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> Intake<S> {
+    /// A message that goes beyond its first bytes must be whole within `limit`.
+    pub(crate) fn new(stream: S, meter: Arc<Meter>, budget: Arc<Semaphore>, limit: Duration) -> Self {
+        Self {
+            stream,
+            meter,
+            budget,
+            waiting: None,
+            limit,
+            deadline: None,
+        }
+    }
+
+    /// Waits until there is budget for what comes next.
+    fn poll_budget(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            {
+                let metered = self.meter.0.lock();
+                if metered.bytes < UNIT {
+                    self.waiting = None;
+                    self.deadline = None;
+                    return Poll::Ready(Ok(()));
+                }
+                if metered.bytes < (metered.units + 1) * UNIT && self.waiting.is_none() {
+                    break;
+                }
+            }
+            let budget = &self.budget;
+            let waiting = self
+                .waiting
+                .get_or_insert_with(|| Box::pin(Arc::clone(budget).acquire_owned()));
+            let Poll::Ready(permit) = waiting.as_mut().poll(context) else {
+                break;
+            };
+            self.waiting = None;
+            let permit = permit.map_err(io::Error::other)?;
+            let mut metered = self.meter.0.lock();
+            metered.units += 1;
+            match &mut metered.permit {
+                Some(held) => held.merge(permit),
+                None => metered.permit = Some(permit),
+            }
+        }
+        let limit = self.limit;
+        let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(limit)));
+        if deadline.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        if self.waiting.is_some() {
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Intake<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_budget(context))?;
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
+        this.meter.0.lock().bytes += buffer.filled().len() - before;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Intake<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+    fn intake(budget: &Arc<Semaphore>) -> (Intake<DuplexStream>, DuplexStream, Arc<Meter>) {
+        let (near, far) = tokio::io::duplex(8 << 20);
+        let meter = Arc::<Meter>::default();
+        let limit = Duration::from_millis(200);
+        let intake = Intake::new(near, Arc::clone(&meter), Arc::clone(budget), limit);
+        (intake, far, meter)
+    }
+
+    #[tokio::test]
+    async fn long_messages_share_a_budget_and_give_it_back() {
+        let budget = Arc::new(Semaphore::new(4));
+        let (mut first, mut first_far, first_meter) = intake(&budget);
+        let (mut second, mut second_far, _) = intake(&budget);
+        for far in [&mut first_far, &mut second_far] {
+            far.write_all(&vec![1; 4 * UNIT]).await.unwrap();
+        }
+        let mut bytes = vec![0; 4 * UNIT];
+        first.read_exact(&mut bytes).await.unwrap();
+        // The second one gets what needs no budget and what is left of it.
+        let read = tokio::time::timeout(Duration::from_millis(50), second.read_exact(&mut bytes));
+        assert!(read.await.is_err());
+        assert!(budget.available_permits() == 0);
+        first_meter.reset();
+        let mut more = vec![0; UNIT];
+        tokio::time::timeout(Duration::from_millis(100), second.read_exact(&mut more))
+            .await
+            .expect("there is budget again")
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_long_message_that_does_not_end_fails() {
+        let budget = Arc::new(Semaphore::new(4));
+        let (mut intake, mut far, meter) = intake(&budget);
+        far.write_all(&vec![1; 2 * UNIT]).await.unwrap();
+        let mut bytes = vec![0; 2 * UNIT];
+        intake.read_exact(&mut bytes).await.unwrap();
+        let error = intake.read_u8().await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        // A short one may wait as long as it likes.
+        meter.reset();
+        let waits = tokio::time::timeout(Duration::from_millis(400), intake.read_u8());
+        assert!(waits.await.is_err());
+        meter.reset();
+        drop(intake);
+        assert_eq!(budget.available_permits(), 4);
+    }
+}

@@ -1,0 +1,376 @@
+//! One subscriber's task: what it sends is read and what it is to know is written, both at once, until either side ends.
+
+use std::future::{Future, poll_fn};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt as _, StreamExt as _};
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use orrery_query::stream::Start;
+use parking_lot::Mutex;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::{Interval, MissedTickBehavior, interval, sleep, timeout};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::{CapacityError, Error};
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Bytes, Message};
+
+use super::closing::Closing;
+use super::intake::{Intake, Meter};
+use super::options::parse_message;
+use super::queue::Frame;
+use super::replay::{Piece, Replay, Then};
+use super::{Hub, Subscription};
+
+/// Buffers of a socket: many are idle.
+const READ_BUFFER: usize = 4 << 10;
+const WRITE_BUFFER: usize = 16 << 10;
+/// Frames taken out of the queue at once.
+const BATCH: usize = 256;
+/// Pause of a replay that waits for the dispatcher or for new events.
+const REPLAY_PAUSE: Duration = Duration::from_millis(10);
+/// A longer message is not parsed among the tasks of others.
+const PARSED_HERE: usize = 64 << 10;
+
+type Socket = WebSocketStream<Intake<TokioIo<Upgraded>>>;
+type Reader = SplitStream<Socket>;
+type Writer = SplitSink<Socket, Message>;
+
+/// Why a subscription ended without a word of ours.
+enum Gone {
+    /// We have something to say.
+    Closing(Closing),
+    /// The other side closed, or is not there.
+    Peer(&'static str),
+}
+
+impl From<Closing> for Gone {
+    fn from(closing: Closing) -> Self {
+        Self::Closing(closing)
+    }
+}
+
+/// The last ping, and whether it was answered.
+#[derive(Default)]
+struct Pings(Mutex<Option<[u8; 8]>>);
+
+/// Serves one subscriber to its end.
+pub(super) async fn serve(hub: Arc<Hub>, mut subscription: Subscription, upgraded: Upgraded) {
+    let meter = Arc::<Meter>::default();
+    let intake = Intake::new(
+        TokioIo::new(upgraded),
+        Arc::clone(&meter),
+        Arc::clone(&hub.intake),
+        hub.config.message_timeout,
+    );
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(WRITE_BUFFER)
+        .max_message_size(Some(hub.config.message_bytes_max))
+        .max_frame_size(Some(hub.config.message_bytes_max));
+    let socket = Socket::from_raw_socket(intake, Role::Server, Some(config)).await;
+    let (writer, reader) = socket.split();
+    let pings = Pings::default();
+    let subscriber = Arc::clone(&subscription.subscriber);
+    let mut stopped = hub.stopped.clone();
+    let mut writing = Writing {
+        hub: &hub,
+        writer,
+        pings: &pings,
+        ticks: ticks(hub.config.ping_interval),
+    };
+    let mut reading = Reading {
+        hub: &hub,
+        reader,
+        meter: &meter,
+        pings: &pings,
+        subscription: &subscription,
+    };
+    let start = subscription.replay_from;
+    let gone = tokio::select! {
+        biased;
+        _ = stopped.wait_for(|stop| *stop) => Closing::shutdown().into(),
+        closing = subscriber.queue.closed() => closing.into(),
+        gone = reading.run() => gone,
+        gone = writing.run(&subscription, start) => gone,
+    };
+    let (writer, reader) = (writing.writer, reading.reader);
+    subscription.leave();
+    match gone {
+        Gone::Peer(kind) => hub.ended(kind),
+        Gone::Closing(closing) => {
+            hub.ended(closing.kind());
+            tracing::debug!(?closing, "a subscription is closed");
+            if let Ok(socket) = writer.reunite(reader) {
+                // Whoever does not even read this is cut.
+                let _ = timeout(hub.config.close_timeout, close(socket, closing)).await;
+            }
+        }
+    }
+}
+
+fn ticks(every: Duration) -> Interval {
+    let mut ticks = interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
+/// Says why, and waits for the other side to close: what it has sent meanwhile, unread, would have the system reset the
+/// connection, and the close frame be lost.
+async fn close(mut socket: Socket, closing: Closing) {
+    let frame = CloseFrame {
+        code: closing.code().into(),
+        reason: closing.reason().into(),
+    };
+    if socket.send(Message::Close(Some(frame))).await.is_ok() {
+        while let Some(Ok(_)) = socket.next().await {}
+    }
+    // A socket that broke the protocol is not read as a websocket any more.
+    let mut stream = socket.into_inner();
+    let mut rest = [0; 512];
+    if stream.shutdown().await.is_ok() {
+        while stream.read(&mut rest).await.is_ok_and(|read| read > 0) {}
+    }
+}
+
+struct Reading<'a> {
+    hub: &'a Arc<Hub>,
+    reader: Reader,
+    meter: &'a Meter,
+    pings: &'a Pings,
+    subscription: &'a Subscription,
+}
+
+impl Reading<'_> {
+    async fn run(&mut self) -> Gone {
+        let mut last = None;
+        loop {
+            let message = {
+                let next = self.reader.next();
+                let mut next = std::pin::pin!(next);
+                poll_fn(|context| {
+                    let poll = next.as_mut().poll(context);
+                    // Kept until the reader has looked for the next one: a buffer that nobody shares is used again, and a
+                    // subscriber that sent much once would hold as much for good.
+                    last = None;
+                    poll
+                })
+                .await
+            };
+            let message = match message {
+                None => return Gone::Peer("peer"),
+                Some(Ok(message)) => message,
+                Some(Err(error)) => return self.broken(error),
+            };
+            match &message {
+                Message::Text(text) => {
+                    if let Err(closing) = self.options(text.as_str()).await {
+                        return closing.into();
+                    }
+                }
+                Message::Pong(bytes) => self.pings.answer(bytes),
+                // Client pings are answered by the websocket itself.
+                Message::Binary(_) | Message::Ping(_) | Message::Frame(_) => {}
+                Message::Close(_) => {
+                    // The answer is sent while the next message is looked for.
+                    let _ = self.reader.next().await;
+                    return Gone::Peer("peer");
+                }
+            }
+            self.meter.reset();
+            last = Some(message);
+        }
+    }
+
+    fn broken(&self, error: Error) -> Gone {
+        let limit = self.hub.config.message_bytes_max;
+        match error {
+            Error::Capacity(CapacityError::MessageTooLong { .. }) => {
+                Closing::too_large(limit).into()
+            }
+            Error::Utf8(_) => Closing::not_text().into(),
+            Error::Protocol(error) => Closing::protocol(error).into(),
+            Error::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => {
+                Closing::message_unfinished(self.hub.config.message_timeout).into()
+            }
+            error => {
+                tracing::debug!(%error, "a subscriber is gone");
+                Gone::Peer("gone")
+            }
+        }
+    }
+
+    async fn options(&self, text: &str) -> Result<(), Closing> {
+        let filters = if text.len() <= PARSED_HERE {
+            parse_message(text)?
+        } else {
+            let _place = self.hub.replays.acquire().await;
+            let text = text.to_owned();
+            let parse = tokio::task::spawn_blocking(move || parse_message(&text));
+            parse.await.map_err(|_| Closing::failed())??
+        };
+        let Subscription {
+            dispatcher,
+            subscriber,
+            ..
+        } = self.subscription;
+        dispatcher.change(subscriber, filters)?;
+        subscriber.hello.notify_one();
+        Ok(())
+    }
+}
+
+struct Writing<'a> {
+    hub: &'a Arc<Hub>,
+    writer: Writer,
+    pings: &'a Pings,
+    ticks: Interval,
+}
+
+impl Writing<'_> {
+    async fn run(&mut self, subscription: &Subscription, start: Option<Start>) -> Gone {
+        match self.tell(subscription, start).await {
+            Ok(never) => match never {},
+            Err(gone) => gone,
+        }
+    }
+
+    async fn tell(
+        &mut self,
+        subscription: &Subscription,
+        start: Option<Start>,
+    ) -> Result<std::convert::Infallible, Gone> {
+        let subscriber = &subscription.subscriber;
+        if subscription.requires_hello {
+            self.ping_until(subscriber.hello.notified()).await?;
+        }
+        match start {
+            Some(start) => self.replay(subscription, start).await?,
+            None if subscription.requires_hello => {
+                subscription.dispatcher.join(subscriber, (0, None))?;
+            }
+            None => {}
+        }
+        let mut taken = Vec::new();
+        loop {
+            self.ping_until(subscriber.queue.take(BATCH, &mut taken))
+                .await?;
+            let frames = taken.iter().map(|frame: &Arc<Frame>| frame.text());
+            self.send(frames.map(Message::Text)).await?;
+            taken.clear();
+            if taken.capacity() > BATCH / 4 && subscriber.queue.len() == 0 {
+                taken = Vec::new();
+            }
+        }
+    }
+
+    /// What the subscriber missed, piece by piece.
+    async fn replay(&mut self, subscription: &Subscription, start: Start) -> Result<(), Gone> {
+        let hub = Arc::clone(self.hub);
+        let _counted = hub.counters.replaying();
+        let Subscription {
+            dispatcher,
+            subscriber,
+            live_from,
+            ..
+        } = subscription;
+        let (dispatcher, subscriber) = (Arc::clone(dispatcher), Arc::clone(subscriber));
+        let live_from = *live_from;
+        let feed = Arc::clone(&hub.feed);
+        let begin = on_a_thread(&hub, move || {
+            let replay = Replay::new(&*feed, &subscriber, &dispatcher, start, live_from)?;
+            Ok((replay, Piece::default()))
+        });
+        let (mut replay, _) = self.ping_until(begin).await??;
+        loop {
+            let next = on_a_thread(&hub, move || {
+                let piece = replay.piece()?;
+                Ok((replay, piece))
+            });
+            let (back, piece) = self.ping_until(next).await??;
+            replay = back;
+            let texts = piece.frames.into_iter();
+            self.send(texts.map(|text| Message::Text(text.into())))
+                .await?;
+            match piece.then {
+                Then::More => {}
+                Then::Wait => self.ping_until(sleep(REPLAY_PAUSE)).await?,
+                Then::Joined => return Ok(()),
+            }
+        }
+    }
+
+    /// Sends all, and then what the socket still has of it.
+    async fn send(&mut self, messages: impl Iterator<Item = Message>) -> Result<(), Gone> {
+        let mut sent = 0;
+        for message in messages {
+            self.writer.feed(message).await.map_err(gone)?;
+            sent += 1;
+        }
+        self.hub.counters.sent.fetch_add(sent, Ordering::Relaxed);
+        self.writer.flush().await.map_err(gone)
+    }
+
+    /// Waits for something, and pings meanwhile.
+    async fn ping_until<T>(&mut self, waited_for: impl Future<Output = T>) -> Result<T, Gone> {
+        let mut waited_for = std::pin::pin!(waited_for);
+        loop {
+            tokio::select! {
+                biased;
+                _ = self.ticks.tick() => {}
+                value = &mut waited_for => return Ok(value),
+            }
+            let ping = self.pings.next().ok_or_else(Closing::no_pong)?;
+            let ping = Message::Ping(Bytes::copy_from_slice(&ping));
+            self.writer.send(ping).await.map_err(gone)?;
+        }
+    }
+}
+
+fn gone(error: Error) -> Gone {
+    tracing::debug!(%error, "a subscriber is gone");
+    match error {
+        Error::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => Gone::Peer("stalled"),
+        _ => Gone::Peer("gone"),
+    }
+}
+
+/// Runs a step of a replay on one of the threads for those, once one is free.
+async fn on_a_thread<T: Send + 'static>(
+    hub: &Hub,
+    work: impl FnOnce() -> Result<T, Closing> + Send + 'static,
+) -> Result<T, Closing> {
+    let _place = hub.replays.acquire().await;
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => {
+            tracing::error!(%error, "a replay panicked");
+            Err(Closing::failed())
+        }
+    }
+}
+
+impl Pings {
+    /// The bytes of the next ping; none where the last one was not answered.
+    fn next(&self) -> Option<[u8; 8]> {
+        let mut last = self.0.lock();
+        if last.is_some() {
+            return None;
+        }
+        let bytes = RandomState::new().hash_one(0_u8).to_be_bytes();
+        *last = Some(bytes);
+        Some(bytes)
+    }
+
+    /// A pong that answers no ping of ours is none of our business.
+    fn answer(&self, pong: &[u8]) {
+        let mut last = self.0.lock();
+        if last.is_some_and(|ping| ping == pong) {
+            *last = None;
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! What a dispatcher's thread does with each step: it goes through the delay, where there is one, and to the subscribers.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use orrery_query::stream::{Hold, Info, Step};
+
+use super::dispatcher::Dispatcher;
+use super::registry::{Outcome, Run};
+
+/// Frames after which those who are to have them are woken, and given some time, before more come. Without that the
+/// deletion of one large account, or a source that catches up, would overrun all queues.
+const BURST: usize = 2048;
+/// How long a burst waits for queues to drain, and for how long while none does.
+const BURST_WAIT: Duration = Duration::from_millis(100);
+const BURST_IDLE: Duration = Duration::from_millis(20);
+/// Pause between looks at queues.
+const LOOK: Duration = Duration::from_millis(1);
+
+/// The steps of one run of a dispatcher.
+pub(super) struct Teller<'a> {
+    dispatcher: &'a Dispatcher,
+    hold: Option<Hold>,
+    is_delayed: bool,
+    run: Run,
+    /// The event of the last step that was told.
+    last: Option<u64>,
+    outcome: Outcome,
+}
+
+impl<'a> Teller<'a> {
+    /// Begins where `next` is the next event to be read.
+    pub(super) fn new(dispatcher: &'a Dispatcher, next: u64) -> Self {
+        let run = Run {
+            read: next,
+            told: next,
+            is_within: false,
+        };
+        dispatcher.registry.lock().run = Some(run);
+        let hold = dispatcher.hold();
+        Self {
+            dispatcher,
+            is_delayed: hold.is_some(),
+            hold,
+            run,
+            last: None,
+            outcome: Outcome::default(),
+        }
+    }
+
+    /// Takes the next step: to be told at once or, where there is a delay, by [`release`](Self::release).
+    pub(super) fn take(&mut self, step: Step, arrived_us: u64) {
+        match &mut self.hold {
+            Some(hold) => hold.stage(step, arrived_us),
+            None => self.tell(&step),
+        }
+    }
+
+    /// Tells what is due, wakes those who were told something, and says how far the reader is.
+    pub(super) fn release(&mut self, now_us: u64, read: u64) {
+        self.run.told = read;
+        if let Some(mut hold) = self.hold.take() {
+            hold.release(now_us, u64::MAX, &mut |step| self.tell(&step));
+            if hold.released() < hold.staged() {
+                self.run.told = hold.released();
+            }
+            self.hold = Some(hold);
+        }
+        // Of an event of many steps some may have left while others wait.
+        self.run.is_within = self.last == Some(self.run.told);
+        self.run.read = read;
+        self.dispatcher.registry.lock().run = Some(self.run);
+        self.wake();
+        self.outcome.frames = 0;
+        self.outcome.filling.clear();
+    }
+
+    pub(super) fn inform(&mut self, info: &Info) {
+        let registry = self.dispatcher.registry.lock();
+        let memory = &self.dispatcher.memory;
+        registry.inform(info, Instant::now(), memory, &mut self.outcome);
+        drop(registry);
+        self.wake();
+    }
+
+    fn tell(&mut self, step: &Step) {
+        let before = self.outcome.frames;
+        let mut registry = self.dispatcher.registry.lock();
+        registry.tell(step, Instant::now(), &self.dispatcher.memory, &mut self.outcome);
+        self.last = Some(step.seq);
+        // How far the delay is tells `release`.
+        let is_whole = step.is_last && !self.is_delayed;
+        self.run.told = step.seq.saturating_add(u64::from(is_whole));
+        self.run.is_within = !is_whole;
+        registry.run = Some(self.run);
+        drop(registry);
+        let frames = self.outcome.frames - before;
+        self.dispatcher
+            .frames
+            .fetch_add(frames as u64, Ordering::Relaxed);
+        if self.outcome.frames >= BURST {
+            self.outcome.frames = 0;
+            self.wake();
+            self.pace();
+        }
+    }
+
+    /// Wakes those who were told something.
+    fn wake(&mut self) {
+        for subscriber in self.outcome.touched.drain(..) {
+            subscriber.queue.wake();
+        }
+    }
+
+    /// Waits while queues that are more than half full drain, but not long: who does not read is not waited for.
+    fn pace(&mut self) {
+        let filling = &mut self.outcome.filling;
+        let begun = Instant::now();
+        let mut moved = begun;
+        let mut least = usize::MAX;
+        loop {
+            filling.retain(|subscriber| subscriber.queue.is_filling());
+            let left: usize = filling.iter().map(|subscriber| subscriber.queue.len()).sum();
+            if left < least {
+                least = left;
+                moved = Instant::now();
+            }
+            if left == 0 || begun.elapsed() > BURST_WAIT || moved.elapsed() > BURST_IDLE {
+                return;
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+}
