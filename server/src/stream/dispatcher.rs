@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-use orrery_query::stream::{DELAY_US, Filters, HELD_BYTES_MAX, HELD_LINKS_MAX, Hold, Start, Step};
+use orrery_query::stream::{DELAY_US, Filters, HELD_BYTES_MAX, HELD_LINKS_MAX, Hold, Start};
 use parking_lot::{Condvar, Mutex};
 
 use super::closing::Closing;
@@ -128,7 +128,7 @@ impl Dispatcher {
     pub(super) fn run(&self) {
         while let Some(begin) = self.wait_for_subscribers() {
             match self.open(begin) {
-                Ok(reader) => self.follow(reader),
+                Ok(reader) => self.follow(reader, begin),
                 Err(error) => {
                     tracing::error!(%error, "the link stream cannot be read");
                     self.rest(RETRY);
@@ -173,15 +173,16 @@ impl Dispatcher {
         registry.is_stopped || registry.attached == 0
     }
 
-    /// Reads and tells while there are subscribers.
-    fn follow(&self, mut reader: Box<dyn StepReader>) {
+    /// Reads and tells while there are subscribers. Events from `begin` on come as they are read.
+    fn follow(&self, mut reader: Box<dyn StepReader>, begin: u64) {
         let begun = Instant::now();
         let mut teller = Teller::new(self, reader.next_seq());
         while !self.is_over() {
             let delay_us = self.delay_us.unwrap_or_default();
             let read = reader.read(EVENTS, u64::MAX, &mut |step| {
-                let arrived_us = arrival(begun, delay_us, &step);
-                teller.take(step, arrived_us);
+                let came_before = step.seq < begin;
+                let age_us = if came_before { now_us().saturating_sub(step.time_us) } else { 0 };
+                teller.take(step, micros(begun) - age_us.min(delay_us));
             });
             teller.release(micros(begun), reader.next_seq());
             match read {
@@ -201,10 +202,4 @@ impl Dispatcher {
 fn micros(begun: Instant) -> u64 {
     const OFFSET_US: u64 = 1 << 40;
     OFFSET_US + u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX / 2)
-}
-
-/// When a step came: what was there before the dispatcher began came at its own time, but for what is too old or ahead.
-fn arrival(begun: Instant, delay_us: u64, step: &Step) -> u64 {
-    let age = now_us().saturating_sub(step.time_us).min(delay_us);
-    micros(begun) - age
 }

@@ -150,6 +150,19 @@ mod tests {
         (intake, far, meter)
     }
 
+    /// Reads pieces of 4 KiB, as a websocket does, and tells how many came.
+    async fn read_pieces(intake: &mut Intake<DuplexStream>, pieces: usize) -> usize {
+        let mut piece = [0; 4 << 10];
+        for read in 0..pieces {
+            let next = intake.read_exact(&mut piece);
+            match tokio::time::timeout(Duration::from_millis(50), next).await {
+                Ok(result) => _ = result.unwrap(),
+                Err(_) => return read,
+            }
+        }
+        pieces
+    }
+
     #[tokio::test]
     async fn long_messages_share_a_budget_and_give_it_back() {
         let budget = Arc::new(Semaphore::new(4));
@@ -158,18 +171,13 @@ mod tests {
         for far in [&mut first_far, &mut second_far] {
             far.write_all(&vec![1; 4 * UNIT]).await.unwrap();
         }
-        let mut bytes = vec![0; 4 * UNIT];
-        first.read_exact(&mut bytes).await.unwrap();
+        assert_eq!(read_pieces(&mut first, 64).await, 64);
         // The second one gets what needs no budget and what is left of it.
-        let read = tokio::time::timeout(Duration::from_millis(50), second.read_exact(&mut bytes));
-        assert!(read.await.is_err());
-        assert!(budget.available_permits() == 0);
+        let read = read_pieces(&mut second, 64).await;
+        assert!((16..48).contains(&read), "{read}");
+        assert_eq!(budget.available_permits(), 0);
         first_meter.reset();
-        let mut more = vec![0; UNIT];
-        tokio::time::timeout(Duration::from_millis(100), second.read_exact(&mut more))
-            .await
-            .expect("there is budget again")
-            .unwrap();
+        assert_eq!(read_pieces(&mut second, 64 - read).await, 64 - read);
     }
 
     #[tokio::test]

@@ -169,7 +169,7 @@ impl Feed for EventsFeed {
             Start::Time(time_us) => (1..end).find(|seq| time_of(*seq) >= time_us).unwrap_or(end),
         };
         let mut infos = Vec::new();
-        if wanted < floor {
+        if wanted.max(1) < floor {
             infos.push(Info::OutdatedCursor {
                 time_us: time_of(floor),
             });
