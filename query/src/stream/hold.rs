@@ -112,12 +112,18 @@ impl Hold {
         self.staged
     }
 
+    /// The seq of the oldest step that has not left.
+    #[must_use]
+    pub fn oldest(&self) -> Option<u64> {
+        let ready = self.ready.front();
+        let oldest = ready.or_else(|| self.held.front().map(|held| &held.step));
+        oldest.map(|step| step.seq)
+    }
+
     /// The seq of the oldest step that has not left; that behind the newest staged event where all have.
     #[must_use]
     pub fn released(&self) -> u64 {
-        let ready = self.ready.front();
-        let oldest = ready.or_else(|| self.held.front().map(|held| &held.step));
-        oldest.map_or(self.staged, |step| step.seq)
+        self.oldest().unwrap_or(self.staged)
     }
 
     /// How many changes wait.

@@ -12,14 +12,19 @@ mod filter;
 mod frame;
 mod hold;
 mod index;
+mod reader;
 mod start;
+mod steps;
+mod survivors;
 mod types;
 
 pub use filter::{DIDS_MAX, Filters, PREFIXES_MAX, SOURCES_MAX, SUBJECTS_MAX};
 pub use frame::{write_extended, write_info, write_plain};
 pub use hold::{DELAY_US, HELD_BYTES_MAX, HELD_LINKS_MAX, Hold};
 pub use index::{ENTRIES_MAX, FilterIndex};
+pub use reader::{Read, Reader};
 pub use start::{Start, TIME_MIN};
+pub use steps::Forms;
 pub use types::{Cause, Change, Info, LINKS_PER_COMMIT, Operation, Origin, Step};
 
 use std::hash::{BuildHasher, RandomState};
