@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use orrery_formats::effect::Effect;
 use orrery_formats::event::{Body, Event};
 use orrery_formats::frame::SourceCursor;
 use orrery_formats::manifest::{Counts, Edit, GapEntry, SegmentEntry, SelectionEntry, State};
@@ -263,12 +264,25 @@ impl Journal {
         self.open_mut()?.writer.skip_to(seq)
     }
 
-    /// Puts the event into the log's open batch, and gives its seq.
-    pub(crate) fn append(&mut self, event: &Event<'_>) -> Result<u64> {
-        let appended = self.open_mut()?.writer.append(event)?;
+    /// Puts the event into the log's open batch with what it undoes, and gives its seq.
+    pub(crate) fn append(&mut self, event: &Event<'_>, effect: &Effect<'_>) -> Result<u64> {
+        let appended = self.open_mut()?.writer.append_with_effect(event, effect)?;
         self.position = Some(appended.position);
         self.last_time_us = self.last_time_us.max(event.time_us);
         Ok(appended.seq)
+    }
+
+    /// The encoded bytes of the event appended last, and the time from which they tell its time.
+    pub(crate) fn last_event(&self) -> Option<(&[u8], u64)> {
+        self.open.as_ref().map(|open| open.writer.last_event())
+    }
+
+    /// The first seq that the log has; the next one where it has none.
+    pub(crate) fn first_seq(&self) -> u64 {
+        let Some(open) = &self.open else { return 0 };
+        let closed = open.window.files().next().map(|file| file.first_seq);
+        let first = closed.or_else(|| open.writer.first_seq());
+        first.unwrap_or_else(|| open.writer.durable_seq().saturating_add(1))
     }
 
     pub(crate) fn key_hash(&self, collection: &str, rkey: &str) -> u64 {

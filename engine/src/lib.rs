@@ -16,6 +16,7 @@ mod disk_full_tests;
 #[cfg(test)]
 mod durability_tests;
 mod error;
+mod events;
 #[cfg(test)]
 mod fault_sweep_tests;
 pub mod io;
@@ -43,7 +44,9 @@ pub use buckets::{BucketSum, CollectionStats, Collections, DidsBounds, EventCoun
 pub use compaction::{CompactReport, CompactionStatus};
 pub use disk::DiskLimit;
 pub use error::{Error, Result};
+pub use events::{Accepted, EventReader, Progress, TimePlace};
 pub use options::Options;
+pub use orrery_formats::effect;
 pub use orrery_formats::event;
 pub use orrery_formats::frame::SourceCursor;
 pub use orrery_formats::manifest::{GapEntry, SelectionEntry};

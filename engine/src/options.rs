@@ -32,6 +32,8 @@ pub struct Options {
     pub compact_fan_in: usize,
     /// How long a merge that failed waits before it is tried again; longer with each further failure.
     pub(crate) merge_retry: Duration,
+    /// About how many bytes of events that are durable are kept in memory for those who follow them.
+    pub(crate) tail_bytes: usize,
     /// How much of masks is kept out of files while the store runs.
     pub(crate) mask_bounds: Bounds,
     /// The most bytes that samples take on disk: whole records, the newest of each collection. From three quarters of it
@@ -61,6 +63,7 @@ impl Default for Options {
             compact_share: 0.5,
             compact_fan_in: 10,
             merge_retry: Duration::from_secs(60),
+            tail_bytes: 8 << 20,
             mask_bounds: Bounds::RUNNING,
             samples_limit: 256 << 20,
             disk_limit: None,

@@ -320,6 +320,33 @@ impl<'a> Part<'a> {
         Ok(sealed.chain(memtable.into_iter().map(Ok)))
     }
 
+    /// Calls `each` with path (with its leading dot) and target of the links of `row`, by path and, at one path, in the
+    /// order of the record.
+    ///
+    /// # Errors
+    /// When the index cannot be read, or as `each` does.
+    pub fn links<E: From<Error>>(
+        &self,
+        row: u32,
+        each: &mut dyn FnMut(&str, TargetId) -> Result<(), E>,
+    ) -> Result<(), E> {
+        match self.inner {
+            Inner::Sealed { sealed, .. } => {
+                for link in sealed.segment.links(row).map_err(Error::from)? {
+                    let link = link.map_err(Error::from)?;
+                    let path = sealed.segment.path(link.path).map_err(Error::from)?;
+                    each(path, TargetId(link.target))?;
+                }
+            }
+            Inner::Memtable(memtable) => {
+                for (source, target, _) in memtable.row_links(row) {
+                    each(memtable.source(source).1, TargetId(target))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Calls `each` with the targets of the links of `row` at `path`, in the order of the record.
     ///
     /// # Errors
@@ -356,17 +383,10 @@ impl<'a> Part<'a> {
     /// [`Error::LostDid`] when it has a DID that stood in a segment that is set aside; otherwise when the index
     /// cannot be read.
     pub fn target_string(&self, target: TargetId) -> Result<String> {
-        let print = |key: &segment::TargetKey<'_>| match *key {
-            segment::TargetKey::Did(actor) => self.snapshot.did(actor),
-            segment::TargetKey::Other(text) => Ok(text.to_owned()),
-            segment::TargetKey::Record {
-                actor,
-                collection,
-                rkey,
-            } => self
-                .snapshot
-                .generation
-                .with_did(actor, |did| format!("at://{did}/{collection}/{rkey}")),
+        let print = |key: &segment::TargetKey<'_>| {
+            let mut out = String::new();
+            self.snapshot.generation.push_target(key, &mut out)?;
+            Ok(out)
         };
         match self.inner {
             Inner::Sealed { sealed, .. } => {

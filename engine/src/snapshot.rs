@@ -173,6 +173,26 @@ impl Generation {
         Ok(f(&did.text()))
     }
 
+    /// Appends the string of a target.
+    pub(crate) fn push_target(&self, key: &TargetKey<'_>, out: &mut String) -> Result<()> {
+        match *key {
+            TargetKey::Did(actor) => self.with_did(actor, |did| out.push_str(did)),
+            TargetKey::Other(text) => {
+                out.push_str(text);
+                Ok(())
+            }
+            TargetKey::Record {
+                actor,
+                collection,
+                rkey,
+            } => self.with_did(actor, |did| {
+                for text in ["at://", did, "/", collection, "/", rkey] {
+                    out.push_str(text);
+                }
+            }),
+        }
+    }
+
     /// The first id that no actor has.
     pub(crate) fn actors_end(&self) -> ActorId {
         let memtable = &self.memtable;
@@ -403,6 +423,20 @@ impl Snapshot {
             .numbered()
             .map(|(index, sealed)| Part::sealed(self, sealed, index))
             .chain(std::iter::once(Part::memtable(self)))
+    }
+
+    /// The row of the event with that seq, dead and hidden ones included, and its part; `None` where the event left none,
+    /// or one that is not there any more.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    pub fn find_row(&self, seq: u64) -> Result<Option<(Part<'_>, u32)>> {
+        let Some(part) = self.parts().find(|part| seq <= part.last_seq()) else {
+            return Ok(None);
+        };
+        let row = part.lower_bound_seq(seq)?;
+        let is_there = row < part.rows() && part.seq(row)? == seq;
+        Ok(is_there.then_some((part, row)))
     }
 
     /// The key of a normalised target string; `None` where nothing can link to it, since its DID was

@@ -16,6 +16,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::compaction::{Compaction, CompactionStatus};
 use crate::damage::{Marker, remove_derived, sound_again};
+use crate::events::Tail;
 use crate::io::fs::{Fs, HeapFs, OsFs, write_sealed};
 use crate::journal::Journal;
 use crate::lock::DirLock;
@@ -45,6 +46,8 @@ pub(crate) struct Shared {
     /// Held for the time of a pointer's copy.
     generation: RwLock<Arc<Generation>>,
     pub(crate) durable: Mutex<Durable>,
+    /// The newest events.
+    pub(crate) tail: Tail,
     /// Bytes of segments written by seals since the store was opened.
     pub(crate) sealed_bytes: AtomicU64,
     pub(crate) compaction: Compaction,
@@ -126,6 +129,7 @@ impl Shared {
         lock: Arc<DirLock>,
     ) -> Self {
         Self {
+            tail: Tail::new(options.tail_bytes),
             fs,
             dir,
             options,

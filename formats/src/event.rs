@@ -5,6 +5,7 @@
 //! kind of event. Times are differences to the event before, so events are decoded in order.
 
 use crate::bytes::{Reader, put_str, put_u64, put_varint};
+use crate::effect::{self, EFFECT_BYTES_MAX, Effect};
 use crate::{Error, Result};
 
 /// One accepted event of a source.
@@ -98,15 +99,35 @@ mod tag {
     pub(super) const DAG_CBOR: u8 = 0x10;
     /// The optional string is there. Identity and account events only.
     pub(super) const STRING: u8 = 0x20;
+    /// An effect follows the members. Commits and account events only.
+    pub(super) const EFFECT: u8 = 0x40;
 }
 
-/// Appends an event that follows one of time `previous_time_us`.
+/// Appends an event that follows one of time `previous_time_us`, without an effect.
 ///
 /// # Errors
 /// [`Error::TooLarge`] if it takes more than [`EVENT_BYTES_MAX`]; `out` is then as before.
 pub fn encode(event: &Event<'_>, previous_time_us: u64, out: &mut Vec<u8>) -> Result<()> {
-    let bytes = event.did.len() + variable_bytes(&event.body);
-    // Everything of fixed or nearly fixed size together stays below 64 bytes.
+    encode_with_effect(event, &Effect::Unknown, previous_time_us, out)
+}
+
+/// Appends an event that follows one of time `previous_time_us`, and its effect. One that such an event cannot have
+/// ([`Effect::fits`]) or that is longer than [`EFFECT_BYTES_MAX`] is left out.
+///
+/// # Errors
+/// [`Error::TooLarge`] if both take more than [`EVENT_BYTES_MAX`]; `out` is then as before.
+pub fn encode_with_effect(
+    event: &Event<'_>,
+    effect: &Effect<'_>,
+    previous_time_us: u64,
+    out: &mut Vec<u8>,
+) -> Result<()> {
+    let mut effect_bytes = effect.encoded_len();
+    if effect_bytes > EFFECT_BYTES_MAX || !effect.fits(&event.body) {
+        effect_bytes = 0;
+    }
+    let bytes = event.did.len() + variable_bytes(&event.body) + effect_bytes;
+    // Everything of fixed or nearly fixed size together stays below 64 bytes, the length of an effect with it.
     if bytes > EVENT_BYTES_MAX - 64 {
         return Err(Error::TooLarge {
             what: "the size of an event",
@@ -132,7 +153,8 @@ pub fn encode(event: &Event<'_>, previous_time_us: u64, out: &mut Vec<u8>) -> Re
             ..
         } => tag::ACCOUNT_INACTIVE | string_flag(*status),
     };
-    out.push(kind);
+    let effect_flag = if effect_bytes > 0 { tag::EFFECT } else { 0 };
+    out.push(kind | effect_flag);
     put_varint(out, zigzag(event.time_us.wrapping_sub(previous_time_us)));
     put_str(out, event.did);
     match &event.body {
@@ -166,16 +188,32 @@ pub fn encode(event: &Event<'_>, previous_time_us: u64, out: &mut Vec<u8>) -> Re
             }
         }
     }
+    if effect_bytes > 0 {
+        put_varint(out, effect_bytes as u64);
+        effect::encode(effect, out);
+    }
     Ok(())
 }
 
-/// Reads the event that follows one of time `previous_time_us`.
+/// Reads the event that follows one of time `previous_time_us`, and passes over its effect.
 ///
 /// # Errors
-/// [`Error::Corrupt`] on anything that [`encode`] does not write.
+/// [`Error::Corrupt`] on anything that [`encode_with_effect`] does not write, less what is wrong within the effect.
 pub fn decode<'a>(reader: &mut Reader<'a>, previous_time_us: u64) -> Result<Event<'a>> {
+    decode_with_effect(reader, previous_time_us).map(|(event, _)| event)
+}
+
+/// As [`decode`], with the bytes of the effect, which [`effect::decode`] reads; `None` where the log has none.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_with_effect<'a>(
+    reader: &mut Reader<'a>,
+    previous_time_us: u64,
+) -> Result<(Event<'a>, Option<&'a [u8]>)> {
     let start = reader.clone();
-    let kind = reader.u8()?;
+    let tagged = reader.u8()?;
+    let kind = tagged & !tag::EFFECT;
     let time_us = previous_time_us.wrapping_add(unzigzag(reader.varint()?));
     let did = reader.str()?;
     let optional = |reader: &mut Reader<'a>| -> Result<Option<&'a str>> {
@@ -196,7 +234,7 @@ pub fn decode<'a>(reader: &mut Reader<'a>, previous_time_us: u64) -> Result<Even
                 tag::CREATE => Operation::Create(decode_record(reader, kind)?),
                 tag::UPDATE => Operation::Update(decode_record(reader, kind)?),
                 _ if kind & tag::DAG_CBOR != 0 => {
-                    return Err(start.corrupt("the tag of an event", kind));
+                    return Err(start.corrupt("the tag of an event", tagged));
                 }
                 _ => Operation::Delete,
             };
@@ -207,7 +245,7 @@ pub fn decode<'a>(reader: &mut Reader<'a>, previous_time_us: u64) -> Result<Even
                 operation,
             }
         }
-        tag::IDENTITY if kind & 0xf0 & !tag::STRING == 0 => Body::Identity {
+        tag::IDENTITY if tagged & 0xf0 & !tag::STRING == 0 => Body::Identity {
             seq: reader.varint()?,
             handle: optional(reader)?,
         },
@@ -220,9 +258,22 @@ pub fn decode<'a>(reader: &mut Reader<'a>, previous_time_us: u64) -> Result<Even
                 status: optional(reader)?,
             }
         }
-        _ => return Err(start.corrupt("the tag of an event", kind)),
+        _ => return Err(start.corrupt("the tag of an event", tagged)),
     };
-    Ok(Event { time_us, did, body })
+    let effect = if tagged & tag::EFFECT == 0 {
+        None
+    } else {
+        Some(decode_effect(reader)?)
+    };
+    Ok((Event { time_us, did, body }, effect))
+}
+
+fn decode_effect<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8]> {
+    let length = reader.varint()?;
+    match usize::try_from(length) {
+        Ok(length @ 1..=EFFECT_BYTES_MAX) => reader.bytes(length),
+        _ => Err(reader.corrupt("the size of an effect", length)),
+    }
 }
 
 fn decode_record<'a>(reader: &mut Reader<'a>, kind: u8) -> Result<Record<'a>> {

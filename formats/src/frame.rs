@@ -8,6 +8,7 @@
 //! valid frame there: a write that went astray, or a stale block, is seen.
 
 use crate::bytes::{Reader, put_str, put_u16, put_u32, put_u64};
+use crate::effect::Effect;
 use crate::event::{self, Event};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -345,6 +346,19 @@ impl<'a> Iterator for Events<'a> {
     type Item = Result<(u64, Event<'a>)>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        let next = self.next_with_effect()?;
+        Some(next.map(|(seq, event, _)| (seq, event)))
+    }
+}
+
+impl<'a> Events<'a> {
+    /// As [`next`](Iterator::next), with the bytes of the event's effect, where the log has them, which
+    /// [`effect::decode`](crate::effect::decode) reads.
+    #[allow(
+        clippy::type_complexity,
+        reason = "the item of the iterator and one more member"
+    )]
+    pub fn next_with_effect(&mut self) -> Option<Result<(u64, Event<'a>, Option<&'a [u8]>)>> {
         if self.left == 0 {
             if self.reader.is_empty() {
                 return None;
@@ -354,12 +368,12 @@ impl<'a> Iterator for Events<'a> {
             return Some(Err(error));
         }
         let seq = self.next_seq;
-        match event::decode(&mut self.reader, self.time_us) {
-            Ok(event) => {
+        match event::decode_with_effect(&mut self.reader, self.time_us) {
+            Ok((event, effect)) => {
                 self.next_seq += 1;
                 self.left -= 1;
                 self.time_us = event.time_us;
-                Some(Ok((seq, event)))
+                Some(Ok((seq, event, effect)))
             }
             Err(error) => {
                 self.left = 0;
@@ -379,6 +393,10 @@ pub struct FrameBuilder {
     event_count: u32,
     first_time_us: u64,
     last_time_us: u64,
+    /// Where the last event begins.
+    last_start: usize,
+    /// What the time of the last event is told from.
+    last_previous_us: u64,
 }
 
 impl std::fmt::Debug for FrameBuilder {
@@ -403,14 +421,24 @@ impl FrameBuilder {
             event_count: 0,
             first_time_us: 0,
             last_time_us: 0,
+            last_start: 0,
+            last_previous_us: 0,
         })
     }
 
-    /// Adds an event and tells its ordinal in the frame.
+    /// Adds an event without an effect, and tells its ordinal in the frame.
     ///
     /// # Errors
     /// [`Error::TooLarge`] if the event is, or if the frame is full; nothing is added then.
     pub fn push(&mut self, event: &Event<'_>) -> Result<u32> {
+        self.push_with_effect(event, &Effect::Unknown)
+    }
+
+    /// Adds an event with its effect, and tells its ordinal in the frame.
+    ///
+    /// # Errors
+    /// As [`push`](Self::push).
+    pub fn push_with_effect(&mut self, event: &Event<'_>, effect: &Effect<'_>) -> Result<u32> {
         let ordinal = self.event_count;
         let before = self.raw.len();
         if before > PAYLOAD_BYTES_MAX - event::EVENT_BYTES_MAX - (1 << 20) || ordinal == u32::MAX {
@@ -425,7 +453,9 @@ impl FrameBuilder {
         } else {
             self.last_time_us
         };
-        event::encode(event, previous, &mut self.raw)?;
+        event::encode_with_effect(event, effect, previous, &mut self.raw)?;
+        self.last_start = before;
+        self.last_previous_us = previous;
         if ordinal == 0 {
             self.first_time_us = event.time_us;
         }
@@ -438,6 +468,14 @@ impl FrameBuilder {
     #[must_use]
     pub fn raw_bytes(&self) -> usize {
         self.raw.len()
+    }
+
+    /// The encoded bytes of the event added last, with its effect, and the time from which they tell its time; no bytes
+    /// in an empty frame.
+    #[must_use]
+    pub fn last_event(&self) -> (&[u8], u64) {
+        let bytes = self.raw.get(self.last_start..).unwrap_or_default();
+        (bytes, self.last_previous_us)
     }
 
     /// Number of events so far.
@@ -528,6 +566,8 @@ impl FrameBuilder {
         self.event_count = 0;
         self.first_time_us = 0;
         self.last_time_us = 0;
+        self.last_start = 0;
+        self.last_previous_us = 0;
     }
 }
 

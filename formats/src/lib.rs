@@ -7,6 +7,7 @@ pub mod bitmap;
 pub mod bits;
 pub mod bytes;
 pub mod chunks;
+pub mod effect;
 pub mod envelope;
 mod error;
 pub mod event;

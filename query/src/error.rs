@@ -26,6 +26,9 @@ pub enum Error {
         /// The limit that was asked for.
         found: u32,
     },
+    /// A subscriber's request cannot be met.
+    #[error(transparent)]
+    Stream(#[from] StreamError),
     /// The answer needs more memory than one query may take.
     #[error("the query matches more than {limit} {what}: narrow it down")]
     TooLarge {
@@ -82,6 +85,54 @@ pub enum CursorError {
         found: bool,
         /// Direction of the request.
         expected: bool,
+    },
+}
+
+/// Why a subscriber cannot have what it asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StreamError {
+    /// A list of a filter is too long.
+    #[error("{list} has {found} values: at most {limit} are allowed")]
+    TooMany {
+        /// The list's name, as parameters and messages have it.
+        list: &'static str,
+        /// How many values it has.
+        found: usize,
+        /// The most that are allowed.
+        limit: usize,
+    },
+    /// The filters of all subscribers together are too large. No fault of this one.
+    #[error("the filters of all subscribers need {found} places: there are {limit}")]
+    FiltersFull {
+        /// The places that they would take with this one.
+        found: usize,
+        /// The most that there are.
+        limit: usize,
+    },
+    /// A number of the cursor is missing.
+    #[error("{what} is missing")]
+    CursorMissing {
+        /// Which number.
+        what: &'static str,
+    },
+    /// A number of the cursor is none.
+    #[error("{what} has {found:?} where a digit belongs, at byte {at}")]
+    CursorDigit {
+        /// Which number.
+        what: &'static str,
+        /// Where in it.
+        at: usize,
+        /// What stands there.
+        found: char,
+    },
+    /// A number of the cursor is too large.
+    #[error("{what} is more than {limit}")]
+    CursorRange {
+        /// Which number.
+        what: &'static str,
+        /// The largest it may be.
+        limit: u64,
     },
 }
 

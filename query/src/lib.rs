@@ -11,6 +11,7 @@
 //! - `backlinks.rs`, `distinct.rs`, `many_to_many.rs`, `all.rs` the answers
 //! - `stats/` how much each collection is used, over time
 //! - `samples.rs` records of collections by example
+//! - `stream/` what each event says about links, for those who subscribed
 //! - `cache.rs` the bounded cache; `actor_set.rs` sets of accounts
 
 #![forbid(unsafe_code)]
@@ -29,13 +30,14 @@ mod queries;
 pub mod samples;
 mod selection;
 pub mod stats;
+pub mod stream;
 mod target;
 mod types;
 mod view;
 
 pub use cursor::Cursor;
 pub use engine_view::SnapshotPart;
-pub use error::{CursorError, Error, Result};
+pub use error::{CursorError, Error, Result, StreamError};
 pub use queries::Queries;
 pub use types::{
     Filter, ManyItem, ManyPage, ManyToMany, OtherCount, Page, Paging, RecordId, SourceTotals, Stats,

@@ -44,6 +44,11 @@ impl FrameBuffer {
         Some(header.payload_start() + u64::from(header.payload_bytes) + at as u64)
     }
 
+    /// The encoded events of the frame read last.
+    pub(crate) fn raw(&self) -> &[u8] {
+        &self.raw
+    }
+
     /// The events of the frame read last, with their seqs.
     #[must_use]
     pub fn events(&self) -> Option<Events<'_>> {

@@ -9,6 +9,7 @@
 use super::{LogFile, Position, log_name};
 use crate::error::{Error, Result};
 use crate::io::{File, Fs};
+use orrery_formats::effect::Effect;
 use orrery_formats::event::Event;
 use orrery_formats::frame::{FILE_HEADER_BYTES, FileHeader, FrameBuilder, SourceCursor};
 use std::path::{Path, PathBuf};
@@ -110,14 +111,26 @@ impl LogWriter {
         })
     }
 
-    /// Adds an event to the open batch. Allocates nothing once the buffers have grown; does no I/O.
+    /// Adds an event to the open batch, without an effect.
+    ///
+    /// # Errors
+    /// As [`append_with_effect`](Self::append_with_effect).
+    pub fn append(&mut self, event: &Event<'_>) -> Result<Appended> {
+        self.append_with_effect(event, &Effect::Unknown)
+    }
+
+    /// Adds an event with what it undid to the open batch. Allocates nothing once the buffers have grown; does no I/O.
     ///
     /// # Errors
     /// [`Error::Format`] for an event or a batch too large for a frame, which changes nothing;
     /// [`Error::Poisoned`] after a failed commit.
-    pub fn append(&mut self, event: &Event<'_>) -> Result<Appended> {
+    pub fn append_with_effect(
+        &mut self,
+        event: &Event<'_>,
+        effect: &Effect<'_>,
+    ) -> Result<Appended> {
         self.check()?;
-        let ordinal = self.batch.push(event)?;
+        let ordinal = self.batch.push_with_effect(event, effect)?;
         if ordinal == 0 {
             self.batch_since = Some(Instant::now());
         }
@@ -141,6 +154,19 @@ impl LogWriter {
     #[must_use]
     pub fn batch_bytes(&self) -> usize {
         self.batch.raw_bytes()
+    }
+
+    /// The encoded bytes of the event appended last, and the time from which they tell its time; no bytes where the open
+    /// batch is empty.
+    #[must_use]
+    pub fn last_event(&self) -> (&[u8], u64) {
+        self.batch.last_event()
+    }
+
+    /// The first seq of the file being written, if it holds any.
+    #[must_use]
+    pub fn first_seq(&self) -> Option<u64> {
+        self.active.as_ref().map(|active| active.first_seq)
     }
 
     /// Number of events in the open batch.

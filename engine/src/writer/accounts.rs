@@ -45,6 +45,15 @@ impl Writer {
                 deletion_us = self.deletion_time_us(actor, event.time_us)?;
             }
         }
+        if self.logs(replayed) {
+            // What was hidden was not to be seen before either.
+            let changes = if deleted {
+                !was_hidden
+            } else {
+                active == was_hidden
+            };
+            self.read_account_effect(if changes { &rows } else { &[] })?;
+        }
         let seq = self.accept(event, replayed)?;
         let actor = self.intern_actor(known, event.did);
         let counters = Arc::clone(&self.generation.counters);

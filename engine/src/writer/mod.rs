@@ -7,6 +7,7 @@
 //! sends those events again.
 
 mod accounts;
+mod effects;
 mod elements;
 mod links;
 mod lost;
@@ -38,6 +39,7 @@ use crate::memtable::{Kind, Memtable, NewRow};
 use crate::snapshot::{Generation, Snapshot};
 use crate::store::Shared;
 use crate::{Error, Result};
+use effects::NextEffect;
 use elements::Elements;
 use links::LinkForm;
 use repeats::PASSED_BYTES;
@@ -112,6 +114,9 @@ pub struct Writer {
     spans: Vec<(usize, usize)>,
     /// What each link leads to.
     forms: Vec<LinkForm>,
+    next_effect: NextEffect,
+    /// Whether the event that was accepted last came into the log by that.
+    is_logged: bool,
     /// About how much was put into the memtable since it was last measured.
     unmeasured_bytes: usize,
     /// Bytes of the open batch, before compression, for which there is room on disk.
@@ -156,6 +161,8 @@ impl Writer {
             text: String::new(),
             spans: Vec::new(),
             forms: Vec::new(),
+            next_effect: NextEffect::default(),
+            is_logged: false,
             unmeasured_bytes: 0,
             granted_bytes: 0,
             must_seal: false,
@@ -274,6 +281,10 @@ impl Writer {
         let find = |did: &str| generation.find_actor(did);
         self.journal
             .open_log(found, &mut |replayed| key_write(&hasher, replayed, &find))?;
+        let directory_id = self.journal.state().directory.id;
+        self.shared
+            .tail
+            .begin(self.journal.next_seq()?, directory_id);
         self.note_durable();
         self.unmeasured_bytes = MEASURE_BYTES;
         self.must_seal = self.journal.has_new_gaps() || self.is_full();
@@ -289,6 +300,10 @@ impl Writer {
     pub(crate) fn note_durable(&self) {
         let mut durable = self.shared.durable.lock();
         self.journal.tell(&mut durable);
+        let durable_seq = durable.seq;
+        drop(durable);
+        let tail = &self.shared.tail;
+        tail.note_durable(durable_seq, self.journal.first_seq());
     }
 
     /// Applies an event of the log again, under the seq it has there.
@@ -296,7 +311,13 @@ impl Writer {
         self.apply_as(event, Some(seq)).map(drop)
     }
 
+    /// Whether an event is to be logged: one that comes from the log has its place there already.
+    const fn logs(&self, replayed: Option<u64>) -> bool {
+        replayed.is_none() || self.relogs
+    }
+
     fn apply_as(&mut self, event: &Event<'_>, replayed: Option<u64>) -> Result<Applied> {
+        self.next_effect.forget();
         match event.body {
             Body::Commit {
                 rev,
@@ -330,8 +351,9 @@ impl Writer {
                 self.journal.note_time(event.time_us);
                 seq
             }
-            None => self.journal.append(event)?,
+            None => self.journal.append(event, &self.next_effect.effect())?,
         };
+        self.is_logged = self.logs(replayed);
         self.events = self.events.saturating_add(1);
         self.unmeasured_bytes += 64;
         Ok(seq)
@@ -340,6 +362,12 @@ impl Writer {
     fn publish(&self, seq: u64, time_us: u64) {
         let live = self.generation.counters.live();
         self.generation.memtable.publish(seq, time_us, live);
+        // Behind the publication, so that whoever reads the event finds its effects.
+        if self.is_logged
+            && let Some((bytes, previous_us)) = self.journal.last_event()
+        {
+            self.shared.tail.push(seq, previous_us, bytes);
+        }
     }
 
     fn memtable(&self) -> &Memtable {
@@ -392,9 +420,12 @@ impl Writer {
         if let Some(place) = old {
             self.read_row(place, !self.spans.is_empty())?;
         }
+        if self.logs(replayed) {
+            self.read_commit_effect(known, old)?;
+        }
         let seq = self.accept(event, replayed)?;
         let actor = self.intern_actor(known, event.did);
-        if replayed.is_none() || self.relogs {
+        if self.is_logged {
             self.journal.note_key(actor, key_hash, rev)?;
         }
         let state = self.states.get(&self.generation, actor)?;
@@ -418,6 +449,12 @@ impl Writer {
                 self.kill(place, seq)?;
             }
         }
+        debug_assert!(
+            self.next_effect
+                .keeps_row()
+                .is_none_or(|keeps| keeps == unchanged),
+            "the log tells what becomes of the row at the key"
+        );
         if !self.links.is_empty() && !unchanged {
             let hidden = is_hidden(&state);
             let row = self.memtable().push_row(&NewRow {

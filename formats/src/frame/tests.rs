@@ -1,4 +1,5 @@
 use super::*;
+use crate::effect::{self, AccountBuf, Before, LinksBuf, Row};
 use crate::event::{Body, Encoding, Operation, Record};
 use proptest::prelude::*;
 
@@ -161,6 +162,85 @@ fn the_golden_file_reads_back() {
     let read: Vec<_> = frame.events(&raw).map(Result::unwrap).collect();
     let expected: Vec<_> = (0x0102_0304..).zip(events()).collect();
     assert_eq!(read, expected);
+}
+
+fn effects<'a>(links: &'a mut LinksBuf, account: &'a mut AccountBuf) -> Vec<Effect<'a>> {
+    links.push(".embed.images[].image", "https://example.org/");
+    links.push(".subject.uri", "at://did:plc:b/app.bsky.feed.post/3l");
+    links.push(".subject.uri", "did:plc:b");
+    for rkey in ["3l3qo2vuowo2b", "self"] {
+        account.push_row(&Row {
+            collection: "app.bsky.feed.like",
+            rkey,
+            links: links.links(),
+        });
+    }
+    for seq in [7, 8, 0x0102_0000] {
+        account.push_seq(seq);
+    }
+    let commit = |hidden, before| Effect::Commit { hidden, before };
+    vec![
+        commit(false, Before::Nothing),
+        commit(true, Before::Same),
+        commit(false, Before::Links(links.links())),
+        Effect::Unknown,
+        Effect::Unknown,
+        account.effect(),
+        Effect::Unknown,
+    ]
+}
+
+fn with_effects(effects: &[Effect<'_>]) -> Vec<u8> {
+    let mut out = header().encode();
+    let mut builder = FrameBuilder::new().unwrap();
+    assert!(builder.last_event().0.is_empty());
+    for (event, effect) in events().iter().zip(effects) {
+        let before = builder.raw_bytes();
+        builder.push_with_effect(event, effect).unwrap();
+        let (bytes, previous_us) = builder.last_event();
+        assert_eq!(bytes.len(), builder.raw_bytes() - before);
+        let mut reader = Reader::new("last", bytes);
+        assert_eq!(event::decode(&mut reader, previous_us).unwrap(), *event);
+        assert!(reader.is_empty());
+    }
+    let offset = out.len() as u64;
+    let (first_seq, seed) = (header().first_seq, header().seed());
+    builder
+        .finish(first_seq, Some(&cursor()), seed, offset, &mut out)
+        .unwrap();
+    out
+}
+
+#[test]
+fn the_golden_file_with_effects_reads_back() {
+    let (mut links, mut account) = (LinksBuf::default(), AccountBuf::default());
+    let effects = effects(&mut links, &mut account);
+    let golden =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/log-v1-effects.log");
+    if std::env::var_os("ORRERY_REGENERATE").is_some() {
+        std::fs::write(&golden, with_effects(&effects)).unwrap();
+    }
+    let file = std::fs::read(&golden).unwrap();
+    // The bytes before compression are ours alone.
+    let raw = read(&file).unwrap();
+    assert_eq!(raw, read(&with_effects(&effects)).unwrap());
+    let at = FILE_HEADER_BYTES as u64;
+    let start = file[FILE_HEADER_BYTES..][..FRAME_HEADER_BYTES]
+        .try_into()
+        .unwrap();
+    let head_bytes = FrameHeader::head_bytes(start, at).unwrap();
+    let head = &file[FILE_HEADER_BYTES..][..head_bytes];
+    let frame = FrameHeader::decode(head, header().seed(), at).unwrap();
+    let mut found = frame.events(&raw);
+    for (expected, (seq, event)) in effects.into_iter().zip((0x0102_0304..).zip(events())) {
+        let (found_seq, found_event, bytes) = found.next_with_effect().unwrap().unwrap();
+        assert_eq!((found_seq, found_event), (seq, event));
+        let effect = bytes.map(|bytes| effect::decode(bytes, &event.body).unwrap());
+        assert_eq!(effect.unwrap_or_default(), expected);
+    }
+    assert!(found.next_with_effect().is_none());
+    let without: Vec<_> = frame.events(&raw).map(|event| event.unwrap().1).collect();
+    assert_eq!(without, events());
 }
 
 /// The bytes before compression are ours alone; those after it may change with the compressor.

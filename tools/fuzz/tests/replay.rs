@@ -74,6 +74,7 @@ replayed! {
     keys_damage = "keys-damage";
     mask_damage = "mask-damage";
     events = "events";
+    effect = "effect";
     frame = "frame";
     log_file = "log-file";
     manifest = "manifest";

@@ -1,6 +1,7 @@
-//! The log: events, one frame whose checksums are mended, and a whole file as it is.
+//! The log: events, their effects, one frame whose checksums are mended, and a whole file as it is.
 
 use orrery_formats::bytes::Reader;
+use orrery_formats::effect::{self, AccountBuf, Before, Effect, LinksBuf, Row};
 use orrery_formats::event::{self, Body, Encoding, Event, Operation, Record};
 use orrery_formats::frame::{
     ALIGNMENT, FILE_HEADER_BYTES, FRAME_HEADER_BYTES, FileHeader, FrameBuilder, FrameHeader,
@@ -63,16 +64,53 @@ fn sample_events() -> Vec<Event<'static>> {
     (0..).zip(bodies).map(event).collect()
 }
 
+/// Calls `each` with an effect for each of `sample_events`.
+fn sample_effects(mut each: impl FnMut(&Event<'_>, &Effect<'_>)) {
+    let (mut links, mut account) = (LinksBuf::default(), AccountBuf::default());
+    links.push(".subject.uri", "at://did:plc:a/app.bsky.feed.post/3k");
+    links.push(".subject.uri", "did:plc:a");
+    links.push(".via", "https://example.org/");
+    for rkey in ["3jzfcijpj2z2a", "self"] {
+        account.push_row(&Row {
+            collection: "app.bsky.feed.like",
+            rkey,
+            links: links.links(),
+        });
+    }
+    account.push_seq(9);
+    account.push_seq(1 << 40);
+    for (i, event) in sample_events().iter().enumerate() {
+        let effect = match event.body {
+            Body::Commit { .. } => Effect::Commit {
+                hidden: i == 1,
+                before: match i {
+                    0 => Before::Nothing,
+                    1 => Before::Same,
+                    _ => Before::Links(links.links()),
+                },
+            },
+            Body::Identity { .. } => Effect::Unknown,
+            Body::Account { .. } => account.effect(),
+        };
+        each(event, &effect);
+    }
+}
+
 pub(super) const EVENTS: Target = Target {
     name: "events",
-    about: "the events of a frame, decoded and encoded again to the same bytes",
+    about: "the events of a frame with their effects, decoded and encoded again to the same bytes",
     seeds: || {
         let (mut all, mut previous) = (Vec::new(), TIME_US);
         for event in sample_events() {
             event::encode(&event, previous, &mut all).unwrap();
             previous = event.time_us;
         }
-        vec![all]
+        let (mut with, mut previous) = (Vec::new(), TIME_US);
+        sample_effects(|event, effect| {
+            event::encode_with_effect(event, effect, previous, &mut with).unwrap();
+            previous = event.time_us;
+        });
+        vec![all, with]
     },
     words: &["did:plc:a"],
     check: |input| {
@@ -80,12 +118,17 @@ pub(super) const EVENTS: Target = Target {
         let (mut time_us, mut count) = (TIME_US, 0);
         while !reader.is_empty() {
             let start = reader.position() as usize;
-            let event = match heap::at_most(HEAP_MAX, || event::decode(&mut reader, time_us)) {
-                Ok(event) => event,
+            let read = heap::at_most(HEAP_MAX, || {
+                let (event, bytes) = event::decode_with_effect(&mut reader, time_us)?;
+                let effect = bytes.map(|bytes| effect::decode(bytes, &event.body));
+                Ok::<_, orrery_formats::Error>((event, effect.transpose()?.unwrap_or_default()))
+            });
+            let (event, effect) = match read {
+                Ok(read) => read,
                 Err(error) => return Outcome::of(&(count, error)),
             };
             let mut again = Vec::new();
-            event::encode(&event, time_us, &mut again).unwrap();
+            event::encode_with_effect(&event, &effect, time_us, &mut again).unwrap();
             assert_eq!(again, input[start..reader.position() as usize], "{event:?}");
             time_us = event.time_us;
             count += 1;
@@ -93,6 +136,59 @@ pub(super) const EVENTS: Target = Target {
         Outcome::counts(&[count])
     },
 };
+
+pub(super) const EFFECT: Target = Target {
+    name: "effect",
+    about: "what an event undid, decoded for each kind of event and encoded again to the same bytes",
+    seeds: || {
+        let mut seeds = Vec::new();
+        sample_effects(|_, effect| {
+            let mut bytes = Vec::new();
+            effect::encode(effect, &mut bytes);
+            seeds.push(bytes);
+        });
+        seeds
+    },
+    words: &["did:plc:a"],
+    check: |input| {
+        let mut outcomes = Vec::new();
+        for event in sample_events() {
+            let read = heap::at_most(HEAP_MAX, || effect::decode(input, &event.body));
+            if let Ok(effect) = &read {
+                let mut again = Vec::new();
+                effect::encode(effect, &mut again);
+                assert_eq!(again, input, "{effect:?}");
+                assert_eq!(effect.encoded_len(), input.len());
+                read_effect(effect);
+            }
+            outcomes.push(read);
+        }
+        Outcome::of(&outcomes)
+    },
+};
+
+/// As many members are given as are told, and what they are made of makes the same effect.
+fn read_effect(effect: &Effect<'_>) {
+    match effect {
+        Effect::Unknown => panic!("an effect of some bytes is not unknown"),
+        Effect::Commit { before, .. } => {
+            if let Before::Links(links) = before {
+                let mut made = LinksBuf::default();
+                links
+                    .iter()
+                    .for_each(|(path, target)| made.push(path, target));
+                assert_eq!(made.links(), *links);
+            }
+        }
+        Effect::Account { rows, seqs, .. } => {
+            let links = |row: Row<'_>| row.links.iter().count() == row.links.len() as usize;
+            assert!(rows.iter().all(links));
+            assert_eq!(rows.iter().count(), rows.len() as usize);
+            assert_eq!(seqs.iter().count(), seqs.len() as usize);
+            assert!(seqs.iter().is_sorted_by(|a, b| a < b));
+        }
+    }
+}
 
 fn sample_header() -> FileHeader {
     FileHeader {

@@ -34,6 +34,7 @@ pub static TARGETS: &[Target] = &[
     damage::KEYS_DAMAGE,
     damage::MASK_DAMAGE,
     log::EVENTS,
+    log::EFFECT,
     log::FRAME,
     log::LOG_FILE,
     manifest::MANIFEST,

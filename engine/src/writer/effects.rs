@@ -1,0 +1,219 @@
+//! What an event undoes, told before it is accepted, for the log to keep beside it. All that is read for it is read
+//! now: damage that is met costs no more than its segment. Events that come from the log have theirs there.
+
+use orrery_formats::effect::{AccountBuf, Before, Effect, Links, LinksBuf, Row};
+use orrery_formats::segment::Text;
+
+use super::{Place, Writer};
+use crate::actors::{ActorId, is_hidden};
+use crate::{Error, Result};
+
+/// The effect of the event that comes next. Its buffers are kept from event to event.
+#[derive(Debug, Default)]
+pub(super) struct NextEffect {
+    what: What,
+    links: LinksBuf,
+    account: AccountBuf,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+enum What {
+    #[default]
+    Unknown,
+    Commit {
+        hidden: bool,
+        before: Stood,
+    },
+    Account,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stood {
+    Nothing,
+    Same,
+    Links,
+}
+
+impl NextEffect {
+    pub(super) fn forget(&mut self) {
+        self.what = What::Unknown;
+    }
+
+    pub(super) fn effect(&self) -> Effect<'_> {
+        match self.what {
+            What::Unknown => Effect::Unknown,
+            What::Commit { hidden, before } => Effect::Commit {
+                hidden,
+                before: match before {
+                    Stood::Nothing => Before::Nothing,
+                    Stood::Same => Before::Same,
+                    Stood::Links => Before::Links(self.links.links()),
+                },
+            },
+            What::Account => self.account.effect(),
+        }
+    }
+
+    /// Whether a commit keeps the row that stands at its key; `None` where that was not told.
+    pub(super) fn keeps_row(&self) -> Option<bool> {
+        match self.what {
+            What::Commit { before, .. } => Some(before == Stood::Same),
+            _ => None,
+        }
+    }
+}
+
+impl Writer {
+    /// Tells what a commit of `actor` undoes, whose links are in `spans`: `old` is the row at its key.
+    pub(super) fn read_commit_effect(
+        &mut self,
+        actor: Option<ActorId>,
+        old: Option<Place>,
+    ) -> Result<()> {
+        let hidden = match actor {
+            Some(actor) => is_hidden(&self.states.get(&self.generation, actor)?),
+            None => false,
+        };
+        let Some(place) = old else {
+            let before = Stood::Nothing;
+            self.next_effect.what = What::Commit { hidden, before };
+            return Ok(());
+        };
+        let mut links = std::mem::take(&mut self.next_effect.links);
+        let read = self.read_links_of(place, &mut links);
+        self.next_effect.what = match read {
+            Ok(()) => {
+                let before = if self.are_new_links(&links.links()) {
+                    Stood::Same
+                } else {
+                    Stood::Links
+                };
+                What::Commit { hidden, before }
+            }
+            // What the row linked to stood in a segment that is set aside.
+            Err(Error::LostDid { .. }) => What::Unknown,
+            Err(error) => return Err(error),
+        };
+        self.next_effect.links = links;
+        Ok(())
+    }
+
+    /// Tells that an account event changes which of those rows are to be seen.
+    pub(super) fn read_account_effect(&mut self, rows: &[Place]) -> Result<()> {
+        let mut account = std::mem::take(&mut self.next_effect.account);
+        let mut links = std::mem::take(&mut self.next_effect.links);
+        account.clear();
+        let read = self.read_rows(rows, &mut account, &mut links);
+        self.next_effect.account = account;
+        self.next_effect.links = links;
+        self.next_effect.what = What::Account;
+        read
+    }
+
+    fn read_rows(
+        &self,
+        rows: &[Place],
+        account: &mut AccountBuf,
+        links: &mut LinksBuf,
+    ) -> Result<()> {
+        let mut ordered = Vec::with_capacity(rows.len());
+        for place in rows {
+            ordered.push((self.seq(*place)?, *place));
+        }
+        ordered.sort_unstable_by_key(|(seq, _)| *seq);
+        let mut is_full = false;
+        for (seq, place) in ordered {
+            if is_full {
+                account.push_seq(seq);
+                continue;
+            }
+            match self.read_links_of(place, links) {
+                Ok(()) => {
+                    is_full = !self.push_row(place, links, account)?;
+                    if is_full {
+                        account.push_seq(seq);
+                    }
+                }
+                Err(Error::LostDid { .. }) => account.push_seq(seq),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn push_row(&self, place: Place, links: &LinksBuf, account: &mut AccountBuf) -> Result<bool> {
+        let mut push = |collection: &str, rkey: &str| {
+            account.push_row(&Row {
+                collection,
+                rkey,
+                links: links.links(),
+            })
+        };
+        Ok(match place {
+            Place::Memtable(row) => {
+                let memtable = self.memtable();
+                push(memtable.collection(row), &memtable.rkey(row).text())
+            }
+            Place::Sealed { part, row } => {
+                let segment = self.segment(part)?;
+                push(segment.collection(row)?, &segment.rkey(row)?.text())
+            }
+        })
+    }
+
+    fn seq(&self, place: Place) -> Result<u64> {
+        Ok(match place {
+            Place::Memtable(row) => self.memtable().seq(row),
+            Place::Sealed { part, row } => self.segment(part)?.seq(row)?,
+        })
+    }
+
+    /// The links of a row as strings, in place of what `links` holds.
+    fn read_links_of(&self, place: Place, links: &mut LinksBuf) -> Result<()> {
+        links.clear();
+        let generation = &self.generation;
+        let mut target = String::new();
+        match place {
+            Place::Memtable(row) => {
+                let memtable = self.memtable();
+                for (source, id, _) in memtable.row_links(row) {
+                    target.clear();
+                    memtable.with_target(id, |key| generation.push_target(&key, &mut target))?;
+                    links.push(memtable.source(source).1, &target);
+                }
+            }
+            Place::Sealed { part, row } => {
+                let segment = self.segment(part)?;
+                for link in segment.links(row)? {
+                    let link = link?;
+                    let mut text = Text::default();
+                    target.clear();
+                    let key = segment.target(link.target)?;
+                    generation.push_target(&key.key(&mut text), &mut target)?;
+                    links.push(segment.path(link.path)?, &target);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the links in `spans` are these, of which each is there once.
+    fn are_new_links(&self, old: &Links<'_>) -> bool {
+        if self.spans.len() < old.len() as usize {
+            return false;
+        }
+        let mut start = 0;
+        let spans = self.spans.iter().map(|(path_end, target_end)| {
+            let path = self.text.get(start..*path_end).unwrap_or_default();
+            let target = self.text.get(*path_end..*target_end).unwrap_or_default();
+            start = *target_end;
+            (path, target)
+        });
+        let mut new: Vec<(&str, &str)> = spans.collect();
+        new.sort_unstable();
+        new.dedup();
+        let mut known: Vec<(&str, &str)> = old.iter().collect();
+        known.sort_unstable();
+        new == known
+    }
+}
