@@ -22,6 +22,8 @@ pub(super) struct Chunk {
     pub(super) count: u64,
     /// What the time of the first is told from.
     pub(super) previous_us: u64,
+    /// The time of the last.
+    last_us: u64,
     pub(super) bytes: Vec<u8>,
 }
 
@@ -115,8 +117,9 @@ impl Tail {
         self.next_seq.store(next_seq, Ordering::Release);
     }
 
-    /// Adds an event by its bytes. A seq that does not follow makes the tail begin anew there: those between are lost.
-    pub(crate) fn push(&self, seq: u64, previous_us: u64, bytes: &[u8]) {
+    /// Adds an event by its bytes, which tell its time from `previous_us`. A seq that does not follow makes the tail
+    /// begin anew there: those between are lost.
+    pub(crate) fn push(&self, seq: u64, time_us: u64, previous_us: u64, bytes: &[u8]) {
         let mut chunks = self.chunks.lock();
         let chunks = &mut *chunks;
         if seq != chunks.open.end() {
@@ -124,8 +127,15 @@ impl Tail {
             chunks.closed_bytes = 0;
             chunks.open = Chunk::default();
         }
-        if chunks.open.count > 0 && chunks.open.bytes.len() + bytes.len() > self.chunk_bytes {
-            let closed = std::mem::take(&mut chunks.open);
+        // In a chunk each time is told from the one before, which the first of a batch of the log is not.
+        let open = &chunks.open;
+        let fits = open.last_us == previous_us
+            && open.bytes.len().saturating_add(bytes.len()) <= self.chunk_bytes;
+        if open.count > 0 && !fits {
+            let mut closed = std::mem::take(&mut chunks.open);
+            if closed.bytes.len() < closed.bytes.capacity() / 2 {
+                closed.bytes.shrink_to_fit();
+            }
             chunks.closed_bytes += closed.bytes.capacity();
             chunks.closed.push_back(Arc::new(closed));
             chunks.trim(self.bytes_max);
@@ -138,6 +148,7 @@ impl Tail {
         }
         open.bytes.extend_from_slice(bytes);
         open.count += 1;
+        open.last_us = time_us;
         self.next_seq
             .store(seq.saturating_add(1), Ordering::Release);
     }

@@ -366,7 +366,7 @@ impl Writer {
         if self.is_logged
             && let Some((bytes, previous_us)) = self.journal.last_event()
         {
-            self.shared.tail.push(seq, previous_us, bytes);
+            self.shared.tail.push(seq, time_us, previous_us, bytes);
         }
     }
 

@@ -5,6 +5,17 @@ use serde_json::Value;
 
 /// Every distinct (path, target) of a record, in the order of first occurrence.
 pub fn links(record: &str) -> Vec<(String, String)> {
+    let mut distinct = Vec::new();
+    for link in occurrences(record) {
+        if !distinct.contains(&link) {
+            distinct.push(link);
+        }
+    }
+    distinct
+}
+
+/// Every (path, target) of a record, as often and in the order in which they stand.
+pub fn occurrences(record: &str) -> Vec<(String, String)> {
     let value: Value = serde_json::from_str(record).expect("generated records are JSON");
     let mut found = Vec::new();
     walk(&value, String::new(), &mut found);
@@ -26,10 +37,7 @@ fn walk(value: &Value, path: String, found: &mut Vec<(String, String)>) {
         }
         Value::String(text) => {
             if let Some(target) = normalise(text) {
-                let link = (path, target);
-                if !found.contains(&link) {
-                    found.push(link);
-                }
+                found.push((path, target));
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}

@@ -95,6 +95,11 @@ impl Real {
         self.writer().tick().expect("a tick works");
     }
 
+    /// The store. Whatever holds a clone of it must be gone before it is stopped.
+    pub fn store(&self) -> &Store {
+        &self.open.as_ref().expect("open").0
+    }
+
     /// Sealed segments in use.
     pub fn segments(&self) -> usize {
         self.open.as_ref().expect("open").0.status().segments

@@ -123,6 +123,11 @@ impl World {
         Outcome::New { links: count }
     }
 
+    /// How many rows were ever written: the place of the newest.
+    pub fn places(&self) -> u64 {
+        self.places
+    }
+
     /// Visible rows, oldest first.
     pub fn visible(&self) -> Vec<(&Key, &Row)> {
         let mut rows: Vec<_> = self

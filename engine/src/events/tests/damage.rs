@@ -1,0 +1,191 @@
+//! Damage in the log: what is lost is told, and all else is read.
+
+use orrery_formats::frame::FILE_HEADER_BYTES;
+
+use super::{Owned, log_files, open, owned, read_all};
+use crate::events::Progress;
+use crate::io::Fs;
+use crate::io::fault::{SimFs, SplitMix};
+use crate::log::{FrameBuffer, LogReader};
+use crate::power_cut_tests::{Step, apply};
+
+/// Eighteen events in three files, of three frames with two events each; the first two files are sealed.
+fn written(fs: &SimFs) -> Vec<Owned> {
+    let store = open(fs);
+    let mut writer = store.writer().unwrap();
+    for place in 1..=18 {
+        let (actor, key, target) = (0, place, place % 3);
+        apply(
+            &mut writer,
+            place,
+            Step::Write {
+                actor,
+                key: key % 5,
+                target,
+            },
+        )
+        .unwrap();
+        if place % 2 == 0 {
+            writer.commit().unwrap();
+        }
+        if place == 6 || place == 12 {
+            writer.seal().unwrap();
+        }
+    }
+    read_all(&mut store.events_from(1), &mut SplitMix::new(1))
+}
+
+/// The offsets of the frames of a log file.
+fn frames(fs: &SimFs, path: &std::path::Path) -> Vec<usize> {
+    let id = LogReader::directory_of(fs, path).unwrap().unwrap();
+    let mut reader = LogReader::open(fs, path, id).unwrap();
+    let mut buffer = FrameBuffer::new();
+    let next = || reader.next_frame(&mut buffer).unwrap();
+    std::iter::from_fn(next)
+        .map(|offset| offset as usize)
+        .collect()
+}
+
+/// Everything from `seq` on, and what was told of what is missing.
+fn read_through(store: &crate::Store, seq: u64) -> (Vec<Owned>, Vec<Progress>) {
+    let (mut found, mut missing) = (Vec::new(), Vec::new());
+    let mut reader = store.events_from(seq);
+    loop {
+        let progress = reader.read(1, &mut |accepted| found.push(owned(&accepted)));
+        match progress.unwrap() {
+            Progress::Read => {}
+            Progress::CaughtUp => return (found, missing),
+            progress => {
+                missing.push(progress);
+                if let Progress::Trimmed { first_kept } = progress {
+                    reader.skip_to(first_kept);
+                }
+            }
+        }
+    }
+}
+
+fn lost(first_seq: u64, last_seq: u64) -> Progress {
+    Progress::Lost {
+        first_seq,
+        last_seq,
+    }
+}
+
+#[test]
+fn a_damaged_frame_costs_its_own_events_wherever_it_stands_and_they_are_told() {
+    let sound = SimFs::new();
+    let all = written(&sound);
+    assert_eq!(all.len(), 18);
+    for (file, path) in (0..).zip(log_files(&sound)) {
+        let frames = frames(&sound, &path);
+        assert_eq!((frames.len(), frames[0]), (3, FILE_HEADER_BYTES));
+        for (frame, offset) in (0..).zip(frames) {
+            if (file, frame) == (2, 2) {
+                // The last frame of all is a torn tail.
+                continue;
+            }
+            // In the marker, in the head, and in the payload.
+            for at in [0, 20, 60] {
+                let fs = sound.killed();
+                let mut bytes = fs.contents(&path).unwrap();
+                bytes[offset + at] ^= 4;
+                fs.put(&path, &bytes);
+                let store = open(&fs);
+                let first = file * 6 + frame * 2 + 1;
+                let is_lost = |seq: u64| (first..first + 2).contains(&seq);
+                let mut expected = all.clone();
+                expected.retain(|(seq, ..)| !is_lost(*seq));
+                let (found, missing) = read_through(&store, 1);
+                assert_eq!(found, expected, "file {file}, frame {frame}, byte {at}");
+                assert_eq!(missing, [lost(first, first + 1)]);
+                // From within what is lost.
+                let (found, missing) = read_through(&store, first + 1);
+                let is_behind = |(seq, ..): &&Owned| *seq > first + 1;
+                let behind: Vec<Owned> = all.iter().filter(is_behind).cloned().collect();
+                assert_eq!(found, behind);
+                assert_eq!(missing, [lost(first + 1, first + 1)]);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_file_that_is_gone_is_lost_in_the_middle_and_trimmed_at_the_begin() {
+    let sound = SimFs::new();
+    let all = written(&sound);
+    let paths = log_files(&sound);
+    let fs = sound.killed();
+    fs.unlink(&paths[1]).unwrap();
+    let store = open(&fs);
+    let (found, missing) = read_through(&store, 1);
+    assert_eq!(missing, [lost(7, 12)]);
+    assert_eq!(found, [&all[..6], &all[12..]].concat());
+
+    let fs = sound.killed();
+    fs.unlink(&paths[0]).unwrap();
+    let store = open(&fs);
+    assert_eq!(store.log_floor(), 7);
+    let (found, missing) = read_through(&store, 3);
+    assert_eq!(missing, [Progress::Trimmed { first_kept: 7 }]);
+    assert_eq!(found, all[6..]);
+    drop(store);
+
+    for path in &paths[..2] {
+        let _ = fs.unlink(path);
+    }
+    fs.unlink(&paths[2]).unwrap();
+    let store = open(&fs);
+    let next = store.next_seq();
+    let mut reader = store.events_from(3);
+    let progress = reader
+        .read(9, &mut |_| panic!("there is no event"))
+        .unwrap();
+    assert_eq!(progress, Progress::Trimmed { first_kept: next });
+    assert_eq!(reader.next_seq(), 3);
+}
+
+/// Files that are trimmed while a reader stands in them.
+#[test]
+fn a_reader_in_a_file_that_is_trimmed_reads_it_to_its_end() {
+    let fs = SimFs::new();
+    let all = written(&fs);
+    let store = open(&fs);
+    let mut reader = store.events_from(1);
+    let mut found = Vec::new();
+    reader
+        .read(1, &mut |accepted| found.push(owned(&accepted)))
+        .unwrap();
+    for path in &log_files(&fs)[..2] {
+        fs.unlink(path).unwrap();
+    }
+    let progress = reader
+        .read(99, &mut |accepted| found.push(owned(&accepted)))
+        .unwrap();
+    assert_eq!(found, all[..6]);
+    assert_eq!(progress, Progress::Trimmed { first_kept: 13 });
+    reader.skip_to(13);
+    let mut random = SplitMix::new(1);
+    assert_eq!(read_all(&mut reader, &mut random), all[12..]);
+}
+
+#[test]
+fn an_error_of_the_disk_is_told_and_the_same_events_can_be_asked_for_again() {
+    let fs = SimFs::new();
+    let all = written(&fs);
+    let store = open(&fs);
+    let mut reader = store.events_from(1);
+    let mut random = SplitMix::new(1);
+    for call in 0..4 {
+        fs.fail_call(fs.calls() + call);
+        let mut found = Vec::new();
+        while let Ok(Progress::Read) = reader.read(1, &mut |accepted| found.push(owned(&accepted)))
+        {
+        }
+        let next = reader.next_seq();
+        assert_eq!(found, all[..next as usize - 1], "call {call}");
+        found.extend(read_all(&mut reader, &mut random));
+        assert_eq!(found, all, "call {call}");
+        reader.skip_to(1);
+    }
+}
