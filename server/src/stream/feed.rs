@@ -1,7 +1,7 @@
 //! The seam to the events: where steps come from, live or replayed. Calls of a reader may block on the disk, and never run
 //! on the async workers.
 
-use orrery_query::stream::{Info, Start, Step};
+use orrery_query::stream::{Forms, Info, Start, Step};
 
 use crate::index::IndexError;
 
@@ -9,11 +9,11 @@ use crate::index::IndexError;
 pub trait Feed: Send + Sync + 'static {
     /// The seq that the next event gets. Must not block.
     fn next_seq(&self) -> u64;
-    /// A reader from a place on, and what its asker must know first.
+    /// A reader of what lies behind a place. Steps have the forms that are wanted. May block.
     ///
     /// # Errors
     /// As [`IndexError`] says.
-    fn reader(&self, start: Start) -> Result<(Box<dyn StepReader>, Vec<Info>), IndexError>;
+    fn reader(&self, start: Start, forms: Forms) -> Result<Box<dyn StepReader>, IndexError>;
 }
 
 /// Reads steps in seq order. Steps of one seq are one event.
@@ -39,6 +39,6 @@ pub enum Read {
     More,
     /// There is no more below `before`, or at all yet.
     CaughtUp,
-    /// Whoever reads must be told this, behind what was given. There may be more.
+    /// Whoever reads must be told this, behind what was given before. There may be more.
     Info(Info),
 }

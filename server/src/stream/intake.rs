@@ -19,6 +19,9 @@ const UNIT: usize = 64 << 10;
 /// Units of all unfinished messages: 256 MiB.
 pub(crate) const UNITS: usize = 4096;
 
+/// What a control frame of a client has before its payload.
+const CONTROL_HEAD: usize = 6;
+
 type Acquire = Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + Send>>;
 
 /// How much of a message is there.
@@ -36,6 +39,12 @@ impl Meter {
     /// The message is whole and gone.
     pub(crate) fn reset(&self) {
         *self.0.lock() = Metered::default();
+    }
+
+    /// A control frame with so much payload was not of the message: such may come amid the frames of one.
+    pub(crate) fn leave_out(&self, payload: usize) {
+        let mut metered = self.0.lock();
+        metered.bytes = metered.bytes.saturating_sub(payload + CONTROL_HEAD);
     }
 }
 

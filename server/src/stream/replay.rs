@@ -6,11 +6,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use orrery_query::stream::{FilterIndex, Filters, Hold, Info, Origin, Start, Step, write_info};
+use orrery_query::stream::{
+    FilterIndex, Filters, Forms, Hold, Info, Origin, Start, Step, write_info,
+};
 
 use super::closing::Closing;
 use super::dispatcher::Dispatcher;
 use super::feed::{Feed, Read, StepReader};
+use super::options::Form;
 use super::subscriber::{Subscriber, Told, changes_for, is_behind, is_wanted, text_of};
 use crate::index::IndexError;
 
@@ -56,7 +59,6 @@ pub(super) struct Replay {
     /// What the subscriber knows lies below.
     join_from: u64,
     is_joined: bool,
-    infos: Vec<Info>,
     /// Steps that are due.
     due: VecDeque<Step>,
     /// How many changes of the first of them are done with.
@@ -75,16 +77,24 @@ impl Replay {
         start: Start,
         live_from: u64,
     ) -> Result<Self, Closing> {
-        let told = told_by(start);
-        // What a crash took from the log comes again under the same seqs.
-        let start = if told.0 >= live_from { Start::Now } else { start };
-        let told = match told.0.checked_sub(live_from) {
-            Some(ahead) if ahead > AHEAD_MAX => (0, None),
-            _ => told,
+        let known = told_by(start);
+        let (start, told) = match known.0.checked_sub(live_from) {
+            // The reader leaves out what is known.
+            None => (start, (0, None)),
+            // What a crash took from the log comes again under the same seqs.
+            Some(ahead) if ahead <= AHEAD_MAX => (Start::Now, known),
+            Some(_) => (Start::Now, (0, None)),
         };
-        let (reader, infos) = feed.reader(start).map_err(|error| failed(&error))?;
-        let known = told.0.saturating_add(u64::from(told.1.is_some()));
-        let join_from = known.max(reader.next_seq());
+        let forms = Forms {
+            plain: subscriber.form == Form::Plain,
+            changes: subscriber.form != Form::Plain,
+        };
+        let reader = feed.reader(start, forms).map_err(|error| failed(&error))?;
+        let known = known.0.saturating_add(u64::from(known.1.is_some()));
+        let join_from = match start {
+            Start::Now => told.0.saturating_add(u64::from(told.1.is_some())),
+            _ => known.max(reader.next_seq()),
+        };
         Ok(Self {
             subscriber: Arc::clone(subscriber),
             dispatcher: Arc::clone(dispatcher),
@@ -95,7 +105,6 @@ impl Replay {
             told,
             join_from,
             is_joined: false,
-            infos,
             due: VecDeque::new(),
             done: 0,
             index: FilterIndex::default(),
@@ -106,9 +115,6 @@ impl Replay {
     /// Reads the next piece. May block.
     pub(super) fn piece(&mut self) -> Result<Piece, Closing> {
         let mut piece = Piece::default();
-        for info in self.infos.drain(..) {
-            piece.inform(&info);
-        }
         self.renew_filters()?;
         let begun = Instant::now();
         loop {
@@ -154,23 +160,18 @@ impl Replay {
 
     /// Reads on, but not beyond the dispatcher.
     fn read(&mut self) -> Result<Read, Closing> {
-        let place = self.dispatcher.place();
-        let before = place.map_or(0, |run| match self.hold {
-            Some(_) => run.read,
-            None => run.told,
-        });
+        let Some(run) = self.dispatcher.place() else {
+            return Ok(Read::CaughtUp);
+        };
+        let before = if self.hold.is_some() { run.read } else { run.told };
         let now_us = u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
         let Self {
             reader, hold, due, ..
         } = self;
-        let read = if reader.next_seq() >= before {
-            Ok(Read::CaughtUp)
-        } else {
-            reader.read(EVENTS, before, &mut |step| match hold {
-                Some(hold) => hold.stage(step, now_us),
-                None => due.push_back(step),
-            })
-        };
+        let read = reader.read(EVENTS, before, &mut |step| match hold {
+            Some(hold) => hold.stage(step, now_us),
+            None => due.push_back(step),
+        });
         if let Some(hold) = hold {
             hold.release(now_us, u64::MAX, &mut |step| due.push_back(step));
         }

@@ -40,9 +40,9 @@ type Socket = WebSocketStream<Intake<TokioIo<Upgraded>>>;
 type Reader = SplitStream<Socket>;
 type Writer = SplitSink<Socket, Message>;
 
-/// Why a subscription ended without a word of ours.
+/// How a subscription ends.
 enum Gone {
-    /// We have something to say.
+    /// By us, with a reason.
     Closing(Closing),
     /// The other side closed, or is not there.
     Peer(&'static str),
@@ -171,17 +171,21 @@ impl Reading<'_> {
                     if let Err(closing) = self.options(text.as_str()).await {
                         return closing.into();
                     }
+                    self.meter.reset();
                 }
-                Message::Pong(bytes) => self.pings.answer(bytes),
-                // Client pings are answered by the websocket itself.
-                Message::Binary(_) | Message::Ping(_) | Message::Frame(_) => {}
+                Message::Binary(_) | Message::Frame(_) => self.meter.reset(),
+                // Pings of clients are answered by the websocket itself.
+                Message::Ping(bytes) => self.meter.leave_out(bytes.len()),
+                Message::Pong(bytes) => {
+                    self.pings.answer(bytes);
+                    self.meter.leave_out(bytes.len());
+                }
                 Message::Close(_) => {
                     // The answer is sent while the next message is looked for.
                     let _ = self.reader.next().await;
                     return Gone::Peer("peer");
                 }
             }
-            self.meter.reset();
             last = Some(message);
         }
     }

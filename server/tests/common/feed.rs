@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use orrery_query::stream::{Cause, Change, Info, Operation, Origin, Start, Step};
+use orrery_query::stream::{Cause, Change, Forms, Info, Operation, Origin, Start, Step};
 use orrery_server::{Feed, IndexError, Read, StepReader};
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -148,6 +148,8 @@ struct Reader {
     events: Arc<Events>,
     next: u64,
     informed: u64,
+    outdated: Option<Info>,
+    after: Option<(u64, u32)>,
 }
 
 /// What the server is given.
@@ -158,7 +160,7 @@ impl Feed for EventsFeed {
         self.0.len() + 1
     }
 
-    fn reader(&self, start: Start) -> Result<(Box<dyn StepReader>, Vec<Info>), IndexError> {
+    fn reader(&self, start: Start, _: Forms) -> Result<Box<dyn StepReader>, IndexError> {
         let state = self.0.state.lock();
         let floor = state.floor.max(1);
         let end = state.events.len() as u64 + 1;
@@ -168,18 +170,20 @@ impl Feed for EventsFeed {
             Start::Seq(seq) | Start::After { seq, .. } => seq.min(end),
             Start::Time(time_us) => (1..end).find(|seq| time_of(*seq) >= time_us).unwrap_or(end),
         };
-        let mut infos = Vec::new();
-        if wanted.max(1) < floor {
-            infos.push(Info::OutdatedCursor {
-                time_us: time_of(floor),
-            });
-        }
+        let outdated = (wanted.max(1) < floor).then(|| Info::OutdatedCursor {
+            time_us: time_of(floor),
+        });
         let reader = Reader {
             events: Arc::clone(&self.0),
             next: wanted.max(floor),
             informed: 0,
+            outdated,
+            after: match start {
+                Start::After { seq, index } => Some((seq, index)),
+                _ => None,
+            },
         };
-        Ok((Box::new(reader), infos))
+        Ok(Box::new(reader))
     }
 }
 
@@ -194,6 +198,9 @@ impl StepReader for Reader {
         before: u64,
         each: &mut dyn FnMut(Step),
     ) -> Result<Read, IndexError> {
+        if let Some(info) = self.outdated.take() {
+            return Ok(Read::Info(info));
+        }
         for _ in 0..most_events {
             let steps = {
                 let mut state = self.events.state.lock();
@@ -213,7 +220,10 @@ impl StepReader for Reader {
                     _ => return Ok(Read::CaughtUp),
                 }
             };
-            for step in steps {
+            for mut step in steps {
+                let after = self.after.filter(|(seq, _)| *seq == step.seq);
+                step.changes
+                    .retain(|change| after.is_none_or(|(_, index)| change.index > index));
                 each(step);
             }
             self.next += 1;
