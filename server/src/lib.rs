@@ -45,5 +45,5 @@ pub use index::{
     Steps,
 };
 pub use serve::serve;
-pub use stream::{Feed, Read, StepReader};
+pub use stream::{Feed, StepReader};
 pub use time::{format_time, parse_time_us};

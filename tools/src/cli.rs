@@ -187,6 +187,9 @@ pub(crate) struct HttpArguments {
         env = "ORRERY_TRUSTED_PROXY"
     )]
     pub(crate) trusted_proxy: Vec<IpAddr>,
+    /// Open subscriptions of the link stream; one more is turned away with 503
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000), env = "ORRERY_SUBSCRIBERS_MAX")]
+    pub(crate) subscribers_max: u32,
     /// Serve metrics as Prometheus text on this address, such as 127.0.0.1:8765 [default: off]
     #[arg(long, value_name = "ADDR:PORT", value_parser = units::parse_address, env = "ORRERY_METRICS")]
     pub(crate) metrics: Option<SocketAddr>,

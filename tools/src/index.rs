@@ -78,7 +78,7 @@ impl StoreIndex {
         loop {
             let snapshot = self.store.snapshot();
             let value = match ask(&snapshot) {
-                Err(error) if self.is_mended(&error) => continue,
+                Err(error) if is_mended(&self.store, &error) => continue,
                 value => value?,
             };
             let degraded = snapshot.degraded_in(hours.clone());
@@ -91,15 +91,15 @@ impl StoreIndex {
             });
         }
     }
+}
 
-    /// Whether the error is about damage that newer snapshots leave out. Each piece of damage is new once.
-    fn is_mended(&self, error: &orrery_query::Error) -> bool {
-        let orrery_query::Error::Index(source) = error else {
-            return false;
-        };
-        let source = source.downcast_ref::<orrery_engine::Error>();
-        source.is_some_and(|error| self.store.report_damage(error))
-    }
+/// Whether the error is about damage that newer snapshots leave out. Each piece of damage is new once.
+pub(crate) fn is_mended(store: &Store, error: &orrery_query::Error) -> bool {
+    let orrery_query::Error::Index(source) = error else {
+        return false;
+    };
+    let source = source.downcast_ref::<orrery_engine::Error>();
+    source.is_some_and(|error| store.report_damage(error))
 }
 
 fn paging(paging: &Paging) -> orrery_query::Result<orrery_query::Paging> {

@@ -13,12 +13,15 @@
 //! | `index.rs` | the engine's store as what the server asks |
 //! | `health.rs` | how far the index is behind its source |
 //! | `running.rs` | store, follower and server as one running whole |
+//! | `stream.rs` | the engine's store as what the link stream asks |
+//! | `descriptors.rs` | how many files and connections may be open |
 //! | `probe.rs` | one HTTP request, for the demo's check of its own answers |
 //! | `command/` | one file per subcommand |
 #![forbid(unsafe_code)]
 
 mod cli;
 mod command;
+mod descriptors;
 mod failure;
 mod health;
 mod index;
@@ -28,6 +31,7 @@ mod output;
 mod probe;
 mod running;
 mod signals;
+mod stream;
 mod units;
 
 use std::process::ExitCode;

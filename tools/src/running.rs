@@ -17,8 +17,9 @@ use tokio::time::MissedTickBehavior;
 use crate::failure::{Failure, Result};
 use crate::health::{Health, OBSERVE_EVERY};
 use crate::index::StoreIndex;
-use crate::output;
+use crate::{descriptors, output};
 use crate::signals::Signals;
+use crate::stream::StoreFeed;
 
 /// How long work on the blocking pool may go on after everything else has ended.
 const LEFTOVERS: Duration = Duration::from_secs(2);
@@ -143,10 +144,12 @@ impl Running {
     ) -> Result<()> {
         let listener = tokio::net::TcpListener::from_std(listener)
             .map_err(Failure::system("cannot use the listening socket"))?;
+        descriptors::raise(config.stream.subscribers_max);
         let (end, is_over) = oneshot::channel::<()>();
         let mut server = pin!(orrery_server::serve(
             listener,
             self.index.clone(),
+            Arc::new(StoreFeed::new(self.store.clone())),
             config,
             async {
                 // Either sent or dropped, it is time to end.

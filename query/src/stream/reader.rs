@@ -135,6 +135,13 @@ impl Reader {
         Ok(reader)
     }
 
+    /// Has events from this one on told as live.
+    #[must_use]
+    pub const fn live_from(mut self, seq: u64) -> Self {
+        self.live_from = seq;
+        self
+    }
+
     /// The reader of those who are told of every event as it comes. With a delay it begins at events that are as old,
     /// so that those are held back which would be if it had always been there.
     ///

@@ -6,12 +6,12 @@ use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use orrery_query::stream::{
-    DELAY_US, Filters, Forms, HELD_BYTES_MAX, HELD_LINKS_MAX, Hold, Info, Start,
+    DELAY_US, Filters, Forms, HELD_BYTES_MAX, HELD_LINKS_MAX, Hold, Info, Read, Start,
 };
 use parking_lot::{Condvar, Mutex};
 
 use super::closing::Closing;
-use super::feed::{Feed, Read, StepReader};
+use super::feed::{Feed, StepReader};
 use super::queue::Memory;
 use super::registry::{Registry, Run};
 use super::subscriber::{Subscriber, Told};

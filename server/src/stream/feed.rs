@@ -1,7 +1,7 @@
 //! The seam to the events: where steps come from, live or replayed. Calls of a reader may block on the disk, and never run
 //! on the async workers.
 
-use orrery_query::stream::{Forms, Info, Start, Step};
+use orrery_query::stream::{Forms, Read, Start, Step};
 
 use crate::index::IndexError;
 
@@ -30,15 +30,4 @@ pub trait StepReader: Send {
         before: u64,
         each: &mut dyn FnMut(Step),
     ) -> Result<Read, IndexError>;
-}
-
-/// How a read went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Read {
-    /// There may be more at once.
-    More,
-    /// There is no more below `before`, or at all yet.
-    CaughtUp,
-    /// Whoever reads must be told this, behind what was given before. There may be more.
-    Info(Info),
 }

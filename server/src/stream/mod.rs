@@ -47,7 +47,7 @@ use queue::{Limits, Memory, Queue};
 use subscriber::Subscriber;
 use upgrade::Upgrade;
 
-pub use feed::{Feed, Read, StepReader};
+pub use feed::{Feed, StepReader};
 
 /// What all subscriptions share.
 pub(crate) struct Hub {

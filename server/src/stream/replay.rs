@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use orrery_query::stream::{
-    FilterIndex, Filters, Forms, Hold, Info, Origin, Start, Step, write_info,
+    FilterIndex, Filters, Forms, Hold, Info, Origin, Read, Start, Step, write_info,
 };
 
 use super::closing::Closing;
 use super::dispatcher::Dispatcher;
-use super::feed::{Feed, Read, StepReader};
+use super::feed::{Feed, StepReader};
 use super::options::Form;
 use super::subscriber::{Subscriber, Told, changes_for, is_behind, is_wanted, text_of};
 use crate::index::IndexError;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use orrery_query::stream::{Cause, Change, Forms, Info, Operation, Origin, Start, Step};
-use orrery_server::{Feed, IndexError, Read, StepReader};
+use orrery_query::stream::{Cause, Change, Forms, Info, Operation, Origin, Read, Start, Step};
+use orrery_server::{Feed, IndexError, StepReader};
 use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::net::TcpStream;

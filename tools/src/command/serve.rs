@@ -3,7 +3,7 @@
 use orrery_engine::offline::Directory;
 use orrery_engine::{Options, Store};
 use orrery_ingest::{FollowConfig, Whole};
-use orrery_server::{Config, RateLimit};
+use orrery_server::{Config, RateLimit, StreamConfig};
 
 use crate::cli::{HttpArguments, ServeArguments};
 use crate::failure::{Failure, Result};
@@ -104,6 +104,10 @@ fn server_config(arguments: &HttpArguments) -> Config {
         }),
         trusted_proxies: arguments.trusted_proxy.clone(),
         metrics: arguments.metrics,
+        stream: StreamConfig {
+            subscribers_max: usize::try_from(arguments.subscribers_max).unwrap_or(usize::MAX),
+            ..StreamConfig::default()
+        },
         ..Config::default()
     }
 }

@@ -1,0 +1,63 @@
+//! The engine's store as what the link stream asks.
+
+use orrery_engine::Store;
+use orrery_query::stream::{Forms, Read, Reader, Start, Step};
+use orrery_server::{Feed, IndexError, StepReader};
+
+use crate::index::is_mended;
+
+/// Reads the events of a store.
+pub(crate) struct StoreFeed(Store);
+
+impl StoreFeed {
+    pub(crate) fn new(store: Store) -> Self {
+        Self(store)
+    }
+}
+
+impl Feed for StoreFeed {
+    fn next_seq(&self) -> u64 {
+        self.0.next_seq()
+    }
+
+    fn reader(&self, start: Start, forms: Forms) -> Result<Box<dyn StepReader>, IndexError> {
+        loop {
+            // Who asks knows what is live to whom.
+            match Reader::open(&self.0, start, forms, false) {
+                Ok(reader) => {
+                    return Ok(Box::new(StoreReader {
+                        store: self.0.clone(),
+                        reader: reader.live_from(0),
+                    }));
+                }
+                Err(error) if is_mended(&self.0, &error) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+struct StoreReader {
+    store: Store,
+    reader: Reader,
+}
+
+impl StepReader for StoreReader {
+    fn next_seq(&self) -> u64 {
+        self.reader.next_seq()
+    }
+
+    fn read(
+        &mut self,
+        most_events: usize,
+        before: u64,
+        each: &mut dyn FnMut(Step),
+    ) -> Result<Read, IndexError> {
+        match self.reader.read(most_events, Some(before), 0, each) {
+            Ok(read) => Ok(read),
+            // What is damaged is left out by the next read.
+            Err(error) if is_mended(&self.store, &error) => Ok(Read::More),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
