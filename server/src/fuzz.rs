@@ -6,6 +6,7 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use crate::api::ENDPOINTS;
 use crate::negotiate::negotiate;
 use crate::params::{Params, encode};
+use crate::stream::{Options, parse_message};
 use crate::time::{format_time, parse_time_us};
 
 /// Parses a query string as every endpoint does, and writes it anew. Gives what each endpoint says of it.
@@ -35,7 +36,26 @@ pub fn query_string(query: &str) -> Vec<String> {
             Ok(_) => endpoint.path.to_owned(),
             Err(problem) => format!("{problem:?}"),
         });
-    says.collect()
+    let mut says: Vec<String> = says.collect();
+    says.push(match Options::parse(&params) {
+        Ok(options) => format!("{options:?}"),
+        Err(problem) => format!("{problem:?}"),
+    });
+    says
+}
+
+/// Parses a message of a subscriber. Gives what it says, or the code and the reason with which the subscription ends.
+///
+/// # Panics
+/// When the reason does not fit into a close frame.
+#[must_use]
+#[expect(clippy::panic, reason = "a check of a fuzz target fails by panicking")]
+pub fn subscriber_message(text: &str) -> Result<String, (u16, String)> {
+    match parse_message(text) {
+        Ok(filters) => Ok(format!("{filters:?}")),
+        Err(closing) if closing.reason().len() > 123 => panic!("{closing:?} is too long"),
+        Err(closing) => Err((closing.code(), closing.reason().to_owned())),
+    }
 }
 
 /// Parses an `Accept` header. Gives the form that it prefers; `None` where it is no value of a header.

@@ -31,6 +31,13 @@ fn good(path: &str, name: &str) -> String {
     .any(|stats| path.starts_with(stats));
     let is_many = path.contains("ManyToMany");
     match name {
+        "wantedSubjects" | "wantedSubjectPrefixes" => POST.into(),
+        "wantedSubjectDids" => "did:plc:a".into(),
+        "wantedSources" => "app.bsky.feed.like:subject.uri".into(),
+        "wantedOperations" => "delete".into(),
+        "wantedOrigins" => "live".into(),
+        "cursor" if path == "/subscribe" => "17.2147483648".into(),
+        "instant" | "allLinks" | "includeTime" | "requireHello" => "true".into(),
         "subject" | "target" if is_many => "did:plc:m".into(),
         "subject" | "target" => POST.into(),
         "source" if is_many => "app.bsky.graph.listitem:subject".into(),
@@ -68,6 +75,7 @@ fn bad(parameter: &Value) -> Vec<String> {
             ];
         }
         Some("array") if schema["items"]["anyOf"].is_array() => "x",
+        Some("array") if schema["items"]["enum"].is_array() => "x",
         Some("array") => return Vec::new(),
         Some("boolean") => "yes",
         _ if parameter["name"] == "cursor" => "%20",
@@ -154,6 +162,45 @@ fn declared(document: &Value, operation: &Value, answer: &Response) {
     }
 }
 
+/// Whether what follows the document is answered only to those who ask for a websocket.
+fn is_websocket(operation: &Value) -> bool {
+    operation["responses"]["101"].is_object()
+}
+
+#[tokio::test]
+async fn the_websocket_takes_and_refuses_what_the_document_says() {
+    let server = Server::start().await;
+    let document = document(&server).await;
+    let websockets = operations(&document)
+        .into_iter()
+        .filter(|(_, operation)| is_websocket(operation));
+    let paths: Vec<(String, Value)> = websockets.collect();
+    let [(path, operation)] = &paths[..] else {
+        panic!("{paths:?}");
+    };
+    let all: Vec<&Value> = parameters(operation).iter().collect();
+    let good = url(path, &all).split_once('?').unwrap().1.to_owned();
+    let mut queries = vec![String::new(), good];
+    queries.extend(all.iter().map(|one| url("", &[*one])));
+    for query in queries {
+        let query = query.trim_start_matches('?');
+        let answer = server.get(&format!("{path}?{query}")).await;
+        assert!(answer.error(400, "InvalidRequest").contains("websocket"));
+        declared(&document, operation, &answer);
+        common::feed::Client::open(server.address, &format!("?{query}")).await;
+    }
+    for parameter in all {
+        let name = parameter["name"].as_str().unwrap();
+        for bad in bad(parameter) {
+            let answer = server.get(&format!("{path}?{name}={bad}")).await;
+            assert!(
+                answer.error(400, "InvalidRequest").contains(name),
+                "{name}={bad}"
+            );
+        }
+    }
+}
+
 #[tokio::test]
 async fn every_route_of_the_document_answers_as_it_says() {
     let server = Server::with(Config {
@@ -163,6 +210,9 @@ async fn every_route_of_the_document_answers_as_it_says() {
     .await;
     let document = document(&server).await;
     for (path, operation) in operations(&document) {
+        if is_websocket(&operation) {
+            continue;
+        }
         let all = parameters(&operation);
         let (required, optional): (Vec<&Value>, Vec<&Value>) = all.iter().partition(|p| {
             // Of two lists one is needed, which a document cannot say.
@@ -291,7 +341,9 @@ async fn the_document_the_front_page_and_the_manual_know_the_same_routes() {
         }
     }
     for (path, operation) in operations(&document) {
-        if !parameters(&operation).is_empty() {
+        if is_websocket(&operation) {
+            assert!(home.contains(&format!("<code>{path}</code>")), "{path}");
+        } else if !parameters(&operation).is_empty() {
             assert!(
                 home.contains(&format!("action=\"{path}\"")),
                 "no form for {path}"

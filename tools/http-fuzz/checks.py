@@ -19,6 +19,8 @@ BEYOND_SCHEMAS = (
     "parameters collection and prefix take at most",
     "parameter q takes at most",
     "parameter collection takes at most",
+    # No client of requests and answers opens one.
+    "/subscribe is a websocket",
 )
 
 # Links that the served index holds: lists of target, collection, path, account and time.

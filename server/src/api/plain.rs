@@ -6,6 +6,7 @@ use schemars::{Schema, SchemaGenerator};
 
 use super::meta;
 use crate::app::App;
+use crate::html;
 use crate::openapi::{self, schema};
 use crate::wire;
 
@@ -105,5 +106,23 @@ pub(crate) static PLAIN: &[Plain] = &[
         problems: &[],
         is_unlimited: false,
         handler: |_, _| meta::style(),
+    },
+    Plain {
+        path: "/stream",
+        title: "The link stream as a page",
+        about: "Shows what /subscribe tells; takes its lists, instant and deletes from its own query.",
+        form: Form::Text("text/html; charset=utf-8"),
+        problems: &[],
+        is_unlimited: false,
+        handler: |_, _| html::stream_page(),
+    },
+    Plain {
+        path: "/stream.js",
+        title: "Script of /stream",
+        about: "The only script of this server.",
+        form: Form::Text("text/javascript; charset=utf-8"),
+        problems: &[],
+        is_unlimited: false,
+        handler: |_, _| html::stream_script(),
     },
 ];

@@ -1,4 +1,4 @@
-//! The pages: the facts of the JSON for people. Made on the server, without script; everything that comes from
+//! The pages: the facts of the JSON for people. Made on the server, without script but for that of the link stream; everything that comes from
 //! outside goes through [`Markup::text`], which is the only way to add a string that is not a literal of this
 //! crate.
 
@@ -7,6 +7,7 @@ mod home;
 mod markup;
 mod reference;
 mod stats;
+mod stream;
 
 use std::collections::BTreeMap;
 
@@ -24,6 +25,7 @@ pub(crate) use home::{Example, OFFICIAL_DID, home_json, home_page};
 use markup::{Href, Markup, grouped};
 pub(crate) use reference::reference;
 pub(crate) use stats::{StatsItems, StatsPage, stats_body};
+pub(crate) use stream::{stream_page, stream_script};
 
 /// Nothing may run, load or frame; only the own style sheet and forms back to the own origin.
 const POLICY: &str = "default-src 'none'; style-src 'self'; form-action 'self'; \

@@ -42,12 +42,12 @@ use crate::params::Params;
 use crate::problem::Problem;
 use counters::Counters;
 use dispatcher::Dispatcher;
-use options::Options;
 use queue::{Limits, Memory, Queue};
 use subscriber::Subscriber;
 use upgrade::Upgrade;
 
 pub use feed::{Feed, StepReader};
+pub(crate) use options::{Options, parse_message};
 
 /// What all subscriptions share.
 pub(crate) struct Hub {
