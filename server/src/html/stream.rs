@@ -44,32 +44,32 @@ fn page() -> String {
     area(
         &mut m,
         "wantedSources",
-        "Sources: a collection, a colon and a path",
+        "Only from these sources (collection:path)",
         "app.bsky.feed.like:subject.uri",
     );
     area(
         &mut m,
         "wantedSubjectDids",
-        "Links to these accounts and their records",
+        "Only to these accounts and their records",
         "did:plc:z72i7hdynmk6r22z27h6tvur",
     );
     m.raw("<details><summary>More filters</summary>\n");
     area(
         &mut m,
         "wantedSubjects",
-        "Links to exactly these: DIDs, at-uris or URLs",
+        "To exactly these: DIDs, at-uris or URLs",
         "at://did:plc:…/app.bsky.feed.post/…",
     );
     area(
         &mut m,
         "wantedSubjectPrefixes",
-        "Links to what begins with one of these",
+        "To what begins with one of these",
         "https://example.com/",
     );
     m.raw("</details>\n<p class=\"choices\">");
     for (name, text) in [
         ("instant", "at once, not 21 s later"),
-        ("deletes", "links that go, too"),
+        ("deletes", "also links that are undone"),
     ] {
         m.raw("<label><input type=\"checkbox\" name=\"").raw(name);
         m.raw(if name == "instant" { "\" checked> " } else { "\"> " });

@@ -9,6 +9,7 @@
     clippy::unwrap_used
 )]
 
+pub mod browser;
 pub mod feed;
 pub mod schema;
 mod stats;

@@ -88,6 +88,7 @@ replayed! {
     cursor = "cursor";
     place = "place";
     query_string = "query-string";
+    subscriber = "subscriber";
     accept = "accept";
     time = "time";
 }

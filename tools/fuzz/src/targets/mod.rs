@@ -48,6 +48,7 @@ pub static TARGETS: &[Target] = &[
     query::CURSOR,
     query::PLACE,
     server::QUERY_STRING,
+    server::SUBSCRIBER,
     server::ACCEPT,
     server::TIME,
 ];

@@ -1,4 +1,4 @@
-//! What the server reads of a request: the query string by every endpoint, `Accept`, times.
+//! What the server reads of a request: the query string by every endpoint, `Accept`, times; and of subscribers.
 
 use orrery_server::fuzz;
 
@@ -8,7 +8,10 @@ const HEAP_MAX: usize = 65_536;
 /// A growing list of the most steps that a series has, of four bytes each.
 const STEPS_HEAP_MAX: usize = 3 * 65_536;
 /// What a query string may take for each of its bytes: each endpoint copies values and errors.
-const HEAP_PER_BYTE: usize = 128;
+const HEAP_PER_BYTE: usize = 160;
+
+/// A list of empty strings takes three bytes of text for each, and twice their places while it grows.
+const MESSAGE_HEAP_PER_BYTE: usize = 64;
 
 pub(super) const QUERY_STRING: Target = Target {
     name: "query-string",
@@ -21,6 +24,7 @@ pub(super) const QUERY_STRING: Target = Target {
             "did=x&did=y&cursor=02000500&limit=",
             "collection=app.bsky.feed.like&collection[]=a.b.c&prefix=app.bsky&step=3600&align=utc&since=2026-01-01T00:00:00Z&until=2026-02-01T00:00:00%2B01:00",
             "prefix=app.bsky.feed&order=dids-estimate&limit=200&q=feed+like&sort=x",
+            "wantedSubjects=did:plc:a&wantedSubjectPrefixes[]=at&wantedSubjectDids[0]=did:plc:b&wantedSources=app.bsky.feed.like:subject.uri&cursor=17.2147483648&wantedOperations=delete&wantedOrigins=&allLinks=true&requireHello=false",
             "&&=&%ff&a=%zz+%",
         ]
         .map(|text| text.as_bytes().to_vec())
@@ -52,6 +56,11 @@ pub(super) const QUERY_STRING: Target = Target {
         "step=",
         "align=utc",
         "q=",
+        "wantedSubjects",
+        "wantedOperations=",
+        "wantedOrigins=",
+        "[0]=",
+        "instant=",
         "3600",
         "2026-01-31T00:00:00Z",
         "did:plc:a",
@@ -71,6 +80,47 @@ pub(super) const QUERY_STRING: Target = Target {
             .iter()
             .map(|text| text.split('"').nth(1).unwrap_or(text).to_owned());
         Outcome::of(&says.collect::<Vec<_>>())
+    },
+};
+
+pub(super) const SUBSCRIBER: Target = Target {
+    name: "subscriber",
+    about: "messages of subscribers to the link stream",
+    seeds: || {
+        [
+            r#"{"type":"options_update","payload":{"wantedSubjects":["did:plc:a","é\u0000"],"wantedSources":[]}}"#,
+            r#"{"payload":{"wantedSubjectDids":["did:plc:a"],"wantedSubjectPrefixes":[""],"x":{}},"type":"options_update"}"#,
+            r#"{"type":"ping","payload":null}"#,
+        ]
+        .map(|text| text.as_bytes().to_vec())
+        .into()
+    },
+    words: &[
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        ":",
+        "\"type\"",
+        "\"options_update\"",
+        "\"payload\"",
+        "\"wantedSubjects\"",
+        "\"wantedSubjectPrefixes\"",
+        "\"wantedSubjectDids\"",
+        "\"wantedSources\"",
+        "null",
+        "\\u00e9",
+    ],
+    check: |input| {
+        let Ok(text) = std::str::from_utf8(input) else {
+            return Outcome::counts(&[]);
+        };
+        let heap_max = HEAP_MAX + MESSAGE_HEAP_PER_BYTE * text.len();
+        match heap::at_most(heap_max, || fuzz::subscriber_message(text)) {
+            Ok(filters) => Outcome::counts(&[filters.len() as u64]),
+            Err((code, _)) => Outcome::counts(&[0, u64::from(code)]),
+        }
     },
 };
 
