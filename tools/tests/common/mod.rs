@@ -13,6 +13,7 @@
 )]
 
 pub mod directory;
+pub mod jetstream;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{Read, Write};
