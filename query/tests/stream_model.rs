@@ -25,7 +25,7 @@ fn hold(cases: u32, length: Range<usize>, options: &Options, in_order: bool) {
     let config = Config {
         cases: asked.and_then(|text| text.parse().ok()).unwrap_or(cases),
         failure_persistence: None,
-        max_shrink_iters: 2_000,
+        max_shrink_iters: 300,
         ..Config::default()
     };
     let mut runner =
