@@ -133,8 +133,8 @@ impl Driver {
     }
 
     fn commit(&mut self, did: usize, key: usize, action: &Action, late: bool) {
-        self.commits += u64::from(!late);
         let late = late && !self.in_order;
+        self.commits += u64::from(!late);
         let commits = self.commits - if late { self.commits.min(3) } else { 0 };
         let rev_us = START_US + commits * self.step_us() + u64::from(late);
         let keys = self.universe.keys();

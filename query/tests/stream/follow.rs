@@ -116,22 +116,23 @@ impl Stream {
     /// Lets subscribers read, and join where they stand where the stream stands.
     fn serve(&mut self, most: usize) {
         let position = self.reader.next_seq();
-        for subscriber in &mut self.subscribers {
+        let all = self.told.len();
+        self.subscribers.retain_mut(|subscriber| {
             let Some(reader) = &mut subscriber.reader else {
-                continue;
+                return true;
             };
             let told = &mut subscriber.told;
-            reader
-                .read(most, Some(position), 0, &mut |step| {
-                    assert!(step.seq < position);
-                    note(told, step);
-                })
-                .unwrap();
+            let read = reader.read(most, Some(position), 0, &mut |step| {
+                assert!(step.seq < position);
+                note(told, step);
+            });
             if reader.joins(position) {
                 subscriber.reader = None;
-                subscriber.joined = self.told.len();
+                subscriber.joined = all;
             }
-        }
+            // The log was trimmed meanwhile: what is told then is another matter.
+            !matches!(read.unwrap(), Read::Info(_))
+        });
     }
 
     /// Everybody joins, and got what was told since, without a gap or a repeat.
