@@ -371,3 +371,6 @@ impl<'a, 'b> Lacks<'a, 'b> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
