@@ -93,7 +93,12 @@ pub fn everything(store: &Store, story: &Story, dice: &mut Dice) {
         by_time(store, story, &steps, floor, dice);
         delayed(store, &steps, floor..next, dice);
     }
-    from_before_the_log(store, story, floor, dice);
+    if floor > 1 {
+        let from = 1 + dice.roll(floor as usize - 1) as u64;
+        for from in [1, from] {
+            from_before_the_log(store, story, from..floor, dice);
+        }
+    }
 }
 
 /// Event by event: what is told is what became different, and makes what is to be seen.
@@ -270,13 +275,17 @@ fn delayed(store: &Store, steps: &[Step], seqs: std::ops::Range<u64>, dice: &mut
 }
 
 /// What the index still has of older events, then the log: one stream, which makes what is to be seen.
-fn from_before_the_log(store: &Store, story: &Story, floor: u64, dice: &mut Dice) {
+fn from_before_the_log(
+    store: &Store,
+    story: &Story,
+    std::ops::Range {
+        start: from,
+        end: floor,
+    }: std::ops::Range<u64>,
+    dice: &mut Dice,
+) {
     let next = store.next_seq();
-    if floor == 1 {
-        return;
-    }
     let most = 1 + dice.roll(20);
-    let from = 1 + dice.roll(floor as usize - 1) as u64;
     let mut reader = Reader::open(store, Start::Seq(from), Forms::CHANGES, false).unwrap();
     let (steps, infos) = read_all(&mut reader, most, 0);
     let time_us = story.moments.get(&floor).map(|moment| moment.event.time_us);

@@ -234,7 +234,12 @@ impl Driver {
                     self.step(op);
                 }
             }
-            // What comes again is a repeat, which has no seq.
+            // What comes again is a repeat, which has no seq. In their place there are more starts, which take all from
+            // memory that the log does not have.
+            Op::Rewind { .. } | Op::RewindAll if self.in_order => {
+                self.real.seal();
+                self.stop(true);
+            }
             Op::Rewind { .. } | Op::RewindAll => {}
         }
     }
