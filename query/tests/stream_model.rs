@@ -25,7 +25,7 @@ fn hold(cases: u32, length: Range<usize>, options: &Options, in_order: bool) {
     let config = Config {
         cases: asked.and_then(|text| text.parse().ok()).unwrap_or(cases),
         failure_persistence: None,
-        max_shrink_iters: 2_000,
+        max_shrink_iters: 300,
         ..Config::default()
     };
     let mut runner =
@@ -41,17 +41,17 @@ fn hold(cases: u32, length: Range<usize>, options: &Options, in_order: bool) {
 
 #[test]
 fn the_stream_tells_what_the_model_shows_while_everything_is_in_memory() {
-    hold(60, 1..120, &real::options(1_000_000, false), false);
+    hold(30, 1..120, &real::options(1_000_000, false), false);
 }
 
 #[test]
 fn the_stream_tells_what_the_model_shows_with_a_segment_for_every_few_events() {
-    hold(60, 1..120, &real::options(9, true), false);
+    hold(30, 1..120, &real::options(9, true), false);
 }
 
 #[test]
 fn the_stream_tells_what_the_model_shows_with_some_segments_and_lazy_commits() {
-    hold(40, 1..160, &real::options(47, false), false);
+    hold(20, 1..160, &real::options(47, false), false);
 }
 
 /// The log is trimmed at each seal as far as it can be.
@@ -63,7 +63,7 @@ fn beyond_the_window(seal_events: u32) -> Options {
 
 #[test]
 fn what_is_left_of_events_from_before_the_window_and_the_log_make_one_stream() {
-    hold(60, 1..60, &beyond_the_window(3), true);
-    hold(60, 1..120, &beyond_the_window(13), true);
-    hold(40, 1..160, &beyond_the_window(47), true);
+    hold(30, 1..60, &beyond_the_window(3), true);
+    hold(20, 1..120, &beyond_the_window(13), true);
+    hold(12, 1..160, &beyond_the_window(47), true);
 }

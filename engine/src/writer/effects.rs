@@ -34,6 +34,19 @@ enum Stood {
     Links,
 }
 
+/// Passes over a DID that is not to be had, for it stood in a segment that is set aside, or the index contradicts
+/// itself: no answer depends on what the log is told, so that the event is not refused for it.
+fn without_did(error: Error) -> Result<()> {
+    match error {
+        Error::LostDid { .. } => Ok(()),
+        Error::Internal(_) => {
+            tracing::error!(%error, "what an event undid cannot be told");
+            Ok(())
+        }
+        error => Err(error),
+    }
+}
+
 impl NextEffect {
     pub(super) fn forget(&mut self) {
         self.what = What::Unknown;
@@ -90,9 +103,10 @@ impl Writer {
                 };
                 What::Commit { hidden, before }
             }
-            // What the row linked to stood in a segment that is set aside.
-            Err(Error::LostDid { .. }) => What::Unknown,
-            Err(error) => return Err(error),
+            Err(error) => {
+                without_did(error)?;
+                What::Unknown
+            }
         };
         self.next_effect.links = links;
         Ok(())
@@ -134,8 +148,10 @@ impl Writer {
                         account.push_seq(seq);
                     }
                 }
-                Err(Error::LostDid { .. }) => account.push_seq(seq),
-                Err(error) => return Err(error),
+                Err(error) => {
+                    without_did(error)?;
+                    account.push_seq(seq);
+                }
             }
         }
         Ok(())

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::links::{Links, varint_len};
+use super::links::{BYTES_KEPT, Links, varint_len};
 use super::{EFFECT_BYTES_MAX, Effect, INLINE_BYTES_MAX, INLINE_LINKS_MAX, put_name, read_name};
 use crate::Result;
 use crate::bytes::{Reader, put_str, put_varint};
@@ -163,10 +163,12 @@ impl AccountBuf {
     /// Drops all.
     pub fn clear(&mut self) {
         self.rows.clear();
+        self.rows.shrink_to(BYTES_KEPT);
         self.row_count = 0;
         self.links = 0;
         self.collection = None;
         self.seqs.clear();
+        self.seqs.shrink_to(BYTES_KEPT);
         self.seq_count = 0;
         self.last_seq = 0;
         self.is_cut = false;

@@ -74,6 +74,9 @@ pub(super) const fn varint_len(value: u64) -> usize {
     (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
 }
 
+/// The most bytes of a buffer that are kept for the next use.
+pub(super) const BYTES_KEPT: usize = 256 << 10;
+
 /// Collects the links of a row. Its buffer is kept from row to row.
 #[derive(Debug, Clone, Default)]
 pub struct LinksBuf {
@@ -88,6 +91,7 @@ impl LinksBuf {
     pub fn clear(&mut self) {
         self.count = 0;
         self.bytes.clear();
+        self.bytes.shrink_to(BYTES_KEPT);
         self.path = None;
     }
 

@@ -228,6 +228,16 @@ impl Reader {
         self.read_log(most, before, now_us, each)
     }
 
+    /// The time of the event that can be read first from `seq` on; that of the newest event where there is none.
+    fn time_of(&self, seq: u64) -> Result<u64> {
+        let store = &self.store.0;
+        let mut time_us = None;
+        let mut first = store.events_from(seq);
+        first.read(1, &mut |accepted| time_us = Some(accepted.event.time_us))?;
+        let time_us = time_us.or_else(|| store.snapshot().indexed_through_us());
+        Ok(time_us.unwrap_or_default())
+    }
+
     fn read_log(
         &mut self,
         most: usize,
@@ -288,10 +298,7 @@ impl Reader {
             Progress::Trimmed { first_kept } => {
                 let first = self.events.next_seq();
                 self.survivors = Some(Survivors::new(first, first_kept));
-                let time_us = match self.store.0.seek_time(0)? {
-                    TimePlace::Before { time_us, .. } => time_us,
-                    TimePlace::Log { .. } | TimePlace::Future { .. } => 0,
-                };
+                let time_us = self.time_of(first_kept)?;
                 self.infos.push_back(Info::OutdatedCursor { time_us });
                 Read::More
             }

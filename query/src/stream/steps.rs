@@ -151,7 +151,8 @@ impl StepMaker {
             _ => (false, None),
         };
         let differs = self.forms.changes && !is_hidden && !matches!(before, Some(Before::Same));
-        if !differs && !(self.forms.plain && record.is_some()) {
+        let is_told_plain = self.forms.plain && record.is_some();
+        if !differs && !is_told_plain {
             return;
         }
         // What was accepted was read once. Where it is not now, nothing is known of its links.
@@ -371,3 +372,6 @@ impl<'a, 'b> Lacks<'a, 'b> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

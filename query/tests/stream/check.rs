@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use orrery_engine::Store;
-use orrery_query::stream::{Cause, Change, Forms, Info, Operation, Origin, Read, Reader, Start, Step};
+use orrery_engine::{Progress, Store};
+use orrery_query::stream::{
+    Cause, Change, Forms, Info, Operation, Origin, Read, Reader, Start, Step,
+};
 
 use super::driver::{Moment, Story};
 use crate::model::compare::Dice;
@@ -69,9 +71,18 @@ fn told(steps: &[Step]) -> Vec<(u64, &Change)> {
     changes.collect()
 }
 
+/// The first event from there on that can be read, in memory or in the log.
+fn first_readable(store: &Store, seq: u64) -> u64 {
+    match store.events_from(seq).read(1, &mut |_| {}).unwrap() {
+        Progress::Trimmed { first_kept } => first_kept,
+        Progress::Read | Progress::CaughtUp => seq,
+        Progress::Lost { .. } => panic!("nothing is lost"),
+    }
+}
+
 pub fn everything(store: &Store, story: &Story, dice: &mut Dice) {
     let most = 1 + dice.roll(40);
-    let (floor, next) = (store.log_floor().max(1), store.next_seq());
+    let (floor, next) = (first_readable(store, 1), store.next_seq());
     let start = Start::Seq(floor);
     let mut reader = Reader::open(store, start, Forms::ALL, false).unwrap();
     let (steps, infos) = read_all(&mut reader, most, 0);
@@ -82,7 +93,12 @@ pub fn everything(store: &Store, story: &Story, dice: &mut Dice) {
         by_time(store, story, &steps, floor, dice);
         delayed(store, &steps, floor..next, dice);
     }
-    from_before_the_log(store, story, dice);
+    if floor > 1 {
+        let from = 1 + dice.roll(floor as usize - 1) as u64;
+        for from in [1, from] {
+            from_before_the_log(store, story, from..floor, dice);
+        }
+    }
 }
 
 /// Event by event: what is told is what became different, and makes what is to be seen.
@@ -164,12 +180,7 @@ fn says_why(moment: &Moment, change: &Change) {
 }
 
 /// Resumed behind any change, the rest is told, and nothing else.
-fn resumed_in_the_log(
-    store: &Store,
-    steps: &[Step],
-    seqs: std::ops::Range<u64>,
-    dice: &mut Dice,
-) {
+fn resumed_in_the_log(store: &Store, steps: &[Step], seqs: std::ops::Range<u64>, dice: &mut Dice) {
     let all = told(steps);
     let most = 1 + dice.roll(20);
     let cut = dice.roll(all.len() + 1);
@@ -210,13 +221,16 @@ fn by_time(store: &Store, story: &Story, steps: &[Step], floor: u64, dice: &mut 
     let time_us = moment.event.time_us;
     let mut not_older = moments.iter().filter(|(_, m)| m.event.time_us >= time_us);
     let first = **not_older.next().map(|(seq, _)| seq).unwrap();
-    if first == floor && floor > 1 {
-        // There may be older ones.
+    if store.log_floor() > 1 && first <= store.log_floor() {
+        // There may be older ones, which files do not have.
         return;
     }
     let mut reader = Reader::open(store, Start::Time(time_us), Forms::CHANGES, false).unwrap();
     let (found, infos) = read_all(&mut reader, 50, 0);
-    let rest: Vec<_> = told(steps).into_iter().filter(|(of, _)| *of >= first).collect();
+    let rest: Vec<_> = told(steps)
+        .into_iter()
+        .filter(|(of, _)| *of >= first)
+        .collect();
     assert_eq!((told(&found), infos.len()), (rest, 0), "from {time_us}");
 }
 
@@ -261,13 +275,17 @@ fn delayed(store: &Store, steps: &[Step], seqs: std::ops::Range<u64>, dice: &mut
 }
 
 /// What the index still has of older events, then the log: one stream, which makes what is to be seen.
-fn from_before_the_log(store: &Store, story: &Story, dice: &mut Dice) {
-    let (floor, next) = (store.log_floor().max(1), store.next_seq());
-    if floor == 1 {
-        return;
-    }
+fn from_before_the_log(
+    store: &Store,
+    story: &Story,
+    std::ops::Range {
+        start: from,
+        end: floor,
+    }: std::ops::Range<u64>,
+    dice: &mut Dice,
+) {
+    let next = store.next_seq();
     let most = 1 + dice.roll(20);
-    let from = 1 + dice.roll(floor as usize - 1) as u64;
     let mut reader = Reader::open(store, Start::Seq(from), Forms::CHANGES, false).unwrap();
     let (steps, infos) = read_all(&mut reader, most, 0);
     let time_us = story.moments.get(&floor).map(|moment| moment.event.time_us);
@@ -332,6 +350,9 @@ fn from_before_the_log(store: &Store, story: &Story, dice: &mut Dice) {
 /// An update of a row that may have been from before the log tells all links; and accounts that come back bring rows
 /// that were told as survivors already.
 fn may_repeat(step: &Step, floor: u64) -> bool {
-    let is_account = step.changes.iter().any(|change| change.source_rev.is_none());
+    let is_account = step
+        .changes
+        .iter()
+        .any(|change| change.source_rev.is_none());
     step.seq >= floor && (step.repeats || is_account)
 }

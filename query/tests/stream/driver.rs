@@ -133,8 +133,8 @@ impl Driver {
     }
 
     fn commit(&mut self, did: usize, key: usize, action: &Action, late: bool) {
-        self.commits += u64::from(!late);
         let late = late && !self.in_order;
+        self.commits += u64::from(!late);
         let commits = self.commits - if late { self.commits.min(3) } else { 0 };
         let rev_us = START_US + commits * self.step_us() + u64::from(late);
         let keys = self.universe.keys();
@@ -234,7 +234,12 @@ impl Driver {
                     self.step(op);
                 }
             }
-            // What comes again is a repeat, which has no seq.
+            // What comes again is a repeat, which has no seq. In their place there are more starts, which take all from
+            // memory that the log does not have.
+            Op::Rewind { .. } | Op::RewindAll if self.in_order => {
+                self.real.seal();
+                self.stop(true);
+            }
             Op::Rewind { .. } | Op::RewindAll => {}
         }
     }

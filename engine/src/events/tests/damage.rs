@@ -2,7 +2,7 @@
 
 use orrery_formats::frame::FILE_HEADER_BYTES;
 
-use super::{Owned, log_files, open, owned, read_all};
+use super::{Owned, Undone, log_files, open, owned, read_all};
 use crate::events::Progress;
 use crate::io::Fs;
 use crate::io::fault::{SimFs, SplitMix};
@@ -188,4 +188,46 @@ fn an_error_of_the_disk_is_told_and_the_same_events_can_be_asked_for_again() {
         assert_eq!(found, all, "call {call}");
         reader.skip_to(1);
     }
+}
+
+#[test]
+fn what_an_event_undid_is_unknown_where_a_did_of_it_is_lost_and_the_event_is_applied() {
+    let fs = SimFs::new();
+    let write = |actor, key| Step::Write {
+        actor,
+        key,
+        target: 0,
+    };
+    let mut writer = open(&fs).writer().unwrap();
+    apply(&mut writer, 1, write(0, 1)).unwrap();
+    writer.seal().unwrap();
+    for key in 2..5 {
+        apply(&mut writer, key, write(1, key)).unwrap();
+    }
+    writer.seal().unwrap();
+    writer.close().unwrap();
+    let is_segment = |path: &std::path::PathBuf| path.extension().is_some_and(|e| e == "seg");
+    let mut segments = fs.paths();
+    segments.retain(is_segment);
+    segments.sort();
+    // The oldest, which alone has the DID that all link to.
+    let sound = fs.contents(&segments[0]).unwrap();
+    fs.put(&segments[0], &sound[..100]);
+    let store = open(&fs);
+    assert_eq!(store.status().degraded.len(), 1);
+    let mut writer = store.writer().unwrap();
+    apply(&mut writer, 5, Step::Delete { actor: 1, key: 2 }).unwrap();
+    let suspend = Step::Account {
+        actor: 1,
+        status: Some("suspended"),
+    };
+    apply(&mut writer, 6, suspend).unwrap();
+    let found = read_all(&mut store.events_from(5), &mut SplitMix::new(1));
+    let effects: Vec<Undone> = found.into_iter().map(|(.., undone)| undone).collect();
+    let by_seq = Undone::Account {
+        rows: Vec::new(),
+        seqs: vec![3, 4],
+        is_cut: false,
+    };
+    assert_eq!(effects, [Undone::Unknown, by_seq]);
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use orrery_formats::frame::FileHeader;
 use orrery_formats::manifest::{GapEntry, State};
+use orrery_formats::{Error as FormatError, effect};
 
 use super::Check;
 use crate::io::fs::read_exact_at;
@@ -237,7 +238,7 @@ impl Check<'_> {
                 );
             }
             if !self.quick
-                && let Some(Err(error)) = buffer.events().into_iter().flatten().find(Result::is_err)
+                && let Err(error) = check_events(&buffer)
             {
                 self.format_error(name, offset, error);
             }
@@ -260,4 +261,17 @@ impl Check<'_> {
             whole.then_some(header.directory_id)
         })
     }
+}
+
+/// Reads every event of a frame, and its effect.
+fn check_events(buffer: &FrameBuffer) -> Result<(), FormatError> {
+    let Some(mut events) = buffer.events() else {
+        return Ok(());
+    };
+    while let Some(event) = events.next_with_effect() {
+        if let (_, event, Some(bytes)) = event? {
+            effect::decode(bytes, &event.body)?;
+        }
+    }
+    Ok(())
 }
