@@ -77,7 +77,8 @@ impl Problem {
 
     pub(crate) fn too_many_filters() -> Self {
         Self {
-            message: "the filters of all subscribers are full; try fewer values, or later".to_owned(),
+            message: "the filters of all subscribers are full; try fewer values, or later"
+                .to_owned(),
             retry_after_s: Some(5),
             ..Self::overloaded()
         }

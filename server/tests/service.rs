@@ -419,7 +419,14 @@ async fn metrics_are_served_on_their_own_address() {
         ..Config::default()
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let error = orrery_server::serve(listener, server.model.clone(), server.feed(), taken, async {}).await;
+    let error = orrery_server::serve(
+        listener,
+        server.model.clone(),
+        server.feed(),
+        taken,
+        async {},
+    )
+    .await;
     assert!(error.unwrap_err().to_string().contains("metrics"));
 }
 
@@ -450,7 +457,14 @@ async fn settings_under_which_nothing_could_be_served_are_refused() {
         ),
     ] {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let ended = orrery_server::serve(listener, server.model.clone(), server.feed(), config, async {}).await;
+        let ended = orrery_server::serve(
+            listener,
+            server.model.clone(),
+            server.feed(),
+            config,
+            async {},
+        )
+        .await;
         assert!(ended.unwrap_err().to_string().contains(name));
     }
 }

@@ -41,8 +41,13 @@ fn record(n: usize) -> String {
 async fn a_plain_client_gets_the_frames_it_knows_byte_for_byte() {
     let server = server().await;
     let mut client = Client::open(server.address, "?instant=true").await;
-    let links = [(LIKE, POST), ("com.ex.like:\"é\"[]", "https://x.example/\u{1}\\")];
-    server.events.create("at://did:plc:a/com.ex.like/3k", &links);
+    let links = [
+        (LIKE, POST),
+        ("com.ex.like:\"é\"[]", "https://x.example/\u{1}\\"),
+    ];
+    server
+        .events
+        .create("at://did:plc:a/com.ex.like/3k", &links);
     assert_eq!(
         client.text().await,
         r#"{"kind":"link","origin":"live","link":{"operation":"create","source":"com.ex.like:subject.uri","source_record":"at://did:plc:a/com.ex.like/3k","source_rev":"3rev","subject":"at://did:plc:b/com.ex.post/3j"}}"#
@@ -52,7 +57,9 @@ async fn a_plain_client_gets_the_frames_it_knows_byte_for_byte() {
         r#"{"kind":"link","origin":"live","link":{"operation":"create","source":"com.ex.like:\"é\"[]","source_record":"at://did:plc:a/com.ex.like/3k","source_rev":"3rev","subject":"https://x.example/\u0001\\"}}"#
     );
     // Deletes are nothing to it.
-    server.events.delete("at://did:plc:a/com.ex.like/3k", &links);
+    server
+        .events
+        .delete("at://did:plc:a/com.ex.like/3k", &links);
     server.events.create(&record(1), &[(LIKE, "did:plc:c")]);
     assert_eq!(client.subjects(1).await, ["did:plc:c"]);
 }
@@ -61,7 +68,11 @@ async fn a_plain_client_gets_the_frames_it_knows_byte_for_byte() {
 async fn an_extended_client_gets_times_cursors_and_what_it_wants() {
     let server = server().await;
     let address = server.address;
-    let mut all = Client::open(address, "?instant=true&wantedOperations=create&wantedOperations=delete").await;
+    let mut all = Client::open(
+        address,
+        "?instant=true&wantedOperations=create&wantedOperations=delete",
+    )
+    .await;
     let mut deletes = Client::open(address, "?instant=true&wantedOperations=delete").await;
     let mut timed = Client::open(address, "?instant=true&includeTime=true").await;
     let mut nothing = Client::open(address, "?instant=true&wantedOperations=").await;
@@ -116,7 +127,9 @@ async fn lists_select_and_a_message_replaces_them() {
     );
     assert_eq!(by_both.json().await["link"]["source"], "other:x");
     changing.quiet(Duration::from_millis(50)).await;
-    changing.wants(json!({"wantedSubjects": ["did:plc:b"]})).await;
+    changing
+        .wants(json!({"wantedSubjects": ["did:plc:b"]}))
+        .await;
     // The answer to a ping tells that what was sent before it was taken.
     settle(&mut changing).await;
     tell(1);
@@ -172,16 +185,27 @@ async fn without_instant_links_come_late_and_what_is_undone_meanwhile_never() {
     let mut every = Client::open(server.address, every).await;
     let started = std::time::Instant::now();
     server.events.create(&record(1), &[(LIKE, "did:plc:kept")]);
-    server.events.create(&record(2), &[(LIKE, "did:plc:undone")]);
+    server
+        .events
+        .create(&record(2), &[(LIKE, "did:plc:undone")]);
     server.events.create(&record(3), &[(LIKE, "did:plc:old")]);
-    server.events.delete(&record(2), &[(LIKE, "did:plc:undone")]);
-    server.events.delete(&record(9), &[(LIKE, "did:plc:before")]);
+    server
+        .events
+        .delete(&record(2), &[(LIKE, "did:plc:undone")]);
+    server
+        .events
+        .delete(&record(9), &[(LIKE, "did:plc:before")]);
     server.events.create(&record(3), &[(LIKE, "did:plc:new")]);
     assert_eq!(plain.subjects(2).await, ["did:plc:kept", "did:plc:new"]);
     assert!(started.elapsed() >= Duration::from_millis(350));
     assert_eq!(
         every.subjects(4).await,
-        ["did:plc:kept", "did:plc:old", "did:plc:before", "did:plc:new"]
+        [
+            "did:plc:kept",
+            "did:plc:old",
+            "did:plc:before",
+            "did:plc:new"
+        ]
     );
     plain.quiet(Duration::from_millis(500)).await;
 }
@@ -198,7 +222,9 @@ async fn a_client_may_wait_for_its_first_options() {
         if start.is_empty() {
             settle(&mut client).await;
         }
-        server.events.create(&record(2), &[(LIKE, "did:plc:a"), (LIKE, "did:plc:b")]);
+        server
+            .events
+            .create(&record(2), &[(LIKE, "did:plc:a"), (LIKE, "did:plc:b")]);
         assert_eq!(client.subjects(1).await, ["did:plc:b"]);
     }
 }

@@ -121,7 +121,10 @@ async fn bad_messages_end_with_a_reason_and_binary_ones_are_passed_over() {
         ),
         (update("wantedSources", 1_001), "wantedSources"),
         (update("wantedSubjectDids", 10_001), "wantedSubjectDids"),
-        (update("wantedSubjectPrefixes", 101), "wantedSubjectPrefixes"),
+        (
+            update("wantedSubjectPrefixes", 101),
+            "wantedSubjectPrefixes",
+        ),
         (update("wantedSubjects", 50_001), "wantedSubjects"),
     ] {
         let mut client = Client::open(server.address, "?instant=true").await;
@@ -183,7 +186,11 @@ async fn what_breaks_the_protocol_ends_with_its_code() {
     let frame = Frame::message(vec![b' '; 100 << 10], OpCode::Data(Data::Text), false);
     client.socket.send(Message::Frame(frame)).await.unwrap();
     let (code, said) = client.end().await.expect("a close frame");
-    assert_eq!((code, said.contains("longer than 0.3 s")), (1008, true), "{said}");
+    assert_eq!(
+        (code, said.contains("longer than 0.3 s")),
+        (1008, true),
+        "{said}"
+    );
     // No frames at all: not masked, or with bits that mean nothing.
     for garbage in [&b"\x81\x01x"[..], b"\xf1\x80masked", &[b'G'; 200]] {
         let mut client = Client::open(server.address, "").await;

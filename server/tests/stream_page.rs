@@ -55,9 +55,10 @@ async fn rows_arrive_and_a_filter_changes_them() {
     let server = Server::start().await;
     let hostile = "https://x.example/<img src=x onerror=alert(1)>";
     let tell = |n: u32, source: &str, subject: &str| {
-        server
-            .events
-            .create(&format!("at://did:plc:a/com.ex.x/{n}"), &[(source, subject)])
+        server.events.create(
+            &format!("at://did:plc:a/com.ex.x/{n}"),
+            &[(source, subject)],
+        )
     };
     page.go(&format!("http://{}/stream", server.address)).await;
     page.wait("document.getElementById('state').innerText.startsWith('Connected')")
@@ -68,7 +69,8 @@ async fn rows_arrive_and_a_filter_changes_them() {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     tell(0, LIKE, "did:plc:last");
-    page.wait(&format!("{FIRST}.includes('did:plc:last')")).await;
+    page.wait(&format!("{FIRST}.includes('did:plc:last')"))
+        .await;
     page.press("c").await;
     page.wait(&format!("{ROWS} === 0")).await;
     tell(1, LIKE, hostile);
@@ -76,19 +78,30 @@ async fn rows_arrive_and_a_filter_changes_them() {
     page.wait(&format!("{ROWS} === 2")).await;
     let first = page.value(FIRST).await;
     let first = first.as_str().unwrap();
-    assert!(first.contains(FOLLOW) && first.contains("did:plc:b"), "{first}");
+    assert!(
+        first.contains(FOLLOW) && first.contains("did:plc:b"),
+        "{first}"
+    );
     let second = page.value("document.querySelectorAll('#rows li')[1].innerText");
     assert!(second.await.as_str().unwrap().contains(hostile));
-    assert_eq!(page.value("document.querySelectorAll('main img').length").await, json!(0));
+    assert_eq!(
+        page.value("document.querySelectorAll('main img').length")
+            .await,
+        json!(0)
+    );
     let width = page.value("document.documentElement.scrollWidth").await;
     assert!(width.as_u64().unwrap() <= 360, "{width}");
 
     // A filter, typed and sent with the keyboard.
     page.press("/").await;
-    page.wait("document.activeElement.name === 'wantedSources'").await;
-    page.value(&format!("document.activeElement.value = '{FOLLOW}'")).await;
-    page.value("document.getElementById('filters').requestSubmit()").await;
-    page.wait("location.search.includes('wantedSources=com.ex.follow')").await;
+    page.wait("document.activeElement.name === 'wantedSources'")
+        .await;
+    page.value(&format!("document.activeElement.value = '{FOLLOW}'"))
+        .await;
+    page.value("document.getElementById('filters').requestSubmit()")
+        .await;
+    page.wait("location.search.includes('wantedSources=com.ex.follow')")
+        .await;
     page.value("document.activeElement.blur()").await;
     page.wait(&format!("{ROWS} === 0")).await;
     let mut n = 3;
@@ -97,7 +110,8 @@ async fn rows_arrive_and_a_filter_changes_them() {
         tell(n, LIKE, "did:plc:unwanted");
         tell(n + 1, FOLLOW, "did:plc:wanted");
         n += 2;
-        page.wait(&format!("{ROWS} > 0 && {FIRST}.includes('did:plc:wanted')")).await;
+        page.wait(&format!("{ROWS} > 0 && {FIRST}.includes('did:plc:wanted')"))
+            .await;
         let rows = page.value(ROWS).await;
         page.press("c").await;
         page.wait(&format!("{ROWS} === 0")).await;
@@ -109,16 +123,22 @@ async fn rows_arrive_and_a_filter_changes_them() {
     // Paused, what comes is held.
     page.press("p").await;
     tell(n, FOLLOW, "did:plc:held");
-    page.wait("document.getElementById('state').innerText.includes('1 held')").await;
+    page.wait("document.getElementById('state').innerText.includes('1 held')")
+        .await;
     assert_eq!(page.value(ROWS).await, json!(0));
     page.press("p").await;
-    page.wait(&format!("{ROWS} === 1 && {FIRST}.includes('did:plc:held')")).await;
+    page.wait(&format!("{ROWS} === 1 && {FIRST}.includes('did:plc:held')"))
+        .await;
 
     // A connection that breaks misses nothing and repeats nothing.
     page.value("socket.close()").await;
-    page.wait("document.getElementById('state').innerText.includes('trying again')").await;
+    page.wait("document.getElementById('state').innerText.includes('trying again')")
+        .await;
     tell(n + 1, FOLLOW, "did:plc:missed");
-    page.wait(&format!("{ROWS} === 2 && {FIRST}.includes('did:plc:missed')")).await;
+    page.wait(&format!(
+        "{ROWS} === 2 && {FIRST}.includes('did:plc:missed')"
+    ))
+    .await;
 
     // The list has an end.
     for more in 0..300 {

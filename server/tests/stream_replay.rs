@@ -157,7 +157,9 @@ async fn a_delayed_replay_leaves_out_what_was_undone_in_time() {
     server.events.create(&like(2), &[(LIKE, "did:plc:undone")]);
     server.events.delete(&like(2), &[(LIKE, "did:plc:undone")]);
     let late = Some(TIME_US + 1_000_000);
-    server.events.create_at(&like(3), &[(LIKE, "did:plc:late")], late);
+    server
+        .events
+        .create_at(&like(3), &[(LIKE, "did:plc:late")], late);
     server.events.delete(&like(1), &[(LIKE, "did:plc:kept")]);
     let query = "?cursor=1&wantedOperations=create&wantedOperations=delete";
     let mut client = Client::open(server.address, query).await;

@@ -17,9 +17,9 @@ use tokio::time::MissedTickBehavior;
 use crate::failure::{Failure, Result};
 use crate::health::{Health, OBSERVE_EVERY};
 use crate::index::StoreIndex;
-use crate::{descriptors, output};
 use crate::signals::Signals;
 use crate::stream::StoreFeed;
+use crate::{descriptors, output};
 
 /// How long work on the blocking pool may go on after everything else has ended.
 const LEFTOVERS: Duration = Duration::from_secs(2);

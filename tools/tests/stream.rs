@@ -29,25 +29,49 @@ use tokio_tungstenite::tungstenite::{Bytes, Message};
 fn start(jetstream: &Jetstream, data: &Path, log: &Path, more: &[&str]) -> Server {
     let url = jetstream.url();
     let data = data.to_str().unwrap();
-    let mut arguments = vec!["--log", "info", "serve", "--jetstream", &url, "--data", data];
+    let mut arguments = vec![
+        "--log",
+        "info",
+        "serve",
+        "--jetstream",
+        &url,
+        "--data",
+        data,
+    ];
     arguments.extend(more);
     Server::start(&arguments, log)
 }
 
-const EVERYTHING: &str = "instant=true&allLinks=true&wantedOperations=create&wantedOperations=delete";
+const EVERYTHING: &str =
+    "instant=true&allLinks=true&wantedOperations=create&wantedOperations=delete";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_become_frames_byte_for_byte() {
     let dir = tempfile::tempdir().unwrap();
     let jetstream = Jetstream::start().await;
-    let server = start(&jetstream, &dir.path().join("data"), &dir.path().join("log"), &[]);
+    let server = start(
+        &jetstream,
+        &dir.path().join("data"),
+        &dir.path().join("log"),
+        &[],
+    );
     let mut plain = Subscriber::open(server.address, "?instant=true").await;
     let mut extended = Subscriber::open(server.address, &format!("?{EVERYTHING}")).await;
     let post = "at://did:plc:bbbbbbbbbbbbbbbbbbbbbbbb/com.ex.post/3j";
     let did = "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa";
     let revs: Vec<String> = (0..4).map(common::jetstream::tid).collect();
-    jetstream.commit(did, "3k", "create", Some(json!({"subject": {"uri": post}, "via": did})));
-    jetstream.commit(did, "3k", "update", Some(json!({"subject": {"uri": post}, "via": "https://x.example/a?b=c#d"})));
+    jetstream.commit(
+        did,
+        "3k",
+        "create",
+        Some(json!({"subject": {"uri": post}, "via": did})),
+    );
+    jetstream.commit(
+        did,
+        "3k",
+        "update",
+        Some(json!({"subject": {"uri": post}, "via": "https://x.example/a?b=c#d"})),
+    );
     jetstream.commit(did, "3k", "delete", None);
     jetstream.commit(did, "3l", "create", Some(json!({"via": did})));
     jetstream.account(did, false, Some("deactivated"));
@@ -55,7 +79,11 @@ async fn events_become_frames_byte_for_byte() {
     jetstream.account(did, false, Some("deleted"));
 
     let link = |origin: &str, operation: &str, path: &str, rkey: &str, rev: &str, subject: &str| {
-        let rev = if rev.is_empty() { String::new() } else { format!(r#""source_rev":"{rev}","#) };
+        let rev = if rev.is_empty() {
+            String::new()
+        } else {
+            format!(r#""source_rev":"{rev}","#)
+        };
         format!(
             r#"{{"kind":"link","origin":"{origin}","link":{{"operation":"{operation}","source":"com.ex.like:{path}","source_record":"at://{did}/com.ex.like/{rkey}",{rev}"subject":{}"#,
             json!(subject)
@@ -74,22 +102,56 @@ async fn events_become_frames_byte_for_byte() {
     }
     let mut expected = Vec::new();
     let mut expect = |seq: u64, index: u32, frame: String, cause: &str| {
-        let cause = if cause.is_empty() { String::new() } else { format!(r#","cause":"{cause}""#) };
+        let cause = if cause.is_empty() {
+            String::new()
+        } else {
+            format!(r#","cause":"{cause}""#)
+        };
         let time_us = TIME_US + (seq - 1) * 1000;
         expected.push(format!(
             r#"{frame}{cause}}},"time_us":{time_us},"cursor":"{seq}.{index}"}}"#
         ));
     };
-    expect(1, 0, link("live", "create", "subject.uri", "3k", &revs[0], post), "");
+    expect(
+        1,
+        0,
+        link("live", "create", "subject.uri", "3k", &revs[0], post),
+        "",
+    );
     expect(1, 1, link("live", "create", "via", "3k", &revs[0], did), "");
-    expect(2, 0, link("live", "delete", "via", "3k", &revs[1], did), "update");
+    expect(
+        2,
+        0,
+        link("live", "delete", "via", "3k", &revs[1], did),
+        "update",
+    );
     expect(2, 1, link("live", "create", "via", "3k", &revs[1], url), "");
-    expect(3, 0, link("live", "delete", "subject.uri", "3k", &revs[2], post), "record");
-    expect(3, 1, link("live", "delete", "via", "3k", &revs[2], url), "record");
+    expect(
+        3,
+        0,
+        link("live", "delete", "subject.uri", "3k", &revs[2], post),
+        "record",
+    );
+    expect(
+        3,
+        1,
+        link("live", "delete", "via", "3k", &revs[2], url),
+        "record",
+    );
     expect(4, 0, link("live", "create", "via", "3l", &revs[3], did), "");
-    expect(5, 0, link("live", "delete", "via", "3l", "", did), "account");
+    expect(
+        5,
+        0,
+        link("live", "delete", "via", "3l", "", did),
+        "account",
+    );
     expect(6, 0, link("replay", "create", "via", "3l", "", did), "");
-    expect(7, 0, link("live", "delete", "via", "3l", "", did), "account");
+    expect(
+        7,
+        0,
+        link("live", "delete", "via", "3l", "", did),
+        "account",
+    );
     for frame in &expected {
         assert_eq!(&extended.next().await, frame);
     }
@@ -112,7 +174,12 @@ async fn events_become_frames_byte_for_byte() {
     let stopped = tokio::task::spawn_blocking(move || server.stop(Signal::TERM));
     assert_eq!(extended.end().await.0, 1001);
     assert!(stopped.await.unwrap(), "no clean end");
-    let server = start(&jetstream, &dir.path().join("data"), &dir.path().join("log"), &[]);
+    let server = start(
+        &jetstream,
+        &dir.path().join("data"),
+        &dir.path().join("log"),
+        &[],
+    );
     check(server.address).await;
 }
 
@@ -129,7 +196,12 @@ struct Told {
 impl Told {
     fn of(frame: &Value) -> Self {
         let link = &frame["link"];
-        let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("{frame}")).to_owned();
+        let text = |value: &Value| {
+            value
+                .as_str()
+                .unwrap_or_else(|| panic!("{frame}"))
+                .to_owned()
+        };
         Self {
             cursor: text(&frame["cursor"]),
             operation: text(&link["operation"]),
@@ -150,7 +222,12 @@ struct World {
 
 impl World {
     fn step(&mut self, jetstream: &Jetstream) {
-        let did_of = |n: u64| format!("did:plc:{}", char::from(b'a' + n as u8).to_string().repeat(24));
+        let did_of = |n: u64| {
+            format!(
+                "did:plc:{}",
+                char::from(b'a' + n as u8).to_string().repeat(24)
+            )
+        };
         self.seq += 1;
         let key = (self.random.below(20), self.random.below(10));
         let (did, rkey) = (did_of(key.0), format!("r{}", key.1));
@@ -174,9 +251,15 @@ impl World {
         } else {
             jetstream.commit(&did, &rkey, "delete", None);
         }
-        let gone = old.iter().filter(|(path, target)| new.get(**path) != Some(target));
-        let come = new.iter().filter(|(path, target)| old.get(**path) != Some(target));
-        let both = gone.map(|l| ("delete", l)).chain(come.map(|l| ("create", l)));
+        let gone = old
+            .iter()
+            .filter(|(path, target)| new.get(**path) != Some(target));
+        let come = new
+            .iter()
+            .filter(|(path, target)| old.get(**path) != Some(target));
+        let both = gone
+            .map(|l| ("delete", l))
+            .chain(come.map(|l| ("create", l)));
         for (index, (operation, (path, target))) in both.enumerate() {
             self.truth.push(Told {
                 cursor: format!("{}.{index}", self.seq),
@@ -194,11 +277,18 @@ impl World {
 type Address = Arc<Mutex<Option<SocketAddr>>>;
 
 /// Follows the stream from a seq on, over all that ends its connections, until it was told `last`.
-async fn follow(address: Address, first: u64, seed: u64, last: Arc<Mutex<Option<String>>>) -> Vec<Told> {
+async fn follow(
+    address: Address,
+    first: u64,
+    seed: u64,
+    last: Arc<Mutex<Option<String>>>,
+) -> Vec<Told> {
     let mut random = Random(seed);
     let mut told: Vec<Told> = Vec::new();
     loop {
-        let cursor = told.last().map_or(first.to_string(), |told| told.cursor.clone());
+        let cursor = told
+            .last()
+            .map_or(first.to_string(), |told| told.cursor.clone());
         let now = *address.lock();
         let query = format!("?{EVERYTHING}&cursor={cursor}");
         let opened = match now {
@@ -271,7 +361,12 @@ async fn cursors_hold_over_reconnects_and_kills_at_any_moment() {
         server.child.kill().unwrap();
         server.child.wait().unwrap();
         lives += 1;
-        server = start(&jetstream, &data, &dir.path().join(format!("{lives}.log")), &[]);
+        server = start(
+            &jetstream,
+            &data,
+            &dir.path().join(format!("{lives}.log")),
+            &[],
+        );
     }
     *address.lock() = Some(server.address);
     assert!(lives >= 3, "{lives}");
@@ -279,9 +374,18 @@ async fn cursors_hold_over_reconnects_and_kills_at_any_moment() {
     for (first, follower) in followers {
         let told = tokio::time::timeout(Duration::from_secs(120), follower);
         let told = told.await.expect("the end").unwrap();
-        let seq = |told: &Told| told.cursor.split_once('.').unwrap().0.parse::<u64>().unwrap();
+        let seq = |told: &Told| {
+            told.cursor
+                .split_once('.')
+                .unwrap()
+                .0
+                .parse::<u64>()
+                .unwrap()
+        };
         let from = truth.partition_point(|told| seq(told) < first);
-        let differs = (0..).zip(&told).find(|(at, told)| truth.get(from + at) != Some(told));
+        let differs = (0..)
+            .zip(&told)
+            .find(|(at, told)| truth.get(from + at) != Some(told));
         if let Some((at, told)) = differs {
             panic!("from {first}: {told:?} is not {:?}", truth.get(from + at));
         }
@@ -294,7 +398,12 @@ async fn subscribers_who_behave_badly_are_nobody_elses_trouble() {
     let dir = tempfile::tempdir().unwrap();
     let jetstream = Jetstream::start().await;
     let most = ["--subscribers-max", "300"];
-    let server = start(&jetstream, &dir.path().join("data"), &dir.path().join("log"), &most);
+    let server = start(
+        &jetstream,
+        &dir.path().join("data"),
+        &dir.path().join("log"),
+        &most,
+    );
     let address = server.address;
     let mut witness = Subscriber::open(address, "?instant=true&includeTime=true").await;
     let mut idle = Vec::new();
@@ -309,7 +418,11 @@ async fn subscribers_who_behave_badly_are_nobody_elses_trouble() {
     let mut greedy = Subscriber::open(address, "?instant=true").await;
     let subjects: Vec<String> = (0..50_000).map(|n| format!("did:plc:{n}")).collect();
     let update = json!({"type": "options_update", "payload": {"wantedSubjects": subjects}});
-    greedy.0.send(Message::text(update.to_string())).await.unwrap();
+    greedy
+        .0
+        .send(Message::text(update.to_string()))
+        .await
+        .unwrap();
     let ping = Message::Ping(Bytes::from_static(b"there?"));
     greedy.0.send(ping).await.unwrap();
     let pong = Message::Pong(Bytes::from_static(b"there?"));
@@ -336,7 +449,11 @@ async fn subscribers_who_behave_badly_are_nobody_elses_trouble() {
         assert_eq!(greedy.json().await["link"]["subject"], "did:plc:49999");
     }
     let (code, reason) = garbage.end().await;
-    assert_eq!((code, reason.contains("options_update")), (1008, true), "{reason}");
+    assert_eq!(
+        (code, reason.contains("options_update")),
+        (1008, true),
+        "{reason}"
+    );
     // A place too many is refused, and one that was left is given again.
     let mut more = Vec::new();
     while let Some(subscriber) = Subscriber::try_open(address, "").await {

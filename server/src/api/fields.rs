@@ -80,7 +80,9 @@ impl Field {
     }
 }
 
-use FieldKind::{Choice, Choices, Cursor, Flag, Names, Number, Pattern, Repeated, Rfc3339, Text, Time};
+use FieldKind::{
+    Choice, Choices, Cursor, Flag, Names, Number, Pattern, Repeated, Rfc3339, Text, Time,
+};
 
 const TEXT: FieldKind = Text { length_min: 1 };
 /// A source, a collection and a path may hold nothing between their marks; such a name matches no link.

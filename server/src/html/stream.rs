@@ -3,8 +3,8 @@
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, header};
 
-use super::markup::Markup;
 use super::begin;
+use super::markup::Markup;
 use crate::api::meta::fixed;
 
 /// As that of the other pages, but for the own script and the own websocket.
@@ -72,7 +72,11 @@ fn page() -> String {
         ("deletes", "also links that are undone"),
     ] {
         m.raw("<label><input type=\"checkbox\" name=\"").raw(name);
-        m.raw(if name == "instant" { "\" checked> " } else { "\"> " });
+        m.raw(if name == "instant" {
+            "\" checked> "
+        } else {
+            "\"> "
+        });
         m.raw(text).raw("</label> ");
     }
     m.raw("</p>\n<button>Watch</button>\n</form>\n");
@@ -86,6 +90,11 @@ fn page() -> String {
 
 /// A list of values, one a line.
 fn area(m: &mut Markup, name: &'static str, label: &'static str, hint: &'static str) {
-    m.raw("<label><span>").raw(label).raw(", one a line</span><textarea rows=\"2\" spellcheck=\"false\" name=\"");
-    m.raw(name).raw("\" placeholder=\"").raw(hint).raw("\"></textarea></label>\n");
+    m.raw("<label><span>")
+        .raw(label)
+        .raw(", one a line</span><textarea rows=\"2\" spellcheck=\"false\" name=\"");
+    m.raw(name)
+        .raw("\" placeholder=\"")
+        .raw(hint)
+        .raw("\"></textarea></label>\n");
 }

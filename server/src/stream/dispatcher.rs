@@ -44,11 +44,7 @@ pub(crate) struct Dispatcher {
 }
 
 impl Dispatcher {
-    pub(crate) fn new(
-        feed: Arc<dyn Feed>,
-        delay: Option<Duration>,
-        memory: Arc<Memory>,
-    ) -> Self {
+    pub(crate) fn new(feed: Arc<dyn Feed>, delay: Option<Duration>, memory: Arc<Memory>) -> Self {
         Self {
             feed,
             delay_us: delay.map(|delay| u64::try_from(delay.as_micros()).unwrap_or(DELAY_US)),
@@ -189,7 +185,11 @@ impl Dispatcher {
             let delay_us = self.delay_us.unwrap_or_default();
             let read = reader.read(EVENTS, u64::MAX, &mut |step| {
                 let came_before = step.seq < begin;
-                let age_us = if came_before { now_us().saturating_sub(step.time_us) } else { 0 };
+                let age_us = if came_before {
+                    now_us().saturating_sub(step.time_us)
+                } else {
+                    0
+                };
                 teller.take(step, micros(begun) - age_us.min(delay_us));
             });
             teller.release(micros(begun), reader.next_seq());

@@ -60,7 +60,12 @@ pub(crate) struct Intake<S> {
 
 impl<S> Intake<S> {
     /// A message that goes beyond its first bytes must be whole within `limit`.
-    pub(crate) fn new(stream: S, meter: Arc<Meter>, budget: Arc<Semaphore>, limit: Duration) -> Self {
+    pub(crate) fn new(
+        stream: S,
+        meter: Arc<Meter>,
+        budget: Arc<Semaphore>,
+        limit: Duration,
+    ) -> Self {
         Self {
             stream,
             meter,

@@ -132,7 +132,10 @@ impl Hub {
     }
 
     /// `/subscribe`: opens a subscription. What can be refused is refused before the connection is one.
-    pub(crate) fn subscribe(self: &Arc<Self>, mut request: Request) -> Result<Response<Body>, Problem> {
+    pub(crate) fn subscribe(
+        self: &Arc<Self>,
+        mut request: Request,
+    ) -> Result<Response<Body>, Problem> {
         let params = Params::parse(request.uri().query().unwrap_or_default())?;
         let options = Options::parse(&params)?;
         let upgrade = Upgrade::of(&mut request)?;

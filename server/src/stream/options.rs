@@ -94,7 +94,9 @@ impl Options {
         };
         // Only that it is there matters: extended frames have the time anyway.
         let _ = params.flag("includeTime")?;
-        let is_extended = EXTENDED.iter().any(|name| values(params, name).next().is_some());
+        let is_extended = EXTENDED
+            .iter()
+            .any(|name| values(params, name).next().is_some());
         Ok(Self {
             filters,
             is_instant: params.flag("instant")?,

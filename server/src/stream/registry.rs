@@ -104,7 +104,13 @@ impl Registry {
     }
 
     /// Puts the frames of a step into the queues of those who want them.
-    pub(crate) fn tell(&mut self, step: &Step, now: Instant, memory: &Arc<Memory>, told: &mut Outcome) {
+    pub(crate) fn tell(
+        &mut self,
+        step: &Step,
+        now: Instant,
+        memory: &Arc<Memory>,
+        told: &mut Outcome,
+    ) {
         let Self {
             listeners,
             plain,
@@ -127,7 +133,13 @@ impl Registry {
     }
 
     /// Tells all who know what it is.
-    pub(crate) fn inform(&self, info: &Info, now: Instant, memory: &Arc<Memory>, told: &mut Outcome) {
+    pub(crate) fn inform(
+        &self,
+        info: &Info,
+        now: Instant,
+        memory: &Arc<Memory>,
+        told: &mut Outcome,
+    ) {
         let mut text = String::new();
         write_info(&mut text, info);
         let frame = Frame::new(text, now, memory);
@@ -156,8 +168,8 @@ impl Listener {
     ) {
         let form = self.subscriber.form;
         if is_wanted(form, change) && is_behind(self.told, step.seq, change.index) {
-            let frame = frame
-                .get_or_insert_with(|| Frame::new(text_of(form, step, change), now, memory));
+            let frame =
+                frame.get_or_insert_with(|| Frame::new(text_of(form, step, change), now, memory));
             self.push(frame, told);
         }
     }

@@ -163,7 +163,11 @@ impl Replay {
         let Some(run) = self.dispatcher.place() else {
             return Ok(Read::CaughtUp);
         };
-        let before = if self.hold.is_some() { run.read } else { run.told };
+        let before = if self.hold.is_some() {
+            run.read
+        } else {
+            run.told
+        };
         let now_us = u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
         let Self {
             reader, hold, due, ..
@@ -194,7 +198,8 @@ impl Replay {
         self.is_joined = self.dispatcher.join_at(&self.subscriber, |run| {
             let place = if hold.is_some() { run.read } else { run.told };
             // Where the dispatcher holds what the subscriber was told before, a delete of that would be lost in its hold.
-            let is_here = place == next && !run.is_within && (hold.is_none() || run.told >= *join_from);
+            let is_here =
+                place == next && !run.is_within && (hold.is_none() || run.told >= *join_from);
             if let Some(hold) = hold.as_mut().filter(|_| is_here) {
                 hold.release_all(run.told, &mut |step| due.push_back(step));
             }

@@ -86,7 +86,12 @@ impl<'a> Teller<'a> {
     fn tell(&mut self, step: &Step) {
         let before = self.outcome.frames;
         let mut registry = self.dispatcher.registry.lock();
-        registry.tell(step, Instant::now(), &self.dispatcher.memory, &mut self.outcome);
+        registry.tell(
+            step,
+            Instant::now(),
+            &self.dispatcher.memory,
+            &mut self.outcome,
+        );
         self.last = Some(step.seq);
         // How far the delay is tells `release`.
         let is_whole = step.is_last && !self.is_delayed;
@@ -120,7 +125,10 @@ impl<'a> Teller<'a> {
         let mut least = usize::MAX;
         loop {
             filling.retain(|subscriber| subscriber.queue.is_filling());
-            let left: usize = filling.iter().map(|subscriber| subscriber.queue.len()).sum();
+            let left: usize = filling
+                .iter()
+                .map(|subscriber| subscriber.queue.len())
+                .sum();
             if left < least {
                 least = left;
                 moved = Instant::now();

@@ -20,7 +20,11 @@ pub(super) struct Upgrade {
 impl Upgrade {
     /// Refuses what is no opening handshake, and says what is missing.
     pub(super) fn of(request: &mut Request) -> Result<Self, Problem> {
-        let refuse = |why: &str| Err(Problem::invalid(format!("/subscribe is a websocket: {why}")));
+        let refuse = |why: &str| {
+            Err(Problem::invalid(format!(
+                "/subscribe is a websocket: {why}"
+            )))
+        };
         let headers = request.headers();
         if request.method() != Method::GET {
             return refuse("it is opened by GET");
@@ -30,10 +34,16 @@ impl Upgrade {
         {
             return refuse("the request has no headers Connection: Upgrade and Upgrade: websocket");
         }
-        if headers.get(header::SEC_WEBSOCKET_VERSION).map(HeaderValue::as_bytes) != Some(b"13") {
+        if headers
+            .get(header::SEC_WEBSOCKET_VERSION)
+            .map(HeaderValue::as_bytes)
+            != Some(b"13")
+        {
             return refuse("the header Sec-WebSocket-Version must be 13");
         }
-        let key = headers.get(header::SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes);
+        let key = headers
+            .get(header::SEC_WEBSOCKET_KEY)
+            .map(HeaderValue::as_bytes);
         let Some(key) = key.filter(|key| key.len() == KEY_LENGTH) else {
             return refuse("the header Sec-WebSocket-Key must have 24 characters");
         };

@@ -24,7 +24,12 @@ impl Page {
     /// Opens a page; `None`, and says so, where there is no browser.
     pub async fn open(profile: &std::path::Path, width: u32) -> Option<Self> {
         let spawned = Command::new("chromium")
-            .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
+            .args([
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-dev-shm-usage",
+            ])
             .args(["--remote-debugging-port=0", "--no-first-run"])
             .arg(format!("--user-data-dir={}", profile.display()))
             .arg("about:blank")
@@ -41,7 +46,13 @@ impl Page {
         };
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let url = lines
-            .find_map(|line| Some(line.ok()?.strip_prefix("DevTools listening on ")?.to_owned()))
+            .find_map(|line| {
+                Some(
+                    line.ok()?
+                        .strip_prefix("DevTools listening on ")?
+                        .to_owned(),
+                )
+            })
             .expect("the browser says where it listens");
         // The browser goes on writing there.
         std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
@@ -53,7 +64,9 @@ impl Page {
             calls: 0,
             complaints: Vec::new(),
         };
-        let target = page.call("Target.createTarget", json!({"url": "about:blank"})).await;
+        let target = page
+            .call("Target.createTarget", json!({"url": "about:blank"}))
+            .await;
         let attach = json!({"targetId": target["targetId"], "flatten": true});
         let session = page.call("Target.attachToTarget", attach).await;
         page.session = session["sessionId"].as_str().unwrap().to_owned();
@@ -71,10 +84,17 @@ impl Page {
         if !self.session.is_empty() {
             call["sessionId"] = json!(self.session);
         }
-        self.socket.send(Message::text(call.to_string())).await.unwrap();
+        self.socket
+            .send(Message::text(call.to_string()))
+            .await
+            .unwrap();
         loop {
             let next = tokio::time::timeout(Duration::from_secs(30), self.socket.next());
-            let message = next.await.expect("an answer of the browser").unwrap().unwrap();
+            let message = next
+                .await
+                .expect("an answer of the browser")
+                .unwrap()
+                .unwrap();
             let Message::Text(text) = message else {
                 continue;
             };
@@ -103,7 +123,10 @@ impl Page {
     pub async fn value(&mut self, expression: &str) -> Value {
         let params = json!({"expression": expression, "returnByValue": true});
         let answer = self.call("Runtime.evaluate", params).await;
-        assert!(answer["exceptionDetails"].is_null(), "{expression}: {answer}");
+        assert!(
+            answer["exceptionDetails"].is_null(),
+            "{expression}: {answer}"
+        );
         answer["result"]["value"].clone()
     }
 
@@ -113,7 +136,10 @@ impl Page {
         while self.value(expression).await != json!(true) {
             if Instant::now() > until {
                 let body = self.value("document.body.innerText").await;
-                panic!("{expression} does not come true: {body} {:?}", self.complaints);
+                panic!(
+                    "{expression} does not come true: {body} {:?}",
+                    self.complaints
+                );
             }
             tokio::time::sleep(Duration::from_millis(30)).await;
         }
@@ -123,7 +149,11 @@ impl Page {
     pub async fn press(&mut self, key: &str) {
         let down = json!({"type": "keyDown", "key": key, "text": key});
         self.call("Input.dispatchKeyEvent", down).await;
-        self.call("Input.dispatchKeyEvent", json!({"type": "keyUp", "key": key})).await;
+        self.call(
+            "Input.dispatchKeyEvent",
+            json!({"type": "keyUp", "key": key}),
+        )
+        .await;
     }
 }
 

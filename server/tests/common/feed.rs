@@ -59,7 +59,13 @@ impl Events {
         self.state.lock().events.len() as u64
     }
 
-    fn push(&self, key: u64, time_us: Option<u64>, plain: Vec<Change>, changes: Vec<Change>) -> u64 {
+    fn push(
+        &self,
+        key: u64,
+        time_us: Option<u64>,
+        plain: Vec<Change>,
+        changes: Vec<Change>,
+    ) -> u64 {
         let mut state = self.state.lock();
         let seq = state.events.len() as u64 + 1;
         let step = Step {
@@ -137,9 +143,9 @@ impl Events {
 }
 
 fn key_of(record: &str) -> u64 {
-    record
-        .bytes()
-        .fold(1, |key: u64, byte| key.wrapping_mul(31).wrapping_add(byte.into()))
+    record.bytes().fold(1, |key: u64, byte| {
+        key.wrapping_mul(31).wrapping_add(byte.into())
+    })
 }
 
 pub const LIKE: &str = "com.ex.like:subject.uri";

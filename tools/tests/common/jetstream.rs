@@ -70,7 +70,8 @@ impl Jetstream {
     /// Sends the state of an account.
     pub fn account(&self, did: &str, active: bool, status: Option<&str>) {
         let seq = self.lines.borrow().len();
-        let mut account = json!({"active": active, "did": did, "seq": seq, "time": "2026-11-01T00:00:00Z"});
+        let mut account =
+            json!({"active": active, "did": did, "seq": seq, "time": "2026-11-01T00:00:00Z"});
         if let Some(status) = status {
             account["status"] = json!(status);
         }
@@ -137,7 +138,9 @@ impl Subscriber {
     }
 
     pub async fn open(address: SocketAddr, query: &str) -> Self {
-        Self::try_open(address, query).await.expect("a subscription")
+        Self::try_open(address, query)
+            .await
+            .expect("a subscription")
     }
 
     /// The next frame; none where the connection is gone.
