@@ -44,11 +44,13 @@ pub fn query_string(query: &str) -> Vec<String> {
     says
 }
 
-/// Parses a message of a subscriber. Gives what it says, or the code and the reason with which the subscription ends.
+/// Parses a message of a subscriber. Gives what it says.
+///
+/// # Errors
+/// The code and the reason with which the subscription ends.
 ///
 /// # Panics
 /// When the reason does not fit into a close frame.
-#[must_use]
 #[expect(clippy::panic, reason = "a check of a fuzz target fails by panicking")]
 pub fn subscriber_message(text: &str) -> Result<String, (u16, String)> {
     match parse_message(text) {

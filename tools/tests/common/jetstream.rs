@@ -90,6 +90,10 @@ pub fn tid(n: u64) -> String {
 
 async fn serve(socket: TcpStream, mut lines: watch::Receiver<Vec<(u64, String)>>) {
     let mut cursor = None;
+    #[allow(
+        clippy::result_large_err,
+        reason = "the type is that of the websocket crate"
+    )]
     let callback = |request: &Request, response: Response| {
         let query = request.uri().query().unwrap_or_default();
         cursor = query
