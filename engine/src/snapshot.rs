@@ -431,8 +431,11 @@ impl Snapshot {
     /// # Errors
     /// When the index cannot be read.
     pub fn find_row(&self, seq: u64) -> Result<Option<(Part<'_>, u32)>> {
-        let Some(part) = self.parts().find(|part| seq <= part.last_seq()) else {
-            return Ok(None);
+        let segments = &self.generation.segments;
+        let place = segments.partition_point(|sealed| sealed.segment.info().last_seq < seq);
+        let part = match segments.get(place) {
+            Some(sealed) => Part::sealed(self, sealed, place as u32),
+            None => Part::memtable(self),
         };
         let row = part.lower_bound_seq(seq)?;
         let is_there = row < part.rows() && part.seq(row)? == seq;

@@ -9,6 +9,9 @@ use crate::io::Fs;
 use crate::log::{FrameBuffer, LogReader, log_name, parse_name};
 use crate::{Error, Result};
 
+/// How often a file that was listed and is gone when it is opened is taken for one that was just trimmed.
+const LOOKS: u32 = 100;
+
 /// What the files have of a seq.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Found {
@@ -68,7 +71,9 @@ impl Files {
                 Scanned::End => known = Some((reader.first_seq(), reader.offset())),
             }
         }
+        let mut looks = 0;
         loop {
+            looks += 1;
             let files = first_seqs(fs, dir)?;
             let behind = files.partition_point(|first| *first <= seq);
             let next = files.get(behind).copied().unwrap_or(end);
@@ -80,7 +85,11 @@ impl Files {
             let path = dir.join(log_name(*first));
             let mut reader = match LogReader::open_damaged(fs, &path, directory_id) {
                 Ok((reader, _)) => reader,
-                Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => continue,
+                Err(Error::Io { source, .. })
+                    if source.kind() == ErrorKind::NotFound && looks < LOOKS =>
+                {
+                    continue;
+                }
                 Err(error) => return Err(error),
             };
             if let Some((_, offset)) = known.filter(|(known, _)| known == first) {

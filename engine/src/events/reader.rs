@@ -12,7 +12,7 @@ use super::tail::View;
 use crate::store::{LOG, Shared, Store};
 use crate::{Error, Result};
 
-/// Behind this much read of a chunk its copy is given back.
+/// The most bytes of a copied chunk's buffer that are kept for the next.
 const COPY_BYTES_KEPT: usize = 256 << 10;
 
 /// How far a reader came.

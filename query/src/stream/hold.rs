@@ -17,8 +17,8 @@ use super::types::{Change, Operation, Step};
 
 /// How long the delayed stream waits, in microseconds.
 pub const DELAY_US: u64 = 21_000_000;
-/// The most changes that are held; beyond, the oldest leave early.
-pub const HELD_LINKS_MAX: usize = 262_144;
+/// The most changes of both forms that are held; beyond, the oldest leave early. Some 12,000 links a second.
+pub const HELD_LINKS_MAX: usize = 524_288;
 /// The most bytes that are held, about; beyond, the oldest leave early.
 pub const HELD_BYTES_MAX: usize = 128 << 20;
 

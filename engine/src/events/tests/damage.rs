@@ -231,3 +231,18 @@ fn what_an_event_undid_is_unknown_where_a_did_of_it_is_lost_and_the_event_is_app
     };
     assert_eq!(effects, [Undone::Unknown, by_seq]);
 }
+
+#[test]
+fn a_reader_that_goes_back_or_forward_among_files_reads_what_is_there() {
+    let fs = SimFs::new();
+    let all = written(&fs);
+    let store = open(&fs);
+    let mut random = SplitMix::new(1);
+    let mut reader = store.events_from(1);
+    for (read, to) in [(5, 2), (9, 1), (1, 10), (4, 12), (2, 11), (3, 18), (1, 3)] {
+        let progress = reader.read(read, &mut |_| {}).unwrap();
+        assert_eq!(progress, Progress::Read);
+        reader.skip_to(to);
+    }
+    assert_eq!(read_all(&mut reader, &mut random), all[2..]);
+}
