@@ -5,6 +5,7 @@
 //! cargo run --release -p orrery-benches -- hot-target [LINKS]
 //! cargo run --release -p orrery-benches -- compaction [SECONDS]
 //! cargo run --release -p orrery-benches -- stats [EVENTS] [COLLECTIONS]
+//! cargo build --release -p orrery && cargo run --release -p orrery-benches -- stream [SECONDS] [SUBSCRIBERS]
 //! ```
 #![expect(clippy::print_stdout, reason = "the figures are this program's output")]
 #![forbid(unsafe_code)]
@@ -14,6 +15,7 @@ mod hot_target;
 mod ingest;
 mod process;
 mod stats;
+mod stream;
 
 use std::alloc::System;
 use std::process::ExitCode;
@@ -40,10 +42,11 @@ fn main() -> ExitCode {
         "ingest" => ingest::run(number(0, 1_000_000), number(1, 1)),
         "compaction" => compaction::run(number(0, 20)),
         "stats" => stats::run(number(0, 5_000_000), number(1, 3_000).max(2)),
+        "stream" => stream::run(number(0, 60), number(1, 1_000)),
         "hot-target" => hot_target::run(number(0, 1_000_000)),
         _ => {
             println!(
-                "scenarios: ingest [EVENTS] [SEED], hot-target [LINKS], compaction [SECONDS], stats [EVENTS] [COLLECTIONS]"
+                "scenarios: ingest [EVENTS] [SEED], hot-target [LINKS], compaction [SECONDS], stats [EVENTS] [COLLECTIONS], stream [SECONDS] [SUBSCRIBERS]"
             );
             return ExitCode::from(2);
         }
