@@ -220,7 +220,7 @@ impl Writer {
     }
 
     /// Whether the memtable is to be sealed. Its memory is measured once enough has been put in.
-    fn is_full(&mut self) -> bool {
+    pub(crate) fn is_full(&mut self) -> bool {
         let options = &self.shared.options;
         if self.unmeasured_bytes >= MEASURE_BYTES {
             self.unmeasured_bytes = 0;
@@ -243,7 +243,7 @@ impl Writer {
     }
 
     /// Seals, or leaves it to the next event where there is no room.
-    fn seal_if_there_is_room(&mut self) -> Result<()> {
+    pub(crate) fn seal_if_there_is_room(&mut self) -> Result<()> {
         match self.seal() {
             Err(error) if error.is_pause() => Ok(()),
             sealed => sealed,
@@ -276,7 +276,7 @@ impl Writer {
             .open_log(found, &mut |replayed| key_write(&hasher, replayed, &find))?;
         self.note_durable();
         self.unmeasured_bytes = MEASURE_BYTES;
-        self.must_seal = self.journal.has_new_gaps() || self.is_full();
+        self.must_seal = self.journal.has_new_gaps() || self.journal.is_rewound() || self.is_full();
         if self.must_seal {
             self.seal_if_there_is_room()?;
         }

@@ -224,7 +224,10 @@ pub fn repair_with_fs(
     if !options.dry_run {
         // Cuts a torn tail off the manifest, as a start of the store does.
         let manifest = repair.manifest()?;
-        Orphans::find(&**fs, dir, manifest.state())?.remove(&**fs, dir, &[])?;
+        let state = manifest.state();
+        let orphans = Orphans::find(&**fs, dir, state)?;
+        let log = repair.log_behind(state, &orphans)?;
+        orphans.remove(&**fs, dir, state, &log)?;
     }
     let (state, found) = find::find(fs, dir)?;
     let backup = match &options.backup {
