@@ -40,8 +40,8 @@ use crate::store::Shared;
 use crate::{Error, Result};
 use elements::Elements;
 use links::LinkForm;
-use repeats::PASSED_BYTES;
 pub(crate) use repeats::passed_key;
+use repeats::{PASSED_BYTES, is_ahead};
 pub(crate) use unread::Unread;
 
 /// A revision this far ahead of its event's time is taken for a wrong clock: it is accepted, but does
@@ -370,7 +370,7 @@ impl Writer {
     ) -> Result<Applied> {
         let key_hash = self.journal.key_hash(collection, rkey);
         let known = self.generation.find_actor(event.did)?;
-        let ahead = rev >> 10 > event.time_us.saturating_add(REV_AHEAD_MAX_US);
+        let ahead = is_ahead(rev, event.time_us);
         if let (Some(actor), None) = (known, replayed)
             && self.is_repeat(event, actor, (collection, rkey, key_hash), rev, ahead)?
         {
