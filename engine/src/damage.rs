@@ -162,12 +162,15 @@ pub(crate) fn sound_again(fs: &dyn Fs, dir: &Path, state: &State) -> Vec<u64> {
 pub(crate) fn remove_derived(fs: &dyn Fs, dir: &Path) -> Result<()> {
     for (within, suffix) in DERIVED {
         let within = dir.join(within);
+        fs.create_dir_all(&within)
+            .map_err(Error::io("create", &within))?;
         for file in fs.list(&within).map_err(Error::io("list", &within))? {
             if file.name.ends_with(suffix) {
                 let path = within.join(&file.name);
                 fs.unlink(&path).map_err(Error::io("remove", &path))?;
             }
         }
+        // Also where none was there: an attempt before may have removed them and failed here.
         fs.sync_dir(&within)
             .map_err(Error::io("sync directory", &within))?;
     }

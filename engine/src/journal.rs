@@ -269,18 +269,9 @@ impl Journal {
             file: log_name(first_seq),
             offset: 0,
         };
-        let mut next = first_seq;
-        while next < seq {
-            let mut accepted = known.iter().filter(|gap| gap.is_accepted());
-            let Some(last) = accepted.find_map(|gap| {
-                let last = gap.last_seq.unwrap_or(u64::MAX);
-                (gap.first_seq <= next && next <= last).then_some(last)
-            }) else {
-                break;
-            };
-            next = last.saturating_add(1);
-        }
-        let gap = if next < seq { gap } else { gap.accepted() };
+        let accepted: Vec<&GapEntry> = known.iter().filter(|gap| gap.is_accepted()).collect();
+        let is_accepted = is_known_loss(accepted, first_seq, seq);
+        let gap = if is_accepted { gap.accepted() } else { gap };
         self.manifest.append(&Edit {
             gaps: vec![gap],
             ..Edit::default()

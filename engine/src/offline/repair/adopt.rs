@@ -54,19 +54,20 @@ impl Repair<'_> {
         if orphans.only_here.is_empty() && orphans.replacing.is_empty() {
             return Ok(false);
         }
-        let links = self.links(state, &orphans)?;
+        let (links, damaged) = self.links(state, &orphans)?;
         let chain = chain(&links, state);
         let added: Vec<SegmentEntry> = chain
             .iter()
             .filter(|link| !link.is_named)
             .map(|link| link.entry.clone())
             .collect();
+        let has_added = !added.is_empty();
         self.report.adopted.extend(added.iter().map(name_of));
         let unfit = self.unfit(&orphans, &chain);
         let end = chain.last().map_or(0, |link| link.entry.last_seq);
         let sealed_through = end.max(state.sealed_through);
         let (lost, gap) = behind(sealed_through, &unfit, &log);
-        if !added.is_empty() || !unfit.is_empty() {
+        if has_added || !unfit.is_empty() {
             let note = "what else the end of the manifest said is not known any more: losses of the log before that, and \
                  segments that were set aside";
             if !orphans.only_here.is_empty() {
@@ -80,7 +81,7 @@ impl Repair<'_> {
                 gaps: gap.into_iter().collect(),
                 ..Edit::default()
             };
-            if !added.is_empty() && !self.options.dry_run {
+            if has_added && !self.options.dry_run {
                 edit = self.name_again(state, &chain, (added, sealed_through), &log.gaps, edit)?;
             }
             if !self.options.dry_run {
@@ -90,8 +91,21 @@ impl Repair<'_> {
                 self.manifest()?.append(&edit)?;
             }
         }
+        // Nothing that is damaged is deleted, as the next start does with what nothing names.
+        if !self.options.dry_run {
+            let replaced = links.iter().filter(|link| {
+                let mut chain = chain.iter();
+                has_added
+                    && link.is_named
+                    && link.why.is_some()
+                    && !chain.any(|taken| taken.entry.id == link.entry.id)
+            });
+            for name in replaced.map(|link| name_of(&link.entry)).chain(damaged) {
+                self.put_away(&name, true)?;
+            }
+        }
         // Once the manifest knows the loss: the files are passed over where this is interrupted.
-        let is_other = !(self.report.adopted.is_empty() && unfit.is_empty());
+        let is_other = has_added || !unfit.is_empty();
         for (_, last_seq, name) in unfit {
             if !self.options.dry_run {
                 self.put_away(&name, true)?;
@@ -143,9 +157,11 @@ impl Repair<'_> {
             .collect()
     }
 
-    /// The segments that are there or should be, by their seqs.
-    fn links(&mut self, state: &State, orphans: &Orphans) -> Result<Vec<Link>> {
+    /// The segments that are there or should be, by their seqs, and the names of files that would be such and are
+    /// damaged.
+    fn links(&mut self, state: &State, orphans: &Orphans) -> Result<(Vec<Link>, Vec<String>)> {
         let mut links = Vec::new();
+        let mut damaged = Vec::new();
         let mut first_actor = 0;
         let files = found(&*self.fs, &self.dir.join(SEGMENTS), |_| Some(0))?;
         for entry in &state.segments {
@@ -176,6 +192,7 @@ impl Repair<'_> {
                 Err(error) => {
                     let note = format!("{SEGMENTS}/{} cannot be used: {error}", file.name);
                     self.report.notes.push(note);
+                    damaged.push(file.name.clone());
                 }
             }
         }
@@ -197,7 +214,7 @@ impl Repair<'_> {
             }
         }
         links.sort_by_key(|link| (link.entry.first_seq, link.entry.last_seq, link.entry.id));
-        Ok(links)
+        Ok((links, damaged))
     }
 
     /// Why a segment that is named is not read, if it is not.

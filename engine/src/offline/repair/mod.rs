@@ -186,8 +186,9 @@ impl RepairReport {
 /// Repairs the data directory at `dir`, which no store has open.
 ///
 /// # Errors
-/// [`Error::Locked`] while a store has it open; [`Error::Format`] where its manifest is damaged, which nothing
-/// here mends; [`Error::Config`] for a backup of another directory, or none; [`Error::DiskFull`]; [`Error::Io`].
+/// [`Error::Locked`] while a store has it open; [`Error::Inconsistent`] where its manifest is damaged, no older one is
+/// sound and no backup is named; [`Error::Config`] for a backup of another directory, or none; [`Error::DiskFull`];
+/// [`Error::Io`].
 /// The directory opens after any of them, and the repair can be run again.
 pub fn repair(dir: &Path, options: &RepairOptions) -> Result<RepairReport> {
     repair_with_fs(&OsFs::shared(), dir, options)
