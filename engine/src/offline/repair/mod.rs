@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | `manifest.rs` | a manifest that cannot be read made anew, out of an older one or a backup |
 //! | `adopt.rs` | segments named again that a manifest which lost its end names no longer |
+//! | `chain.rs` | which segments make the chain that the manifest named (a pure function) |
 //! | `find.rs` | what is damaged, by a full check of every byte |
 //! | `plan.rs` | which segments can be back, and from where on the log has to be applied again |
 //! | `files.rs` | a segment out of a backup; damaged files kept under other names |
@@ -28,6 +29,7 @@
 //!    those are renamed.
 
 mod adopt;
+mod chain;
 mod files;
 mod find;
 mod manifest;
