@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use orrery_formats::fault::{self, Fault};
-use orrery_formats::manifest::{SegmentEntry, State};
+use orrery_formats::manifest::{SegmentEntry, State, WrittenOff};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::io::Fs;
@@ -132,14 +132,17 @@ impl Marker {
 }
 
 /// The ids of segments that are set aside and whose files are whole again, of those that nothing was sealed without:
-/// events that were applied without a segment need a repair. Reads the files of all segments that are set aside.
+/// events that were applied without a segment need a repair, and so does what was written off: the unsealed log may have
+/// its events again as new ones. Reads the files of all others that are set aside.
 pub(crate) fn sound_again(fs: &dyn Fs, dir: &Path, state: &State) -> Vec<u64> {
     let mut first_actor = 0;
     let mut sound = Vec::new();
     for entry in &state.segments {
         let mut quarantined = state.quarantined.iter();
         let known = quarantined.find(|known| known.id == entry.id);
-        if known.is_some_and(|known| known.applied_through >= state.sealed_through) {
+        if known.is_some_and(|known| {
+            known.applied_through >= state.sealed_through && known.written_off == WrittenOff::No
+        }) {
             let name = segment_name(entry.first_seq, entry.last_seq, entry.id);
             // The checksum first: by plain reads, which no bad block answers with a signal.
             let is_whole = check(fs, dir, &name, entry).is_none()
@@ -159,12 +162,15 @@ pub(crate) fn sound_again(fs: &dyn Fs, dir: &Path, state: &State) -> Vec<u64> {
 pub(crate) fn remove_derived(fs: &dyn Fs, dir: &Path) -> Result<()> {
     for (within, suffix) in DERIVED {
         let within = dir.join(within);
+        fs.create_dir_all(&within)
+            .map_err(Error::io("create", &within))?;
         for file in fs.list(&within).map_err(Error::io("list", &within))? {
             if file.name.ends_with(suffix) {
                 let path = within.join(&file.name);
                 fs.unlink(&path).map_err(Error::io("remove", &path))?;
             }
         }
+        // Also where none was there: an attempt before may have removed them and failed here.
         fs.sync_dir(&within)
             .map_err(Error::io("sync directory", &within))?;
     }

@@ -48,6 +48,8 @@ pub(crate) struct Journal {
     last_time_us: u64,
     /// Losses found at recovery that the manifest does not know yet.
     new_gaps: Vec<GapEntry>,
+    /// Whether the source is asked again from before a loss, which frames behind it must not overrule.
+    is_rewound: bool,
 }
 
 /// What a replayed event means for the key window.
@@ -94,6 +96,7 @@ impl Journal {
             open: None,
             position: None,
             new_gaps: Vec::new(),
+            is_rewound: false,
         }
     }
 
@@ -101,40 +104,58 @@ impl Journal {
         self.hasher
     }
 
-    /// Goes on where the recovered log ends. Where events are lost, the source is asked again from before
+    /// Takes over what recovery has found so far. Where events are lost, the source is asked again from before
     /// them; what comes twice by that is recognised.
-    pub(crate) fn open_log(&mut self, found: Recovery, key_of: &mut KeyOf<'_>) -> Result<()> {
+    pub(crate) fn take_over(&mut self, found: &Recovery) {
         let state = self.manifest.state();
-        let id = state.directory.id;
-        let gaps: Vec<GapEntry> = found
-            .gaps
-            .iter()
-            .map(|gap| GapEntry {
-                first_seq: gap.first_seq,
-                last_seq: Some(gap.last_seq),
-                file: gap.file.clone(),
-                offset: gap.offset,
-            })
+        let gaps = found.gaps.iter().map(|gap| GapEntry {
+            first_seq: gap.first_seq,
+            last_seq: Some(gap.last_seq),
+            file: gap.file.clone(),
+            offset: gap.offset,
+        });
+        let gaps: Vec<GapEntry> = gaps
             .filter(|gap| !state.gaps.iter().any(|known| known.is_same(gap)))
             .collect();
-        if let Some(found) = found.cursor {
-            // A commit without events leaves its position in the manifest; of one source, the later holds.
-            let manifest = self.cursor.as_ref();
-            if !manifest.is_some_and(|known| is_later(known, &found)) {
-                self.cursor = Some(found);
+        // A manifest that is behind frames which are sealed was told to ask the source again, by a start that did not
+        // come to its end: no other seal falls amid a file.
+        self.is_rewound |= match (&state.source_cursor, &found.sealed_cursor) {
+            (Some(manifest), Some(sealed)) => is_later(sealed, manifest),
+            _ => false,
+        };
+        if !self.is_rewound {
+            if let Some(found) = &found.cursor {
+                // A commit without events leaves its position in the manifest; of one source, the later holds.
+                let manifest = self.cursor.as_ref();
+                if !manifest.is_some_and(|known| is_later(known, found)) {
+                    self.cursor = Some(found.clone());
+                }
+            }
+            if let (Some(gap), false) = (found.gaps.first(), gaps.is_empty()) {
+                // Without a frame before the gap, the position at the last seal is the one before it.
+                let before = gap.cursor_before.clone();
+                self.cursor = before.or_else(|| state.source_cursor.clone());
+                self.is_rewound = true;
             }
         }
-        if let (Some(gap), false) = (found.gaps.first(), gaps.is_empty()) {
-            // Without a frame before the gap, the position at the last seal is the one before it.
-            let before = gap.cursor_before.clone();
-            self.cursor = before.or_else(|| state.source_cursor.clone());
-        }
         self.durable_cursor.clone_from(&self.cursor);
+        self.new_gaps = gaps;
+    }
+
+    /// Goes on where the recovered log ends.
+    pub(crate) fn open_log(&mut self, found: Recovery, key_of: &mut KeyOf<'_>) -> Result<()> {
+        self.take_over(&found);
+        let state = self.manifest.state();
+        let id = state.directory.id;
+        // Seqs of a loss are not given again, also where nothing came behind it.
+        let lost = state.gaps.iter().filter_map(|gap| gap.last_seq).max();
+        let next_seq = lost.map_or(0, |lost| lost.saturating_add(1));
+        let next_seq = next_seq.max(found.next_seq);
         let kept = Kept {
             complete: state.window_complete,
             floor: state.log_floor,
-            next_seq: found.next_seq,
-            losses: state.gaps.iter().chain(&gaps).cloned().collect(),
+            next_seq,
+            losses: state.gaps.iter().chain(&self.new_gaps).cloned().collect(),
         };
         let window = KeyWindow::open(
             Arc::clone(&self.fs),
@@ -144,15 +165,8 @@ impl Journal {
             &found.files,
             key_of,
         )?;
-        self.new_gaps = gaps;
         self.window_bytes_kept = self.window_bytes_kept.min(window.bytes());
-        let writer = LogWriter::new(
-            Arc::clone(&self.fs),
-            &self.dir,
-            id,
-            found.next_seq,
-            self.options,
-        )?;
+        let writer = LogWriter::new(Arc::clone(&self.fs), &self.dir, id, next_seq, self.options)?;
         self.open = Some(Open { writer, window });
         Ok(())
     }
@@ -162,6 +176,17 @@ impl Journal {
     /// the one before it at the next start.
     pub(crate) const fn has_new_gaps(&self) -> bool {
         !self.new_gaps.is_empty()
+    }
+
+    /// Whether recovery is over: before, what is replayed stands in the log already.
+    pub(crate) const fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Whether the source is asked again from before a loss: everything that recovery found is to be sealed, as frames
+    /// behind the loss carry later positions.
+    pub(crate) const fn is_rewound(&self) -> bool {
+        self.is_rewound
     }
 
     /// Makes the losses known, and the position before them durable.
@@ -245,18 +270,9 @@ impl Journal {
             file: log_name(first_seq),
             offset: 0,
         };
-        let mut next = first_seq;
-        while next < seq {
-            let mut accepted = known.iter().filter(|gap| gap.is_accepted());
-            let Some(last) = accepted.find_map(|gap| {
-                let last = gap.last_seq.unwrap_or(u64::MAX);
-                (gap.first_seq <= next && next <= last).then_some(last)
-            }) else {
-                break;
-            };
-            next = last.saturating_add(1);
-        }
-        let gap = if next < seq { gap } else { gap.accepted() };
+        let accepted: Vec<&GapEntry> = known.iter().filter(|gap| gap.is_accepted()).collect();
+        let is_accepted = is_known_loss(accepted, first_seq, seq);
+        let gap = if is_accepted { gap.accepted() } else { gap };
         self.manifest.append(&Edit {
             gaps: vec![gap],
             ..Edit::default()
@@ -449,8 +465,11 @@ impl Journal {
         })
     }
 
-    /// Lets the log go on in a new file, and trims its window.
+    /// Lets the log go on in a new file, and trims its window. Does nothing while it is still replayed.
     pub(crate) fn rotate(&mut self, options: &Options) -> Result<()> {
+        if self.open.is_none() {
+            return Ok(());
+        }
         let cursor = self.durable_cursor.clone();
         let age_us = u64::try_from(options.log_age_max.as_micros()).unwrap_or(u64::MAX);
         // An event's time is a claim: one from the future must not empty the window.

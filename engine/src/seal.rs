@@ -1,6 +1,6 @@
 //! Sealing: the memtable becomes a segment, in steps that a crash can part anywhere.
 //!
-//! 1. The log is synced, up to the seq S that the segment will end with.
+//! 1. The log is synced, up to the seq S that the segment will end with. At a start it is so already.
 //! 2. The segment is written under a temporary name and synced.
 //! 3. It is renamed, and the directory synced. A crash up to here leaves a file that the manifest does
 //!    not name: the next start removes it, and replays the log.
@@ -18,6 +18,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
+use orrery_formats::frame::FILE_HEADER_BYTES;
 use orrery_formats::manifest::SegmentEntry;
 use orrery_formats::segment::{
     self, ActorsInput, BucketInput, PassedKey, RowInput, Segment, SegmentInput, ShapeInput,
@@ -28,6 +29,7 @@ use orrery_formats::sketch::Sketch;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::disk::log_need;
+use crate::log::{Gap, Position, Recovery, Replayed};
 use crate::mask::Mask;
 use crate::memtable::Memtable;
 use crate::samples::{RecentSample, room_of_seal};
@@ -50,7 +52,9 @@ impl Writer {
         if self.events > 0 {
             let batch = log_need(self.journal.batch_bytes());
             self.find_room(batch + self.seal_need())?;
-            self.commit()?;
+            if self.journal.is_open() {
+                self.commit()?;
+            }
             let result = self.seal_committed();
             self.poison_on_error(result)?;
         }
@@ -62,6 +66,29 @@ impl Writer {
             self.note_durable();
         }
         Ok(())
+    }
+
+    /// Seals what a start has replayed before `next`, once that fills a memtable: `found` before it. A log that holds more
+    /// than a memtable does, as behind a manifest that was made anew, is then taken in as many steps as it has.
+    ///
+    /// It is done between two frames of one file and not just behind a loss, so that the next start finds a frame that is
+    /// sealed before those that are not, and in it whether the source was to be asked again ([`Journal::take_over`]).
+    /// By where files begin it tells what is left of this from segments that a manifest has lost
+    /// ([`Orphans`](crate::recovery::Orphans)).
+    ///
+    /// [`Journal::take_over`]: crate::journal::Journal::take_over
+    ///
+    /// # Errors
+    /// As [`seal`](Self::seal), but that it goes on where there is no room.
+    pub(crate) fn seal_replayed(&mut self, next: &Replayed<'_>, found: &Recovery) -> Result<()> {
+        let Position { frame, ordinal, .. } = next.position;
+        let is_amid_file = ordinal == 0 && frame > FILE_HEADER_BYTES as u64;
+        let is_behind_loss = |gap: &Gap| gap.last_seq.saturating_add(1) == next.seq;
+        if !is_amid_file || found.gaps.last().is_some_and(is_behind_loss) || !self.is_full() {
+            return Ok(());
+        }
+        self.journal.take_over(found);
+        self.seal_if_there_is_room()
     }
 
     fn seal_committed(&mut self) -> Result<()> {

@@ -312,14 +312,17 @@ impl Store {
         );
         let shared = Arc::new(shared);
         let mut writer = Writer::new(Arc::clone(&shared), generation, journal);
-        let found = log::recover(
+        let found = log::recover_telling(
             &*shared.fs,
             &log_dir,
             directory_id,
             sealed_through,
-            &mut |replayed| writer.replay(&replayed.event, replayed.seq),
+            &mut |replayed, found| {
+                writer.seal_replayed(&replayed, found)?;
+                writer.replay(&replayed.event, replayed.seq)
+            },
         )?;
-        orphans.remove(&*shared.fs, &shared.dir, &found.gaps)?;
+        orphans.remove(&*shared.fs, &shared.dir, writer.journal.state(), &found)?;
         writer.start(found)?;
         if shared.options.compact {
             writer.start_compaction()?;

@@ -72,6 +72,23 @@ pub(crate) fn begin_following(writer: &mut Writer, selection: &Selection) -> Res
     begin(writer, selection)
 }
 
+/// Notes that the followed source lacks what happened before `since_us`: `selection` is whole from then on only.
+///
+/// # Errors
+///
+/// When the directory cannot be written.
+pub(crate) fn begin_anew(
+    writer: &mut Writer,
+    selection: &Selection,
+    since_us: u64,
+) -> Result<(), Error> {
+    let whole = Whole::of(writer.selections());
+    if whole.is_some_and(|whole| whole.since_us >= since_us) {
+        return Ok(());
+    }
+    begin_at(writer, selection, since_us)
+}
+
 /// Notes that `selection` is taken out of files.
 ///
 /// Where a source is followed, files only add to what comes from there: between their events and those of the source

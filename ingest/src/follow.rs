@@ -101,6 +101,7 @@ pub fn follow<K: Sink + Send + 'static>(
         .unwrap_or_default();
     config.jetstream.cursor = resume_point(stored, newest_time_us, &name, config.force)?;
     let mut source = JetstreamSource::start(config.jetstream, name.into(), runtime.clone())?;
+    source.was_read_through(stored.and(newest_time_us));
     // Once nothing is left that the settings could be refused for.
     sink.begin(&config.selection).map_err(Error::sink)?;
     let handle = source.handle();

@@ -16,6 +16,7 @@
 //! | `lines.rs` | bounded lines out of any reader, compressed or not |
 //! | `file.rs` | [`FileSource`]: saved events |
 //! | `live.rs` | [`JetstreamSource`]: a subscription |
+//! | `reach.rs` | whether a source still has what is behind the position asked for |
 //! | `resume.rs` | where a source goes on after a restart, and when it must not |
 //! | `sink.rs` | [`Sink`]: what takes the events, the engine's writer above all |
 //! | `pipeline.rs` | [`pump`]: from a source into a sink |
@@ -33,6 +34,7 @@ mod follow;
 mod lines;
 mod live;
 mod pipeline;
+mod reach;
 mod reason;
 mod report;
 mod resume;

@@ -8,6 +8,7 @@ use orrery_jetstream::{Client, Config, Delivery, Event as WireEvent, Handle, Sub
 
 use crate::decode::decode;
 use crate::error::{Error, Result};
+use crate::reach::Reach;
 use crate::reason::Reason;
 use crate::source::{Cursor, CursorKind, Item, Next, Place, Source};
 
@@ -24,6 +25,7 @@ pub struct JetstreamSource {
     handle: Handle,
     /// Largest plausible time given; positions do not go back when the display time of an event does.
     time_us: Option<u64>,
+    reach: Reach,
     /// Whether the source is out of reach since the last connection.
     is_out: bool,
 }
@@ -61,8 +63,14 @@ impl JetstreamSource {
             runtime,
             subscription,
             time_us,
+            reach: Reach::default(),
             is_out: false,
         })
+    }
+
+    /// Tells up to when the source was read where only a sequence number says where to go on.
+    pub(crate) fn was_read_through(&mut self, time_us: Option<u64>) {
+        self.time_us = self.time_us.or(time_us);
     }
 
     /// Counters and control of the subscription.
@@ -109,7 +117,12 @@ impl Source for JetstreamSource {
                 self.is_out = true;
                 return Ok(Next::Idle);
             }
-            Ok(Some(Delivery::Connected { .. })) => {
+            Ok(Some(Delivery::Connected { cursor, .. })) => {
+                self.reach.connected(match cursor {
+                    Some(orrery_jetstream::Cursor::TimeUs(time_us)) => Some(time_us),
+                    Some(orrery_jetstream::Cursor::Seq(_)) => self.time_us,
+                    None => None,
+                });
                 if self.is_out {
                     tracing::warn!("{}: connected again", self.endpoint);
                 }
@@ -119,7 +132,8 @@ impl Source for JetstreamSource {
             // Silence, and whatever else the client tells of itself.
             Ok(Some(_)) | Err(_) => return Ok(Next::Idle),
         };
-        let time_us_max = now_us().saturating_add(AHEAD_US_MAX);
+        let now_us = now_us();
+        let time_us_max = now_us.saturating_add(AHEAD_US_MAX);
         let mut seq = None;
         for frame in batch.frames() {
             let wire = match WireEvent::parse(frame) {
@@ -133,11 +147,23 @@ impl Source for JetstreamSource {
             seq = wire.cursor;
             if wire.time_us <= time_us_max {
                 self.time_us = self.time_us.max(Some(wire.time_us));
+                if let Some(since_us) = self.reach.event(wire.time_us, now_us) {
+                    tracing::warn!(
+                        since_us,
+                        "{}: events that happened before this time are missing: the source does not reach back to where \
+                         it was asked to go on. Answers tell that coverage begins here",
+                        self.endpoint
+                    );
+                    take(0, Item::Missing { since_us })?;
+                }
             }
             match decode(&wire) {
                 Ok(event) => take(0, Item::Event(&event))?,
                 Err(reason) => take(0, Item::Dropped(reason))?,
             }
+        }
+        if self.reach.is_open() {
+            return Ok(Next::Batch(None));
         }
         Ok(Next::Batch(self.cursor(seq)))
     }

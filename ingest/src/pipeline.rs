@@ -53,13 +53,16 @@ pub fn pump<S: Source + ?Sized, K: Sink>(
             break Ok(());
         }
         let next = source.next(WAIT, &mut |place, item| {
-            tally.items += 1;
+            tally.items += u64::from(!matches!(item, Item::Missing { .. }));
             match item {
                 Item::Event(event) => take(event, place, &name, sink, &mut pipeline, &mut tally),
                 Item::Dropped(reason) => {
                     drop_one(&mut tally, reason, &name, place);
                     Ok(())
                 }
+                Item::Missing { since_us } => sink
+                    .begin_anew(&pipeline.selection, since_us)
+                    .map_err(Error::sink),
             }
         });
         match next {

@@ -4,7 +4,7 @@
 use orrery_engine::{Applied, SourceCursor, Writer};
 use orrery_formats::event::Event;
 
-use crate::coverage::begin_following;
+use crate::coverage::{begin_anew, begin_following};
 use crate::error::Error;
 use crate::select::Selection;
 use crate::source::{Cursor, CursorKind};
@@ -47,6 +47,16 @@ pub trait Sink {
     /// When that cannot be remembered.
     fn begin(&mut self, selection: &Selection) -> Result<(), Self::Error> {
         let _ = selection;
+        Ok(())
+    }
+
+    /// Notes that the source lacks events from before `since_us`, which it was asked for.
+    ///
+    /// # Errors
+    ///
+    /// When that cannot be remembered.
+    fn begin_anew(&mut self, selection: &Selection, since_us: u64) -> Result<(), Self::Error> {
+        let _ = (selection, since_us);
         Ok(())
     }
 
@@ -96,6 +106,10 @@ impl Sink for Writer {
 
     fn begin(&mut self, selection: &Selection) -> Result<(), Self::Error> {
         begin_following(self, selection)
+    }
+
+    fn begin_anew(&mut self, selection: &Selection, since_us: u64) -> Result<(), Self::Error> {
+        begin_anew(self, selection, since_us)
     }
 
     fn apply(&mut self, event: &Event<'_>) -> Result<Outcome, Self::Error> {

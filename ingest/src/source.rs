@@ -53,6 +53,11 @@ pub enum Item<'a> {
     Event(&'a Event<'a>),
     /// Something that should have been an event.
     Dropped(Reason),
+    /// The source lacks what happened before that time, microseconds since 1970, though it was asked for it.
+    Missing {
+        /// From then on nothing is missing.
+        since_us: u64,
+    },
 }
 
 /// What one call of [`Source::next`] came to.

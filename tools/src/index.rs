@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use orrery_engine::{Snapshot, Store};
+use orrery_engine::{SelectionEntry, Snapshot, Store};
 use orrery_ingest::Whole;
 use orrery_query::samples;
 use orrery_query::stats::{self, Place};
@@ -26,32 +26,56 @@ use crate::lost;
 pub(crate) struct StoreIndex {
     store: Store,
     queries: Queries,
-    /// What the directory has whole; `None` where that is not known.
-    whole: RwLock<Option<Whole>>,
+    whole: RwLock<Selected>,
     /// Set once where a source is followed.
     health: OnceLock<Arc<Health>>,
+}
+
+/// What the directory has whole.
+struct Selected {
+    /// The store's selections that this follows from.
+    from: Arc<[SelectionEntry]>,
+    /// `None` where it is not known.
+    whole: Option<Whole>,
+}
+
+impl Selected {
+    fn of(from: Arc<[SelectionEntry]>) -> Self {
+        let whole = Whole::of(&from);
+        Self { from, whole }
+    }
 }
 
 impl StoreIndex {
     /// Answers from `store`.
     pub(crate) fn new(store: Store) -> Self {
         Self {
-            whole: RwLock::new(Whole::of(&store.selections())),
+            whole: RwLock::new(Selected::of(store.selections())),
             store,
             queries: Queries::default(),
             health: OnceLock::new(),
         }
     }
 
-    /// Tells of the selection under which the store is written from now on.
-    pub(crate) fn renew_selection(&self) {
-        *self.whole.write() = Whole::of(&self.store.selections());
+    /// Asks what the directory has whole. That changes when a source is followed, and where it turns out that a source
+    /// does not reach back.
+    fn with_whole<T>(&self, ask: impl FnOnce(Option<&Whole>) -> T) -> T {
+        let now = self.store.selections();
+        let known = self.whole.read();
+        if Arc::ptr_eq(&known.from, &now) {
+            return ask(known.whole.as_ref());
+        }
+        drop(known);
+        let selected = Selected::of(now);
+        let answer = ask(selected.whole.as_ref());
+        *self.whole.write() = selected;
+        answer
     }
 
     /// From when on the snapshot has all that is selected. A directory from before selections were remembered may
     /// lack anything.
     fn coverage_from_us(&self, snapshot: &Snapshot) -> Option<u64> {
-        let since_us = self.whole.read().as_ref().map(|whole| whole.since_us)?;
+        let since_us = self.with_whole(|whole| whole.map(|whole| whole.since_us))?;
         Some(snapshot.coverage_from_us()?.max(since_us))
     }
 
@@ -327,13 +351,14 @@ impl Index for StoreIndex {
     }
 
     fn selection(&self) -> orrery_server::Selection {
-        let whole = self.whole.read();
-        let selection = whole.as_ref().map(|whole| &whole.selection);
-        selection.map_or_else(orrery_server::Selection::default, |selection| {
-            orrery_server::Selection {
-                collections: selection.only(),
-                exclude: selection.except(),
-            }
+        self.with_whole(|whole| {
+            let selection = whole.map(|whole| &whole.selection);
+            selection.map_or_else(orrery_server::Selection::default, |selection| {
+                orrery_server::Selection {
+                    collections: selection.only(),
+                    exclude: selection.except(),
+                }
+            })
         })
     }
 

@@ -112,7 +112,6 @@ impl Running {
         let source = config.jetstream.endpoints.first().cloned();
         let follower = follow(writer, stored.as_ref(), newest, config, runtime.handle())?;
         let health = Arc::new(Health::new(source.unwrap_or_default(), &follower));
-        self.index.renew_selection();
         self.index.set_health(Arc::clone(&health));
         self.health = Some(health);
         self.follower = Some(follower);

@@ -13,9 +13,11 @@ mod common;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use common::{Server, ingest, orrery, synthetic, text};
+use orrery_engine::{Options, SelectionEntry, SourceCursor, Store};
+use orrery_formats::event::{Body, Event};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -147,6 +149,64 @@ fn what_was_selected_when_is_remembered_and_told() {
     for name in ["restored", "by-log", "by-segments"] {
         let copy = coverage(&dir.path().join(name), &[], LIKES);
         assert_eq!(copy, told, "{name}");
+    }
+}
+
+/// A directory that followed `source` up to some hours ago, where it has one event, and the time of that.
+fn stopped(data: &Path, source: &str, hours: u64) -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let time_us = now.as_micros() as u64 - hours * 3_600_000_000 - 1_000_000;
+    let store = Store::open(data, Options::default()).unwrap();
+    let mut writer = store.writer().unwrap();
+    let all = SelectionEntry {
+        first_seq: 0,
+        since_us: 0,
+        only: Vec::new(),
+        except: Vec::new(),
+    };
+    writer.begin_selections(vec![all]).unwrap();
+    let body = Body::Identity {
+        seq: 1,
+        handle: None,
+    };
+    let did = "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa";
+    writer.apply(&Event { time_us, did, body }).unwrap();
+    writer.set_cursor(SourceCursor {
+        kind: 1,
+        endpoint: source.to_owned(),
+        value: time_us,
+    });
+    writer.close().unwrap();
+    time_us
+}
+
+#[test]
+fn coverage_begins_anew_where_the_source_does_not_reach_back_to_where_it_was_left() {
+    let dir = tempfile::tempdir().unwrap();
+    // It has what happens from now on.
+    let source = Source::start();
+    let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let started_us = started.as_micros() as u64;
+    for hours in [0, 8, 72] {
+        let data = dir.path().join(hours.to_string());
+        let left_us = stopped(&data, &source.1, hours);
+        let follow = ["--jetstream", &source.1];
+        let until = Instant::now() + Duration::from_secs(30);
+        loop {
+            let told = coverage(&data, &follow, LIKES);
+            let from = told["from"].as_u64().unwrap();
+            if hours == 0 {
+                assert_eq!(from, left_us, "{told}");
+                break;
+            }
+            // Whether the hours before had events is told by how dense the first thousand are.
+            if from > left_us {
+                // It had begun a little before.
+                assert!(from + 60_000_000 > started_us, "{hours}: {told}");
+                break;
+            }
+            assert!(hours < 36 && Instant::now() < until, "{hours}: {told}");
+        }
     }
 }
 

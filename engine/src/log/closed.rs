@@ -9,15 +9,28 @@ use orrery_formats::manifest::GapEntry;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
-/// Whether the manifest says that the seqs from `first` up to `next` are lost.
-pub(crate) fn is_known_loss(gaps: &[GapEntry], first: u64, next: u64) -> bool {
+/// Whether the manifest says that the seqs from `first` up to `next` are lost, by one of `gaps` or several.
+pub(crate) fn is_known_loss<'a>(
+    gaps: impl IntoIterator<Item = &'a GapEntry> + Clone,
+    first: u64,
+    next: u64,
+) -> bool {
+    let mut from = first;
+    while from < next {
+        let mut gaps = gaps.clone().into_iter();
+        let last = gaps.find_map(|gap| {
+            let last = gap.last_seq.unwrap_or(u64::MAX);
+            (gap.first_seq <= from && from <= last).then_some(last)
+        });
+        match last {
+            Some(last) => from = last.saturating_add(1),
+            None => return false,
+        }
+        if from == u64::MAX {
+            break;
+        }
+    }
     first < next
-        && gaps.iter().any(|gap| {
-            gap.first_seq <= first
-                && gap
-                    .last_seq
-                    .is_none_or(|last| last.saturating_add(1) >= next)
-        })
 }
 
 /// Finds seqs that are missing among ranges that come in order. What was lost before it was sealed is not
@@ -116,4 +129,43 @@ pub(crate) fn read_closed(
     }
     missing.arrive(log.last_seq.min(*seqs.end()).saturating_add(1));
     Ok(missing.through())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loss_is_known_by_one_entry_or_by_several_that_adjoin() {
+        let gap = |first_seq, last_seq| GapEntry {
+            first_seq,
+            last_seq,
+            file: String::new(),
+            offset: 0,
+        };
+        let gaps = [
+            gap(30, Some(40)),
+            gap(10, Some(19)),
+            gap(20, Some(25)),
+            gap(90, None),
+        ];
+        for (first, next, is_known) in [
+            (10, 20, true),
+            (10, 26, true),
+            (15, 22, true),
+            (10, 27, false),
+            (26, 30, false),
+            (29, 41, false),
+            (30, 41, true),
+            (30, 42, false),
+            (95, u64::MAX, true),
+            (12, 12, false),
+        ] {
+            assert_eq!(
+                is_known_loss(&gaps, first, next),
+                is_known,
+                "{first} {next}"
+            );
+        }
+    }
 }

@@ -22,6 +22,7 @@ mod trim_tests;
 
 pub(crate) use closed::{is_known_loss, read_closed};
 pub use reader::{FrameBuffer, LogReader};
+pub(crate) use recovery::recover_telling;
 pub use recovery::{Gap, Recovery, Replayed, recover, scan};
 pub use writer::{Appended, LogOptions, LogWriter};
 

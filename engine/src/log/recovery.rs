@@ -53,6 +53,8 @@ pub struct Recovery {
     /// The place in the source behind the last event replayed; `None` if no frame after `from_seq` has
     /// one: the manifest's cursor holds then.
     pub cursor: Option<SourceCursor>,
+    /// The place in the source behind the last frame that ends at `from_seq` or before, of the files that were read.
+    pub sealed_cursor: Option<SourceCursor>,
     /// Events after `from_seq` that are lost, in order.
     pub gaps: Vec<Gap>,
     /// All log files, oldest first, every one closed.
@@ -75,6 +77,22 @@ pub fn recover(
     from_seq: u64,
     visit: &mut dyn FnMut(Replayed<'_>) -> Result<()>,
 ) -> Result<Recovery> {
+    recover_telling(fs, dir, directory_id, from_seq, &mut |replayed, _| {
+        visit(replayed)
+    })
+}
+
+/// As [`recover`], and `visit` is told what was found before the frame of the event.
+///
+/// # Errors
+/// As [`recover`].
+pub(crate) fn recover_telling(
+    fs: &dyn Fs,
+    dir: &Path,
+    directory_id: [u8; 16],
+    from_seq: u64,
+    visit: &mut dyn FnMut(Replayed<'_>, &Recovery) -> Result<()>,
+) -> Result<Recovery> {
     replay(fs, dir, directory_id, from_seq, true, visit)
 }
 
@@ -89,7 +107,14 @@ pub fn scan(
     from_seq: u64,
     visit: &mut dyn FnMut(Replayed<'_>) -> Result<()>,
 ) -> Result<Recovery> {
-    replay(fs, dir, directory_id, from_seq, false, visit)
+    replay(
+        fs,
+        dir,
+        directory_id,
+        from_seq,
+        false,
+        &mut |replayed, _| visit(replayed),
+    )
 }
 
 /// A replay under way.
@@ -103,7 +128,6 @@ struct Replay<'a> {
     expected: u64,
     /// Where reading last failed, as long as it is not known what is missing there.
     damage: Option<(String, u64)>,
-    cursor: Option<SourceCursor>,
     found: Recovery,
 }
 
@@ -113,7 +137,7 @@ fn replay(
     directory_id: [u8; 16],
     from_seq: u64,
     repair: bool,
-    visit: &mut dyn FnMut(Replayed<'_>) -> Result<()>,
+    visit: &mut dyn FnMut(Replayed<'_>, &Recovery) -> Result<()>,
 ) -> Result<Recovery> {
     let mut files: Vec<(u64, u64)> = Vec::new();
     for entry in fs.list(dir).map_err(Error::io("list", dir))? {
@@ -141,7 +165,6 @@ fn replay(
             .get(start)
             .map_or(wanted, |(first, _)| (*first).min(wanted)),
         damage: None,
-        cursor: None,
         found: Recovery::default(),
     };
     for (index, (first_seq, bytes)) in files.iter().enumerate() {
@@ -158,7 +181,6 @@ fn replay(
     }
     let mut found = replay.found;
     found.next_seq = replay.expected.max(wanted);
-    found.cursor = replay.cursor;
     Ok(found)
 }
 
@@ -167,7 +189,7 @@ impl Replay<'_> {
         &mut self,
         first_seq: u64,
         is_last: bool,
-        visit: &mut dyn FnMut(Replayed<'_>) -> Result<()>,
+        visit: &mut dyn FnMut(Replayed<'_>, &Recovery) -> Result<()>,
     ) -> Result<()> {
         let path = self.dir.join(log_name(first_seq));
         let (mut reader, header_damage) =
@@ -221,16 +243,19 @@ impl Replay<'_> {
                             frame: offset,
                             ordinal,
                         };
-                        visit(Replayed {
+                        let replayed = Replayed {
                             seq,
                             position,
                             event,
-                        })?;
+                        };
+                        visit(replayed, &self.found)?;
                     }
                 }
                 if header.cursor.is_some() {
-                    self.cursor.clone_from(&header.cursor);
+                    self.found.cursor.clone_from(&header.cursor);
                 }
+            } else if header.cursor.is_some() {
+                self.found.sealed_cursor.clone_from(&header.cursor);
             }
             reader.seek(end);
         }
@@ -271,7 +296,7 @@ impl Replay<'_> {
                 offset,
                 first_seq: self.expected.max(self.from_seq + 1),
                 last_seq: seq - 1,
-                cursor_before: self.cursor.clone(),
+                cursor_before: self.found.cursor.clone(),
             };
             tracing::error!(?gap, "events of the log are lost");
             self.found.gaps.push(gap);

@@ -4,6 +4,11 @@
 //! A manifest that lost its last edits names no longer what nothing else has the events of. No crash does that. To go
 //! on would give the seqs and the ids of accounts of those events to others, and then nothing could bring them back:
 //! the directory is refused, and `repair` names such segments again (`offline/repair/adopt.rs`).
+//!
+//! That is told by names. A crash leaves of a seal one file, which begins behind the last sealed seq, and no file of the
+//! log begins behind its end: the log goes on in another file only once the manifest has the segment. Where there are
+//! more, all of them are such that the manifest has lost, also where the log has their events: it has them for a while
+//! only, and not what else the manifest said.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -12,14 +17,14 @@ use orrery_formats::manifest::State;
 
 use super::{is_set_aside, open_segment, remove_all_but};
 use crate::io::Fs;
-use crate::log::{Gap, parse_name};
+use crate::log::{Recovery, is_known_loss, parse_name};
 use crate::store::{LOG, SEGMENTS, parse_segment_name, segment_name};
 use crate::{Error, Result};
 
 /// What stands between the named segments of a directory.
 #[derive(Debug, Default)]
 pub(crate) struct Orphans {
-    /// Names of segments with events that nothing else has, by their seqs.
+    /// Names of segments that the manifest had named, or with events that nothing else has, by their seqs.
     pub(crate) only_here: Vec<String>,
     /// Names of segments with events of named ones that are missing: those are set aside, and a repair takes these in
     /// their place where nothing was applied without them.
@@ -28,7 +33,6 @@ pub(crate) struct Orphans {
     kept: Vec<String>,
     /// The others, with the first and the last seq of each.
     others: Vec<(u64, u64, String)>,
-    named: HashSet<String>,
     /// The highest id of any of them.
     pub(crate) last_id: u64,
 }
@@ -41,37 +45,42 @@ impl Orphans {
         let present = present.map_err(Error::io("list", &segments_dir))?;
         let present: HashSet<String> = present.into_iter().map(|entry| entry.name).collect();
         let mut orphans = Self::default();
+        let named = names_of(state);
         let mut missing = Vec::new();
         for entry in &state.segments {
-            let name = segment_name(entry.first_seq, entry.last_seq, entry.id);
-            if !present.contains(&name) {
+            if !present.contains(&segment_name(entry.first_seq, entry.last_seq, entry.id)) {
                 missing.push((entry.first_seq, entry.last_seq));
             }
-            orphans.named.insert(name);
         }
-        let is_lost = |seq: u64| {
-            let mut gaps = state.gaps.iter();
-            gaps.any(|gap| (gap.first_seq..=gap.last_seq.unwrap_or(u64::MAX)).contains(&seq))
-        };
-        let begin = log_begin(fs, &dir.join(LOG))?;
-        for name in present.difference(&orphans.named) {
+        let mut unsealed = Vec::new();
+        for name in present.difference(&named) {
             let Some((first_seq, last_seq, id)) = parse_segment_name(name) else {
                 continue;
             };
             orphans.last_id = orphans.last_id.max(id);
             let replaces = |lost: &(u64, u64)| first_seq <= lost.1 && lost.0 <= last_seq;
-            let wanted = state.sealed_through.saturating_add(1).max(first_seq);
-            if wanted <= last_seq && begin.is_none_or(|begin| begin > wanted) {
-                orphans.only_here.push(name.clone());
+            // A segment ends with an event that there was.
+            if is_known_loss(&state.gaps, last_seq, last_seq.saturating_add(1)) {
+                orphans.kept.push(name.clone());
+            } else if last_seq > state.sealed_through {
+                unsealed.push((first_seq, last_seq, name.clone()));
             } else if missing.iter().any(replaces) {
                 orphans.replacing.push(name.clone());
-            } else if is_lost(last_seq) {
-                // A segment ends with an event that there was.
-                orphans.kept.push(name.clone());
             } else {
                 orphans.others.push((first_seq, last_seq, name.clone()));
             }
         }
+        let log = log_begins(fs, &dir.join(LOG))?;
+        let wanted = state.sealed_through.saturating_add(1);
+        let is_in_log = log.iter().any(|begin| *begin <= wanted);
+        let of_a_crash = |(first_seq, last_seq, _): &(u64, u64, String)| {
+            is_in_log && *first_seq == wanted && !log.contains(&last_seq.saturating_add(1))
+        };
+        if unsealed.iter().all(of_a_crash) {
+            orphans.others.append(&mut unsealed);
+        }
+        let names = unsealed.into_iter().map(|(_, _, name)| name);
+        orphans.only_here.extend(names);
         // Names begin with the first seq, of one width.
         orphans.only_here.sort_unstable();
         for name in &orphans.replacing {
@@ -90,18 +99,10 @@ impl Orphans {
         Ok(orphans)
     }
 
-    /// Whether any of the others could have events of the unsealed log.
+    /// Whether any could have events that are not sealed.
     pub(crate) fn may_have_unsealed(&self, sealed_through: u64) -> bool {
         let mut others = self.others.iter();
-        others.any(|(_, last_seq, _)| *last_seq > sealed_through)
-    }
-
-    /// The last seq of those that are to be named again.
-    pub(crate) fn wanted_through(&self) -> u64 {
-        let wanted = self.only_here.iter().chain(&self.replacing);
-        let ends =
-            wanted.filter_map(|name| parse_segment_name(name).map(|(_, last_seq, _)| last_seq));
-        ends.max().unwrap_or(0)
+        !self.only_here.is_empty() || others.any(|(_, last_seq, _)| *last_seq > sealed_through)
     }
 
     /// Whether it is one of the others.
@@ -109,19 +110,19 @@ impl Orphans {
         self.others.iter().any(|(_, _, other)| other == name)
     }
 
-    /// Takes note that the log has not these `gaps`: those that have events of one become
-    /// [`only_here`](Self::only_here).
-    pub(crate) fn lack(&mut self, fs: &dyn Fs, dir: &Path, gaps: &[Gap]) {
+    /// Takes note of what the log has: others with events that it lacks become [`only_here`](Self::only_here).
+    pub(crate) fn lack(&mut self, fs: &dyn Fs, dir: &Path, log: &Recovery) {
         let others = std::mem::take(&mut self.others).into_iter();
         let (lost, others): (Vec<_>, _) = others.partition(|(first, last, name)| {
-            let mut gaps = gaps
-                .iter()
-                .filter(|gap| *first <= gap.last_seq && gap.first_seq <= *last);
-            // A seal that was interrupted behind the gap covers its seqs too, without their events.
-            gaps.any(|gap| {
-                let seqs = (gap.first_seq, gap.last_seq);
-                has_rows(fs, dir, name, seqs).unwrap_or(true)
-            })
+            let mut gaps = log.gaps.iter();
+            *last >= log.next_seq
+                || gaps.any(|gap| {
+                    let seqs = (gap.first_seq, gap.last_seq);
+                    // A seal that was interrupted behind the gap covers its seqs too, without their events.
+                    *first <= gap.last_seq
+                        && gap.first_seq <= *last
+                        && has_rows(fs, dir, name, seqs).unwrap_or(true)
+                })
         });
         self.others = others;
         let lost = lost.into_iter().map(|(_, _, name)| name);
@@ -150,23 +151,35 @@ impl Orphans {
         })
     }
 
-    /// Removes the others, once the log was read and has not these `gaps`.
+    /// Removes the others, once the log was read, in a directory of which the manifest says `state` by now.
     ///
     /// # Errors
     /// As [`refuse`](Self::refuse), where one of them is not to be removed; [`Error::Io`].
-    pub(crate) fn remove(mut self, fs: &dyn Fs, dir: &Path, gaps: &[Gap]) -> Result<()> {
-        self.lack(fs, dir, gaps);
+    pub(crate) fn remove(
+        mut self,
+        fs: &dyn Fs,
+        dir: &Path,
+        state: &State,
+        log: &Recovery,
+    ) -> Result<()> {
+        self.lack(fs, dir, log);
         self.refuse(dir)?;
-        remove_all_but(fs, &dir.join(SEGMENTS), &|name| {
-            self.named.contains(name)
-                || self
-                    .kept
-                    .iter()
-                    .chain(&self.replacing)
-                    .any(|kept| kept == name)
-                || is_set_aside(name)
-        })
+        let mut keep = names_of(state);
+        keep.extend(self.kept);
+        keep.extend(self.replacing);
+        let dir = dir.join(SEGMENTS);
+        remove_all_but(fs, &dir, &|name| keep.contains(name) || is_set_aside(name))?;
+        // One that came back by a power cut would look like one that the manifest has lost, once the log has gone on.
+        fs.sync_dir(&dir).map_err(Error::io("sync directory", &dir))
     }
+}
+
+/// The names of the segments that the manifest names.
+fn names_of(state: &State) -> HashSet<String> {
+    let segments = state.segments.iter();
+    segments
+        .map(|entry| segment_name(entry.first_seq, entry.last_seq, entry.id))
+        .collect()
 }
 
 /// Whether a segment has a row of an event of these seqs.
@@ -190,14 +203,16 @@ pub(crate) fn has_rows(
     Ok(low < rows && sealed.segment.seq(low)? <= last_seq)
 }
 
-/// The first seq of the log, if it has a file.
-fn log_begin(fs: &dyn Fs, log_dir: &Path) -> Result<Option<u64>> {
+/// The first seqs of the files of the log.
+fn log_begins(fs: &dyn Fs, log_dir: &Path) -> Result<HashSet<u64>> {
     let files = fs.list(log_dir).map_err(Error::io("list", log_dir))?;
     let begins = files.iter();
     Ok(begins
         .filter_map(|entry| parse_name(&entry.name, "log"))
-        .min())
+        .collect())
 }
 
+#[cfg(test)]
+mod log_tests;
 #[cfg(test)]
 mod tests;

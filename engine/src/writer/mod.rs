@@ -42,8 +42,8 @@ use crate::{Error, Result};
 use effects::NextEffect;
 use elements::Elements;
 use links::LinkForm;
-use repeats::PASSED_BYTES;
 pub(crate) use repeats::passed_key;
+use repeats::{PASSED_BYTES, is_ahead};
 pub(crate) use unread::Unread;
 
 /// A revision this far ahead of its event's time is taken for a wrong clock: it is accepted, but does
@@ -227,7 +227,7 @@ impl Writer {
     }
 
     /// Whether the memtable is to be sealed. Its memory is measured once enough has been put in.
-    fn is_full(&mut self) -> bool {
+    pub(crate) fn is_full(&mut self) -> bool {
         let options = &self.shared.options;
         if self.unmeasured_bytes >= MEASURE_BYTES {
             self.unmeasured_bytes = 0;
@@ -250,7 +250,7 @@ impl Writer {
     }
 
     /// Seals, or leaves it to the next event where there is no room.
-    fn seal_if_there_is_room(&mut self) -> Result<()> {
+    pub(crate) fn seal_if_there_is_room(&mut self) -> Result<()> {
         match self.seal() {
             Err(error) if error.is_pause() => Ok(()),
             sealed => sealed,
@@ -287,7 +287,7 @@ impl Writer {
             .begin(self.journal.next_seq()?, directory_id);
         self.note_durable();
         self.unmeasured_bytes = MEASURE_BYTES;
-        self.must_seal = self.journal.has_new_gaps() || self.is_full();
+        self.must_seal = self.journal.has_new_gaps() || self.journal.is_rewound() || self.is_full();
         if self.must_seal {
             self.seal_if_there_is_room()?;
         }
@@ -398,7 +398,7 @@ impl Writer {
     ) -> Result<Applied> {
         let key_hash = self.journal.key_hash(collection, rkey);
         let known = self.generation.find_actor(event.did)?;
-        let ahead = rev >> 10 > event.time_us.saturating_add(REV_AHEAD_MAX_US);
+        let ahead = is_ahead(rev, event.time_us);
         if let (Some(actor), None) = (known, replayed)
             && self.is_repeat(event, actor, (collection, rkey, key_hash), rev, ahead)?
         {

@@ -42,9 +42,20 @@ impl Writer {
     }
 
     /// Applies an event of this directory's log again, under its seq, and gives the segment that the memtable
-    /// became where it was time for one: durable, and named by nothing.
-    pub(crate) fn redo(&mut self, event: &Event<'_>, seq: u64) -> Result<Option<SegmentEntry>> {
-        self.replay(event, seq)?;
+    /// became where it was time for one: durable, and named by nothing. One that `may_be_again` and was applied before
+    /// has no effect beside its seq.
+    pub(crate) fn redo(
+        &mut self,
+        event: &Event<'_>,
+        seq: u64,
+        may_be_again: bool,
+    ) -> Result<Option<SegmentEntry>> {
+        if may_be_again && self.is_again(event)? {
+            let seq = self.accept(event, Some(seq))?;
+            self.publish(seq, event.time_us);
+        } else {
+            self.replay(event, seq)?;
+        }
         if self.is_full() {
             return self.seal_unnamed().map(Some);
         }

@@ -12,12 +12,12 @@
 
 use std::collections::hash_map::Entry;
 
-use orrery_formats::event::Event;
+use orrery_formats::event::{Body, Event};
 use orrery_formats::segment::{PASSED_HASH_BITS, PassedKey};
 
-use super::Writer;
+use super::{REV_AHEAD_MAX_US, Writer};
 use crate::Result;
-use crate::actors::ActorId;
+use crate::actors::{ActorId, account_event_is_old};
 
 /// How far event times may be out of order and an account's deletion still stand behind all events that came
 /// before it.
@@ -32,6 +32,11 @@ pub(crate) fn passed_key(actor: ActorId, key_hash: u64) -> PassedKey {
         actor,
         hash: (key_hash >> (u64::BITS - PASSED_HASH_BITS)) as u32,
     }
+}
+
+/// Whether a revision is so far ahead of its event's time that its clock was wrong.
+pub(super) const fn is_ahead(rev: u64, time_us: u64) -> bool {
+    rev >> 10 > time_us.saturating_add(REV_AHEAD_MAX_US)
 }
 
 impl Writer {
@@ -67,6 +72,33 @@ impl Writer {
         }
         self.check_evidence(time_us)?;
         Ok(false)
+    }
+
+    /// Whether the index has an event of the log already, by what it keeps of it: the window knows the event itself.
+    pub(super) fn is_again(&mut self, event: &Event<'_>) -> Result<bool> {
+        let Some(actor) = self.generation.find_actor(event.did)? else {
+            return Ok(false);
+        };
+        let state = self.states.get(&self.generation, actor)?;
+        match event.body {
+            Body::Commit {
+                rev,
+                collection,
+                rkey,
+                ..
+            } => {
+                if event.time_us.max(1) <= state.purged_us {
+                    return Ok(true);
+                }
+                if rev > state.last_rev && !is_ahead(rev, event.time_us) {
+                    return Ok(false);
+                }
+                let key_hash = self.journal.key_hash(collection, rkey);
+                self.is_passed(actor, collection, rkey, key_hash, event.time_us)
+            }
+            Body::Account { seq, .. } => Ok(account_event_is_old(&state, seq)),
+            Body::Identity { .. } => Ok(false),
+        }
     }
 
     /// Whether the log's window knows the key of each applied event with that time. Times need not be in order:

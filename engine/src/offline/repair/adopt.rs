@@ -8,13 +8,12 @@
 //! A named segment that is damaged is set aside by the edit that names others again, as of the end that the manifest
 //! has: the lost end may have set it aside, and what came behind may have been applied without it.
 
-use std::collections::BTreeMap;
-
 use orrery_formats::frame::SourceCursor;
-use orrery_formats::manifest::{Edit, GapEntry, SegmentEntry, SelectionEntry, State};
+use orrery_formats::manifest::{Edit, GapEntry, SegmentEntry, State};
 
+use super::chain::{Link, chain};
 use super::{Repair, name_of, redo};
-use crate::log::{Gap, scan};
+use crate::log::{Gap, Recovery, log_name, scan};
 use crate::offline::directory::{FoundFile, found};
 use crate::offline::links::Span;
 use crate::offline::{Directory, copy};
@@ -24,85 +23,126 @@ use crate::snapshot::Sealed;
 use crate::store::{LOG, SEGMENTS, parse_segment_name};
 use crate::{Error, Result};
 
-/// A segment that could be part of the chain.
-#[derive(Debug, Clone)]
-struct Link {
-    entry: SegmentEntry,
-    first_actor: u32,
-    is_named: bool,
-    /// Why it is not read; `None` of a sound one.
-    why: Option<String>,
-}
-
-/// What a chain up to some place costs, cheaper ones first: seqs without a file, segments, segments that were not
-/// named. Of a merged segment and those that it was made of the merged one is taken, named or not: segments behind it
-/// may have dropped what kills rows that only the others have.
-type Cost = (u64, u64, u64);
-
-/// How a place of the chain is reached best: what that costs, and the link that leads there.
-type Reached = (Cost, Option<usize>);
+/// The first and the last seq of a segment that is not named again, and the name of its file.
+type Unfit = (u64, u64, String);
 
 impl Repair<'_> {
-    /// Names segments again that the manifest has lost. Gives whether there are any.
+    /// Names segments again that the manifest has lost. Gives whether it has lost any.
     pub(super) fn adopt(&mut self, state: &State) -> Result<bool> {
         let mut orphans = Orphans::find(&*self.fs, &self.dir, state)?;
-        let mut gaps = Vec::new();
-        if orphans.may_have_unsealed(state.sealed_through) {
-            // A log that is damaged may lack what a crash left of a seal.
-            let log = self.dir.join(LOG);
-            let (id, from) = (state.directory.id, state.sealed_through);
-            let found = scan(&*self.fs, &log, id, from, &mut |_| Ok(()))?;
-            orphans.lack(&*self.fs, &self.dir, &found.gaps);
-            gaps = found.gaps;
-        }
+        let log = self.log_behind(state, &orphans)?;
+        orphans.lack(&*self.fs, &self.dir, &log);
         if orphans.only_here.is_empty() && orphans.replacing.is_empty() {
             return Ok(false);
         }
-        let links = self.links(state, &orphans)?;
+        let (links, damaged) = self.links(state, &orphans)?;
         let chain = chain(&links, state);
         let added: Vec<SegmentEntry> = chain
             .iter()
             .filter(|link| !link.is_named)
             .map(|link| link.entry.clone())
             .collect();
-        if !added.is_empty() {
-            self.report.adopted.extend(added.iter().map(name_of));
+        let has_added = !added.is_empty();
+        self.report.adopted.extend(added.iter().map(name_of));
+        let unfit = self.unfit(&orphans, &chain);
+        let end = chain.last().map_or(0, |link| link.entry.last_seq);
+        let sealed_through = end.max(state.sealed_through);
+        let (lost, gap) = behind(sealed_through, &unfit, &log);
+        if has_added || !unfit.is_empty() {
             let note = "what else the end of the manifest said is not known any more: losses of the log before that, and \
                  segments that were set aside";
             if !orphans.only_here.is_empty() {
                 self.report.notes.push(note.to_owned());
             }
-            let end = chain.last().map_or(0, |link| link.entry.last_seq);
-            let sealed_through = end.max(state.sealed_through);
-            let forgotten = self.forget_selections(state, sealed_through);
+            let mut edit = Edit {
+                selections: self
+                    .forget_selections(state, sealed_through)
+                    .into_iter()
+                    .collect(),
+                gaps: gap.into_iter().collect(),
+                ..Edit::default()
+            };
+            if has_added && !self.options.dry_run {
+                edit = self.name_again(state, &chain, (added, sealed_through), &log.gaps, edit)?;
+            }
             if !self.options.dry_run {
-                self.name_again(state, &chain, added, (sealed_through, forgotten), &gaps)?;
+                // They were made with what the manifest has forgotten.
+                self.remove_derived()?;
+                self.sync_dir(SEGMENTS)?;
+                self.manifest()?.append(&edit)?;
             }
         }
-        for name in orphans.only_here {
-            if self.report.adopted.contains(&name) {
-                continue;
+        // Nothing that is damaged is deleted, as the next start does with what nothing names.
+        if !self.options.dry_run {
+            let replaced = links.iter().filter(|link| {
+                let mut chain = chain.iter();
+                has_added
+                    && link.is_named
+                    && link.why.is_some()
+                    && !chain.any(|taken| taken.entry.id == link.entry.id)
+            });
+            for name in replaced.map(|link| name_of(&link.entry)).chain(damaged) {
+                self.put_away(&name, true)?;
             }
-            let (first_seq, last_seq, _) = parse_segment_name(&name).unwrap_or_default();
-            if chain.iter().any(|link| {
-                !link.is_named
-                    && link.entry.first_seq <= first_seq
-                    && last_seq <= link.entry.last_seq
-            }) {
-                // A merge had made another out of it, or it of others: the next start removes it.
-                continue;
-            }
+        }
+        // Once the manifest knows the loss: the files are passed over where this is interrupted.
+        let is_other = has_added || !unfit.is_empty();
+        for (_, last_seq, name) in unfit {
             if !self.options.dry_run {
                 self.put_away(&name, true)?;
             }
-            self.report.unnamed.push(name);
+            if lost.contains(&name) {
+                self.report.unnamed.push(name);
+                continue;
+            }
+            let have = if last_seq > sealed_through {
+                "the log has its events, and the next start applies them"
+            } else {
+                "others have its events"
+            };
+            let note = format!("{SEGMENTS}/{name} is not named again: {have}");
+            self.report.notes.push(note);
         }
-        Ok(!self.report.adopted.is_empty() || !self.report.unnamed.is_empty())
+        Ok(is_other)
     }
 
-    /// The segments that are there or should be, by their seqs.
-    fn links(&mut self, state: &State, orphans: &Orphans) -> Result<Vec<Link>> {
+    /// What the log has behind the last sealed seq, where segments that nothing names may have events of that.
+    pub(super) fn log_behind(&self, state: &State, orphans: &Orphans) -> Result<Recovery> {
+        if !orphans.may_have_unsealed(state.sealed_through) {
+            return Ok(Recovery {
+                next_seq: u64::MAX,
+                ..Recovery::default()
+            });
+        }
+        let (id, from) = (state.directory.id, state.sealed_through);
+        scan(&*self.fs, &self.dir.join(LOG), id, from, &mut |_| Ok(()))
+    }
+
+    /// The segments that the manifest has lost and that `chain` does not take, with their seqs.
+    fn unfit(&self, orphans: &Orphans, chain: &[Link]) -> Vec<Unfit> {
+        let names = orphans.only_here.iter();
+        let names = names.filter(|name| !self.report.adopted.contains(name));
+        let parsed = names.filter_map(|name| {
+            let (first_seq, last_seq, _) = parse_segment_name(name)?;
+            Some((first_seq, last_seq, name.clone()))
+        });
+        parsed
+            .filter(|(first_seq, last_seq, _)| {
+                // A merge had made another out of it, or it of others: the next start removes it.
+                !chain.iter().any(|link| {
+                    !link.is_named
+                        && link.entry.first_seq <= *first_seq
+                        && *last_seq <= link.entry.last_seq
+                })
+            })
+            .collect()
+    }
+
+    /// The segments that are there or should be, by their seqs, and the names of files that would be such and are
+    /// damaged.
+    fn links(&mut self, state: &State, orphans: &Orphans) -> Result<(Vec<Link>, Vec<String>)> {
         let mut links = Vec::new();
+        let mut damaged = Vec::new();
         let mut first_actor = 0;
         let files = found(&*self.fs, &self.dir.join(SEGMENTS), |_| Some(0))?;
         for entry in &state.segments {
@@ -114,15 +154,13 @@ impl Repair<'_> {
             });
             first_actor = entry.actors_end;
         }
-        // What the log has behind all that is wanted comes out of the log again. A seal that was interrupted behind a
-        // loss covers the lost seqs without their events, and nothing would ask for them again.
-        let through = orphans.wanted_through().max(state.sealed_through);
+        // What a crash left of a seal comes out of the log again.
         for file in files.iter().filter(|file| !is_set_aside(&file.name)) {
             let Some((first_seq, last_seq, id)) = parse_segment_name(&file.name) else {
                 continue;
             };
             if state.segments.iter().any(|entry| entry.id == id)
-                || (orphans.is_other(&file.name) && last_seq > through)
+                || (orphans.is_other(&file.name) && last_seq > state.sealed_through)
             {
                 continue;
             }
@@ -135,6 +173,7 @@ impl Repair<'_> {
                 Err(error) => {
                     let note = format!("{SEGMENTS}/{} cannot be used: {error}", file.name);
                     self.report.notes.push(note);
+                    damaged.push(file.name.clone());
                 }
             }
         }
@@ -156,7 +195,7 @@ impl Repair<'_> {
             }
         }
         links.sort_by_key(|link| (link.entry.first_seq, link.entry.last_seq, link.entry.id));
-        Ok(links)
+        Ok((links, damaged))
     }
 
     /// Why a segment that is named is not read, if it is not.
@@ -233,15 +272,15 @@ impl Repair<'_> {
         }))
     }
 
-    /// The edit that names the segments of `chain`, up to `sealed_through`, and adds to the selections.
+    /// Adds to `edit` that the segments of `chain` are named, up to `sealed_through`.
     fn name_again(
         &mut self,
         state: &State,
         chain: &[Link],
-        added: Vec<SegmentEntry>,
-        (sealed_through, forgotten): (u64, Option<SelectionEntry>),
+        (added, sealed_through): (Vec<SegmentEntry>, u64),
         gaps: &[Gap],
-    ) -> Result<()> {
+        edit: Edit,
+    ) -> Result<Edit> {
         let stays = |entry: &SegmentEntry| {
             let mut chain = chain.iter();
             chain.any(|link| link.is_named && link.entry.id == entry.id)
@@ -266,13 +305,14 @@ impl Repair<'_> {
                     .to_owned(),
             );
         }
-        let (gaps, cursor) = self.lost_within(chain, gaps);
+        let (mut lost, cursor) = self.lost_within(chain, gaps);
         // Without a frame before the loss, the place that the manifest has is the one before it.
-        let source_cursor = if gaps.is_empty() {
+        let source_cursor = if lost.is_empty() {
             source_cursor
         } else {
             cursor
         };
+        lost.extend(edit.gaps);
         // With the same edit: it may be that the manifest's lost end had set them aside, and that what is named again was
         // made without them.
         let damaged = chain
@@ -293,8 +333,8 @@ impl Repair<'_> {
             source_cursor,
             log_floor: (floor > 1).then(|| floor.max(state.log_floor)),
             window_complete: (floor > 1).then_some(false),
-            selections: forgotten.into_iter().collect(),
-            gaps,
+            selections: edit.selections,
+            gaps: lost,
             ..quarantine::edit(damaged, state.sealed_through)
         };
         if chain.iter().all(|link| link.why.is_none()) {
@@ -307,10 +347,7 @@ impl Repair<'_> {
                 Err(error) => return Err(error),
             };
         }
-        // They were made with what the manifest has forgotten.
-        self.remove_derived()?;
-        self.sync_dir(SEGMENTS)?;
-        self.manifest()?.append(&edit)
+        Ok(edit)
     }
 
     /// The parts of `gaps` that segments which are named again cover without their events: they were sealed behind the
@@ -363,89 +400,26 @@ impl Repair<'_> {
     }
 }
 
-/// The chain that reaches farthest, and of those the cheapest. Links are in order of their first seqs.
-fn chain(links: &[Link], state: &State) -> Vec<Link> {
-    let mut reached: BTreeMap<(u64, u32), Reached> = BTreeMap::new();
-    reached.insert((1, 0), ((0, 0, 0), None));
-    for (at, link) in links.iter().enumerate() {
-        let entry = &link.entry;
-        let Some(((missing, count, new), _)) = reached.get(&(entry.first_seq, link.first_actor))
-        else {
-            continue;
-        };
-        let seqs = entry.last_seq.saturating_sub(entry.first_seq) + 1;
-        let cost = (
-            missing + if link.why.is_none() { 0 } else { seqs },
-            count + 1,
-            new + u64::from(!link.is_named),
-        );
-        let place = (entry.last_seq.saturating_add(1), entry.actors_end);
-        let known = reached.get(&place);
-        if known.is_none_or(|(known, _)| cost < *known) {
-            reached.insert(place, (cost, Some(at)));
-        }
-    }
-    let far = |place: &(u64, u32)| place.0 > state.sealed_through;
-    let ends = reached.iter().filter(|(place, _)| far(place));
-    let end = ends.max_by_key(|(place, (cost, _))| (place.0, std::cmp::Reverse(*cost)));
-    let mut place = end.map_or((1, 0), |(place, _)| *place);
-    let mut chain = Vec::new();
-    while let Some((_, Some(at))) = reached.get(&place)
-        && let Some(link) = links.get(*at)
-    {
-        chain.push(link.clone());
-        place = (link.entry.first_seq, link.first_actor);
-    }
-    chain.reverse();
-    chain
-}
-
-#[cfg(test)]
-mod tests {
-    use orrery_formats::manifest::Directory;
-
-    use super::*;
-
-    fn link(id: u64, (first_seq, last_seq): (u64, u64), is_named: bool) -> Link {
-        Link {
-            entry: SegmentEntry {
-                id,
-                first_seq,
-                last_seq,
-                bytes: 1,
-                checksum: 1,
-                first_time_us: 0,
-                last_time_us: 0,
-                actors_end: last_seq as u32,
-                level: 0,
-            },
-            first_actor: (first_seq - 1) as u32,
-            is_named,
-            why: None,
-        }
-    }
-
-    fn ids(links: &[Link]) -> Vec<u64> {
-        let state = State::new(Directory {
-            id: [0; 16],
-            secret: [0; 32],
-        });
-        chain(links, &state)
-            .iter()
-            .map(|link| link.entry.id)
-            .collect()
-    }
-
-    #[test]
-    fn a_merged_segment_is_taken_in_place_of_those_it_was_made_of() {
-        let parts = [link(1, (1, 10), true), link(2, (11, 20), true)];
-        let last = link(4, (21, 30), false);
-        let [first, second] = parts;
-        let mut merged = link(3, (1, 20), false);
-        let links = |merged: &Link| [first.clone(), merged.clone(), second.clone(), last.clone()];
-        assert_eq!(ids(&links(&merged)), [3, 4]);
-        // But not where it is damaged.
-        merged.why = Some("damaged".to_owned());
-        assert_eq!(ids(&links(&merged)), [1, 2, 4]);
-    }
+/// Of segments that are not named again, behind `sealed_through`: the names of those with events that `log` lacks, and
+/// the seqs that it ends before, none of which is to be given again. What it lacks before its end, the next start finds.
+fn behind(sealed_through: u64, unfit: &[Unfit], log: &Recovery) -> (Vec<String>, Option<GapEntry>) {
+    let lacks = |first_seq: u64, last_seq: u64| {
+        let mut gaps = log.gaps.iter();
+        last_seq >= log.next_seq
+            || gaps.any(|gap| first_seq <= gap.last_seq && gap.first_seq <= last_seq)
+    };
+    let lost = unfit.iter().filter(|(first_seq, last_seq, _)| {
+        let first_seq = (*first_seq).max(sealed_through.saturating_add(1));
+        first_seq <= *last_seq && lacks(first_seq, *last_seq)
+    });
+    let first_seq = log.next_seq.max(sealed_through.saturating_add(1));
+    let last_seq = unfit.iter().map(|(_, last_seq, _)| *last_seq).max();
+    let gap = last_seq.filter(|last_seq| first_seq <= *last_seq);
+    let gap = gap.map(|last_seq| GapEntry {
+        first_seq,
+        last_seq: Some(last_seq),
+        file: log_name(first_seq),
+        offset: 0,
+    });
+    (lost.map(|(_, _, name)| name.clone()).collect(), gap)
 }

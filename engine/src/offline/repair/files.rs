@@ -9,12 +9,12 @@ use orrery_formats::manifest::{SegmentEntry, State};
 
 use super::find::Found;
 use super::{Repair, name_of};
+use crate::damage::remove_derived;
 use crate::io::Fs;
-use crate::mask::files::MASKS;
 use crate::offline::directory::{found, is_not_found};
 use crate::offline::{catalog, copy};
 use crate::recovery::{SET_ASIDE, open_segment};
-use crate::store::{LOG, SEGMENTS};
+use crate::store::SEGMENTS;
 use crate::{Error, Result};
 
 /// A backup to take segments from.
@@ -169,19 +169,7 @@ impl Repair<'_> {
 
     /// Removes all masks and key indexes, durably. The next start makes them anew.
     pub(super) fn remove_derived(&self) -> Result<()> {
-        for (within, suffix) in [(MASKS, ".mask"), (LOG, ".keys")] {
-            let dir = self.dir.join(within);
-            self.fs
-                .create_dir_all(&dir)
-                .map_err(Error::io("create", &dir))?;
-            let files = found(&*self.fs, &dir, |name| name.ends_with(suffix).then_some(0))?;
-            for file in files {
-                copy::remove_if_there(&*self.fs, &dir.join(&file.name))?;
-            }
-            // Also where none was there: an attempt before may have removed them and failed here.
-            self.sync_dir(within)?;
-        }
-        Ok(())
+        remove_derived(&*self.fs, &self.dir)
     }
 
     /// Removes the masks and key indexes that are damaged, unless all are gone already.

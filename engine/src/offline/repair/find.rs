@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use orrery_formats::manifest::{SegmentEntry, State};
+use orrery_formats::manifest::{SegmentEntry, State, WrittenOff};
 
 use super::plan::Standing;
 use super::{Outcome, name_of};
@@ -31,6 +31,8 @@ pub(super) struct Found {
     pub(super) whole_from: u64,
     /// The last seq and the place of the last sound frame of each log file, by its name.
     pub(super) log_ends: BTreeMap<String, (u64, u64)>,
+    /// The earliest time of an event that is not sealed, where a segment is written off that may have had it.
+    unsealed_since_us: Option<u64>,
     /// What is no damage.
     pub(super) notes: Vec<String>,
 }
@@ -100,6 +102,18 @@ impl Found {
             whole_from = state.sealed_through.saturating_add(1);
         }
         self.whole_from = whole_from;
+        let mut quarantined = state.quarantined.iter();
+        if quarantined.any(|known| known.written_off != WrittenOff::No) {
+            let span = Span {
+                from_seq: state.sealed_through.saturating_add(1),
+                ..Span::ALL
+            };
+            let since_us = &mut self.unsealed_since_us;
+            directory.each_event::<Error>(&span, &mut |_| {}, &mut |_, event| {
+                *since_us = Some(since_us.unwrap_or(u64::MAX).min(event.time_us));
+                Ok(())
+            })?;
+        }
         Ok(())
     }
 
@@ -114,6 +128,12 @@ impl Found {
             let known = state.quarantined.iter().find(|known| known.id == entry.id);
             // What was not set aside was read until now.
             let applied_through = known.map_or(state.sealed_through, |known| known.applied_through);
+            let mut since_us = self.unsealed_since_us.iter();
+            if known.is_some_and(|known| known.written_off != WrittenOff::No)
+                && since_us.any(|since_us| *since_us <= entry.last_time_us)
+            {
+                return Standing::Waits { applied_through };
+            }
             match (self.why(entry), known) {
                 (Some(_), _) => Standing::Lost { applied_through },
                 (None, Some(_)) => Standing::Back {

@@ -2,13 +2,12 @@
 //! of it: an older manifest has both, and so has a backup. From there on segments are named again as where a manifest
 //! lost its end (`adopt.rs`).
 //!
-//! Damaged files are renamed first, then the new one is written: a crash between leaves a directory with the older
-//! manifest, or without one, which no store opens and a further repair mends in the same way.
+//! The new one is written first, under the highest number, then damaged files are renamed: a crash between leaves the new
+//! one, which is read in place of all others, and the next start removes these.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use orrery_formats::Error as FormatError;
 use orrery_formats::backup::Catalog;
 use orrery_formats::manifest::{SelectionEntry, State};
 
@@ -19,14 +18,10 @@ use crate::log::{LogReader, parse_name};
 use crate::manifest::{self, Manifest};
 use crate::offline::directory::found;
 use crate::offline::is_catalog;
+use crate::quarantine::is_damage;
 use crate::recovery::{did_seed, no_manifest};
 use crate::store::{LOG, SEGMENTS, parse_segment_name};
 use crate::{Error, Result};
-
-/// Whether `error` says that the manifest's bytes are damaged.
-fn is_damage(error: &Error) -> bool {
-    matches!(error, Error::Format(FormatError::Corrupt(_)))
-}
 
 /// Refuses a path that is no data directory, before it gets a lock file.
 pub(super) fn refuse_strange(fs: &dyn Fs, dir: &Path, has_backup: bool) -> Result<()> {
@@ -92,11 +87,11 @@ impl Repair<'_> {
         let forgotten = self.forget_selections(&state, state.sealed_through);
         state.selections.extend(forgotten);
         if !self.options.dry_run {
+            let number = numbers.last().copied().unwrap_or(0).saturating_add(1);
+            Manifest::write_new(Arc::clone(&self.fs), &self.dir, number, state.clone())?;
             for number in numbers.iter().filter(|number| Some(**number) > sound) {
                 self.keep_damaged("", &manifest::name(*number))?;
             }
-            let number = numbers.last().copied().unwrap_or(0).saturating_add(1);
-            Manifest::write_new(Arc::clone(&self.fs), &self.dir, number, state.clone())?;
         }
         Ok(state)
     }
@@ -114,7 +109,7 @@ impl Repair<'_> {
         }
         self.report.notes.push(
             "which collections were taken last is not known any more: answers tell no coverage until a source is \
-             followed again, and then from there on"
+             followed again, or files are loaded where none was, and then from there on"
                 .to_owned(),
         );
         Some(SelectionEntry::unknown(sealed_through.saturating_add(1)))

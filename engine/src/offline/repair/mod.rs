@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | `manifest.rs` | a manifest that cannot be read made anew, out of an older one or a backup |
 //! | `adopt.rs` | segments named again that a manifest which lost its end names no longer |
+//! | `chain.rs` | which segments make the chain that the manifest named (a pure function) |
 //! | `find.rs` | what is damaged, by a full check of every byte |
 //! | `plan.rs` | which segments can be back, and from where on the log has to be applied again |
 //! | `files.rs` | a segment out of a backup; damaged files kept under other names |
@@ -28,6 +29,7 @@
 //!    those are renamed.
 
 mod adopt;
+mod chain;
 mod files;
 mod find;
 mod manifest;
@@ -186,8 +188,9 @@ impl RepairReport {
 /// Repairs the data directory at `dir`, which no store has open.
 ///
 /// # Errors
-/// [`Error::Locked`] while a store has it open; [`Error::Format`] where its manifest is damaged, which nothing
-/// here mends; [`Error::Config`] for a backup of another directory, or none; [`Error::DiskFull`]; [`Error::Io`].
+/// [`Error::Locked`] while a store has it open; [`Error::Inconsistent`] where its manifest is damaged, no older one is
+/// sound and no backup is named; [`Error::Config`] for a backup of another directory, or none; [`Error::DiskFull`];
+/// [`Error::Io`].
 /// The directory opens after any of them, and the repair can be run again.
 pub fn repair(dir: &Path, options: &RepairOptions) -> Result<RepairReport> {
     repair_with_fs(&OsFs::shared(), dir, options)
@@ -224,7 +227,10 @@ pub fn repair_with_fs(
     if !options.dry_run {
         // Cuts a torn tail off the manifest, as a start of the store does.
         let manifest = repair.manifest()?;
-        Orphans::find(&**fs, dir, manifest.state())?.remove(&**fs, dir, &[])?;
+        let state = manifest.state();
+        let orphans = Orphans::find(&**fs, dir, state)?;
+        let log = repair.log_behind(state, &orphans)?;
+        orphans.remove(&**fs, dir, state, &log)?;
     }
     let (state, found) = find::find(fs, dir)?;
     let backup = match &options.backup {

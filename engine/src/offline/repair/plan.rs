@@ -18,6 +18,9 @@ pub(super) enum Standing {
     },
     /// No sound file is there.
     Lost { applied_through: u64 },
+    /// It was written off, and events that may be of it again are not sealed yet: those would count twice, since the
+    /// next start applies the log as it stands.
+    Waits { applied_through: u64 },
 }
 
 /// What is to be done.
@@ -33,7 +36,7 @@ pub(super) struct Plan {
 fn redo_place(state: &State, place: usize, standing: &Standing) -> Option<usize> {
     match standing {
         Standing::Sound => None,
-        Standing::Lost { .. } => Some(place),
+        Standing::Lost { .. } | Standing::Waits { .. } => Some(place),
         Standing::Back {
             applied_through, ..
         } => {
@@ -59,7 +62,10 @@ pub(super) fn plan(
         .enumerate()
         .map(|(place, standing)| redo_place(state, place, standing))
         .collect();
-    let candidates: BTreeSet<usize> = places.iter().flatten().copied().collect();
+    let waits = |standing: &Standing| matches!(standing, Standing::Waits { .. });
+    let waits = standings.iter().rposition(waits);
+    let mut candidates: BTreeSet<usize> = places.iter().flatten().copied().collect();
+    candidates.retain(|from| Some(*from) > waits);
     for from in candidates {
         let stays = stay(&places, Some(from));
         if refused.iter().all(|(place, _)| *place != from)
@@ -117,7 +123,8 @@ fn obstacle(
             Standing::Back {
                 applied_through, ..
             }
-            | Standing::Lost { applied_through } => *applied_through,
+            | Standing::Lost { applied_through }
+            | Standing::Waits { applied_through } => *applied_through,
         };
         let first_seq = state.segments.get(from)?.first_seq;
         (applied_through >= first_seq).then_some(entry)
@@ -140,7 +147,7 @@ impl Plan {
         }
         match standing {
             Standing::Back { outcome, .. } => *outcome,
-            Standing::Sound | Standing::Lost { .. } => Outcome::Lost,
+            Standing::Sound | Standing::Lost { .. } | Standing::Waits { .. } => Outcome::Lost,
         }
     }
 
@@ -180,6 +187,14 @@ impl Plan {
                 tried.push(format!(
                     "its file is sound, but events behind seq {applied_through} were applied without it"
                 ));
+            }
+            if let Standing::Waits { .. } = standing {
+                tried.push(
+                    "it was written off, and events of its time have come since that are not sealed yet: those that it \
+                     has too would count twice. Once they are sealed, a repair can bring it back"
+                        .to_owned(),
+                );
+                continue;
             }
             let refused = refused.iter().find(|(place, _)| place == from);
             let why = match refused {
@@ -279,6 +294,20 @@ mod tests {
             planned(&[lost(300), back(300), lost(300)], 1),
             (Some(0), vec![])
         );
+    }
+
+    #[test]
+    fn what_waits_for_a_seal_is_not_made_anew_and_is_told() {
+        let waits = Standing::Waits {
+            applied_through: 150,
+        };
+        assert_eq!(planned(&[waits, SOUND, SOUND], 1), (None, vec![0]));
+        assert_eq!(planned(&[lost(300), waits, SOUND], 1), (None, vec![0, 1]));
+        assert_eq!(planned(&[SOUND, waits, lost(140)], 1), (Some(2), vec![1]));
+        let standings = [SOUND, waits, SOUND];
+        let mut tried = vec![Vec::new(); 3];
+        plan(&state(3), &standings, 1, &[]).explain(&state(3), &standings, 1, &[], &mut tried);
+        assert!(tried[1][0].contains("count twice"), "{tried:?}");
     }
 
     #[test]

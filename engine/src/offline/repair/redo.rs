@@ -1,5 +1,8 @@
 //! The log applied again: events get the seqs that they have there, and meet an index of just the segments before
 //! them, as they did the first time. What comes of it replaces all segments from one on.
+//!
+//! One that was written off may have been loaded again since. Its events then stand in the log twice, each time under its
+//! own seq, and where it comes back the second leaves no more than that.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -114,6 +117,7 @@ fn apply(
     let mut writer = Writer::new(shared, generation, journal);
 
     let mut checks = checks(&state, replaced).into_iter().peekable();
+    let again_behind = written_off_until(&state, stays);
     let mut expected = first.first_seq;
     let span = Span {
         from_seq: first.first_seq,
@@ -130,7 +134,8 @@ fn apply(
         while let Some(check) = checks.next_if(|(last_seq, _)| *last_seq < seq) {
             compare(&writer, check)?;
         }
-        written.extend(writer.redo(event, seq)?);
+        let may_be_again = again_behind.is_some_and(|through| seq > through);
+        written.extend(writer.redo(event, seq, may_be_again)?);
         if writer.is_unsure {
             let file = writer.lost_accounts.as_deref().unwrap_or_default();
             return Err(Stop::Refused(format!(
@@ -164,6 +169,19 @@ fn apply(
         sealed.segment.verify().map_err(Error::from)?;
     }
     Ok(writer.generation.counters.counts())
+}
+
+/// Up to which seq events were applied with all segments that come back and were written off; `None` where none was.
+fn written_off_until(state: &State, stays: &BTreeSet<usize>) -> Option<u64> {
+    let places = state.segments.iter().enumerate();
+    let back: BTreeSet<u64> = places
+        .filter(|(place, _)| !stays.contains(place))
+        .map(|(_, entry)| entry.id)
+        .collect();
+    let quarantined = state.quarantined.iter();
+    let written_off =
+        quarantined.filter(|known| known.written_off != WrittenOff::No && back.contains(&known.id));
+    written_off.map(|known| known.applied_through).min()
 }
 
 /// The ids that the log has to give: those of the segments that were made while none was set aside.

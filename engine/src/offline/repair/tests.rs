@@ -4,15 +4,17 @@ use std::path::{Path, PathBuf};
 use orrery_formats::manifest::{Edit, WrittenOff};
 
 use super::{Outcome, RepairOptions, RepairReport, repair_with_fs};
+use crate::buckets::HOUR_MAX;
 use crate::io::Fs;
 use crate::io::fault::{SimFs, SplitMix};
 use crate::manifest::Manifest;
 use crate::offline::backup_with_fs;
 use crate::offline::verify::verify_with_fs;
-use crate::power_cut_tests::{Step, answers, apply, model, script, seeds};
+use crate::power_cut_tests::{LIKE, Step, answers, apply, model, script, seeds};
 use crate::quarantine::tests::{ask, named, segments};
 use crate::{Error, Options, Result, Store};
 
+mod loaded_again;
 mod lost_manifest;
 
 const DIR: &str = "data";
@@ -144,6 +146,23 @@ fn cut(fs: &SimFs) -> SimFs {
     after
 }
 
+/// Writes and deletions by the time buckets.
+fn counted(store: &Store) -> (u64, u64) {
+    let snapshot = store.snapshot();
+    let buckets = snapshot.collection(LIKE).unwrap();
+    let counts = buckets.counts(&(0..HOUR_MAX)).unwrap();
+    (counts.creates + counts.updates, counts.deletes)
+}
+
+/// Those of `steps`.
+fn wanted_counts(steps: &[Step]) -> (u64, u64) {
+    let count = |is: &dyn Fn(&Step) -> bool| steps.iter().filter(|step| is(step)).count() as u64;
+    (
+        count(&|step| matches!(step, Step::Write { .. })),
+        count(&|step| matches!(step, Step::Delete { .. })),
+    )
+}
+
 /// The directory is whole, answers for all of `steps`, and goes on.
 fn assert_whole(fs: &SimFs, options: Options, steps: &[Step], what: &str) {
     assert_eq!(damages(fs), [""; 0], "{what}");
@@ -152,12 +171,14 @@ fn assert_whole(fs: &SimFs, options: Options, steps: &[Step], what: &str) {
     store.verify().unwrap();
     let len = steps.len() as u64;
     assert_eq!(answers(&store), model(steps, len), "{what}");
+    assert_eq!(counted(&store), wanted_counts(steps), "{what}");
     drop(store);
     let mut more = steps.to_vec();
     more.extend(script(&mut SplitMix::new(len)));
     let store = go(fs, options, &more, steps.len(), true);
     let all = model(&more, more.len() as u64);
     assert_eq!(answers(&store), all, "{what}, and more");
+    assert_eq!(counted(&store), wanted_counts(&more), "{what}, and more");
 }
 
 #[test]

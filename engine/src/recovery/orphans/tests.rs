@@ -10,9 +10,9 @@ use crate::power_cut_tests::{Answers, answers, apply, script};
 use crate::store::parse_segment_name;
 use crate::{Options, SelectionEntry, Store, Writer};
 
-const MANIFEST: &str = "data/MANIFEST-00000001";
+pub(super) const MANIFEST: &str = "data/MANIFEST-00000001";
 
-fn open(fs: &SimFs, log_bytes_max: u64) -> crate::Result<Store> {
+pub(super) fn open(fs: &SimFs, log_bytes_max: u64) -> crate::Result<Store> {
     let options = Options {
         compact: false,
         compact_fan_in: 3,
@@ -22,18 +22,18 @@ fn open(fs: &SimFs, log_bytes_max: u64) -> crate::Result<Store> {
     Store::open_with_fs(fs.shared(), Path::new("data"), options)
 }
 
-fn segments(fs: &SimFs) -> Vec<PathBuf> {
+pub(super) fn segments(fs: &SimFs) -> Vec<PathBuf> {
     let mut paths = fs.paths();
     paths.retain(|path| path.starts_with("data/segments"));
     paths
 }
 
-fn manifest(fs: &SimFs) -> Vec<u8> {
+pub(super) fn manifest(fs: &SimFs) -> Vec<u8> {
     fs.contents(Path::new(MANIFEST)).unwrap()
 }
 
 /// Applies so many further steps and seals.
-fn seal(writer: &mut Writer, place: &mut u64, steps: u64) {
+pub(super) fn seal(writer: &mut Writer, place: &mut u64, steps: u64) {
     let script = script(&mut SplitMix::new(1));
     for _ in 0..steps {
         *place += 1;
@@ -43,7 +43,7 @@ fn seal(writer: &mut Writer, place: &mut u64, steps: u64) {
 }
 
 /// Notes that all is taken.
-fn select_all(writer: &mut Writer) {
+pub(super) fn select_all(writer: &mut Writer) {
     let all = SelectionEntry {
         first_seq: 0,
         since_us: 0,
@@ -54,7 +54,7 @@ fn select_all(writer: &mut Writer) {
 }
 
 /// What was selected last is not claimed to be known, and the report says so.
-fn selection_is_unknown(fs: &SimFs, report: &RepairReport) {
+pub(super) fn selection_is_unknown(fs: &SimFs, report: &RepairReport) {
     let store = open(fs, u64::MAX).unwrap();
     let unknown: Vec<bool> = store
         .selections()
@@ -67,7 +67,7 @@ fn selection_is_unknown(fs: &SimFs, report: &RepairReport) {
 }
 
 /// Refused, with every file as it was.
-fn is_refused(fs: &SimFs) {
+pub(super) fn is_refused(fs: &SimFs) {
     // Masks are derived, and those of what is not named go.
     let files = || {
         let mut paths = fs.paths();
@@ -82,7 +82,7 @@ fn is_refused(fs: &SimFs) {
     assert_eq!(files(), before);
 }
 
-fn repair(fs: &SimFs, backup: Option<&str>) -> RepairReport {
+pub(super) fn repair(fs: &SimFs, backup: Option<&str>) -> RepairReport {
     let options = RepairOptions {
         backup: backup.map(PathBuf::from),
         ..RepairOptions::default()
@@ -113,7 +113,7 @@ fn repair(fs: &SimFs, backup: Option<&str>) -> RepairReport {
 }
 
 /// Opens with the right answers, without losses, and goes on as the directory would have that never was damaged.
-fn is_whole(fs: &SimFs, place: u64, wanted: &Answers) {
+pub(super) fn is_whole(fs: &SimFs, place: u64, wanted: &Answers) {
     let store = open(fs, u64::MAX).unwrap();
     assert_eq!(&answers(&store), wanted);
     let status = store.status();
@@ -211,6 +211,7 @@ fn segments_behind_a_missing_one_stay_under_other_names_and_the_repair_says_so()
     let store = open(&fs, 0).unwrap();
     let mut writer = store.writer().unwrap();
     let mut place = 0;
+    select_all(&mut writer);
     seal(&mut writer, &mut place, 10);
     let before = manifest(&fs);
     for _ in 0..3 {
@@ -218,11 +219,41 @@ fn segments_behind_a_missing_one_stay_under_other_names_and_the_repair_says_so()
     }
     drop((writer, store));
     let sealed = segments(&fs);
+    let seqs = |path: &Path| parse_segment_name(path.file_name()?.to_str()?);
+    let (first_lost, ..) = seqs(&sealed[2]).unwrap();
+    let (_, last_lost, _) = seqs(&sealed[3]).unwrap();
+    // One is named again, or none.
+    for missing in [&sealed[1..2], &sealed[2..3]] {
+        let fs = fs.crash(1);
+        fs.shared().unlink(&missing[0]).unwrap();
+        fs.put(Path::new(MANIFEST), &before);
+        is_refused(&fs);
+        let report = repair(&fs, None);
+        let named = usize::from(missing[0] == sealed[2]);
+        assert_eq!(
+            (report.adopted.len(), report.unnamed.len()),
+            (named, 2 - named)
+        );
+        assert!(!report.is_whole());
+        selection_is_unknown(&fs, &report);
+        // What they held is told as lost, and its seqs are not given again.
+        let [gap] = &report.gaps[..] else {
+            panic!("{report:?}");
+        };
+        let first_lost = if named == 1 { first_lost } else { 11 };
+        assert_eq!((gap.first_seq, gap.last_seq), (first_lost, Some(last_lost)));
+        for more in 1..3 {
+            let store = open(&fs, 0).unwrap();
+            assert_eq!(store.gaps(), report.gaps);
+            let mut writer = store.writer().unwrap();
+            let mut place = place + more;
+            seal(&mut writer, &mut place, 1);
+            assert_eq!(store.snapshot().last_seq(), last_lost + more);
+        }
+    }
     fs.shared().unlink(&sealed[2]).unwrap();
     fs.put(Path::new(MANIFEST), &before);
-    is_refused(&fs);
     let report = repair(&fs, None);
-    assert!(!report.is_whole());
     assert_eq!((report.adopted.len(), report.unnamed.len()), (1, 1));
     for _ in 0..3 {
         drop(open(&fs, 0).unwrap());

@@ -43,6 +43,7 @@ pub(super) const LINES: Target = Target {
                     match item {
                         Item::Event(_) => events += 1,
                         Item::Dropped(_) => dropped += 1,
+                        Item::Missing { .. } => {}
                     }
                     Ok(())
                 })?;
