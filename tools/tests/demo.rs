@@ -47,7 +47,11 @@ fn the_demo_prints_urls_with_answers_within_20_s_and_ends_on_sigint() {
     let mut server = Server { child, address };
     let prefix = format!("http://{address}");
     let mut urls = Vec::new();
+    let mut stream = None;
     for line in lines.by_ref() {
+        if let Some((_, url)) = line.split_once("in a browser: ") {
+            stream = url.trim().strip_prefix(&prefix).map(str::to_owned);
+        }
         if let Some(path) = line.trim().strip_prefix(&prefix) {
             urls.push(path.to_owned());
         }
@@ -60,6 +64,8 @@ fn the_demo_prints_urls_with_answers_within_20_s_and_ends_on_sigint() {
     for url in urls {
         assert!(holds_links(&server, &url), "{url}");
     }
+    let (status, _, page) = server.get_as(&stream.unwrap(), "text/html").unwrap();
+    assert!(status == 200 && page.contains("/stream.js"), "{page}");
     // What the readme and the front page ask of a demo has an answer too.
     let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md"));
     let readme = readme.unwrap();

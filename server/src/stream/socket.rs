@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep, timeout};
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::error::{CapacityError, Error};
+use tokio_tungstenite::tungstenite::error::{CapacityError, Error, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 
@@ -31,8 +31,10 @@ const READ_BUFFER: usize = 4 << 10;
 const WRITE_BUFFER: usize = 16 << 10;
 /// Frames taken out of the queue at once.
 const BATCH: usize = 256;
-/// Pause of a replay that waits for the dispatcher or for new events.
+/// Pauses of a replay that waits for the dispatcher: they grow while nothing comes, since those who begin in the last moments
+/// of a delayed stream wait for the whole delay, and may be many.
 const REPLAY_PAUSE: Duration = Duration::from_millis(10);
+const REPLAY_PAUSE_MAX: Duration = Duration::from_millis(500);
 /// A longer message is not parsed among the tasks of others.
 const PARSED_HERE: usize = 64 << 10;
 
@@ -197,6 +199,7 @@ impl Reading<'_> {
                 Closing::too_large(limit).into()
             }
             Error::Utf8(_) => Closing::not_text().into(),
+            Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Gone::Peer("gone"),
             Error::Protocol(error) => Closing::protocol(error).into(),
             Error::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => {
                 Closing::message_unfinished(self.hub.config.message_timeout).into()
@@ -290,6 +293,7 @@ impl Writing<'_> {
             Ok((replay, Piece::default()))
         });
         let (mut replay, _) = self.ping_until(begin).await??;
+        let mut pause = REPLAY_PAUSE;
         loop {
             let next = on_a_thread(&hub, move || {
                 let piece = replay.piece()?;
@@ -297,12 +301,18 @@ impl Writing<'_> {
             });
             let (back, piece) = self.ping_until(next).await??;
             replay = back;
+            if !piece.frames.is_empty() {
+                pause = REPLAY_PAUSE;
+            }
             let texts = piece.frames.into_iter();
             self.send(texts.map(|text| Message::Text(text.into())))
                 .await?;
             match piece.then {
                 Then::More => {}
-                Then::Wait => self.ping_until(sleep(REPLAY_PAUSE)).await?,
+                Then::Wait => {
+                    self.ping_until(sleep(pause)).await?;
+                    pause = (pause * 2).min(REPLAY_PAUSE_MAX);
+                }
                 Then::Joined => return Ok(()),
             }
         }

@@ -248,6 +248,9 @@ async fn show_urls(
             ))?;
         }
     }
+    output::line(format_args!(
+        "  Links as they are made and undone, in a browser: http://{address}/stream\n"
+    ))?;
     output::line(format_args!("Stop with Ctrl-C.\n"))
 }
 
