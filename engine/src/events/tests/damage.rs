@@ -145,6 +145,54 @@ fn a_file_that_is_gone_is_lost_in_the_middle_and_trimmed_at_the_begin() {
     assert_eq!(reader.next_seq(), 3);
 }
 
+/// Its length was told while a frame was written, which is whole by the time it is asked for.
+#[test]
+fn a_reader_that_opened_a_file_within_a_frame_reads_the_frame_once_it_is_whole() {
+    let sound = SimFs::new();
+    let all = written(&sound);
+    let path = log_files(&sound).pop().unwrap();
+    let offsets = frames(&sound, &path);
+    let bytes = sound.contents(&path).unwrap();
+    // The frames of the last file have seqs 13 and 14, 15 and 16, 17 and 18.
+    for (frame, damaged) in [(1, None), (2, None), (1, Some(1)), (1, Some(2))] {
+        let start = offsets[frame];
+        let end = offsets.get(frame + 1).copied().unwrap_or(bytes.len());
+        let mut bytes = bytes.clone();
+        let mut lost_ones = Vec::new();
+        if let Some(damaged) = damaged {
+            bytes[offsets[damaged] + 60] ^= 4;
+            lost_ones.push(lost(13 + damaged as u64 * 2, 14 + damaged as u64 * 2));
+        }
+        for cut in start..end {
+            let what = format!("frame {frame} to byte {}, {damaged:?}", cut - start);
+            let fs = sound.killed();
+            let store = open(&fs);
+            fs.put(&path, &bytes[..cut]);
+            let mut reader = store.events_from(13);
+            let mut found = Vec::new();
+            let mut missing = Vec::new();
+            let progress = reader
+                .read(frame * 2, &mut |accepted| found.push(owned(&accepted)))
+                .unwrap();
+            assert_eq!(progress, Progress::Read, "{what}");
+            let file = fs.open_rw(&path).unwrap();
+            file.write_at(cut as u64, &bytes[cut..]).unwrap();
+            loop {
+                match reader.read(9, &mut |accepted| found.push(owned(&accepted))) {
+                    Ok(Progress::CaughtUp) => break,
+                    Ok(progress) => missing.push(progress),
+                    Err(error) => panic!("{what}: {error}"),
+                }
+            }
+            assert_eq!(missing, lost_ones, "{what}");
+            let mut expected = all[12..].to_vec();
+            let is_lost = |seq: u64| damaged.is_some_and(|frame| (seq as usize - 13) / 2 == frame);
+            expected.retain(|(seq, ..)| !is_lost(*seq));
+            assert_eq!(found, expected, "{what}");
+        }
+    }
+}
+
 /// Files that are trimmed while a reader stands in them.
 #[test]
 fn a_reader_in_a_file_that_is_trimmed_reads_it_to_its_end() {
