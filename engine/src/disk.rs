@@ -16,6 +16,8 @@ use crate::{Error, Options, Result};
 const SLACK_BYTES: u64 = 64 << 10;
 /// Bytes of an event in the log beside its own.
 const EVENT_OVERHEAD: usize = 64;
+/// Of that, an effect may take so many.
+const EFFECT_OVERHEAD: usize = 8;
 /// Fixed parts of a segment file.
 const SEGMENT_BYTES: u64 = 64 << 10;
 
@@ -193,13 +195,51 @@ impl Writer {
         log_need(grant) + self.seal_need() + 3 * grant as u64
     }
 
-    /// Makes sure that `need` bytes fit, and pauses or goes on accordingly. Where the directory's own limit
+    /// Before an event is accepted whose effect takes `effect` bytes and itself `bytes`: whether its effect fits on disk
+    /// too. The event itself does, and waits for no effect: below a small limit it could wait for ever.
+    ///
+    /// # Errors
+    /// A failure of the trimming, which poisons the writer.
+    pub(crate) fn has_room_for_effect(&mut self, bytes: usize, effect: usize) -> Result<bool> {
+        if effect <= EFFECT_OVERHEAD {
+            return Ok(true);
+        }
+        let batch = self.journal.batch_bytes() + bytes + EVENT_OVERHEAD;
+        let whole = batch + effect;
+        if whole <= self.granted_bytes {
+            return Ok(true);
+        }
+        // Of the effect a segment takes nothing.
+        let segment = 3 * batch.max(self.granted_bytes) as u64;
+        let fits = self.make_room(log_need(whole) + self.seal_need() + segment)?;
+        if fits.is_ok() {
+            self.granted_bytes = whole;
+        }
+        Ok(fits.is_ok())
+    }
+
+    /// Makes sure that `need` bytes fit, and pauses or goes on accordingly.
+    ///
+    /// # Errors
+    /// [`Error::DiskFull`]; otherwise as [`make_room`](Self::make_room).
+    pub(crate) fn find_room(&mut self, need: u64) -> Result<()> {
+        let fits = self.make_room(need)?;
+        // The log grows until the seal about as much as the seal takes.
+        let compaction = &self.shared.compaction;
+        compaction.keep_free(match &fits {
+            Ok(()) => compaction.keeps_free().max(need.saturating_mul(2)),
+            Err(_) => 0,
+        });
+        self.pause_unless(fits)
+    }
+
+    /// Tells whether `need` bytes fit. Where the directory's own limit
     /// is in the way, the room that a merge takes in passing is had back, then the log's window gives way. A merge
     /// that found no room before comes first: for it the window gives way down to its least size.
     ///
     /// # Errors
-    /// [`Error::DiskFull`]; otherwise a failure of the trimming, which poisons the writer.
-    pub(crate) fn find_room(&mut self, need: u64) -> Result<()> {
+    /// A failure of the trimming, which poisons the writer.
+    fn make_room(&mut self, need: u64) -> Result<Result<()>> {
         let mut room = self.room();
         let is_short =
             |room: &Room| room.bytes < need && matches!(room.limit, DiskLimit::Directory(_));
@@ -229,14 +269,7 @@ impl Writer {
             }
         }
         self.journal.reserve_ahead(room.bytes.saturating_sub(need));
-        let fits = room.check(need);
-        // The log grows until the seal about as much as the seal takes.
-        let compaction = &self.shared.compaction;
-        compaction.keep_free(match &fits {
-            Ok(()) => compaction.keeps_free().max(need.saturating_mul(2)),
-            Err(_) => 0,
-        });
-        self.pause_unless(fits)
+        Ok(room.check(need))
     }
 
     /// After a seal: where a merge found no room below the directory's limit, gives up of the log's window what it

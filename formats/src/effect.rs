@@ -32,7 +32,7 @@ pub enum Effect<'a> {
     Unknown,
     /// That of a commit.
     Commit {
-        /// Whether the account was inactive: nothing that it did was to be seen.
+        /// Whether the account was inactive, as far as was known: nothing that it did was to be seen.
         hidden: bool,
         /// What stood at the key before.
         before: Before<'a>,
@@ -44,7 +44,7 @@ pub enum Effect<'a> {
         rows: Rows<'a>,
         /// Further ones, by their seqs, to be looked up in the index.
         seqs: Seqs<'a>,
-        /// Whether there are more than that.
+        /// Whether there are more than that, or may be.
         is_cut: bool,
     },
 }
@@ -58,6 +58,8 @@ pub enum Before<'a> {
     Same,
     /// A record with these links, at least one.
     Links(Links<'a>),
+    /// What it was could not be read.
+    Unknown,
 }
 
 mod kind {
@@ -65,6 +67,7 @@ mod kind {
     pub(super) const NOTHING: u8 = 0;
     pub(super) const SAME: u8 = 1;
     pub(super) const LINKS: u8 = 2;
+    pub(super) const UNKNOWN: u8 = 3;
     pub(super) const HIDDEN: u8 = 4;
     pub(super) const ACCOUNT: u8 = 0x10;
     /// Accounts only.
@@ -90,7 +93,7 @@ impl Effect<'_> {
         match self {
             Self::Unknown => 0,
             Self::Commit { before, .. } => match before {
-                Before::Nothing | Before::Same => 1,
+                Before::Nothing | Before::Same | Before::Unknown => 1,
                 Before::Links(links) => 1 + links.encoded_len(),
             },
             Self::Account { rows, seqs, .. } => 1 + rows.encoded_len() + seqs.encoded_len(),
@@ -107,6 +110,7 @@ pub fn encode(effect: &Effect<'_>, out: &mut Vec<u8>) {
                 Before::Nothing => kind::NOTHING,
                 Before::Same => kind::SAME,
                 Before::Links(_) => kind::LINKS,
+                Before::Unknown => kind::UNKNOWN,
             };
             out.push(what | if *hidden { kind::HIDDEN } else { 0 });
             if let Before::Links(links) = before {
@@ -133,12 +137,13 @@ pub fn decode<'a>(bytes: &'a [u8], body: &Body<'_>) -> Result<Effect<'a>> {
     let start = reader.clone();
     let found = reader.u8()?;
     let effect = match (body, found) {
-        (Body::Commit { .. }, found) if found & !kind::HIDDEN <= kind::LINKS => Effect::Commit {
+        (Body::Commit { .. }, found) if found & !kind::HIDDEN <= kind::UNKNOWN => Effect::Commit {
             hidden: found & kind::HIDDEN != 0,
             before: match found & !kind::HIDDEN {
                 kind::NOTHING => Before::Nothing,
                 kind::SAME => Before::Same,
-                _ => Before::Links(Links::decode(&mut reader)?),
+                kind::LINKS => Before::Links(Links::decode(&mut reader)?),
+                _ => Before::Unknown,
             },
         },
         (Body::Account { .. }, found) if found & !kind::CUT == kind::ACCOUNT => Effect::Account {

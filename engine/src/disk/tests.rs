@@ -1,5 +1,6 @@
 use std::path::Path;
 
+use orrery_formats::effect::Effect;
 use orrery_formats::event::{Body, Encoding, Event, Operation, Record};
 
 use super::*;
@@ -178,4 +179,90 @@ fn the_message_says_how_much_and_what_to_do() {
     };
     assert!(error(DiskLimit::Directory(1 << 30)).contains("raise the disk limit"));
     assert!(error(DiskLimit::Reserve(1 << 28)).contains("free some space"));
+}
+
+fn suspend(place: u64) -> Event<'static> {
+    Event {
+        time_us: 1_767_225_600_000_000 + place * 1_000,
+        did: "did:web:a.b",
+        body: Body::Account {
+            seq: place,
+            active: false,
+            status: Some("suspended"),
+        },
+    }
+}
+
+/// What an event undid may take a hundred times what the event takes.
+#[test]
+fn what_an_event_undid_stays_below_the_limit_of_the_directory_or_is_left_out() {
+    const ROWS: u64 = 600;
+    let dir = Path::new("data");
+    let mut kept = [0, 0];
+    // With the records still in the log, which can give way, and without.
+    for log_bytes_max in [0, 1 << 30] {
+        let options = Options {
+            commit_bytes: 32 << 10,
+            compact: false,
+            log_bytes_max,
+            ..Options::default()
+        };
+        let full = SimFs::new();
+        let store = Store::open_with_fs(full.shared(), dir, options.clone()).unwrap();
+        let mut writer = store.writer().unwrap();
+        let mut noise = 1_u64;
+        for place in 0..ROWS {
+            let mut text = String::new();
+            while text.len() < 1_500 {
+                noise = noise.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+                let letters = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
+                text.push(char::from(letters[(noise >> 58) as usize]));
+            }
+            let body = format!(r#"{{"subject":"https://example.org/{text}"}}"#);
+            let key = format!("k{place}");
+            write(&mut writer, place, "did:web:a.b", &key, &body);
+            writer.tick().unwrap();
+        }
+        writer.seal().unwrap();
+        writer.close().unwrap();
+        drop(store);
+        for step in 0..20 {
+            let limit = full.used() + (200 << 10) + step * (50 << 10);
+            let limited = Options {
+                disk_limit: Some(limit),
+                ..options.clone()
+            };
+            let fs = full.killed();
+            let store = Store::open_with_fs(fs.shared(), dir, limited).unwrap();
+            let mut writer = store.writer().unwrap();
+            let what = format!("window {log_bytes_max}, {step}");
+            match writer.apply(&suspend(ROWS + 1)) {
+                Ok(_) => {}
+                Err(Error::DiskFull { .. }) => continue,
+                Err(error) => panic!("{what}: {error}"),
+            }
+            assert_eq!(store.status().paused, None, "{what}");
+            let mut rows = None;
+            let mut reader = store.events_from(ROWS + 1);
+            reader
+                .read(1, &mut |accepted| match accepted.effect {
+                    Effect::Account {
+                        rows: told, is_cut, ..
+                    } => {
+                        assert_eq!(is_cut, told.is_empty(), "{what}");
+                        rows = Some(told.len());
+                    }
+                    other => panic!("{what}: {other:?}"),
+                })
+                .unwrap();
+            match rows {
+                Some(0) => kept[0] += 1,
+                Some(told) if u64::from(told) == ROWS => kept[1] += 1,
+                other => panic!("{what}: {other:?}"),
+            }
+            writer.commit().unwrap();
+            assert!(fs.used() <= limit, "{what}: {} of {limit}", fs.used());
+        }
+    }
+    assert!(kept.iter().all(|times| *times > 0), "{kept:?}");
 }

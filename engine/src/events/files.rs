@@ -121,20 +121,26 @@ fn lost_before(first: u64, end: u64) -> Found {
     }
 }
 
+/// Goes on with the file until it has the frame with `seq`. Ends behind a sound frame: its end, or what is there and
+/// damaged, can be looked at again from there.
 fn scan(reader: &mut LogReader, buffer: &mut FrameBuffer, seq: u64) -> Result<Scanned> {
+    let mut is_fresh = false;
     while reader.offset() < reader.file_bytes() {
         let offset = reader.offset();
         match scan_frame(reader, buffer, seq) {
             Ok(Some(scanned)) => return Ok(scanned),
             Ok(None) => {}
             Err(Error::Format(error)) => {
+                // The file may have been opened while this frame was written, with a length that ends within it. What
+                // is asked for is durable since before the call, so that one look tells what there is of it.
+                if !is_fresh && reader.has_grown()? {
+                    is_fresh = true;
+                    continue;
+                }
                 tracing::warn!(%error, "a damaged log frame is left out of what is read of the log");
                 match reader.next_sound(offset, buffer)? {
                     Some(next) => reader.seek(next),
-                    None => {
-                        reader.seek(reader.file_bytes());
-                        return Ok(Scanned::End);
-                    }
+                    None => return Ok(Scanned::End),
                 }
             }
             Err(error) => return Err(error),

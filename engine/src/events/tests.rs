@@ -39,6 +39,7 @@ enum Stood {
     Nothing,
     Same,
     Links(OwnedLinks),
+    Unknown,
 }
 
 fn owned_links(links: Links<'_>) -> OwnedLinks {
@@ -55,6 +56,7 @@ fn undone(effect: &Effect<'_>) -> Undone {
                 Before::Nothing => Stood::Nothing,
                 Before::Same => Stood::Same,
                 Before::Links(links) => Stood::Links(owned_links(*links)),
+                Before::Unknown => Stood::Unknown,
             },
         },
         Effect::Account { rows, seqs, is_cut } => Undone::Account {

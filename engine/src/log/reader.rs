@@ -183,10 +183,19 @@ impl LogReader {
         self.seed
     }
 
-    /// The length of the file when it was opened.
+    /// The length of the file when it was opened, or looked at again.
     #[must_use]
     pub const fn file_bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Looks how long the file is now, and tells whether it has grown.
+    pub(crate) fn has_grown(&mut self) -> Result<bool> {
+        let length = self.file.len();
+        let bytes = length.map_err(Error::io("read the length of", &self.path))?;
+        let has_grown = bytes > self.bytes;
+        self.bytes = bytes;
+        Ok(has_grown)
     }
 
     /// Where [`LogReader::next_frame`] reads next.

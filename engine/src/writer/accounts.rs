@@ -52,7 +52,7 @@ impl Writer {
             } else {
                 active == was_hidden
             };
-            self.read_account_effect(if changes { &rows } else { &[] })?;
+            self.read_account_effect(known, changes, &rows)?;
         }
         let seq = self.accept(event, replayed)?;
         let actor = self.intern_actor(known, event.did);

@@ -32,6 +32,7 @@ enum Stood {
     Nothing,
     Same,
     Links,
+    Unknown,
 }
 
 /// Passes over a DID that is not to be had, for it stood in a segment that is set aside, or the index contradicts
@@ -52,6 +53,18 @@ impl NextEffect {
         self.what = What::Unknown;
     }
 
+    /// Drops what was read, for there is no room for it: it is told that there may be something.
+    pub(super) fn leave_out(&mut self) {
+        match &mut self.what {
+            What::Unknown => {}
+            What::Commit { before, .. } => *before = Stood::Unknown,
+            What::Account => {
+                self.account.clear();
+                self.account.cut();
+            }
+        }
+    }
+
     pub(super) fn effect(&self) -> Effect<'_> {
         match self.what {
             What::Unknown => Effect::Unknown,
@@ -61,6 +74,7 @@ impl NextEffect {
                     Stood::Nothing => Before::Nothing,
                     Stood::Same => Before::Same,
                     Stood::Links => Before::Links(self.links.links()),
+                    Stood::Unknown => Before::Unknown,
                 },
             },
             What::Account => self.account.effect(),
@@ -70,14 +84,15 @@ impl NextEffect {
     /// Whether a commit keeps the row that stands at its key; `None` where that was not told.
     pub(super) fn keeps_row(&self) -> Option<bool> {
         match self.what {
-            What::Commit { before, .. } => Some(before == Stood::Same),
+            What::Commit { before, .. } if before != Stood::Unknown => Some(before == Stood::Same),
             _ => None,
         }
     }
 }
 
 impl Writer {
-    /// Tells what a commit of `actor` undoes, whose links are in `spans`: `old` is the row at its key.
+    /// Tells what a commit of `actor` undoes, whose links are in `spans`: `old` is the row at its key. Where there is
+    /// none to be seen, a segment that is set aside may have one.
     pub(super) fn read_commit_effect(
         &mut self,
         actor: Option<ActorId>,
@@ -88,35 +103,45 @@ impl Writer {
             None => false,
         };
         let Some(place) = old else {
-            let before = Stood::Nothing;
+            let before = if self.unread.may_have_rows(actor) {
+                Stood::Unknown
+            } else {
+                Stood::Nothing
+            };
             self.next_effect.what = What::Commit { hidden, before };
             return Ok(());
         };
         let mut links = std::mem::take(&mut self.next_effect.links);
         let read = self.read_links_of(place, &mut links);
-        self.next_effect.what = match read {
-            Ok(()) => {
-                let before = if self.are_new_links(&links.links()) {
-                    Stood::Same
-                } else {
-                    Stood::Links
-                };
-                What::Commit { hidden, before }
-            }
+        let before = match read {
+            Ok(()) if self.are_new_links(&links.links()) => Stood::Same,
+            Ok(()) => Stood::Links,
             Err(error) => {
                 without_did(error)?;
-                What::Unknown
+                Stood::Unknown
             }
         };
         self.next_effect.links = links;
+        self.next_effect.what = What::Commit { hidden, before };
         Ok(())
     }
 
-    /// Tells that an account event changes which of those rows are to be seen.
-    pub(super) fn read_account_effect(&mut self, rows: &[Place]) -> Result<()> {
+    /// Tells that an account event changes which of those rows of `actor` are to be seen; none where nothing
+    /// `changes`. A segment that is set aside may have more, or tell that something does change.
+    pub(super) fn read_account_effect(
+        &mut self,
+        actor: Option<ActorId>,
+        changes: bool,
+        rows: &[Place],
+    ) -> Result<()> {
+        let rows = if changes { rows } else { &[] };
+        let may_change = changes || self.unread.may_have_states();
         let mut account = std::mem::take(&mut self.next_effect.account);
         let mut links = std::mem::take(&mut self.next_effect.links);
         account.clear();
+        if may_change && self.unread.may_have_rows(actor) {
+            account.cut();
+        }
         let read = self.read_rows(rows, &mut account, &mut links);
         self.next_effect.account = account;
         self.next_effect.links = links;

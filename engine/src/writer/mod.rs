@@ -351,7 +351,13 @@ impl Writer {
                 self.journal.note_time(event.time_us);
                 seq
             }
-            None => self.journal.append(event, &self.next_effect.effect())?,
+            None => {
+                let effect = self.next_effect.effect().encoded_len();
+                if replayed.is_none() && !self.has_room_for_effect(event_bytes(event), effect)? {
+                    self.next_effect.leave_out();
+                }
+                self.journal.append(event, &self.next_effect.effect())?
+            }
         };
         self.is_logged = self.logs(replayed);
         self.events = self.events.saturating_add(1);

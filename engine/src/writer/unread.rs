@@ -20,6 +20,7 @@ use xxhash_rust::xxh3::Xxh3Builder;
 
 use super::Writer;
 use super::repeats::OUT_OF_ORDER_MAX_US;
+use crate::actors::ActorId;
 use crate::snapshot::Generation;
 use crate::{Error, Result};
 
@@ -84,6 +85,17 @@ impl Unread {
     #[inline]
     pub(super) const fn reaches(&self, time_us: u64) -> bool {
         time_us <= self.until_us
+    }
+
+    /// Whether a segment that may come back may have rows of an account, which has that id or none.
+    pub(super) fn may_have_rows(&self, known: Option<ActorId>) -> bool {
+        let mut segments = self.segments.iter();
+        segments.any(|segment| known.is_some() || !segment.has_accounts)
+    }
+
+    /// Whether a segment that may come back may have the state of an account.
+    pub(super) fn may_have_states(&self) -> bool {
+        self.segments.iter().any(|segment| !segment.has_accounts)
     }
 
     pub(super) const fn may_come_back(&self) -> bool {

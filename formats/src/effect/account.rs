@@ -218,6 +218,11 @@ impl AccountBuf {
         self.seq_count = self.seq_count.saturating_add(1);
     }
 
+    /// Tells that there may be more rows than are put in.
+    pub const fn cut(&mut self) {
+        self.is_cut = true;
+    }
+
     /// What was put in.
     #[must_use]
     pub fn effect(&self) -> Effect<'_> {

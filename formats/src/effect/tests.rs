@@ -90,7 +90,7 @@ proptest! {
         let seqs: Vec<u64> = steps.iter().map(|step| { seq += step; seq }).collect();
         seqs.iter().for_each(|seq| buffer.push_seq(*seq));
         if is_cut {
-            buffer.push_seq(seq);
+            buffer.cut();
         }
         let effect = buffer.effect();
         let mut bytes = Vec::new();
@@ -153,12 +153,23 @@ fn effects_of_other_kinds_of_events_are_refused() {
     decode(&[kind::NOTHING], &update()).unwrap();
     decode(&[kind::SAME | kind::HIDDEN], &update()).unwrap();
     decode(&[kind::SAME], &commit(Operation::Delete)).unwrap_err();
+    for body in [update(), commit(Operation::Delete)] {
+        for hidden in [false, true] {
+            let before = Before::Unknown;
+            let effect = Effect::Commit { hidden, before };
+            let mut bytes = Vec::new();
+            encode(&effect, &mut bytes);
+            assert_eq!(bytes, [if hidden { 7 } else { 3 }]);
+            assert_eq!(decode(&bytes, &body).unwrap(), effect);
+            decode(&[bytes[0], 0], &body).unwrap_err();
+        }
+    }
     decode(&[kind::NOTHING], &ACCOUNT).unwrap_err();
     decode(&[kind::ACCOUNT, 0, 0], &ACCOUNT).unwrap();
     decode(&[kind::ACCOUNT, 0, 0], &update()).unwrap_err();
     for body in [update(), ACCOUNT, IDENTITY] {
         decode(&[], &body).unwrap_err();
-        for found in (3..4).chain(7..16).chain(0x11..0x20).chain(0x21..0x30) {
+        for found in (8..16).chain(0x11..0x20).chain(0x21..0x30) {
             decode(&[found, 0, 0], &body).unwrap_err();
         }
     }

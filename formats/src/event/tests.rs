@@ -96,8 +96,9 @@ fn effect_of<'a>(
     match event.kind {
         kind @ 0..=2 => Effect::Commit {
             hidden: event.number.is_multiple_of(3),
-            before: match event.number % 4 {
+            before: match event.number % 5 {
                 0 => Before::Nothing,
+                4 => Before::Unknown,
                 1 if kind != 2 => Before::Same,
                 _ => Before::Links(links.links()),
             },

@@ -147,6 +147,10 @@ impl StepMaker {
             Written::Delete => (None, Cause::Record),
         };
         let (is_hidden, before) = match effect {
+            Effect::Commit {
+                hidden,
+                before: Before::Unknown,
+            } => (*hidden, None),
             Effect::Commit { hidden, before } => (*hidden, Some(before)),
             _ => (false, None),
         };

@@ -207,6 +207,23 @@ fn what_an_older_build_logged_may_repeat_links_and_tells_no_deletes() {
 }
 
 #[test]
+fn what_could_not_be_read_before_may_repeat_links_but_not_of_a_hidden_account() {
+    let unknown = |hidden| Effect::Commit {
+        hidden,
+        before: Before::Unknown,
+    };
+    let told = make(
+        &commit(Written::Update(json(RECORD)), unknown(false)),
+        false,
+    );
+    assert_eq!(told[0].changes.len(), 3);
+    assert!(told[0].repeats);
+    assert!(make(&commit(Written::Delete, unknown(false)), false)[0].is_empty());
+    let hidden = make(&commit(Written::Update(json(RECORD)), unknown(true)), false);
+    assert!(hidden[0].changes.is_empty());
+}
+
+#[test]
 fn many_links_are_all_told_as_changes_and_the_first_hundred_as_plain() {
     let new: Vec<String> = (0..300).map(|i| format!("\"s:{}\"", i % 250)).collect();
     let record = format!(r#"{{"a":[{}]}}"#, new.join(","));

@@ -55,6 +55,7 @@ fn sample_events() -> Vec<Event<'static>> {
             active: true,
             status: None,
         },
+        commit(Operation::Delete),
     ];
     let event = |(i, body): (u64, Body<'static>)| Event {
         time_us: TIME_US + (i % 3) * 1000,
@@ -82,11 +83,12 @@ fn sample_effects(mut each: impl FnMut(&Event<'_>, &Effect<'_>)) {
     for (i, event) in sample_events().iter().enumerate() {
         let effect = match event.body {
             Body::Commit { .. } => Effect::Commit {
-                hidden: i == 1,
+                hidden: i == 1 || i > 2,
                 before: match i {
                     0 => Before::Nothing,
                     1 => Before::Same,
-                    _ => Before::Links(links.links()),
+                    2 => Before::Links(links.links()),
+                    _ => Before::Unknown,
                 },
             },
             Body::Identity { .. } => Effect::Unknown,
