@@ -17,7 +17,8 @@ use tempfile::TempDir;
 const START_US: u64 = 1_793_491_200_000_000;
 
 struct World {
-    _directory: TempDir,
+    directory: TempDir,
+    options: Options,
     store: Store,
     writer: Writer,
     events: u64,
@@ -31,13 +32,36 @@ impl World {
     fn with(mut options: Options) -> Self {
         let directory = tempfile::tempdir().unwrap();
         options.compact = false;
-        let store = Store::open(directory.path(), options).unwrap();
+        let store = Store::open(directory.path(), options.clone()).unwrap();
         let writer = store.writer().unwrap();
         Self {
-            _directory: directory,
+            directory,
+            options,
             store,
             writer,
             events: 0,
+        }
+    }
+
+    /// Stops and starts, which takes from memory what the log does not have.
+    fn reopen(self) -> Self {
+        let Self {
+            directory,
+            options,
+            store,
+            writer,
+            events,
+        } = self;
+        writer.close().unwrap();
+        drop(store);
+        let store = Store::open(directory.path(), options.clone()).unwrap();
+        let writer = store.writer().unwrap();
+        Self {
+            directory,
+            options,
+            store,
+            writer,
+            events,
         }
     }
 
@@ -280,6 +304,7 @@ fn who_came_from_before_the_log_is_told_all_links_of_updates_also_after_a_break(
         world.write("did:plc:b", &format!("k{i}"), &[]);
         world.writer.seal().unwrap();
     }
+    let mut world = world.reopen();
     assert!(world.store.log_floor() > 1);
     world.write("did:plc:c", "k1", &links(&["did:plc:z"]));
     // The row that it replaces is no survivor any more.

@@ -33,13 +33,24 @@ const HASH_BYTES: usize = size_of::<u128>();
 static SEED: LazyLock<u64> = LazyLock::new(super::secret_seed);
 
 /// What a hash is of, so that equal strings of different lists stay apart.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 enum Of {
     Subject,
     Prefix,
     Did,
     Source,
     Pair,
+}
+
+/// Kinds of entries, as bits: values by themselves, and in pairs with sources.
+const KINDS: usize = 8;
+
+const fn alone(of: Of) -> u8 {
+    1 << of as u8
+}
+
+const fn paired(of: Of) -> u8 {
+    alone(of) << (KINDS / 2)
 }
 
 /// The filters of many subscribers.
@@ -49,6 +60,8 @@ pub struct FilterIndex {
     entries_max: usize,
     entries: usize,
     hashes: HashMap<u128, Slots, BuildHasherDefault<Keep>>,
+    /// How many subscribers have entries of each kind: what nobody wants is not looked up.
+    kinds: [usize; KINDS],
     /// How many prefixes of each length there are.
     prefix_lengths: BTreeMap<usize, usize>,
     /// Those who want everything.
@@ -74,6 +87,8 @@ struct Subscriber {
 pub struct Prepared {
     wants_everything: bool,
     hashes: Vec<u128>,
+    /// The kinds of the hashes.
+    kinds: u8,
     /// The lengths of its prefixes, each once.
     prefix_lengths: Vec<usize>,
     /// What is looked at once an entry was met; none where entries tell all.
@@ -152,6 +167,7 @@ impl FilterIndex {
             entries_max,
             entries: 0,
             hashes: HashMap::default(),
+            kinds: [0; KINDS],
             prefix_lengths: BTreeMap::new(),
             everything: Slots::Some(Vec::new()),
             subscribers: Vec::new(),
@@ -219,6 +235,7 @@ impl FilterIndex {
                 Entry::Vacant(place) => _ = place.insert(Slots::One(slot)),
             }
         }
+        self.count_kinds(wants.kinds, |count| *count += 1);
         for length in &wants.prefix_lengths {
             *self.prefix_lengths.entry(*length).or_default() += 1;
         }
@@ -228,6 +245,14 @@ impl FilterIndex {
             *place = Some(Subscriber { id, wants });
         }
         Ok(())
+    }
+
+    fn count_kinds(&mut self, kinds: u8, count: impl Fn(&mut usize)) {
+        for (bit, kind) in self.kinds.iter_mut().enumerate() {
+            if kinds & (1 << bit) != 0 {
+                count(kind);
+            }
+        }
     }
 
     /// Forgets a subscriber. Tells whether it was known.
@@ -249,6 +274,7 @@ impl FilterIndex {
                 slots.remove();
             }
         }
+        self.count_kinds(wants.kinds, |count| *count -= 1);
         for length in &wants.prefix_lengths {
             if let Some(count) = self.prefix_lengths.get_mut(length) {
                 *count -= 1;
@@ -297,14 +323,29 @@ impl FilterIndex {
                     meet(slots);
                 }
             };
-            probe(source);
+            let mut kinds = 0;
+            for (bit, count) in self.kinds.iter().enumerate() {
+                kinds |= u8::from(*count > 0) << bit;
+            }
+            if kinds & alone(Of::Source) != 0 {
+                probe(source);
+            }
             let mut probe_both = |of: Of, value: &[u8]| {
+                if kinds & (alone(of) | paired(of)) == 0 {
+                    return;
+                }
                 let hash = hash(seed, of, value);
-                probe(hash);
-                probe(pair(seed, hash, source));
+                if kinds & alone(of) != 0 {
+                    probe(hash);
+                }
+                if kinds & paired(of) != 0 {
+                    probe(pair(seed, hash, source));
+                }
             };
             probe_both(Of::Subject, subject.as_bytes());
-            if let Some(did) = subject_did(subject) {
+            if kinds & (alone(Of::Did) | paired(Of::Did)) != 0
+                && let Some(did) = subject_did(subject)
+            {
                 probe_both(Of::Did, did.as_bytes());
             }
             for length in self.prefix_lengths.keys() {
@@ -344,19 +385,32 @@ impl Prepared {
         let mut prepared = Self {
             wants_everything: filters.wants_everything(),
             hashes: Vec::new(),
+            kinds: 0,
             prefix_lengths,
             sources: None,
             entries: 1,
         };
+        let lists = [
+            (Of::Subject, &filters.subjects),
+            (Of::Prefix, &filters.prefixes),
+            (Of::Did, &filters.dids),
+        ];
+        let given = lists.into_iter().filter(|(_, values)| !values.is_empty());
+        let kinds = given.fold(0, |kinds, (of, _)| kinds | alone(of));
         if filters.wants_every_subject() {
+            if !sources.is_empty() {
+                prepared.kinds = alone(Of::Source);
+            }
             prepared.hashes = sources;
         } else if sources.is_empty() || sources.len() * subjects.len() > PAIRS_MAX {
             prepared.hashes = subjects;
+            prepared.kinds = kinds;
             if !sources.is_empty() {
                 prepared.entries += sources.len();
                 prepared.sources = Some(sources.into_iter().collect());
             }
         } else {
+            prepared.kinds = kinds << (KINDS / 2);
             for source in sources {
                 let pairs = subjects.iter().map(|subject| pair(seed, *subject, source));
                 prepared.hashes.extend(pairs);

@@ -93,6 +93,7 @@ proptest! {
         }
         prop_assert_eq!(index.entries(), 0);
         prop_assert!(index.hashes.is_empty() && index.prefix_lengths.is_empty());
+        prop_assert_eq!(index.kinds, [0; KINDS]);
         prop_assert!(index.everything.as_slice().is_empty());
     }
 }
@@ -232,7 +233,7 @@ fn nested_prefixes_that_miss_hide_none_that_match() {
 #[test]
 #[ignore = "it measures"]
 fn lookups_cost_as_much_with_ten_as_with_ten_thousand_others() {
-    for (subjects_each, sources) in [(1, 0), (10, 0), (90, 0), (10, 4)] {
+    for (subjects_each, sources) in [(1, 0), (10, 0), (90, 0), (10, 4), (0, 10)] {
         let cost = |subscribers: usize| {
             let mut index = FilterIndex::default();
             for id in 0..subscribers {
