@@ -313,6 +313,22 @@ fn who_came_from_before_the_log_is_told_all_links_of_updates_also_after_a_break(
     let subjects: Vec<&str> = all.iter().map(|(_, subject)| &**subject).collect();
     assert!(!is_in_log);
     assert_eq!(subjects, ["did:plc:z", "did:plc:x", "did:plc:y"]);
+    // Who told the others no more than what lies before the update will tell only what became different.
+    let update = world.store.next_seq() - 1;
+    let mut others = world.reader(Start::Seq(update));
+    let differences = read_all(&mut others);
+    assert_eq!(differences[0].changes.len(), 1);
+    // So there one who lacks the rest cannot go on with them, but behind it.
+    let mut reader = world.reader(Start::Seq(1));
+    for (before, joins) in [(update, false), (update + 1, true)] {
+        while reader
+            .read(10, before, &mut |_| ControlFlow::Continue(()))
+            .unwrap()
+            != Read::CaughtUp
+        {}
+        assert_eq!(reader.next_seq(), before);
+        assert_eq!(reader.tells_all_below() <= before, joins);
+    }
     for (place, (cursor, _)) in all.iter().enumerate() {
         let (rest, is_in_log) = told_from(&world, *cursor);
         assert!(is_in_log);

@@ -27,6 +27,12 @@ pub const ENTRIES_MAX: usize = 1_000_000;
 /// A subscriber's pairs of wanted subjects and sources have entries each, up to this many.
 const PAIRS_MAX: usize = 1_024;
 
+/// A table with this part of all entries there may be gets room for all.
+const LARGE: usize = 8;
+/// A table that holds less than this part of what it has room for gets a smaller one: much less than [`LARGE`], lest
+/// the two follow each other.
+const SPARSE: usize = 32;
+
 const HASH_BYTES: usize = size_of::<u128>();
 
 /// The seed of all indexes, so that entries can be made without one.
@@ -96,11 +102,12 @@ pub struct Prepared {
     entries: usize,
 }
 
-/// The subscribers of one entry: places in `subscribers`.
+/// The subscribers of one entry: places in `subscribers`. Most entries have one, and there are many.
 #[derive(Debug)]
 enum Slots {
     One(u32),
-    Some(Vec<u32>),
+    #[expect(clippy::box_collection, reason = "it keeps entries small")]
+    Some(Box<Vec<u32>>),
 }
 
 impl Slots {
@@ -113,7 +120,7 @@ impl Slots {
 
     fn push(&mut self, slot: u32) {
         match self {
-            Self::One(first) => *self = Self::Some(vec![*first, slot]),
+            Self::One(first) => *self = Self::Some(Box::new(vec![*first, slot])),
             Self::Some(slots) => slots.push(slot),
         }
     }
@@ -169,7 +176,7 @@ impl FilterIndex {
             hashes: HashMap::default(),
             kinds: [0; KINDS],
             prefix_lengths: BTreeMap::new(),
-            everything: Slots::Some(Vec::new()),
+            everything: Slots::Some(Box::default()),
             subscribers: Vec::new(),
             free: Vec::new(),
             by_id: HashMap::new(),
@@ -228,6 +235,11 @@ impl FilterIndex {
         if wants.wants_everything {
             self.everything.push(slot);
         }
+        let hashes = self.hashes.len() + wants.hashes.len();
+        // Moving the entries of a large table to a larger one takes long: it is done once, while it is not that large.
+        if hashes > self.entries_max / LARGE && self.hashes.capacity() < self.entries_max {
+            self.hashes.reserve(self.entries_max - self.hashes.len());
+        }
         self.hashes.reserve(wants.hashes.len());
         for hash in &wants.hashes {
             match self.hashes.entry(*hash) {
@@ -284,7 +296,7 @@ impl FilterIndex {
             }
         }
         // Tables that were large once do not stay so.
-        if self.hashes.capacity() > 1_024 && self.hashes.len() < self.hashes.capacity() / 8 {
+        if self.hashes.capacity() > 1_024 && self.hashes.len() < self.hashes.capacity() / SPARSE {
             self.hashes.shrink_to(self.hashes.len() * 2);
         }
         self.entries -= wants.entries;

@@ -111,10 +111,10 @@ impl Driver {
             self.story.moments.insert(seq, moment);
         }
         self.real.at(self.count);
-        if self.dice.roll(3) == 0 {
-            if let Some(followers) = &mut self.followers {
-                followers.follow(&mut self.dice);
-            }
+        if self.dice.roll(3) == 0
+            && let Some(followers) = &mut self.followers
+        {
+            followers.follow(&mut self.dice);
         }
     }
 

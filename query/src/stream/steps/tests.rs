@@ -16,7 +16,7 @@ impl Lookup for Index {
             let target = format!("s:{seq}");
             let rkey = format!("k{seq}");
             // The target of every tenth is lost.
-            let target = (seq % 10 != 0).then_some(&*target);
+            let target = (!seq.is_multiple_of(10)).then_some(&*target);
             let links = [(".cid", Some("s:cid")), (".subject", target)];
             found(
                 "c.d.e",
