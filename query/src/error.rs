@@ -102,6 +102,16 @@ pub enum StreamError {
         /// The most that are allowed.
         limit: usize,
     },
+    /// A value of a list of a filter is too long.
+    #[error("{list} has a value of {found} bytes: at most {limit} are allowed")]
+    TooLong {
+        /// The list's name, as parameters and messages have it.
+        list: &'static str,
+        /// How many bytes the value has.
+        found: usize,
+        /// The most that are allowed.
+        limit: usize,
+    },
     /// The filters of all subscribers together are too large. No fault of this one.
     #[error("the filters of all subscribers need {found} places: there are {limit}")]
     FiltersFull {

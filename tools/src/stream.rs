@@ -1,5 +1,7 @@
 //! The engine's store as what the link stream asks.
 
+use std::ops::ControlFlow;
+
 use orrery_engine::Store;
 use orrery_query::stream::{Forms, Read, Reader, Start, Step};
 use orrery_server::{Feed, IndexError, StepReader};
@@ -23,7 +25,7 @@ impl Feed for StoreFeed {
     fn reader(&self, start: Start, forms: Forms) -> Result<Box<dyn StepReader>, IndexError> {
         loop {
             // Who asks knows what is live to whom.
-            match Reader::open(&self.0, start, forms, false) {
+            match Reader::open(&self.0, start, forms) {
                 Ok(reader) => {
                     return Ok(Box::new(StoreReader {
                         store: self.0.clone(),
@@ -47,13 +49,17 @@ impl StepReader for StoreReader {
         self.reader.next_seq()
     }
 
+    fn tells_all_below(&self) -> u64 {
+        self.reader.tells_all_below()
+    }
+
     fn read(
         &mut self,
         most_events: usize,
         before: u64,
-        each: &mut dyn FnMut(Step),
+        each: &mut dyn FnMut(Step) -> ControlFlow<()>,
     ) -> Result<Read, IndexError> {
-        match self.reader.read(most_events, Some(before), 0, each) {
+        match self.reader.read(most_events, before, each) {
             Ok(read) => Ok(read),
             // What is damaged is left out by the next read.
             Err(error) if is_mended(&self.store, &error) => Ok(Read::More),

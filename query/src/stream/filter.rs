@@ -8,6 +8,8 @@ use crate::error::StreamError;
 pub const SUBJECTS_MAX: usize = 50_000;
 /// The most prefixes of subjects.
 pub const PREFIXES_MAX: usize = 100;
+/// The most bytes of a prefix.
+pub const PREFIX_BYTES_MAX: usize = 512;
 /// The most accounts.
 pub const DIDS_MAX: usize = 10_000;
 /// The most sources.
@@ -28,10 +30,11 @@ pub struct Filters {
 }
 
 impl Filters {
-    /// Checks how long the lists are.
+    /// Checks how long the lists are, and the prefixes.
     ///
     /// # Errors
-    /// [`StreamError::TooMany`] with the name of the first list that is too long.
+    /// [`StreamError::TooMany`] with the name of the first list that is too long; [`StreamError::TooLong`] if a prefix
+    /// is.
     pub fn check(&self) -> Result<(), StreamError> {
         for (list, values, limit) in [
             ("wantedSubjects", &self.subjects, SUBJECTS_MAX),
@@ -47,7 +50,15 @@ impl Filters {
                 });
             }
         }
-        Ok(())
+        let mut lengths = self.prefixes.iter().map(String::len);
+        match lengths.find(|length| *length > PREFIX_BYTES_MAX) {
+            Some(found) => Err(StreamError::TooLong {
+                list: "wantedSubjectPrefixes",
+                found,
+                limit: PREFIX_BYTES_MAX,
+            }),
+            None => Ok(()),
+        }
     }
 
     /// Whether every link is wanted.

@@ -24,19 +24,27 @@ pub fn write_extended(out: &mut String, step: &Step, change: &Change) {
 
 /// Appends the frame of something about the stream.
 pub fn write_info(out: &mut String, info: &Info) {
-    let _ = match info {
-        Info::OutdatedCursor { time_us } => write!(
-            out,
-            "{{\"kind\":\"info\",\"info\":{{\"name\":\"OutdatedCursor\",\"time_us\":{time_us}}}}}"
-        ),
+    let (name, first_seq, last_seq) = match info {
+        Info::OutdatedCursor { time_us } => {
+            let _ = write!(
+                out,
+                "{{\"kind\":\"info\",\"info\":{{\"name\":\"OutdatedCursor\",\"time_us\":{time_us}}}}}"
+            );
+            return;
+        }
         Info::EventsLost {
             first_seq,
             last_seq,
-        } => write!(
-            out,
-            "{{\"kind\":\"info\",\"info\":{{\"name\":\"EventsLost\",\"first_seq\":{first_seq},\"last_seq\":{last_seq}}}}}"
-        ),
+        } => ("EventsLost", first_seq, last_seq),
+        Info::LinksMissing {
+            first_seq,
+            last_seq,
+        } => ("LinksMissing", first_seq, last_seq),
     };
+    let _ = write!(
+        out,
+        "{{\"kind\":\"info\",\"info\":{{\"name\":\"{name}\",\"first_seq\":{first_seq},\"last_seq\":{last_seq}}}}}"
+    );
 }
 
 fn write_link(out: &mut String, change: &Change, with_cause: bool) {
@@ -162,6 +170,16 @@ mod tests {
         assert_eq!(
             out,
             r#"{"kind":"info","info":{"name":"EventsLost","first_seq":1,"last_seq":2}}"#
+        );
+        out.clear();
+        let missing = Info::LinksMissing {
+            first_seq: 3,
+            last_seq: 3,
+        };
+        write_info(&mut out, &missing);
+        assert_eq!(
+            out,
+            r#"{"kind":"info","info":{"name":"LinksMissing","first_seq":3,"last_seq":3}}"#
         );
     }
 

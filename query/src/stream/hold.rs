@@ -2,7 +2,11 @@
 //!
 //! Steps leave in the order in which they came, which is that of seqs. The oldest leaves when an event has
 //! come that is a delay younger by the events' own times, so that a replay holds back what the live stream
-//! held back; or a delay after it came, so that a quiet source delays nothing for ever.
+//! held back; or a delay after it came, so that a quiet source delays nothing for ever. Times in the future say
+//! nothing: one such event would let all others go at once.
+//!
+//! What leaves is given by [`Hold::release`], and counts until then: whoever stages releases when it
+//! [is full](Hold::is_full).
 //!
 //! Undone is:
 //! - of [`Step::changes`], a create whose delete comes: neither is told;
@@ -10,6 +14,7 @@
 //!   left is the newest version, a delay after it came.
 
 use std::collections::{HashMap, VecDeque};
+use std::ops::ControlFlow;
 
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
@@ -35,9 +40,9 @@ pub struct Hold {
     /// How many were taken out of `held`: the number of its first.
     first: u64,
     /// Steps whose time has come, and which nothing undoes any more.
-    ready: VecDeque<Step>,
-    links: usize,
-    bytes: usize,
+    ready: VecDeque<Ready>,
+    held_size: Size,
+    ready_size: Size,
     /// The newest time of an event.
     newest_us: u64,
     /// All events below were staged.
@@ -50,8 +55,44 @@ pub struct Hold {
 }
 
 #[derive(Debug)]
+struct Ready {
+    step: Step,
+    bytes: usize,
+}
+
+impl Ready {
+    fn size(&self) -> Size {
+        Size {
+            links: links_of(&self.step),
+            bytes: self.bytes,
+        }
+    }
+}
+
+/// How much some steps are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Size {
+    links: usize,
+    bytes: usize,
+}
+
+impl Size {
+    fn add(&mut self, other: Self) {
+        self.links += other.links;
+        self.bytes += other.bytes;
+    }
+
+    fn remove(&mut self, other: Self) {
+        self.links -= other.links;
+        self.bytes -= other.bytes;
+    }
+}
+
+#[derive(Debug)]
 struct Held {
     step: Step,
+    /// Its time, as far as that is to be believed.
+    time_us: u64,
     arrived_us: u64,
     /// Places in `step.changes` that are undone.
     undone: Vec<u32>,
@@ -59,8 +100,11 @@ struct Held {
 }
 
 impl Held {
-    fn links(&self) -> usize {
-        self.step.plain.len() + self.step.changes.len()
+    fn size(&self) -> Size {
+        Size {
+            links: links_of(&self.step),
+            bytes: self.bytes,
+        }
     }
 
     fn into_step(mut self) -> Step {
@@ -96,8 +140,8 @@ impl Hold {
             held: VecDeque::new(),
             first: 0,
             ready: VecDeque::new(),
-            links: 0,
-            bytes: 0,
+            held_size: Size::default(),
+            ready_size: Size::default(),
             newest_us: 0,
             staged: 0,
             versions: HashMap::new(),
@@ -112,36 +156,49 @@ impl Hold {
         self.staged
     }
 
-    /// The seq of the oldest step that has not left.
-    #[must_use]
-    pub fn oldest(&self) -> Option<u64> {
-        let ready = self.ready.front();
-        let oldest = ready.or_else(|| self.held.front().map(|held| &held.step));
-        oldest.map(|step| step.seq)
-    }
-
     /// The seq of the oldest step that has not left; that behind the newest staged event where all have.
     #[must_use]
     pub fn released(&self) -> u64 {
-        self.oldest().unwrap_or(self.staged)
+        let ready = self.ready.front().map(|ready| &ready.step);
+        let oldest = ready.or_else(|| self.held.front().map(|held| &held.step));
+        oldest.map_or(self.staged, |step| step.seq)
     }
 
     /// How many changes wait.
     #[must_use]
     pub fn links(&self) -> usize {
-        self.links
+        self.held_size.links + self.ready_size.links
     }
 
-    /// Takes the next step in. Steps come in order of seq, those that say nothing too.
-    pub fn stage(&mut self, step: Step, now_us: u64) {
+    /// Whether all that has not left, and what has only to be released of it, is more than the bounds allow. Then some of it
+    /// is to be released before more is staged.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        let mut all = self.held_size;
+        all.add(self.ready_size);
+        self.is_beyond(all)
+    }
+
+    fn is_beyond(&self, size: Size) -> bool {
+        size.links > self.links_max || size.bytes > self.bytes_max
+    }
+
+    /// Takes the next step in. Steps come in order of seq, those that say nothing too. `wall_us` is the present as
+    /// events tell it, in microseconds since 1970.
+    pub fn stage(&mut self, step: Step, now_us: u64, wall_us: u64) {
         self.staged = step.seq.saturating_add(u64::from(step.is_last));
-        self.newest_us = self.newest_us.max(step.time_us);
+        let time_us = if step.time_us <= wall_us {
+            step.time_us
+        } else {
+            self.newest_us
+        };
+        self.newest_us = self.newest_us.max(time_us);
         // Before the step undoes anything: what its time lets go was told before it came, however many steps are
         // staged between two releases.
         while self
             .held
             .front()
-            .is_some_and(|held| self.newest_us.saturating_sub(held.step.time_us) >= self.delay_us)
+            .is_some_and(|held| self.newest_us.saturating_sub(held.time_us) >= self.delay_us)
         {
             self.let_go();
         }
@@ -165,13 +222,13 @@ impl Hold {
         let held = Held {
             bytes: bytes_of(&step),
             step,
+            time_us,
             arrived_us: now_us,
             undone: Vec::new(),
         };
-        self.links += held.links();
-        self.bytes += held.bytes;
+        self.held_size.add(held.size());
         self.held.push_back(held);
-        while self.links > self.links_max || self.bytes > self.bytes_max {
+        while self.is_beyond(self.held_size) {
             if !self.let_go() {
                 break;
             }
@@ -185,7 +242,7 @@ impl Hold {
             && let Some(held) = number_in(&mut self.held, self.first, number)
         {
             let plain = std::mem::take(&mut held.step.plain);
-            self.links -= plain.len();
+            self.held_size.links -= plain.len();
         }
         step.changes.retain(|change| {
             if change.operation != Operation::Delete {
@@ -222,17 +279,25 @@ impl Hold {
                 }
             }
         }
-        self.links -= held.links();
-        self.bytes -= held.bytes;
+        self.held_size.remove(held.size());
+        let bytes = held.bytes;
         let step = held.into_step();
         if !step.is_empty() {
-            self.ready.push_back(step);
+            let ready = Ready { step, bytes };
+            self.ready_size.add(ready.size());
+            self.ready.push_back(ready);
         }
         true
     }
 
-    /// Gives the steps of events below `before` whose time has come, in order.
-    pub fn release(&mut self, now_us: u64, before: u64, each: &mut dyn FnMut(Step)) {
+    /// Gives the steps of events below `before` whose time has come, in order, until `each` breaks it off: the rest is
+    /// given by the next call.
+    pub fn release(
+        &mut self,
+        now_us: u64,
+        before: u64,
+        each: &mut dyn FnMut(Step) -> ControlFlow<()>,
+    ) {
         while self.held.front().is_some_and(|held| {
             held.step.seq < before && now_us.saturating_sub(held.arrived_us) >= self.delay_us
         }) {
@@ -241,19 +306,27 @@ impl Hold {
         self.give(before, each);
     }
 
-    /// Gives all steps of events below `before`, whether or not their time has come: for a subscriber who is to go
-    /// on where others stand already.
-    pub fn release_all(&mut self, before: u64, each: &mut dyn FnMut(Step)) {
+    /// Gives all steps of events below `before`, whether or not their time has come, until `each` breaks it off: for
+    /// a subscriber who is to go on where others stand already.
+    pub fn release_all(&mut self, before: u64, each: &mut dyn FnMut(Step) -> ControlFlow<()>) {
         while self.held.front().is_some_and(|held| held.step.seq < before) {
             self.let_go();
         }
         self.give(before, each);
     }
 
-    fn give(&mut self, before: u64, each: &mut dyn FnMut(Step)) {
-        while self.ready.front().is_some_and(|step| step.seq < before) {
-            if let Some(step) = self.ready.pop_front() {
-                each(step);
+    fn give(&mut self, before: u64, each: &mut dyn FnMut(Step) -> ControlFlow<()>) {
+        while self
+            .ready
+            .front()
+            .is_some_and(|ready| ready.step.seq < before)
+        {
+            let Some(ready) = self.ready.pop_front() else {
+                return;
+            };
+            self.ready_size.remove(ready.size());
+            if each(ready.step).is_break() {
+                return;
             }
         }
     }
@@ -261,6 +334,10 @@ impl Hold {
 
 fn number_in(held: &mut VecDeque<Held>, first: u64, number: u64) -> Option<&mut Held> {
     held.get_mut(usize::try_from(number.checked_sub(first)?).ok()?)
+}
+
+fn links_of(step: &Step) -> usize {
+    step.plain.len() + step.changes.len()
 }
 
 /// Bytes of the texts of both forms; those that they share count twice.

@@ -2,8 +2,11 @@
 //! link costs a few look-ups however many subscribers want something else.
 //!
 //! A subscriber who wants subjects and sources has an entry for each pair, where that makes few; otherwise
-//! one for each subject, and its sources are looked at when a subject was met. Prefixes stand in one ordered
-//! map: those that a subject begins with are met by walking from the subject itself towards shorter ones.
+//! one for each subject, and its sources are looked at when a subject was met. Prefixes are entries too: a
+//! subject is looked up by its beginnings of all lengths that a prefix has, of which there are few, as
+//! prefixes are short.
+//!
+//! What takes long about the filters of one subscriber, making its entries, needs no index: [`Prepared`].
 //!
 //! Hashes have 128 bits and a secret seed, and are taken for the values: two different ones with one hash
 //! would need some 2^64 attempts that nobody can see the outcome of.
@@ -11,7 +14,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
-use std::ops::Bound;
+use std::sync::LazyLock;
 
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
@@ -24,20 +27,36 @@ pub const ENTRIES_MAX: usize = 1_000_000;
 /// A subscriber's pairs of wanted subjects and sources have entries each, up to this many.
 const PAIRS_MAX: usize = 1_024;
 
-/// A prefix counts as one more entry for each so many bytes of it.
-const PREFIX_BYTES_PER_ENTRY: usize = 64;
+/// A table with this part of all entries there may be gets room for all.
+const LARGE: usize = 8;
+/// A table that holds less than this part of what it has room for gets a smaller one: much less than [`LARGE`], lest
+/// the two follow each other.
+const SPARSE: usize = 32;
 
-/// In the keys of prefixes, in the place of a source's hash: any source.
-const ANY_SOURCE: [u8; SOURCE_BYTES] = [0; SOURCE_BYTES];
-const SOURCE_BYTES: usize = size_of::<u128>();
+const HASH_BYTES: usize = size_of::<u128>();
+
+/// The seed of all indexes, so that entries can be made without one.
+static SEED: LazyLock<u64> = LazyLock::new(super::secret_seed);
 
 /// What a hash is of, so that equal strings of different lists stay apart.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 enum Of {
     Subject,
+    Prefix,
     Did,
     Source,
     Pair,
+}
+
+/// Kinds of entries, as bits: values by themselves, and in pairs with sources.
+const KINDS: usize = 8;
+
+const fn alone(of: Of) -> u8 {
+    1 << of as u8
+}
+
+const fn paired(of: Of) -> u8 {
+    alone(of) << (KINDS / 2)
 }
 
 /// The filters of many subscribers.
@@ -47,8 +66,10 @@ pub struct FilterIndex {
     entries_max: usize,
     entries: usize,
     hashes: HashMap<u128, Slots, BuildHasherDefault<Keep>>,
-    /// By the hash of a source, or [`ANY_SOURCE`], and the prefix behind it.
-    prefixes: BTreeMap<Box<[u8]>, Slots>,
+    /// How many subscribers have entries of each kind: what nobody wants is not looked up.
+    kinds: [usize; KINDS],
+    /// How many prefixes of each length there are.
+    prefix_lengths: BTreeMap<usize, usize>,
     /// Those who want everything.
     everything: Slots,
     subscribers: Vec<Option<Subscriber>>,
@@ -57,26 +78,36 @@ pub struct FilterIndex {
     /// For each subscriber the look-up that met it last.
     met: Vec<u64>,
     lookups: u64,
-    scratch: Vec<u8>,
 }
 
 /// One subscriber, and where it is entered.
 #[derive(Debug)]
 struct Subscriber {
     id: u64,
+    wants: Prepared,
+}
+
+/// What one subscriber wants, ready to be [set](FilterIndex::set_prepared): for large filters, making it takes
+/// much longer than setting it.
+#[derive(Debug)]
+pub struct Prepared {
     wants_everything: bool,
     hashes: Vec<u128>,
-    prefixes: Vec<Box<[u8]>>,
+    /// The kinds of the hashes.
+    kinds: u8,
+    /// The lengths of its prefixes, each once.
+    prefix_lengths: Vec<usize>,
     /// What is looked at once an entry was met; none where entries tell all.
     sources: Option<HashSet<u128, BuildHasherDefault<Keep>>>,
     entries: usize,
 }
 
-/// The subscribers of one entry: places in `subscribers`.
+/// The subscribers of one entry: places in `subscribers`. Most entries have one, and there are many.
 #[derive(Debug)]
 enum Slots {
     One(u32),
-    Some(Vec<u32>),
+    #[expect(clippy::box_collection, reason = "it keeps entries small")]
+    Some(Box<Vec<u32>>),
 }
 
 impl Slots {
@@ -89,7 +120,7 @@ impl Slots {
 
     fn push(&mut self, slot: u32) {
         match self {
-            Self::One(first) => *self = Self::Some(vec![*first, slot]),
+            Self::One(first) => *self = Self::Some(Box::new(vec![*first, slot])),
             Self::Some(slots) => slots.push(slot),
         }
     }
@@ -139,18 +170,18 @@ impl FilterIndex {
     #[must_use]
     pub fn new(entries_max: usize) -> Self {
         Self {
-            seed: super::secret_seed(),
+            seed: *SEED,
             entries_max,
             entries: 0,
             hashes: HashMap::default(),
-            prefixes: BTreeMap::new(),
-            everything: Slots::Some(Vec::new()),
+            kinds: [0; KINDS],
+            prefix_lengths: BTreeMap::new(),
+            everything: Slots::Some(Box::default()),
             subscribers: Vec::new(),
             free: Vec::new(),
             by_id: HashMap::new(),
             met: Vec::new(),
             lookups: 0,
-            scratch: Vec::new(),
         }
     }
 
@@ -175,15 +206,20 @@ impl FilterIndex {
     /// Sets what subscriber `id` wants, in the place of what it wanted before, if it is known.
     ///
     /// # Errors
-    /// [`StreamError::TooMany`] if a list is too long, [`StreamError::FiltersFull`] if there is no room. Then nothing
-    /// has changed: what it wanted before still holds.
+    /// As those of [`Prepared::new`] and [`set_prepared`](Self::set_prepared).
     pub fn set(&mut self, id: u64, filters: &Filters) -> Result<(), StreamError> {
-        filters.check()?;
-        let subscriber = self.subscriber(id, filters);
+        self.set_prepared(id, Prepared::new(filters)?)
+    }
+
+    /// As [`set`](Self::set), with what was made ready before.
+    ///
+    /// # Errors
+    /// [`StreamError::FiltersFull`] if there is no room. Then nothing has changed: what it wanted before still holds.
+    pub fn set_prepared(&mut self, id: u64, wants: Prepared) -> Result<(), StreamError> {
         let known = self.by_id.get(&id).copied();
         let before = known.and_then(|slot| self.subscribers.get(slot as usize)?.as_ref());
-        let before = before.map_or(0, |subscriber| subscriber.entries);
-        let entries = self.entries - before + subscriber.entries;
+        let before = before.map_or(0, |subscriber| subscriber.wants.entries);
+        let entries = self.entries - before + wants.entries;
         if entries > self.entries_max {
             return Err(StreamError::FiltersFull {
                 found: entries,
@@ -196,27 +232,39 @@ impl FilterIndex {
             self.met.push(0);
             (self.subscribers.len() - 1) as u32
         });
-        if subscriber.wants_everything {
+        if wants.wants_everything {
             self.everything.push(slot);
         }
-        for hash in &subscriber.hashes {
+        let hashes = self.hashes.len() + wants.hashes.len();
+        // Moving the entries of a large table to a larger one takes long: it is done once, while it is not that large.
+        if hashes > self.entries_max / LARGE && self.hashes.capacity() < self.entries_max {
+            self.hashes.reserve(self.entries_max - self.hashes.len());
+        }
+        self.hashes.reserve(wants.hashes.len());
+        for hash in &wants.hashes {
             match self.hashes.entry(*hash) {
                 Entry::Occupied(mut slots) => slots.get_mut().push(slot),
                 Entry::Vacant(place) => _ = place.insert(Slots::One(slot)),
             }
         }
-        for key in &subscriber.prefixes {
-            match self.prefixes.get_mut(key) {
-                Some(slots) => slots.push(slot),
-                None => _ = self.prefixes.insert(key.clone(), Slots::One(slot)),
-            }
+        self.count_kinds(wants.kinds, |count| *count += 1);
+        for length in &wants.prefix_lengths {
+            *self.prefix_lengths.entry(*length).or_default() += 1;
         }
-        self.entries += subscriber.entries;
+        self.entries += wants.entries;
         self.by_id.insert(id, slot);
         if let Some(place) = self.subscribers.get_mut(slot as usize) {
-            *place = Some(subscriber);
+            *place = Some(Subscriber { id, wants });
         }
         Ok(())
+    }
+
+    fn count_kinds(&mut self, kinds: u8, count: impl Fn(&mut usize)) {
+        for (bit, kind) in self.kinds.iter_mut().enumerate() {
+            if kinds & (1 << bit) != 0 {
+                count(kind);
+            }
+        }
     }
 
     /// Forgets a subscriber. Tells whether it was known.
@@ -225,33 +273,33 @@ impl FilterIndex {
             return false;
         };
         let place = self.subscribers.get_mut(slot as usize);
-        let Some(subscriber) = place.and_then(Option::take) else {
+        let Some(Subscriber { wants, .. }) = place.and_then(Option::take) else {
             return false;
         };
-        if subscriber.wants_everything {
+        if wants.wants_everything {
             self.everything.remove(slot);
         }
-        for hash in &subscriber.hashes {
+        for hash in &wants.hashes {
             if let Entry::Occupied(mut slots) = self.hashes.entry(*hash)
                 && slots.get_mut().remove(slot)
             {
                 slots.remove();
             }
         }
-        for key in &subscriber.prefixes {
-            if self
-                .prefixes
-                .get_mut(key)
-                .is_some_and(|slots| slots.remove(slot))
-            {
-                self.prefixes.remove(key);
+        self.count_kinds(wants.kinds, |count| *count -= 1);
+        for length in &wants.prefix_lengths {
+            if let Some(count) = self.prefix_lengths.get_mut(length) {
+                *count -= 1;
+                if *count == 0 {
+                    self.prefix_lengths.remove(length);
+                }
             }
         }
         // Tables that were large once do not stay so.
-        if self.hashes.capacity() > 1_024 && self.hashes.len() < self.hashes.capacity() / 8 {
+        if self.hashes.capacity() > 1_024 && self.hashes.len() < self.hashes.capacity() / SPARSE {
             self.hashes.shrink_to(self.hashes.len() * 2);
         }
-        self.entries -= subscriber.entries;
+        self.entries -= wants.entries;
         self.free.push(slot);
         true
     }
@@ -271,7 +319,7 @@ impl FilterIndex {
                     continue;
                 };
                 let wants_source = || {
-                    let sources = subscriber.sources.as_ref();
+                    let sources = subscriber.wants.sources.as_ref();
                     sources.is_none_or(|sources| sources.contains(&source))
                 };
                 if *last != lookup && wants_source() {
@@ -287,30 +335,49 @@ impl FilterIndex {
                     meet(slots);
                 }
             };
-            probe(source);
-            let mut probe_both = |of: Of, value: &str| {
-                let hash = hash(seed, of, value.as_bytes());
-                probe(hash);
-                probe(pair(seed, hash, source));
-            };
-            probe_both(Of::Subject, subject);
-            if let Some(did) = subject_did(subject) {
-                probe_both(Of::Did, did);
+            let mut kinds = 0;
+            for (bit, count) in self.kinds.iter().enumerate() {
+                kinds |= u8::from(*count > 0) << bit;
             }
-        }
-        if !self.prefixes.is_empty() {
-            for begin in [ANY_SOURCE, source.to_le_bytes()] {
-                self.scratch.clear();
-                self.scratch.extend_from_slice(&begin);
-                self.scratch.extend_from_slice(subject.as_bytes());
-                each_prefix(&self.prefixes, &self.scratch, &mut meet);
+            if kinds & alone(Of::Source) != 0 {
+                probe(source);
+            }
+            let mut probe_both = |of: Of, value: &[u8]| {
+                if kinds & (alone(of) | paired(of)) == 0 {
+                    return;
+                }
+                let hash = hash(seed, of, value);
+                if kinds & alone(of) != 0 {
+                    probe(hash);
+                }
+                if kinds & paired(of) != 0 {
+                    probe(pair(seed, hash, source));
+                }
+            };
+            probe_both(Of::Subject, subject.as_bytes());
+            if kinds & (alone(Of::Did) | paired(Of::Did)) != 0
+                && let Some(did) = subject_did(subject)
+            {
+                probe_both(Of::Did, did.as_bytes());
+            }
+            for length in self.prefix_lengths.keys() {
+                match subject.as_bytes().get(..*length) {
+                    Some(begin) => probe_both(Of::Prefix, begin),
+                    None => break,
+                }
             }
         }
     }
+}
 
-    /// A subscriber with the entries that it is to have.
-    fn subscriber(&self, id: u64, filters: &Filters) -> Subscriber {
-        let seed = self.seed;
+impl Prepared {
+    /// What these filters want.
+    ///
+    /// # Errors
+    /// [`StreamError::TooMany`] or [`StreamError::TooLong`] if they are beyond the limits.
+    pub fn new(filters: &Filters) -> Result<Self, StreamError> {
+        filters.check()?;
+        let seed = *SEED;
         let hash_all = |of: Of, values: &[String]| -> Vec<u128> {
             let mut hashes: Vec<u128> = values
                 .iter()
@@ -323,46 +390,47 @@ impl FilterIndex {
         let sources = hash_all(Of::Source, &filters.sources);
         let mut subjects = hash_all(Of::Subject, &filters.subjects);
         subjects.extend(hash_all(Of::Did, &filters.dids));
-        let mut prefixes: Vec<&[u8]> = filters.prefixes.iter().map(|p| p.as_bytes()).collect();
-        prefixes.sort_unstable();
-        prefixes.dedup();
-        let mut subscriber = Subscriber {
-            id,
+        subjects.extend(hash_all(Of::Prefix, &filters.prefixes));
+        let mut prefix_lengths: Vec<usize> = filters.prefixes.iter().map(String::len).collect();
+        prefix_lengths.sort_unstable();
+        prefix_lengths.dedup();
+        let mut prepared = Self {
             wants_everything: filters.wants_everything(),
             hashes: Vec::new(),
-            prefixes: Vec::new(),
+            kinds: 0,
+            prefix_lengths,
             sources: None,
             entries: 1,
         };
-        let pairs = sources.len() * (subjects.len() + prefixes.len());
+        let lists = [
+            (Of::Subject, &filters.subjects),
+            (Of::Prefix, &filters.prefixes),
+            (Of::Did, &filters.dids),
+        ];
+        let given = lists.into_iter().filter(|(_, values)| !values.is_empty());
+        let kinds = given.fold(0, |kinds, (of, _)| kinds | alone(of));
         if filters.wants_every_subject() {
-            subscriber.hashes = sources;
-        } else if sources.is_empty() || pairs > PAIRS_MAX {
-            subscriber.hashes = subjects;
-            subscriber.prefixes = prefixes
-                .iter()
-                .map(|prefix| prefix_key(ANY_SOURCE, prefix))
-                .collect();
             if !sources.is_empty() {
-                subscriber.entries += sources.len();
-                subscriber.sources = Some(sources.into_iter().collect());
+                prepared.kinds = alone(Of::Source);
+            }
+            prepared.hashes = sources;
+        } else if sources.is_empty() || sources.len() * subjects.len() > PAIRS_MAX {
+            prepared.hashes = subjects;
+            prepared.kinds = kinds;
+            if !sources.is_empty() {
+                prepared.entries += sources.len();
+                prepared.sources = Some(sources.into_iter().collect());
             }
         } else {
+            prepared.kinds = kinds << (KINDS / 2);
             for source in sources {
                 let pairs = subjects.iter().map(|subject| pair(seed, *subject, source));
-                subscriber.hashes.extend(pairs);
-                let keys = prefixes
-                    .iter()
-                    .map(|prefix| prefix_key(source.to_le_bytes(), prefix));
-                subscriber.prefixes.extend(keys);
+                prepared.hashes.extend(pairs);
             }
         }
-        subscriber.hashes.shrink_to_fit();
-        subscriber.entries += subscriber.hashes.len();
-        for key in &subscriber.prefixes {
-            subscriber.entries += 1 + key.len() / PREFIX_BYTES_PER_ENTRY;
-        }
-        subscriber
+        prepared.hashes.shrink_to_fit();
+        prepared.entries += prepared.hashes.len();
+        Ok(prepared)
     }
 }
 
@@ -371,42 +439,12 @@ fn hash(seed: u64, of: Of, bytes: &[u8]) -> u128 {
 }
 
 fn pair(seed: u64, value: u128, source: u128) -> u128 {
-    let mut bytes = [0; 2 * SOURCE_BYTES];
+    let mut bytes = [0; 2 * HASH_BYTES];
     let both = value.to_le_bytes().into_iter().chain(source.to_le_bytes());
     for (byte, value) in bytes.iter_mut().zip(both) {
         *byte = value;
     }
     hash(seed, Of::Pair, &bytes)
-}
-
-fn prefix_key(source: [u8; SOURCE_BYTES], prefix: &[u8]) -> Box<[u8]> {
-    [&source, prefix].concat().into()
-}
-
-/// Calls `meet` for every key that is a prefix of `text` and has its first [`SOURCE_BYTES`] bytes.
-///
-/// The greatest key that is not behind `text` begins with every key that is a prefix of `text`, since nothing
-/// else fits between the two. So what they have in common is the longest that a prefix can be, and the search goes
-/// on with that: at most once for each byte of `text`, and hardly ever more than once or twice.
-fn each_prefix(prefixes: &BTreeMap<Box<[u8]>, Slots>, text: &[u8], meet: &mut impl FnMut(&Slots)) {
-    let mut text = text;
-    loop {
-        let up_to = (Bound::Unbounded, Bound::Included(text));
-        let Some((key, slots)) = prefixes.range::<[u8], _>(up_to).next_back() else {
-            return;
-        };
-        let common = text.iter().zip(key).take_while(|(a, b)| a == b).count();
-        let rest = if common == key.len() {
-            meet(slots);
-            common.checked_sub(1)
-        } else {
-            Some(common)
-        };
-        match rest.filter(|rest| *rest >= SOURCE_BYTES) {
-            Some(rest) => text = text.get(..rest).unwrap_or_default(),
-            None => return,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! - `types.rs` a change of one link, and the step that one event is
 //! - `steps.rs` an accepted event as a step
 //! - `survivors.rs` what the index still has of events that the log no longer has, as steps
-//! - `reader.rs` all steps from a place on: survivors, then the log; the delay of the delayed stream
+//! - `reader.rs` all steps from a place on: survivors, then the log
 //! - `hold.rs` the delay: steps wait, and what is undone meanwhile is never told
 //! - `filter.rs` what one subscriber wants; `index.rs` whom of many a link concerns
 //! - `start.rs` where a subscriber begins, as text; `frame.rs` a change as the text of a frame
@@ -18,10 +18,10 @@ mod steps;
 mod survivors;
 mod types;
 
-pub use filter::{DIDS_MAX, Filters, PREFIXES_MAX, SOURCES_MAX, SUBJECTS_MAX};
+pub use filter::{DIDS_MAX, Filters, PREFIX_BYTES_MAX, PREFIXES_MAX, SOURCES_MAX, SUBJECTS_MAX};
 pub use frame::{write_extended, write_info, write_plain};
 pub use hold::{DELAY_US, HELD_BYTES_MAX, HELD_LINKS_MAX, Hold};
-pub use index::{ENTRIES_MAX, FilterIndex};
+pub use index::{ENTRIES_MAX, FilterIndex, Prepared};
 pub use reader::{Read, Reader};
 pub use start::{Start, TIME_MIN};
 pub use steps::Forms;

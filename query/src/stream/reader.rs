@@ -1,19 +1,19 @@
 //! All steps from a place on, without a gap or a repeat: what is left of events that the log no longer has, then the
-//! log to its end. With a delay, they go through a [`Hold`] of the reader's own.
+//! log to its end.
 //!
-//! A replaying subscriber has a reader until that [stands](Reader::joins) where those stand who are told of every
-//! event as it comes; these share one reader.
+//! A replaying subscriber has a reader until that stands where those stand who are told of every event as it
+//! comes; these share one reader.
 
 use std::collections::VecDeque;
+use std::ops::ControlFlow;
 
 use orrery_engine::{Accepted, EventReader, Progress, Snapshot, Store, TimePlace};
 
-use super::hold::{DELAY_US, Hold};
 use super::start::Start;
-use super::steps::{EachRow, Forms, Lookup, StepMaker};
-use super::survivors::{self, INDEX_FIRST, Survivors};
-use super::types::{Info, Origin, Step};
-use crate::error::{Error, Result};
+use super::steps::{After, EachRow, Forms, Lookup, Made, Mark, StepMaker, Telling};
+use super::survivors::{self, Survivors};
+use super::types::{INDEX_ALL, INDEX_FIRST, Info, Origin, Step};
+use crate::error::{Error, Result, known};
 
 /// A place so far ahead of the newest event at most is waited for: a crash may have lost events that were told, and
 /// their seqs are given again.
@@ -39,12 +39,13 @@ pub struct Reader {
     survivors: Option<Survivors>,
     /// Up to this change, all were given before.
     after: Option<(u64, u32)>,
+    /// How far the event is given at which a read was broken off.
+    within: Option<(u64, Mark)>,
     /// Of events below, every link is told: survivors were looked for when these had happened already, so that a
     /// row that they replaced was not among them.
     tells_all_below: u64,
     /// Events from here on are live.
     live_from: u64,
-    hold: Option<Hold>,
     infos: VecDeque<Info>,
     /// All steps of events below were given.
     position: u64,
@@ -72,14 +73,16 @@ impl Rows<'_> {
         let Some((part, row)) = snapshot.find_row(seq)? else {
             return Ok(false);
         };
-        let mut links: Vec<(String, String)> = Vec::new();
+        // A subject that cannot be named any more, since a segment is set aside, keeps its place.
+        let mut links: Vec<(String, Option<String>)> = Vec::new();
         part.links(row, &mut |path, target| -> Result<()> {
-            links.push((path.to_owned(), part.target_string(target)?));
+            let target = known(part.target_string(target).map_err(Error::from))?;
+            links.push((path.to_owned(), target));
             Ok(())
         })?;
         part.with_key(row, |collection, rkey| {
             let links = links.iter();
-            let mut links = links.map(|(path, target)| (path.as_str(), target.as_str()));
+            let mut links = links.map(|(path, target)| (path.as_str(), target.as_deref()));
             found(collection, rkey, &mut links);
         })?;
         Ok(true)
@@ -95,15 +98,46 @@ impl Lookup for Rows<'_> {
     }
 }
 
+/// The events of which links are missing, of those that one read gave.
+#[derive(Default)]
+struct Cut(Option<(u64, u64)>);
+
+impl Cut {
+    fn note(&mut self, step: &Step) {
+        if step.is_last && step.is_cut {
+            let first_seq = self.0.map_or(step.seq, |(first_seq, _)| first_seq);
+            self.0 = Some((first_seq, step.seq));
+        }
+    }
+
+    fn info(&self) -> Option<Info> {
+        let (first_seq, last_seq) = self.0?;
+        Some(Info::LinksMissing {
+            first_seq,
+            last_seq,
+        })
+    }
+}
+
 impl Reader {
     /// A reader for a subscriber who begins at `start`. Events that are there already are told as replayed.
     ///
     /// # Errors
     /// When the index or the log cannot be read.
-    pub fn open(store: &Store, start: Start, forms: Forms, is_delayed: bool) -> Result<Self> {
+    pub fn open(store: &Store, start: Start, forms: Forms) -> Result<Self> {
         let next = store.next_seq();
-        let mut reader = Self::new(store, next, forms, is_delayed);
-        reader.live_from = next;
+        let mut reader = Self {
+            store: Handle(store.clone()),
+            events: store.events_from(next),
+            maker: StepMaker::new(forms),
+            survivors: None,
+            after: None,
+            within: None,
+            tells_all_below: 0,
+            live_from: next,
+            infos: VecDeque::new(),
+            position: next,
+        };
         let is_near = |seq: u64| seq <= next.saturating_add(AHEAD_MAX);
         let seq = match start {
             Start::Seq(seq) | Start::After { seq, .. } if is_near(seq) => seq.max(1),
@@ -129,6 +163,10 @@ impl Reader {
             && is_near(seq)
         {
             reader.after = Some((seq, index));
+            // Whoever was told so far after survivors may lack links of rows that were replaced meanwhile.
+            if index >= INDEX_ALL {
+                reader.tells_all_below = next;
+            }
         }
         reader.events.skip_to(seq);
         reader.position = seq;
@@ -142,56 +180,23 @@ impl Reader {
         self
     }
 
-    /// The reader of those who are told of every event as it comes. With a delay it begins at events that are as old,
-    /// so that those are held back which would be if it had always been there.
-    ///
-    /// # Errors
-    /// When the log cannot be read.
-    pub fn live(store: &Store, forms: Forms, is_delayed: bool) -> Result<Self> {
-        let mut seq = store.next_seq();
-        if is_delayed && let Some(last_us) = store.snapshot().indexed_through_us() {
-            seq = match store.seek_time(last_us.saturating_sub(DELAY_US))? {
-                TimePlace::Log { seq }
-                | TimePlace::Future { seq }
-                | TimePlace::Before { first_seq: seq, .. } => seq,
-            };
-        }
-        Ok(Self::new(store, seq, forms, is_delayed))
-    }
-
-    fn new(store: &Store, seq: u64, forms: Forms, is_delayed: bool) -> Self {
-        Self {
-            store: Handle(store.clone()),
-            events: store.events_from(seq),
-            maker: StepMaker::new(forms),
-            survivors: None,
-            after: None,
-            tells_all_below: 0,
-            live_from: 0,
-            hold: is_delayed.then(Hold::default),
-            infos: VecDeque::new(),
-            position: seq,
-        }
-    }
-
     /// All steps of events below were given.
     #[must_use]
     pub const fn next_seq(&self) -> u64 {
         self.position
     }
 
-    /// Whether a subscriber who got all of this reader may go on with the steps of events from `position` on.
+    /// Of events below, this reader tells every link of a new version, also those that its record had before, as
+    /// whoever reads may not have been told of these. Who is told of them in another way, by differences, misses links:
+    /// a subscriber may go on where others stand only if those have still to be told of nothing below. It rises as
+    /// long as survivors are read.
     #[must_use]
-    pub fn joins(&self, position: u64) -> bool {
-        self.position == position
-            && self.survivors.is_none()
-            && self.infos.is_empty()
-            && self.after.is_none_or(|(seq, _)| seq < position)
+    pub const fn tells_all_below(&self) -> u64 {
+        self.tells_all_below
     }
 
-    /// Gives steps of up to `most` further events, or as many as have waited long enough. Steps of an event that is
-    /// `before` that seq only, where it is set: it is the place that the live stream of the same delay has reached, and
-    /// what is behind that needs to wait no more. `now_us` is the time since any moment, and never goes back.
+    /// Gives steps of up to `most` further events, of those with seqs below `before`. When `each` breaks it off, the next
+    /// call goes on behind the step that it was given last, also where further steps of the event follow.
     ///
     /// # Errors
     /// When the index or the log cannot be read. What was given is not given again by the next call, which goes on
@@ -199,33 +204,52 @@ impl Reader {
     pub fn read(
         &mut self,
         most: usize,
-        before: Option<u64>,
-        now_us: u64,
-        each: &mut dyn FnMut(Step),
+        before: u64,
+        each: &mut dyn FnMut(Step) -> ControlFlow<()>,
     ) -> Result<Read> {
         if let Some(info) = self.infos.pop_front() {
             return Ok(Read::Info(info));
         }
-        if let Some(survivors) = &mut self.survivors {
-            let snapshot = self.store.0.snapshot();
-            self.tells_all_below = snapshot.last_seq().saturating_add(1);
-            let after = self.after;
-            let is_done = survivors.read(&snapshot, most, &mut |mut step| {
-                if let Some((_, index)) =
-                    after.filter(|(seq, index)| *seq == step.seq && *index >= INDEX_FIRST)
-                {
-                    step.changes.retain(|change| change.index > index);
-                }
-                each(step);
-            })?;
-            self.position = survivors.next_seq();
-            if is_done {
-                self.events.skip_to(self.position);
-                self.survivors = None;
-            }
-            return Ok(Read::More);
+        let mut cut = Cut::default();
+        let read = if self.survivors.is_some() {
+            self.read_survivors(most, &mut cut, each)
+        } else {
+            self.read_log(most, before, &mut cut, each)
+        };
+        self.infos.extend(cut.info());
+        match read {
+            Ok(Read::CaughtUp) if !self.infos.is_empty() => Ok(Read::More),
+            read => read,
         }
-        self.read_log(most, before, now_us, each)
+    }
+
+    fn read_survivors(
+        &mut self,
+        most: usize,
+        cut: &mut Cut,
+        each: &mut dyn FnMut(Step) -> ControlFlow<()>,
+    ) -> Result<Read> {
+        let Some(survivors) = &mut self.survivors else {
+            return Ok(Read::More);
+        };
+        let snapshot = self.store.0.snapshot();
+        self.tells_all_below = snapshot.last_seq().saturating_add(1);
+        let after = self.after;
+        let is_done = survivors.read(&snapshot, most, &mut |mut step| {
+            cut.note(&step);
+            if let Some((_, index)) =
+                after.filter(|(seq, index)| *seq == step.seq && *index >= INDEX_FIRST)
+            {
+                step.changes.retain(|change| change.index > index);
+            }
+            each(step)
+        });
+        self.position = survivors.next_seq();
+        if is_done? {
+            self.events.skip_to(self.position);
+            self.survivors = None;
+        }
+        Ok(Read::More)
     }
 
     /// The time of the event that can be read first from `seq` on; that of the newest event where there is none.
@@ -241,47 +265,66 @@ impl Reader {
     fn read_log(
         &mut self,
         most: usize,
-        before: Option<u64>,
-        now_us: u64,
-        each: &mut dyn FnMut(Step),
+        before: u64,
+        cut: &mut Cut,
+        each: &mut dyn FnMut(Step) -> ControlFlow<()>,
     ) -> Result<Read> {
-        let mut most = most;
-        if let (Some(before), None) = (before, &self.hold) {
-            let room = before.saturating_sub(self.events.next_seq());
-            most = most.min(usize::try_from(room).unwrap_or(usize::MAX));
-            if most == 0 {
-                return Ok(Read::CaughtUp);
-            }
+        let room = before.saturating_sub(self.events.next_seq());
+        let most = most.min(usize::try_from(room).unwrap_or(usize::MAX));
+        if room == 0 {
+            return Ok(Read::CaughtUp);
         }
         let mut rows = Rows {
             store: &self.store.0,
             snapshot: None,
             error: None,
         };
-        let (maker, hold, after) = (&mut self.maker, &mut self.hold, self.after);
+        let (maker, after) = (&mut self.maker, self.after);
         let (live_from, tells_all_below) = (self.live_from, self.tells_all_below);
+        let mut within = self.within.take();
+        // Where it is broken off: the seq to go on with.
+        let mut broken_at = None;
         let progress = self.events.read(most, &mut |accepted: Accepted<'_>| {
-            let origin = if accepted.seq < live_from {
+            if broken_at.is_some() {
+                return;
+            }
+            let seq = accepted.seq;
+            let origin = if seq < live_from {
                 Origin::Replay
             } else {
                 Origin::Live
             };
-            let tells_all = accepted.seq < tells_all_below;
-            maker.make(&accepted, origin, tells_all, &mut rows, &mut |mut step| {
-                if let Some((_, index)) = after.filter(|(seq, _)| *seq == step.seq) {
-                    step.plain.clear();
-                    // Survivors of the event were numbered otherwise: which links they were cannot be told.
-                    if index < INDEX_FIRST {
-                        step.changes.retain(|change| change.index > index);
-                    }
-                }
-                match hold {
-                    Some(hold) => hold.stage(step, now_us),
-                    None => each(step),
-                }
+            let after = after.filter(|(of, _)| *of == seq);
+            let telling = Telling {
+                origin,
+                tells_all: seq < tells_all_below,
+                after: after.map(|(_, index)| After::new(index)),
+                mark: within
+                    .take()
+                    .filter(|(of, _)| *of == seq)
+                    .map(|(_, mark)| mark),
+            };
+            let made = maker.make(&accepted, telling, &mut rows, &mut |step| {
+                cut.note(&step);
+                each(step)
             });
+            match made {
+                Made::All => {}
+                Made::Stopped => broken_at = Some(seq.saturating_add(1)),
+                Made::Within(mark) => {
+                    within = Some((seq, mark));
+                    broken_at = Some(seq);
+                }
+            }
         });
         let error = rows.error.take();
+        self.within = within;
+        if let Some(seq) = broken_at {
+            // What was met behind it is met again.
+            self.events.skip_to(seq);
+            self.position = seq.max(self.position);
+            return error.map_or(Ok(Read::More), Err);
+        }
         let read = match progress? {
             Progress::Read => Read::More,
             Progress::CaughtUp => Read::CaughtUp,
@@ -303,24 +346,7 @@ impl Reader {
                 Read::More
             }
         };
-        let mut place = self.events.next_seq();
-        if let Some(hold) = &mut self.hold {
-            match before {
-                // Whatever undoes one of them is held by now, as far as it has not been told either.
-                Some(before) if read == Read::CaughtUp => hold.release_all(before, each),
-                Some(before) => hold.release(0, before, each),
-                None => hold.release(now_us, u64::MAX, each),
-            }
-            // Survivors of later events come behind all that waits.
-            if self.survivors.is_some() {
-                hold.release_all(before.unwrap_or(u64::MAX), each);
-            }
-            place = hold.oldest().unwrap_or(place);
-        }
-        self.position = place.min(before.unwrap_or(u64::MAX)).max(self.position);
-        match error {
-            Some(error) => Err(error),
-            None => Ok(read),
-        }
+        self.position = self.events.next_seq().max(self.position);
+        error.map_or(Ok(read), Err)
     }
 }

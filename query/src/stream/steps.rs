@@ -1,6 +1,9 @@
 //! What an accepted event says about links, from the event itself and from what it undid.
 
+mod account;
+
 use std::collections::HashSet;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use orrery_engine::Accepted;
@@ -10,10 +13,13 @@ use orrery_links::syntax::Tid;
 use orrery_links::{Extractor, Link};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::types::{Cause, Change, LINKS_PER_COMMIT, Operation, Origin, Step};
+use account::Account;
+pub(crate) use account::Mark;
 
-/// The most changes of a step of an account event.
-const CHANGES_PER_STEP: usize = 1_024;
+use super::types::{
+    Cause, Change, INDEX_ALL, INDEX_FIRST, LINKS_PER_COMMIT, Operation, Origin, Step,
+};
+
 /// Up to so many comparisons of links are made one by one; beyond, a set is made first.
 const COMPARISONS_MAX: usize = 256;
 /// How many names of sources are kept at most.
@@ -44,13 +50,82 @@ impl Forms {
 /// The link of a row: path with its first dot, and target.
 pub(crate) type RowLink<'a> = (&'a str, &'a str);
 
+/// A link of a row in the index, whose target may be lost.
+pub(crate) type FoundLink<'a> = (&'a str, Option<&'a str>);
+
 /// What is called with the collection, the record key and the links of a row.
-pub(crate) type EachRow<'a> = &'a mut dyn FnMut(&str, &str, &mut dyn Iterator<Item = RowLink<'_>>);
+pub(crate) type EachRow<'a> =
+    &'a mut dyn FnMut(&str, &str, &mut dyn Iterator<Item = FoundLink<'_>>);
 
 /// Rows of the index by the seqs at which they were written.
 pub(crate) trait Lookup {
     /// Calls `found` with the row, dead or not. Tells whether the index still has it, and can be read.
     fn row(&mut self, seq: u64, found: EachRow<'_>) -> bool;
+}
+
+/// How the changes of an event are told.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Telling {
+    pub(crate) origin: Origin,
+    /// Whether every link of a new version is told, also those that its record had before.
+    pub(crate) tells_all: bool,
+    /// Up to where they were told to the same subscriber before.
+    pub(crate) after: Option<After>,
+    /// Up to where they were given when the event was broken off.
+    pub(crate) mark: Option<Mark>,
+}
+
+impl Telling {
+    /// Whether the change with this number of its event was told before.
+    fn is_known(&self, number: u32) -> bool {
+        matches!(self.after, Some(After::Change(last)) if number <= last && number < NUMBER_MAX)
+    }
+
+    fn index(&self, number: u32) -> u32 {
+        number | if self.tells_all { INDEX_ALL } else { 0 }
+    }
+}
+
+/// The greatest number of a change. All behind it have it too, and none of these passes for known.
+const NUMBER_MAX: u32 = INDEX_ALL - 1;
+
+/// What a cursor within an event says.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum After {
+    /// The changes up to this number were told.
+    Change(u32),
+    /// Some of the rows that are left of it were told: which of its changes these are cannot be told.
+    Survivor,
+}
+
+impl After {
+    pub(crate) const fn new(index: u32) -> Self {
+        if index >= INDEX_FIRST {
+            Self::Survivor
+        } else {
+            Self::Change(index & NUMBER_MAX)
+        }
+    }
+}
+
+/// How far an event was given.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Made {
+    /// To its end, and more is wanted.
+    All,
+    /// To its end, where it was broken off.
+    Stopped,
+    /// Broken off there.
+    Within(Mark),
+}
+
+impl From<ControlFlow<()>> for Made {
+    fn from(flow: ControlFlow<()>) -> Self {
+        match flow {
+            ControlFlow::Continue(()) => Self::All,
+            ControlFlow::Break(()) => Self::Stopped,
+        }
+    }
 }
 
 /// Makes steps out of events. Its buffers are kept from event to event.
@@ -72,16 +147,14 @@ impl StepMaker {
         }
     }
 
-    /// Calls `each` with the steps of an event, in order; there is at least one. `tells_all` has every link of a new
-    /// version told, also those that its record had before.
+    /// Calls `each` with the steps of an event, in order, until it breaks that off; there is at least one.
     pub(crate) fn make(
         &mut self,
         accepted: &Accepted<'_>,
-        origin: Origin,
-        tells_all: bool,
+        telling: Telling,
         lookup: &mut dyn Lookup,
-        each: &mut dyn FnMut(Step),
-    ) {
+        each: &mut dyn FnMut(Step) -> ControlFlow<()>,
+    ) -> Made {
         let event = &accepted.event;
         let mut step = Step::empty(accepted.seq, event.time_us);
         match event.body {
@@ -92,45 +165,27 @@ impl StepMaker {
                 operation,
             } => {
                 let names = Commit {
-                    origin,
+                    telling,
                     collection,
                     record: record_uri(event.did, collection, rkey),
                     rev: rev_text(rev),
                 };
                 step.key = xxh3_64_with_seed(names.record.as_bytes(), self.seed).max(1);
-                self.commit(&mut step, &names, &operation, &accepted.effect, tells_all);
-                each(step);
+                self.commit(&mut step, &names, &operation, &accepted.effect);
+                each(step).into()
             }
             Body::Account { active, .. } => {
                 let Effect::Account { rows, seqs, is_cut } = accepted.effect else {
-                    each(step);
-                    return;
+                    return each(step).into();
                 };
                 step.is_cut = is_cut;
-                let mut account = Account {
-                    step,
-                    names: &mut self.names,
-                    next: 0,
-                    did: event.did,
-                    shows: active,
-                    origin,
-                    each,
-                };
-                if self.forms.changes {
-                    for row in rows.iter() {
-                        account.add(row.collection, row.rkey, &mut row.links.iter());
-                    }
-                    for seq in seqs.iter() {
-                        let is_there = lookup.row(seq, &mut |collection, rkey, links| {
-                            account.add(collection, rkey, links);
-                        });
-                        account.step.is_cut |= !is_there;
-                    }
+                if !self.forms.changes {
+                    return each(step).into();
                 }
-                let step = account.step;
-                each(step);
+                let account = Account::new(step, event.did, active, telling, &mut self.names, each);
+                account.give(&rows, &seqs, lookup)
             }
-            Body::Identity { .. } => each(step),
+            Body::Identity { .. } => each(step).into(),
         }
     }
 
@@ -140,7 +195,6 @@ impl StepMaker {
         commit: &Commit<'_>,
         operation: &Written<'_>,
         effect: &Effect<'_>,
-        tells_all: bool,
     ) {
         let (record, cause) = match operation {
             Written::Create(record) | Written::Update(record) => (Some(record), Cause::Update),
@@ -154,8 +208,9 @@ impl StepMaker {
             Effect::Commit { hidden, before } => (*hidden, Some(before)),
             _ => (false, None),
         };
+        let tells_all = commit.telling.tells_all;
         let differs = self.forms.changes && !is_hidden && !matches!(before, Some(Before::Same));
-        let is_told_plain = self.forms.plain && record.is_some();
+        let is_told_plain = self.forms.plain && record.is_some() && commit.telling.after.is_none();
         if !differs && !is_told_plain {
             return;
         }
@@ -171,7 +226,7 @@ impl StepMaker {
             },
             _ => Vec::new(),
         };
-        if self.forms.plain {
+        if is_told_plain {
             for (place, link) in (0..LINKS_PER_COMMIT).zip(&links) {
                 let source = self.names.source(commit.collection, link.path);
                 let created = commit.change(place, Operation::Create, source, link.target.into());
@@ -187,24 +242,32 @@ impl StepMaker {
             _ => Vec::new(),
         };
         step.repeats = before.is_none() || (tells_all && !old.is_empty());
+        // The numbers say which link it is, whether or not others are told: who resumes may be told other ones.
+        let (telling, first_new) = (&commit.telling, old.len() as u32);
         let is_new = Lacks::new(&new, old.len());
         for (place, (path, target)) in (0..).zip(&old) {
-            if is_new.lacks(&(*path, *target)) {
+            if !telling.is_known(place) && is_new.lacks(&(*path, *target)) {
                 let source = self.names.source(commit.collection, path);
                 let mut gone = commit.change(place, Operation::Delete, source, Arc::from(*target));
+                gone.index = telling.index(place);
                 gone.cause = Some(cause);
-                step.push(gone);
+                step.changes.push(gone);
             }
         }
         let is_old = Lacks::new(&old, new.len());
+        // Both forms of a step share the subjects of a few links.
+        let is_few = step.plain.len().saturating_mul(new.len()) <= COMPARISONS_MAX;
         for (place, (path, target)) in (0..).zip(&new) {
-            if tells_all || is_old.lacks(&(*path, *target)) {
+            let number = first_new.saturating_add(place).min(NUMBER_MAX);
+            if !telling.is_known(number) && (tells_all || is_old.lacks(&(*path, *target))) {
                 let source = self.names.source(commit.collection, path);
-                let told = step.plain.iter();
-                let mut told = told.filter(|told| *told.subject == **target).take(1);
-                let subject = told.next().map(|told| Arc::clone(&told.subject));
-                let subject = subject.unwrap_or_else(|| Arc::from(*target));
-                step.push(commit.change(place, Operation::Create, source, subject));
+                let mut told = step.plain.iter().filter(|_| is_few);
+                let told = told.find(|told| *told.subject == **target);
+                let subject =
+                    told.map_or_else(|| Arc::from(*target), |told| Arc::clone(&told.subject));
+                let mut created = commit.change(place, Operation::Create, source, subject);
+                created.index = telling.index(number);
+                step.changes.push(created);
             }
         }
     }
@@ -212,7 +275,7 @@ impl StepMaker {
 
 /// What all changes of a commit share.
 struct Commit<'a> {
-    origin: Origin,
+    telling: Telling,
     collection: &'a str,
     record: Arc<str>,
     rev: Option<Arc<str>>,
@@ -230,63 +293,12 @@ impl Commit<'_> {
             index: place,
             position: place,
             operation,
-            origin: self.origin,
+            origin: self.telling.origin,
             source,
             source_record: Arc::clone(&self.record),
             source_rev: self.rev.clone(),
             subject,
             cause: None,
-        }
-    }
-}
-
-impl Step {
-    /// Adds a change under the next number.
-    fn push(&mut self, mut change: Change) {
-        change.index = self.changes.len() as u32;
-        self.changes.push(change);
-    }
-}
-
-/// The rows of an account on their way into steps.
-struct Account<'a> {
-    step: Step,
-    names: &'a mut Names,
-    next: u32,
-    did: &'a str,
-    shows: bool,
-    origin: Origin,
-    each: &'a mut dyn FnMut(Step),
-}
-
-impl Account<'_> {
-    fn add(&mut self, collection: &str, rkey: &str, links: &mut dyn Iterator<Item = RowLink<'_>>) {
-        let record = record_uri(self.did, collection, rkey);
-        for (position, (path, target)) in (0..).zip(links) {
-            if self.step.changes.len() >= CHANGES_PER_STEP {
-                let following = Step::empty(self.step.seq, self.step.time_us);
-                let mut full = std::mem::replace(&mut self.step, following);
-                full.is_last = false;
-                self.step.is_cut = full.is_cut;
-                (self.each)(full);
-            }
-            let (operation, origin, cause) = if self.shows {
-                (Operation::Create, Origin::Replay, None)
-            } else {
-                (Operation::Delete, self.origin, Some(Cause::Account))
-            };
-            self.step.changes.push(Change {
-                index: self.next,
-                position,
-                operation,
-                origin,
-                source: self.names.source(collection, path),
-                source_record: Arc::clone(&record),
-                source_rev: None,
-                subject: target.into(),
-                cause,
-            });
-            self.next = self.next.saturating_add(1);
         }
     }
 }

@@ -1,17 +1,14 @@
 //! What is left of events that the log no longer has: the rows of the index, in the order in which they were written,
 //! without those that are dead or hidden.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use orrery_engine::{Part, Snapshot};
 
 use super::steps::{Names, record_uri};
-use super::types::{Change, Operation, Origin, Step};
+use super::types::{Change, INDEX_FIRST, Operation, Origin, Step};
 use crate::error::{Error, Result, known};
-
-/// Survivors are numbered from here on. What an event said while the log had it was numbered otherwise, as only
-/// what became different was told: so it shows in a cursor which of the two numbers it holds.
-pub(crate) const INDEX_FIRST: u32 = 1 << 31;
 
 /// How far out of order events may stand by their times, when a place is looked for by time.
 const DISORDER_US: u64 = 600_000_000;
@@ -40,12 +37,13 @@ impl Survivors {
         self.next
     }
 
-    /// Looks at up to `most` rows and gives those that live. Tells whether the walk is at its end.
+    /// Looks at up to `most` rows and gives those that live, until `each` breaks it off. Tells whether the walk is at
+    /// its end.
     pub(crate) fn read(
         &mut self,
         snapshot: &Snapshot,
         most: usize,
-        each: &mut dyn FnMut(Step),
+        each: &mut dyn FnMut(Step) -> ControlFlow<()>,
     ) -> Result<bool> {
         let mut left = most;
         for part in snapshot.parts() {
@@ -62,12 +60,15 @@ impl Survivors {
                     return Ok(false);
                 }
                 left -= 1;
-                if !is_masked(row)?
-                    && let Some(step) = self.step(snapshot, &part, row, seq)?
-                {
-                    each(step);
-                }
+                let flow = if is_masked(row)? {
+                    ControlFlow::Continue(())
+                } else {
+                    each(self.step(snapshot, &part, row, seq)?)
+                };
                 self.next = seq.saturating_add(1);
+                if flow.is_break() {
+                    return Ok(false);
+                }
             }
             if part.last_seq().saturating_add(1) >= self.end {
                 break;
@@ -77,21 +78,16 @@ impl Survivors {
         Ok(true)
     }
 
-    fn step(
-        &mut self,
-        snapshot: &Snapshot,
-        part: &Part<'_>,
-        row: u32,
-        seq: u64,
-    ) -> Result<Option<Step>> {
+    fn step(&mut self, snapshot: &Snapshot, part: &Part<'_>, row: u32, seq: u64) -> Result<Step> {
+        let mut step = Step::empty(seq, part.time_us(row)?);
         // What cannot be named any more, since a segment is set aside, is left out.
         let Some(did) = known(snapshot.did(part.actor(row)?).map_err(Error::from))? else {
-            return Ok(None);
+            step.is_cut = true;
+            return Ok(step);
         };
         let (collection, record) = part.with_key(row, |collection, rkey| {
             (collection.to_owned(), record_uri(&did, collection, rkey))
         })?;
-        let mut step = Step::empty(seq, part.time_us(row)?);
         let mut position = 0;
         part.links(row, &mut |path, target| -> Result<()> {
             let place = position;
@@ -113,7 +109,7 @@ impl Survivors {
             });
             Ok(())
         })?;
-        Ok(Some(step))
+        Ok(step)
     }
 }
 

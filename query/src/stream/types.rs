@@ -5,6 +5,14 @@ use std::sync::Arc;
 /// How many links of one record version a subscriber gets who did not ask for all.
 pub const LINKS_PER_COMMIT: u32 = 100;
 
+/// Changes are numbered from here on where all links of new versions were told, not only what became different: in
+/// events that were told after survivors. Who resumes there still needs to be told so.
+pub(crate) const INDEX_ALL: u32 = 1 << 30;
+
+/// Survivors are numbered from here on. What an event said while the log had it was numbered otherwise: so it
+/// shows in a cursor which of the two numbers it holds.
+pub(crate) const INDEX_FIRST: u32 = 1 << 31;
+
 /// What became of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Operation {
@@ -74,7 +82,7 @@ impl Cause {
 /// One link that one event made or undid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// Its number among those of the event; its cursor is `<seq>.<index>`.
+    /// Its number among those of the event, which may leave some out; its cursor is `<seq>.<index>`. A step's rise.
     pub index: u32,
     /// Its place among the links of its record version: as in the record in [`Step::plain`], as the index
     /// orders them in [`Step::changes`].
@@ -130,7 +138,8 @@ pub struct Step {
     pub is_last: bool,
     /// Whether its creates may be of links that were there before: what the event changed is not known.
     pub repeats: bool,
-    /// Whether changes of the event are missing, because there were too many to keep them.
+    /// Whether changes of the event are missing, because there were too many to keep them, or because they are lost.
+    /// Whoever reads is told of it by [`Info::LinksMissing`] too.
     pub is_cut: bool,
 }
 
@@ -168,6 +177,13 @@ pub enum Info {
     },
     /// Events that were accepted are lost, and so is what they said.
     EventsLost {
+        /// The first of them.
+        first_seq: u64,
+        /// The last of them.
+        last_seq: u64,
+    },
+    /// Of some of these events not all links could be told: there were too many to keep, or they are lost.
+    LinksMissing {
         /// The first of them.
         first_seq: u64,
         /// The last of them.

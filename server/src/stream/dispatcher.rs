@@ -1,6 +1,7 @@
 //! One thread reads for all live subscribers of one kind: those who are told at once, or those who are told after the delay.
 //! It runs while there are any, and looks for new events every few milliseconds.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
@@ -191,6 +192,7 @@ impl Dispatcher {
                     0
                 };
                 teller.take(step, micros(begun) - age_us.min(delay_us));
+                ControlFlow::Continue(())
             });
             teller.release(micros(begun), reader.next_seq());
             match read {

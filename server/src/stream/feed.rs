@@ -1,6 +1,8 @@
 //! The seam to the events: where steps come from, live or replayed. Calls of a reader may block on the disk, and never run
 //! on the async workers.
 
+use std::ops::ControlFlow;
+
 use orrery_query::stream::{Forms, Read, Start, Step};
 
 use crate::index::IndexError;
@@ -20,7 +22,11 @@ pub trait Feed: Send + Sync + 'static {
 pub trait StepReader: Send {
     /// The seq of the next event that it reads: all below was given.
     fn next_seq(&self) -> u64;
-    /// Gives the steps of at most `most_events` events with seqs below `before`: whole events only.
+    /// Of events below, every link is told, not only what became different: who goes on where others stand misses links
+    /// if those still have to be told of such an event.
+    fn tells_all_below(&self) -> u64;
+    /// Gives the steps of at most `most_events` events with seqs below `before`. When `each` breaks it off, the next call
+    /// goes on behind the step that was given last.
     ///
     /// # Errors
     /// As [`IndexError`] says. What was given was given: the next call goes on behind it.
@@ -28,6 +34,6 @@ pub trait StepReader: Send {
         &mut self,
         most_events: usize,
         before: u64,
-        each: &mut dyn FnMut(Step),
+        each: &mut dyn FnMut(Step) -> ControlFlow<()>,
     ) -> Result<Read, IndexError>;
 }

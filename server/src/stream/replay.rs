@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ use super::feed::{Feed, StepReader};
 use super::options::Form;
 use super::subscriber::{Subscriber, Told, changes_for, is_behind, is_wanted, text_of};
 use crate::index::IndexError;
+use crate::time::now_us as wall_us;
 
 /// Events of one read, and bytes and time of one piece.
 const EVENTS: usize = 256;
@@ -172,12 +174,18 @@ impl Replay {
         let Self {
             reader, hold, due, ..
         } = self;
-        let read = reader.read(EVENTS, before, &mut |step| match hold {
-            Some(hold) => hold.stage(step, now_us),
-            None => due.push_back(step),
+        let read = reader.read(EVENTS, before, &mut |step| {
+            match hold {
+                Some(hold) => hold.stage(step, now_us, wall_us()),
+                None => due.push_back(step),
+            }
+            ControlFlow::Continue(())
         });
         if let Some(hold) = hold {
-            hold.release(now_us, u64::MAX, &mut |step| due.push_back(step));
+            hold.release(now_us, u64::MAX, &mut |step| {
+                due.push_back(step);
+                ControlFlow::Continue(())
+            });
         }
         read.map_err(|error| failed(&error))
     }
@@ -201,7 +209,10 @@ impl Replay {
             let is_here =
                 place == next && !run.is_within && (hold.is_none() || run.told >= *join_from);
             if let Some(hold) = hold.as_mut().filter(|_| is_here) {
-                hold.release_all(run.told, &mut |step| due.push_back(step));
+                hold.release_all(run.told, &mut |step| {
+                    due.push_back(step);
+                    ControlFlow::Continue(())
+                });
             }
             is_here.then_some(*told)
         })?;

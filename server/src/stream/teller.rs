@@ -1,5 +1,6 @@
 //! What a dispatcher's thread does with each step: it goes through the delay, where there is one, and to the subscribers.
 
+use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -7,6 +8,7 @@ use orrery_query::stream::{Hold, Info, Step};
 
 use super::dispatcher::Dispatcher;
 use super::registry::{Outcome, Run};
+use crate::time::now_us as wall_us;
 
 /// Frames after which those who are to have them are woken, and given some time, before more come. Without that the
 /// deletion of one large account, or a source that catches up, would overrun all queues.
@@ -51,7 +53,7 @@ impl<'a> Teller<'a> {
     /// Takes the next step: to be told at once or, where there is a delay, by [`release`](Self::release).
     pub(super) fn take(&mut self, step: Step, arrived_us: u64) {
         match &mut self.hold {
-            Some(hold) => hold.stage(step, arrived_us),
+            Some(hold) => hold.stage(step, arrived_us, wall_us()),
             None => self.tell(&step),
         }
     }
@@ -60,7 +62,10 @@ impl<'a> Teller<'a> {
     pub(super) fn release(&mut self, now_us: u64, read: u64) {
         self.run.told = read;
         if let Some(mut hold) = self.hold.take() {
-            hold.release(now_us, u64::MAX, &mut |step| self.tell(&step));
+            hold.release(now_us, u64::MAX, &mut |step| {
+                self.tell(&step);
+                ControlFlow::Continue(())
+            });
             if hold.released() < hold.staged() {
                 self.run.told = hold.released();
             }

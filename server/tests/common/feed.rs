@@ -1,5 +1,6 @@
 //! A feed of events made by hand, and a client of the link stream.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -198,11 +199,15 @@ impl StepReader for Reader {
         self.next
     }
 
+    fn tells_all_below(&self) -> u64 {
+        0
+    }
+
     fn read(
         &mut self,
         most_events: usize,
         before: u64,
-        each: &mut dyn FnMut(Step),
+        each: &mut dyn FnMut(Step) -> ControlFlow<()>,
     ) -> Result<Read, IndexError> {
         if let Some(info) = self.outdated.take() {
             return Ok(Read::Info(info));
@@ -230,7 +235,7 @@ impl StepReader for Reader {
                 let after = self.after.filter(|(seq, _)| *seq == step.seq);
                 step.changes
                     .retain(|change| after.is_none_or(|(_, index)| change.index > index));
-                each(step);
+                let _ = each(step);
             }
             self.next += 1;
         }
