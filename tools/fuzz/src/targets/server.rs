@@ -118,8 +118,13 @@ pub(super) const SUBSCRIBER: Target = Target {
         };
         let heap_max = HEAP_MAX + MESSAGE_HEAP_PER_BYTE * text.len();
         match heap::at_most(heap_max, || fuzz::subscriber_message(text)) {
-            Ok(filters) => Outcome::counts(&[filters.len() as u64]),
-            Err((code, _)) => Outcome::counts(&[0, u64::from(code)]),
+            Ok(filters) => Outcome::counts(&[1, filters.len() as u64]),
+            // What stands in quotes is the client's own.
+            Err((code, reason)) => {
+                let kind = reason.split(['`', '"']).next().unwrap_or_default();
+                let kind: String = kind.chars().filter(|c| !c.is_ascii_digit()).collect();
+                Outcome::of(&(code, kind))
+            }
         }
     },
 };
