@@ -155,5 +155,9 @@ async fn rows_arrive_and_a_filter_changes_them() {
     assert_eq!(page.value(filter).await, json!(FOLLOW));
     assert_eq!(page.complaints, [""; 0]);
     drop(page);
-    let _ = std::fs::remove_dir_all(profile);
+    // Processes of the browser may write there for a moment yet.
+    for _ in 0..20 {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        let _ = std::fs::remove_dir_all(&profile);
+    }
 }
