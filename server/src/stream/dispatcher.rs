@@ -2,20 +2,20 @@
 //! It runs while there are any, and looks for new events every few milliseconds.
 
 use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-use orrery_query::stream::{
-    DELAY_US, Filters, Forms, HELD_BYTES_MAX, HELD_LINKS_MAX, Hold, Info, Read, Start,
-};
+use orrery_query::stream::{DELAY_US, Forms, Hold, Info, Read, Start};
 use parking_lot::{Condvar, Mutex};
+use tokio::sync::Semaphore;
 
 use super::closing::Closing;
 use super::feed::{Feed, StepReader};
 use super::queue::Memory;
 use super::registry::{Registry, Run};
-use super::subscriber::{Subscriber, Told};
+use super::subscriber::{Subscriber, Told, Wants};
 use super::teller::Teller;
 use crate::time::now_us;
 
@@ -42,10 +42,17 @@ pub(crate) struct Dispatcher {
     pub(super) memory: Arc<Memory>,
     /// Frames put into queues.
     pub(super) frames: AtomicU64,
+    /// Places of replays: each may hold much of what is to be delayed.
+    pub(super) replays: Semaphore,
 }
 
 impl Dispatcher {
-    pub(crate) fn new(feed: Arc<dyn Feed>, delay: Option<Duration>, memory: Arc<Memory>) -> Self {
+    pub(crate) fn new(
+        feed: Arc<dyn Feed>,
+        delay: Option<Duration>,
+        memory: Arc<Memory>,
+        replays_max: usize,
+    ) -> Self {
         Self {
             feed,
             delay_us: delay.map(|delay| u64::try_from(delay.as_micros()).unwrap_or(DELAY_US)),
@@ -53,13 +60,14 @@ impl Dispatcher {
             work: Condvar::new(),
             memory,
             frames: AtomicU64::new(0),
+            replays: Semaphore::new(replays_max),
         }
     }
 
-    /// A hold of its delay.
-    pub(super) fn hold(&self) -> Option<Hold> {
+    /// A hold of its delay, and of these bounds.
+    pub(super) fn hold(&self, links_max: usize, bytes_max: usize) -> Option<Hold> {
         self.delay_us
-            .map(|delay_us| Hold::new(delay_us, HELD_LINKS_MAX, HELD_BYTES_MAX))
+            .map(|delay_us| Hold::new(delay_us, links_max, bytes_max))
     }
 
     /// Counts a subscriber in: from now on the dispatcher reads every event.
@@ -103,8 +111,8 @@ impl Dispatcher {
         }
     }
 
-    pub(super) fn change(&self, subscriber: &Subscriber, filters: Filters) -> Result<(), Closing> {
-        self.registry.lock().change(subscriber, filters)
+    pub(super) fn change(&self, subscriber: &Subscriber, wants: Wants) -> Result<(), Closing> {
+        self.registry.lock().change(subscriber, wants)
     }
 
     /// Subscribers that listen, or will.
@@ -132,15 +140,29 @@ impl Dispatcher {
     /// The thread.
     pub(super) fn run(&self) {
         while let Some(begin) = self.wait_for_subscribers() {
-            match self.open(begin) {
+            let run = || match self.open(begin) {
                 Ok(reader) => self.follow(reader, begin),
                 Err(error) => {
                     tracing::error!(%error, "the link stream cannot be read");
                     self.rest(RETRY);
                 }
+            };
+            // What it did is in the registry, which is whole whenever its lock is free, or goes with the run.
+            if catch_unwind(AssertUnwindSafe(run)).is_err() {
+                tracing::error!("the link stream panicked; its subscribers are closed");
+                self.begin_anew();
+                self.rest(RETRY);
             }
         }
         self.registry.lock().close_all(&Closing::shutdown());
+    }
+
+    /// Behind a panic: those who listen may lack something and are closed, and the next run is of what comes from now on.
+    fn begin_anew(&self) {
+        let mut registry = self.registry.lock();
+        registry.close_all(&Closing::failed());
+        registry.run = None;
+        registry.begin = self.feed.next_seq();
     }
 
     /// Where to begin once there are subscribers; none at the end.
@@ -157,8 +179,11 @@ impl Dispatcher {
     fn open(&self, begin: u64) -> Result<Box<dyn StepReader>, crate::index::IndexError> {
         if let Some(delay_us) = self.delay_us {
             let start = Start::Time(now_us().saturating_sub(delay_us));
-            let reader = self.feed.reader(start, FORMS)?;
-            if reader.next_seq() <= begin {
+            let mut reader = self.feed.reader(start, FORMS)?;
+            // Where the log does not reach back so far, what is left of the rest is not told as if it came now.
+            let first = reader.read(0, 0, &mut |_| ControlFlow::Continue(()))?;
+            let is_whole = !matches!(first, Read::Info(_));
+            if is_whole && reader.next_seq() <= begin {
                 return Ok(reader);
             }
         }
@@ -173,9 +198,14 @@ impl Dispatcher {
         }
     }
 
+    /// Whether nobody is left. Then nobody joins any more: not before the next run, which begins elsewhere.
     fn is_over(&self) -> bool {
-        let registry = self.registry.lock();
-        registry.is_stopped || registry.attached == 0
+        let mut registry = self.registry.lock();
+        let is_over = registry.is_stopped || registry.attached == 0;
+        if is_over {
+            registry.run = None;
+        }
+        is_over
     }
 
     /// Reads and tells while there are subscribers. Events from `begin` on come as they are read.
@@ -200,7 +230,7 @@ impl Dispatcher {
                 Ok(Read::CaughtUp) => self.rest(POLL),
                 // Of those who listen nobody asked for anything older.
                 Ok(Read::Info(Info::OutdatedCursor { .. })) => {}
-                Ok(Read::Info(info)) => teller.inform(&info),
+                Ok(Read::Info(info)) => teller.inform(info),
                 Err(error) => {
                     tracing::error!(%error, "the link stream cannot be read");
                     self.rest(RETRY);
