@@ -7,16 +7,18 @@
 )]
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 
 use orrery_engine::event::{Body, Encoding, Event, Operation as Written, Record};
 use orrery_engine::{Options, Store, Writer};
-use orrery_query::stream::{Cause, Forms, Operation, Origin, Read, Reader, Start, Step};
+use orrery_query::stream::{Cause, Forms, Info, Operation, Origin, Read, Reader, Start, Step};
 use tempfile::TempDir;
 
 const START_US: u64 = 1_793_491_200_000_000;
 
 struct World {
-    _directory: TempDir,
+    directory: TempDir,
+    options: Options,
     store: Store,
     writer: Writer,
     events: u64,
@@ -24,16 +26,42 @@ struct World {
 
 impl World {
     fn new() -> Self {
+        Self::with(Options::default())
+    }
+
+    fn with(mut options: Options) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let mut options = Options::default();
         options.compact = false;
-        let store = Store::open(directory.path(), options).unwrap();
+        let store = Store::open(directory.path(), options.clone()).unwrap();
         let writer = store.writer().unwrap();
         Self {
-            _directory: directory,
+            directory,
+            options,
             store,
             writer,
             events: 0,
+        }
+    }
+
+    /// Stops and starts, which takes from memory what the log does not have.
+    fn reopen(self) -> Self {
+        let Self {
+            directory,
+            options,
+            store,
+            writer,
+            events,
+        } = self;
+        writer.close().unwrap();
+        drop(store);
+        let store = Store::open(directory.path(), options.clone()).unwrap();
+        let writer = store.writer().unwrap();
+        Self {
+            directory,
+            options,
+            store,
+            writer,
+            events,
         }
     }
 
@@ -75,14 +103,17 @@ impl World {
     }
 
     fn reader(&self, start: Start) -> Reader {
-        Reader::open(&self.store, start, Forms::ALL, false).unwrap()
+        Reader::open(&self.store, start, Forms::ALL).unwrap()
     }
 }
 
 fn read_all(reader: &mut Reader) -> Vec<Step> {
     let mut steps = Vec::new();
     loop {
-        let read = reader.read(100, None, 0, &mut |step| steps.push(step));
+        let read = reader.read(100, u64::MAX, &mut |step| {
+            steps.push(step);
+            ControlFlow::Continue(())
+        });
         match read.unwrap() {
             Read::More => {}
             Read::CaughtUp => return steps,
@@ -119,7 +150,7 @@ fn an_account_of_more_links_than_an_event_keeps_goes_and_comes_back_whole() {
             world.writer.seal().unwrap();
         }
     }
-    let mut live = Reader::live(&world.store, Forms::CHANGES, false).unwrap();
+    let mut live = world.reader(Start::Now).live_from(0);
     world.account(did, false, Some("deactivated"));
     world.account(did, true, None);
     world.account(did, false, Some("deleted"));
@@ -138,6 +169,26 @@ fn an_account_of_more_links_than_an_event_keeps_goes_and_comes_back_whole() {
             assert_eq!((change.origin, change.cause), expected);
         }
     }
+    // Broken off behind each step, each follows once.
+    let mut reader = world.reader(Start::Seq(seqs)).live_from(0);
+    let mut broken: Vec<Step> = Vec::new();
+    loop {
+        let mut given = 0;
+        let read = reader.read(100, u64::MAX, &mut |step| {
+            given += 1;
+            broken.push(step);
+            ControlFlow::Break(())
+        });
+        if read.unwrap() == Read::CaughtUp {
+            break;
+        }
+        let last = broken.last().unwrap();
+        assert_eq!(
+            (given, reader.next_seq()),
+            (1, last.seq + u64::from(last.is_last))
+        );
+    }
+    assert_eq!(broken, steps);
     // Resumed within such an event, the rest of it follows.
     let all: Vec<(u64, u32)> = (steps.iter())
         .flat_map(|step| step.changes.iter().map(|change| (step.seq, change.index)))
@@ -166,9 +217,9 @@ fn a_cursor_a_little_ahead_is_waited_for_and_one_far_ahead_is_now() {
     let mut far = world.reader(Start::Seq(next + 100_000));
     assert_eq!((near.next_seq(), far.next_seq()), (next + 1, next));
     for reader in [&mut near, &mut behind] {
-        // It may not go on where the others stand, who will see events that it has seen.
+        // It does not stand where the others stand, who will see events that it has seen.
         assert_eq!(seqs(&read_all(reader)), [0; 0]);
-        assert!(!reader.joins(next));
+        assert_eq!(reader.next_seq(), next + 1);
     }
     for rkey in ["k2", "k3", "k4"] {
         world.write(
@@ -185,11 +236,11 @@ fn a_cursor_a_little_ahead_is_waited_for_and_one_far_ahead_is_now() {
         (seqs(&steps), changes),
         (vec![next + 1, next + 2], vec![1, 2])
     );
-    assert!(near.joins(next + 3) && behind.joins(next + 3));
+    assert_eq!((near.next_seq(), behind.next_seq()), (next + 3, next + 3));
 }
 
 #[test]
-fn a_cursor_within_an_event_does_not_join_before_it_got_the_rest() {
+fn a_cursor_within_an_event_stands_at_it_until_it_got_the_rest() {
     let mut world = World::new();
     for rkey in ["k1", "k2"] {
         world.write(
@@ -204,17 +255,85 @@ fn a_cursor_within_an_event_does_not_join_before_it_got_the_rest() {
         index: 0,
     });
     let mut steps = Vec::new();
+    let mut read = |before: u64| {
+        let read = reader.read(10, before, &mut |step| {
+            steps.push(step);
+            ControlFlow::Continue(())
+        });
+        (read.unwrap(), reader.next_seq(), steps.clone())
+    };
     // Those who are told of every event as it comes have not been told of this one.
-    let read = reader.read(10, Some(last), 0, &mut |step| steps.push(step));
-    assert_eq!((read.unwrap(), steps.len()), (Read::CaughtUp, 0));
-    assert_eq!(reader.next_seq(), last);
-    assert!(!reader.joins(last));
-    reader
-        .read(10, Some(last + 1), 0, &mut |step| steps.push(step))
-        .unwrap();
+    assert_eq!(read(last), (Read::CaughtUp, last, Vec::new()));
+    let (_, next, steps) = read(last + 1);
+    assert_eq!((next, steps.len()), (last + 1, 1));
     assert_eq!(steps[0].changes.len(), 1);
     assert_eq!(steps[0].changes[0].index, 1);
-    assert!(reader.joins(last + 1));
+}
+
+/// Seq and subject of all that is told from a place on, with the cursor, and whether the log had that place.
+fn told_from(world: &World, start: Start) -> (Vec<(Start, String)>, bool) {
+    let mut reader = world.reader(start);
+    let (mut told, mut is_in_log) = (Vec::new(), true);
+    loop {
+        let read = reader.read(1, u64::MAX, &mut |step| {
+            for change in step.changes {
+                let (seq, index) = (step.seq, change.index);
+                told.push((Start::After { seq, index }, change.subject.to_string()));
+            }
+            ControlFlow::Continue(())
+        });
+        match read.unwrap() {
+            Read::More => {}
+            Read::CaughtUp => return (told, is_in_log),
+            Read::Info(info) => {
+                assert!(matches!(info, Info::OutdatedCursor { .. }), "{info:?}");
+                is_in_log = false;
+            }
+        }
+    }
+}
+
+#[test]
+fn who_came_from_before_the_log_is_told_all_links_of_updates_also_after_a_break() {
+    let mut options = Options::default();
+    options.log_bytes_max = 0;
+    let mut world = World::with(options);
+    let links = |of: &[&str]| of.iter().map(|link| (*link).to_owned()).collect::<Vec<_>>();
+    world.write("did:plc:a", "k1", &links(&["did:plc:x"]));
+    for i in 0..8 {
+        world.write("did:plc:b", &format!("k{i}"), &[]);
+        world.writer.seal().unwrap();
+    }
+    let mut world = world.reopen();
+    assert!(world.store.log_floor() > 1);
+    world.write("did:plc:c", "k1", &links(&["did:plc:z"]));
+    // The row that it replaces is no survivor any more.
+    world.write("did:plc:a", "k1", &links(&["did:plc:x", "did:plc:y"]));
+    let (all, is_in_log) = told_from(&world, Start::Seq(1));
+    let subjects: Vec<&str> = all.iter().map(|(_, subject)| &**subject).collect();
+    assert!(!is_in_log);
+    assert_eq!(subjects, ["did:plc:z", "did:plc:x", "did:plc:y"]);
+    // Who told the others no more than what lies before the update will tell only what became different.
+    let update = world.store.next_seq() - 1;
+    let mut others = world.reader(Start::Seq(update));
+    let differences = read_all(&mut others);
+    assert_eq!(differences[0].changes.len(), 1);
+    // So there one who lacks the rest cannot go on with them, but behind it.
+    let mut reader = world.reader(Start::Seq(1));
+    for (before, joins) in [(update, false), (update + 1, true)] {
+        while reader
+            .read(10, before, &mut |_| ControlFlow::Continue(()))
+            .unwrap()
+            != Read::CaughtUp
+        {}
+        assert_eq!(reader.next_seq(), before);
+        assert_eq!(reader.tells_all_below() <= before, joins);
+    }
+    for (place, (cursor, _)) in all.iter().enumerate() {
+        let (rest, is_in_log) = told_from(&world, *cursor);
+        assert!(is_in_log);
+        assert_eq!(rest, all[place + 1..], "{cursor}");
+    }
 }
 
 #[test]
@@ -226,22 +345,4 @@ fn what_was_there_at_the_start_is_replayed_and_what_comes_later_is_live() {
     let steps = read_all(&mut reader);
     let origins: Vec<Origin> = steps.iter().map(|step| step.changes[0].origin).collect();
     assert_eq!(origins, [Origin::Replay, Origin::Live]);
-}
-
-#[test]
-fn a_delayed_live_stream_begins_with_what_would_still_be_held() {
-    let mut world = World::new();
-    for i in 0..40 {
-        world.write("did:plc:a", &format!("k{i}"), &["did:plc:x".to_owned()]);
-    }
-    let mut live = Reader::live(&world.store, Forms::ALL, true).unwrap();
-    let steps = read_all(&mut live);
-    // Events are a second apart: the 21 newest wait.
-    assert!(steps.iter().all(|step| step.seq <= 19), "{steps:?}");
-    assert_eq!(live.next_seq(), 20);
-    let mut steps = Vec::new();
-    live.read(10, None, 30_000_000, &mut |step| steps.push(step))
-        .unwrap();
-    assert_eq!(steps.len(), 21);
-    assert_eq!(live.next_seq(), 41);
 }

@@ -27,19 +27,36 @@ pub const ENTRIES_MAX: usize = 1_000_000;
 /// A subscriber's pairs of wanted subjects and sources have entries each, up to this many.
 const PAIRS_MAX: usize = 1_024;
 
+/// A table with this part of all entries there may be gets room for all.
+const LARGE: usize = 8;
+/// A table that holds less than this part of what it has room for gets a smaller one: much less than [`LARGE`], lest
+/// the two follow each other.
+const SPARSE: usize = 32;
+
 const HASH_BYTES: usize = size_of::<u128>();
 
 /// The seed of all indexes, so that entries can be made without one.
 static SEED: LazyLock<u64> = LazyLock::new(super::secret_seed);
 
 /// What a hash is of, so that equal strings of different lists stay apart.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 enum Of {
     Subject,
     Prefix,
     Did,
     Source,
     Pair,
+}
+
+/// Kinds of entries, as bits: values by themselves, and in pairs with sources.
+const KINDS: usize = 8;
+
+const fn alone(of: Of) -> u8 {
+    1 << of as u8
+}
+
+const fn paired(of: Of) -> u8 {
+    alone(of) << (KINDS / 2)
 }
 
 /// The filters of many subscribers.
@@ -49,6 +66,8 @@ pub struct FilterIndex {
     entries_max: usize,
     entries: usize,
     hashes: HashMap<u128, Slots, BuildHasherDefault<Keep>>,
+    /// How many subscribers have entries of each kind: what nobody wants is not looked up.
+    kinds: [usize; KINDS],
     /// How many prefixes of each length there are.
     prefix_lengths: BTreeMap<usize, usize>,
     /// Those who want everything.
@@ -74,6 +93,8 @@ struct Subscriber {
 pub struct Prepared {
     wants_everything: bool,
     hashes: Vec<u128>,
+    /// The kinds of the hashes.
+    kinds: u8,
     /// The lengths of its prefixes, each once.
     prefix_lengths: Vec<usize>,
     /// What is looked at once an entry was met; none where entries tell all.
@@ -81,11 +102,12 @@ pub struct Prepared {
     entries: usize,
 }
 
-/// The subscribers of one entry: places in `subscribers`.
+/// The subscribers of one entry: places in `subscribers`. Most entries have one, and there are many.
 #[derive(Debug)]
 enum Slots {
     One(u32),
-    Some(Vec<u32>),
+    #[expect(clippy::box_collection, reason = "it keeps entries small")]
+    Some(Box<Vec<u32>>),
 }
 
 impl Slots {
@@ -98,7 +120,7 @@ impl Slots {
 
     fn push(&mut self, slot: u32) {
         match self {
-            Self::One(first) => *self = Self::Some(vec![*first, slot]),
+            Self::One(first) => *self = Self::Some(Box::new(vec![*first, slot])),
             Self::Some(slots) => slots.push(slot),
         }
     }
@@ -152,8 +174,9 @@ impl FilterIndex {
             entries_max,
             entries: 0,
             hashes: HashMap::default(),
+            kinds: [0; KINDS],
             prefix_lengths: BTreeMap::new(),
-            everything: Slots::Some(Vec::new()),
+            everything: Slots::Some(Box::default()),
             subscribers: Vec::new(),
             free: Vec::new(),
             by_id: HashMap::new(),
@@ -212,6 +235,11 @@ impl FilterIndex {
         if wants.wants_everything {
             self.everything.push(slot);
         }
+        let hashes = self.hashes.len() + wants.hashes.len();
+        // Moving the entries of a large table to a larger one takes long: it is done once, while it is not that large.
+        if hashes > self.entries_max / LARGE && self.hashes.capacity() < self.entries_max {
+            self.hashes.reserve(self.entries_max - self.hashes.len());
+        }
         self.hashes.reserve(wants.hashes.len());
         for hash in &wants.hashes {
             match self.hashes.entry(*hash) {
@@ -219,6 +247,7 @@ impl FilterIndex {
                 Entry::Vacant(place) => _ = place.insert(Slots::One(slot)),
             }
         }
+        self.count_kinds(wants.kinds, |count| *count += 1);
         for length in &wants.prefix_lengths {
             *self.prefix_lengths.entry(*length).or_default() += 1;
         }
@@ -228,6 +257,14 @@ impl FilterIndex {
             *place = Some(Subscriber { id, wants });
         }
         Ok(())
+    }
+
+    fn count_kinds(&mut self, kinds: u8, count: impl Fn(&mut usize)) {
+        for (bit, kind) in self.kinds.iter_mut().enumerate() {
+            if kinds & (1 << bit) != 0 {
+                count(kind);
+            }
+        }
     }
 
     /// Forgets a subscriber. Tells whether it was known.
@@ -249,6 +286,7 @@ impl FilterIndex {
                 slots.remove();
             }
         }
+        self.count_kinds(wants.kinds, |count| *count -= 1);
         for length in &wants.prefix_lengths {
             if let Some(count) = self.prefix_lengths.get_mut(length) {
                 *count -= 1;
@@ -258,7 +296,7 @@ impl FilterIndex {
             }
         }
         // Tables that were large once do not stay so.
-        if self.hashes.capacity() > 1_024 && self.hashes.len() < self.hashes.capacity() / 8 {
+        if self.hashes.capacity() > 1_024 && self.hashes.len() < self.hashes.capacity() / SPARSE {
             self.hashes.shrink_to(self.hashes.len() * 2);
         }
         self.entries -= wants.entries;
@@ -297,14 +335,29 @@ impl FilterIndex {
                     meet(slots);
                 }
             };
-            probe(source);
+            let mut kinds = 0;
+            for (bit, count) in self.kinds.iter().enumerate() {
+                kinds |= u8::from(*count > 0) << bit;
+            }
+            if kinds & alone(Of::Source) != 0 {
+                probe(source);
+            }
             let mut probe_both = |of: Of, value: &[u8]| {
+                if kinds & (alone(of) | paired(of)) == 0 {
+                    return;
+                }
                 let hash = hash(seed, of, value);
-                probe(hash);
-                probe(pair(seed, hash, source));
+                if kinds & alone(of) != 0 {
+                    probe(hash);
+                }
+                if kinds & paired(of) != 0 {
+                    probe(pair(seed, hash, source));
+                }
             };
             probe_both(Of::Subject, subject.as_bytes());
-            if let Some(did) = subject_did(subject) {
+            if kinds & (alone(Of::Did) | paired(Of::Did)) != 0
+                && let Some(did) = subject_did(subject)
+            {
                 probe_both(Of::Did, did.as_bytes());
             }
             for length in self.prefix_lengths.keys() {
@@ -350,19 +403,32 @@ impl Prepared {
         let mut prepared = Self {
             wants_everything: filters.wants_everything(),
             hashes: Vec::new(),
+            kinds: 0,
             prefix_lengths,
             sources: None,
             entries: 1,
         };
+        let lists = [
+            (Of::Subject, &filters.subjects),
+            (Of::Prefix, &filters.prefixes),
+            (Of::Did, &filters.dids),
+        ];
+        let given = lists.into_iter().filter(|(_, values)| !values.is_empty());
+        let kinds = given.fold(0, |kinds, (of, _)| kinds | alone(of));
         if filters.wants_every_subject() {
+            if !sources.is_empty() {
+                prepared.kinds = alone(Of::Source);
+            }
             prepared.hashes = sources;
         } else if sources.is_empty() || sources.len() * subjects.len() > PAIRS_MAX {
             prepared.hashes = subjects;
+            prepared.kinds = kinds;
             if !sources.is_empty() {
                 prepared.entries += sources.len();
                 prepared.sources = Some(sources.into_iter().collect());
             }
         } else {
+            prepared.kinds = kinds << (KINDS / 2);
             for source in sources {
                 let pairs = subjects.iter().map(|subject| pair(seed, *subject, source));
                 prepared.hashes.extend(pairs);

@@ -44,7 +44,8 @@ pub struct Driver {
     real: Real,
     world: Rc<World>,
     story: Story,
-    followers: Followers,
+    /// None while the store is shut.
+    followers: Option<Followers>,
     in_order: bool,
     count: u64,
     commits: u64,
@@ -56,7 +57,7 @@ pub struct Driver {
 impl Driver {
     pub fn new(universe: Universe, options: Options, in_order: bool) -> Self {
         let real = Real::new(options);
-        let followers = Followers::new(real.store());
+        let followers = Some(Followers::new(real.store()));
         Self {
             universe,
             real,
@@ -77,7 +78,7 @@ impl Driver {
             self.step(op);
         }
         self.check(1);
-        self.followers.end(self.real.store());
+        self.end_followers();
     }
 
     fn check(&mut self, seed: u64) {
@@ -110,8 +111,10 @@ impl Driver {
             self.story.moments.insert(seq, moment);
         }
         self.real.at(self.count);
-        if self.dice.roll(3) == 0 {
-            self.followers.follow(self.real.store(), &mut self.dice);
+        if self.dice.roll(3) == 0
+            && let Some(followers) = &mut self.followers
+        {
+            followers.follow(&mut self.dice);
         }
     }
 
@@ -172,10 +175,16 @@ impl Driver {
         self.fresh(did, body);
     }
 
+    /// Readers keep the directory locked.
+    fn end_followers(&mut self) {
+        if let Some(mut followers) = self.followers.take() {
+            followers.end(&self.story);
+        }
+    }
+
     /// Stops, and forgets what was not durable, as the source does not deliver it again.
     fn stop(&mut self, keeps_all: bool) {
-        self.followers.end(self.real.store());
-        self.followers = Followers::default();
+        self.end_followers();
         if keeps_all {
             self.real.restart();
         } else {
@@ -185,7 +194,7 @@ impl Driver {
         self.story.moments.split_off(&next_seq);
         self.story.rows.retain(|_, seq| *seq < next_seq);
         self.world = self.story.world(next_seq - 1);
-        self.followers = Followers::new(self.real.store());
+        self.followers = Some(Followers::new(self.real.store()));
     }
 
     fn step(&mut self, op: &Op) {
@@ -226,9 +235,11 @@ impl Driver {
             Op::Restart => self.stop(true),
             Op::Crash => self.stop(false),
             Op::Check { seed } => self.check(*seed),
-            Op::Hold => self
-                .followers
-                .subscribe(self.real.store(), &self.story, &mut self.dice),
+            Op::Hold => {
+                if let Some(followers) = &mut self.followers {
+                    followers.subscribe(self.real.store(), &mut self.dice);
+                }
+            }
             Op::Walk { between, .. } => {
                 for op in between.iter().flatten() {
                     self.step(op);

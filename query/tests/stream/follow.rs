@@ -1,11 +1,13 @@
-//! Readers that follow the store while it changes: those of the live streams, and subscribers who resume and join them.
+//! Readers that follow the store while it changes: that of a live stream, and subscribers who resume, or come from before
+//! the log, and join it.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 
 use orrery_engine::Store;
-use orrery_query::stream::{Change, Forms, Operation, Read, Reader, Start, Step};
+use orrery_query::stream::{Change, Forms, Info, Operation, Read, Reader, Start, Step};
 
-use super::check::link;
+use super::check::{link, visible};
 use super::driver::Story;
 use crate::model::compare::Dice;
 
@@ -13,14 +15,12 @@ use crate::model::compare::Dice;
 type Told = (u64, Change);
 
 /// Everybody who follows.
-#[derive(Default)]
 pub struct Followers {
-    streams: Vec<Stream>,
+    stream: Stream,
 }
 
-/// A live stream, instant or delayed, with what it told and those who are to join it.
+/// A live stream with what it told and those who are to join it.
 struct Stream {
-    is_delayed: bool,
     reader: Reader,
     told: Vec<Told>,
     subscribers: Vec<Subscriber>,
@@ -29,15 +29,20 @@ struct Stream {
 struct Subscriber {
     /// `None` once it joined.
     reader: Option<Reader>,
-    /// How much the stream had told at the change that it resumed behind.
-    from: usize,
+    /// How much the stream had told at the change that it resumed behind; `None` for one who was told nothing and wants
+    /// everything.
+    from: Option<usize>,
     /// What it got by itself, and then how much the stream had told when it joined.
     told: Vec<Told>,
     joined: usize,
+    infos: usize,
+    /// Whether nothing had been told to it at the last of them.
+    is_new: bool,
 }
 
-fn note(told: &mut Vec<Told>, step: Step) {
+fn note(told: &mut Vec<Told>, step: Step) -> ControlFlow<()> {
     told.extend(step.changes.into_iter().map(|change| (step.seq, change)));
+    ControlFlow::Continue(())
 }
 
 /// What is compared: who replays says so.
@@ -54,62 +59,42 @@ fn bare(told: &[Told]) -> Vec<(u64, u32, String)> {
         .collect()
 }
 
-/// Leaves out deletes that the stream did not tell, of links whose create it did not tell either: who resumes between
-/// the two does not know that, and is told of the delete.
-fn drop_needless_deletes(got: &mut Vec<Told>, stream: &[Told]) {
-    let stream: BTreeSet<_> = bare(stream).into_iter().collect();
-    let mut created = BTreeSet::new();
-    got.retain(|told| {
-        let is_told = stream.contains(&bare(std::slice::from_ref(told))[0]);
-        if told.1.operation == Operation::Create {
-            created.insert(link(&told.1));
-            return true;
-        }
-        is_told || created.contains(&link(&told.1))
-    });
-}
-
 impl Stream {
-    fn new(store: &Store, is_delayed: bool) -> Self {
-        let mut stream = Self {
-            is_delayed,
-            reader: Reader::live(store, Forms::CHANGES, is_delayed).unwrap(),
+    fn new(store: &Store) -> Self {
+        let reader = Reader::open(store, Start::Now, Forms::CHANGES).unwrap();
+        Self {
+            reader: reader.live_from(0),
             told: Vec::new(),
             subscribers: Vec::new(),
-        };
-        // What is due already is nobody's.
-        stream.follow(usize::MAX);
-        stream.told.clear();
-        stream
+        }
     }
 
     fn follow(&mut self, most: usize) {
         let told = &mut self.told;
         let read = self
             .reader
-            .read(most, None, 0, &mut |step| note(told, step));
+            .read(most, u64::MAX, &mut |step| note(told, step));
         assert!(!matches!(read.unwrap(), Read::Info(_)));
     }
 
-    /// Somebody comes who has seen some of what was told.
+    /// Somebody comes who has seen some of what was told, or nothing.
     fn subscribe(&mut self, store: &Store, floor: u64, dice: &mut Dice) {
         let from = dice.roll(self.told.len() + 1);
-        let Some((seq, change)) = from.checked_sub(1).map(|last| &self.told[last]) else {
-            return;
+        let (start, from) = match from.checked_sub(1).map(|last| &self.told[last]) {
+            Some((seq, _)) if *seq < floor => return,
+            Some((seq, change)) if dice.roll(3) > 0 => {
+                let (seq, index) = (*seq, change.index);
+                (Start::After { seq, index }, Some(from))
+            }
+            _ => (Start::Seq(1), None),
         };
-        if *seq < floor {
-            return;
-        }
-        let start = Start::After {
-            seq: *seq,
-            index: change.index,
-        };
-        let reader = Reader::open(store, start, Forms::CHANGES, self.is_delayed).unwrap();
         self.subscribers.push(Subscriber {
-            reader: Some(reader),
+            reader: Some(Reader::open(store, start, Forms::CHANGES).unwrap()),
             from,
             told: Vec::new(),
             joined: 0,
+            infos: 0,
+            is_new: false,
         });
     }
 
@@ -122,36 +107,52 @@ impl Stream {
                 return true;
             };
             let told = &mut subscriber.told;
-            let read = reader.read(most, Some(position), 0, &mut |step| {
-                assert!(step.seq < position);
-                note(told, step);
-            });
-            if reader.joins(position) {
-                subscriber.reader = None;
-                subscriber.joined = all;
+            let read = reader.read(most, position, &mut |step| note(told, step));
+            match read.unwrap() {
+                Read::More => {}
+                Read::CaughtUp => {
+                    if reader.next_seq() == position && reader.tells_all_below() <= position {
+                        subscriber.reader = None;
+                        subscriber.joined = all;
+                    }
+                }
+                Read::Info(info) => {
+                    assert!(matches!(info, Info::OutdatedCursor { .. }), "{info:?}");
+                    subscriber.infos += 1;
+                    subscriber.is_new = subscriber.told.is_empty();
+                }
             }
-            // The log was trimmed meanwhile: what is told then is another matter.
-            !matches!(read.unwrap(), Read::Info(_))
+            // If the log was trimmed meanwhile, what is told then is another matter: of what was told before, something may
+            // be gone without a trace.
+            subscriber.infos == 0 || subscriber.is_new
         });
     }
 
     /// Everybody joins, and got what was told since, without a gap or a repeat.
-    fn end(&mut self) {
+    fn end(&mut self, story: &Story) {
         while self.subscribers.iter().any(|s| s.reader.is_some()) {
             self.serve(10);
         }
         for subscriber in &self.subscribers {
             let mut got = subscriber.told.clone();
             got.extend_from_slice(&self.told[subscriber.joined..]);
-            if self.is_delayed {
-                drop_needless_deletes(&mut got, &self.told);
-            }
+            let Some(from) = subscriber.from else {
+                let mut shown = BTreeSet::new();
+                for (_, change) in &got {
+                    match change.operation {
+                        Operation::Create => _ = shown.insert(link(change)),
+                        Operation::Delete => _ = shown.remove(&link(change)),
+                    }
+                }
+                let world = story.world(self.reader.next_seq() - 1);
+                assert_eq!(shown, visible(&world), "{got:?}");
+                continue;
+            };
             assert_eq!(
                 bare(&got),
-                bare(&self.told[subscriber.from..]),
-                "resumed behind {:?} of a stream with delay {}",
-                subscriber.from.checked_sub(1).map(|last| &self.told[last]),
-                self.is_delayed
+                bare(&self.told[from..]),
+                "resumed behind {:?}",
+                from.checked_sub(1).map(|last| &self.told[last]),
             );
         }
     }
@@ -160,29 +161,23 @@ impl Stream {
 impl Followers {
     pub fn new(store: &Store) -> Self {
         Self {
-            streams: vec![Stream::new(store, false), Stream::new(store, true)],
+            stream: Stream::new(store),
         }
     }
 
-    pub fn follow(&mut self, _store: &Store, dice: &mut Dice) {
-        for stream in &mut self.streams {
-            if dice.roll(3) > 0 {
-                stream.follow(1 + dice.roll(12));
-            }
-            stream.serve(1 + dice.roll(8));
+    pub fn follow(&mut self, dice: &mut Dice) {
+        if dice.roll(3) > 0 {
+            self.stream.follow(1 + dice.roll(12));
         }
+        self.stream.serve(1 + dice.roll(8));
     }
 
-    pub fn subscribe(&mut self, store: &Store, _story: &Story, dice: &mut Dice) {
-        for stream in &mut self.streams {
-            stream.subscribe(store, store.log_floor(), dice);
-        }
+    pub fn subscribe(&mut self, store: &Store, dice: &mut Dice) {
+        self.stream.subscribe(store, store.log_floor(), dice);
     }
 
-    pub fn end(&mut self, _store: &Store) {
-        for stream in &mut self.streams {
-            stream.follow(usize::MAX);
-            stream.end();
-        }
+    pub fn end(&mut self, story: &Story) {
+        self.stream.follow(usize::MAX);
+        self.stream.end(story);
     }
 }

@@ -92,7 +92,8 @@ proptest! {
             index.remove(id);
         }
         prop_assert_eq!(index.entries(), 0);
-        prop_assert!(index.hashes.is_empty() && index.prefixes.is_empty());
+        prop_assert!(index.hashes.is_empty() && index.prefix_lengths.is_empty());
+        prop_assert_eq!(index.kinds, [0; KINDS]);
         prop_assert!(index.everything.as_slice().is_empty());
     }
 }
@@ -143,17 +144,71 @@ fn a_list_that_is_too_long_is_refused_and_changes_nothing() {
 }
 
 #[test]
-fn long_prefixes_take_room_by_their_length() {
-    let mut index = FilterIndex::new(1_000);
-    let long = Filters {
-        prefixes: vec!["x".repeat(100_000)],
+fn a_prefix_that_is_too_long_is_refused_and_changes_nothing() {
+    let mut index = FilterIndex::default();
+    let of = |bytes: usize| Filters {
+        prefixes: vec!["p".to_owned(), "x".repeat(bytes)],
         ..Filters::default()
     };
-    assert!(matches!(
-        index.set(1, &long),
-        Err(StreamError::FiltersFull { .. })
-    ));
-    assert!(index.is_empty());
+    index.set(1, &of(512)).unwrap();
+    let long = StreamError::TooLong {
+        list: "wantedSubjectPrefixes",
+        found: 513,
+        limit: 512,
+    };
+    assert_eq!(index.set(1, &of(513)), Err(long));
+    assert_eq!(found(&mut index, &"x".repeat(600), "c:a"), [1]);
+}
+
+#[test]
+fn filters_prepared_elsewhere_are_those_that_are_set() {
+    let mut filters = subjects(3, 0);
+    filters.prefixes.push("https:".to_owned());
+    let prepared = [&filters, &subjects(3, 10)].map(|filters| Prepared::new(filters).unwrap());
+    let mut index = FilterIndex::new(10);
+    for (id, prepared) in (1..).zip(prepared) {
+        index.set_prepared(id, prepared).unwrap();
+    }
+    let full = index.set_prepared(3, Prepared::new(&subjects(1, 20)).unwrap());
+    assert!(matches!(full, Err(StreamError::FiltersFull { .. })));
+    assert_eq!(found(&mut index, "did:plc:2", "c:a"), [1]);
+    assert_eq!(found(&mut index, "https://a.example", "c:a"), [1]);
+    assert_eq!(found(&mut index, "did:plc:12", "c:a"), [2]);
+    assert_eq!(found(&mut index, "did:plc:20", "c:a"), [0_u64; 0]);
+}
+
+/// The least time of a look-up among some runs of many.
+fn least_ns(index: &mut FilterIndex, subjects: &[String]) -> u128 {
+    let mut least = u128::MAX;
+    for _ in 0..15 {
+        let begun = std::time::Instant::now();
+        let mut found = 0;
+        for subject in subjects {
+            index.lookup(subject, "c:a", |_| found += 1);
+        }
+        least = least.min(begun.elapsed().as_nanos() / subjects.len() as u128);
+        assert_eq!(found, 0);
+    }
+    least
+}
+
+#[test]
+fn prefixes_made_to_be_nearly_met_do_not_make_lookups_slow() {
+    let mut index = FilterIndex::default();
+    // As many as there may be, each of which goes along with the subject for a while.
+    for id in 0..1_000_usize {
+        let prefix = |i: usize| format!("{}{id}", "x".repeat((id * 97 + i * 5) % 500));
+        let filters = Filters {
+            prefixes: (0..100).map(prefix).collect(),
+            ..Filters::default()
+        };
+        index.set(id as u64, &filters).unwrap();
+    }
+    let subjects: Vec<String> = (0..10)
+        .map(|i| format!("{}~{i}", "x".repeat(900)))
+        .collect();
+    let ns = least_ns(&mut index, &subjects);
+    assert!(ns < 1_000_000, "{ns} ns a look-up");
 }
 
 #[test]
@@ -172,4 +227,47 @@ fn nested_prefixes_that_miss_hide_none_that_match() {
     assert_eq!(found(&mut index, "bbbb", "c:a"), [0, 1, 3, 4]);
     assert_eq!(found(&mut index, "bbb~~", "c:a"), [0, 1, 3, 4, 7]);
     assert_eq!(found(&mut index, "a", "c:a"), [0]);
+}
+
+/// What a look-up costs with few and many subscribers who want other things. Run it with `--release` and `--nocapture`.
+#[test]
+#[ignore = "it measures"]
+fn lookups_cost_as_much_with_ten_as_with_ten_thousand_others() {
+    for (subjects_each, sources) in [(1, 0), (10, 0), (90, 0), (10, 4), (0, 10)] {
+        let cost = |subscribers: usize| {
+            let mut index = FilterIndex::default();
+            for id in 0..subscribers {
+                let filters = Filters {
+                    sources: (0..sources).map(|i| format!("s:{id}x{i}")).collect(),
+                    ..subjects(subjects_each, id * subjects_each)
+                };
+                index.set(id as u64, &filters).unwrap();
+            }
+            let others: Vec<String> = (0..100_000)
+                .map(|i| format!("at://did:plc:other{i}/app.bsky.feed.post/3k{i}"))
+                .collect();
+            (least_ns(&mut index, &others), index.entries())
+        };
+        let (few, many) = (cost(10), cost(10_000));
+        println!(
+            "{subjects_each} subjects, {sources} sources each: {few:?}, {many:?} (ns, entries)"
+        );
+    }
+}
+
+/// How long the index is busy when somebody with very large filters comes, and how long the preparation takes.
+#[test]
+#[ignore = "it measures"]
+fn large_filters_are_set_quickly_once_they_are_prepared() {
+    let mut index = FilterIndex::default();
+    for id in 0..16 {
+        let mut filters = subjects(50_000, id * 50_000);
+        filters.dids = (0..10_000).map(|i| format!("did:plc:{id}x{i}")).collect();
+        let begun = std::time::Instant::now();
+        let prepared = Prepared::new(&filters).unwrap();
+        let prepared_in = begun.elapsed();
+        let begun = std::time::Instant::now();
+        index.set_prepared(id as u64, prepared).unwrap();
+        println!("prepared in {prepared_in:?}, set in {:?}", begun.elapsed());
+    }
 }

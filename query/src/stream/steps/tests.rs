@@ -5,7 +5,8 @@ use super::*;
 
 const REV: u64 = 1_793_491_200_000_000 << 10 | 17;
 
-/// Rows by seq, each with one link to `s:<seq>`; those not there are forgotten.
+/// Rows by seq, each with a link to `s:<seq>`, those from 10,000 on with another before it; those not there are
+/// forgotten.
 struct Index(Vec<u64>);
 
 impl Lookup for Index {
@@ -14,7 +15,14 @@ impl Lookup for Index {
         if is_there {
             let target = format!("s:{seq}");
             let rkey = format!("k{seq}");
-            found("c.d.e", &rkey, &mut std::iter::once((".subject", &*target)));
+            // The target of every tenth is lost.
+            let target = (!seq.is_multiple_of(10)).then_some(&*target);
+            let links = [(".cid", Some("s:cid")), (".subject", target)];
+            found(
+                "c.d.e",
+                &rkey,
+                &mut links.into_iter().skip(usize::from(seq < 10_000)),
+            );
         }
         is_there
     }
@@ -24,10 +32,24 @@ fn make(accepted: &Accepted<'_>, tells_all: bool) -> Vec<Step> {
     let mut steps = Vec::new();
     let mut index = Index((1..20_000).filter(|seq| seq % 100 != 0).collect());
     let mut maker = StepMaker::new(Forms::ALL);
-    let each = &mut |step| steps.push(step);
-    maker.make(accepted, Origin::Live, tells_all, &mut index, each);
+    let telling = Telling {
+        tells_all,
+        ..TELLING
+    };
+    let made = maker.make(accepted, telling, &mut index, &mut |step| {
+        steps.push(step);
+        ControlFlow::Continue(())
+    });
+    assert!(matches!(made, Made::All));
     steps
 }
+
+const TELLING: Telling = Telling {
+    origin: Origin::Live,
+    tells_all: false,
+    after: None,
+    mark: None,
+};
 
 fn commit<'a>(operation: Written<'a>, effect: Effect<'a>) -> Accepted<'a> {
     Accepted {
@@ -127,9 +149,9 @@ fn an_update_tells_what_vanished_then_what_came() {
     let update = commit(Written::Update(json(RECORD)), before(&old));
     let steps = make(&update, false);
     let expected = [
-        (0, 1, Delete, "c.d.e:a[]", "s:9"),
-        (1, 2, Delete, "c.d.e:b", "s:1"),
-        (2, 1, Create, "c.d.e:a[]", "s:3"),
+        (1, 1, Delete, "c.d.e:a[]", "s:9"),
+        (2, 2, Delete, "c.d.e:b", "s:1"),
+        (5, 1, Create, "c.d.e:a[]", "s:3"),
     ];
     assert_eq!(told(&steps[0].changes), expected);
     let causes: Vec<_> = steps[0].changes.iter().map(|change| change.cause).collect();
@@ -146,10 +168,10 @@ fn who_may_lack_the_row_before_is_told_all_links_of_the_new_one() {
     assert_eq!(
         told(&steps[0].changes),
         [
-            (0, 1, Delete, "c.d.e:b", "s:1"),
-            (1, 0, Create, "c.d.e:a[]", "s:2"),
-            (2, 1, Create, "c.d.e:a[]", "s:3"),
-            (3, 2, Create, "c.d.e:z", "s:1"),
+            (INDEX_ALL + 1, 1, Delete, "c.d.e:b", "s:1"),
+            (INDEX_ALL + 2, 0, Create, "c.d.e:a[]", "s:2"),
+            (INDEX_ALL + 3, 1, Create, "c.d.e:a[]", "s:3"),
+            (INDEX_ALL + 4, 2, Create, "c.d.e:z", "s:1"),
         ]
     );
     assert!(steps[0].repeats);
@@ -264,7 +286,7 @@ fn an_accounts_rows_go_and_come_back_in_steps_of_bounded_size() {
         });
         assert!(is_in);
     }
-    for seq in 1..=99 {
+    for seq in (1..=110).filter(|seq| seq % 10 != 0) {
         rows.push_seq(seq);
     }
     for active in [false, true] {
@@ -292,7 +314,7 @@ fn an_accounts_rows_go_and_come_back_in_steps_of_bounded_size() {
         assert_eq!(&*changes[2_999].source_record, "at://did:plc:a/c.d.e/r1499");
         assert_eq!(changes[2_999].position, 1);
         assert_eq!(&*changes[3_000].source_record, "at://did:plc:a/c.d.e/k1");
-        assert_eq!(&*changes[3_098].subject, "s:99");
+        assert_eq!(&*changes[3_098].subject, "s:109");
     }
 }
 
@@ -310,6 +332,130 @@ fn rows_that_the_index_forgot_are_missing_and_the_step_says_so() {
 }
 
 #[test]
+fn a_link_whose_target_is_lost_is_missing_and_keeps_its_number() {
+    let mut rows = AccountBuf::default();
+    for seq in [10_009, 10_010, 10_011] {
+        rows.push_seq(seq);
+    }
+    let steps = make(&account(false, rows.effect()), false);
+    assert_eq!(steps.len(), 1);
+    assert!(steps[0].is_cut);
+    let told: Vec<(u32, u32, &str)> = (steps[0].changes.iter())
+        .map(|change| (change.index, change.position, &*change.subject))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (0, 0, "s:cid"),
+            (1, 1, "s:10009"),
+            (2, 0, "s:cid"),
+            (4, 0, "s:cid"),
+            (5, 1, "s:10011")
+        ]
+    );
+}
+
+/// What is told of an event behind that change.
+fn make_after(accepted: &Accepted<'_>, index: u32, tells_all: bool, has: Vec<u64>) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let telling = Telling {
+        after: Some(After::new(index)),
+        tells_all,
+        ..TELLING
+    };
+    let mut maker = StepMaker::new(Forms::ALL);
+    maker.make(accepted, telling, &mut Index(has), &mut |step| {
+        steps.push(step);
+        ControlFlow::Continue(())
+    });
+    steps
+}
+
+#[test]
+fn a_change_has_one_number_whatever_else_is_told_of_its_event() {
+    let old = links(&[(".a[]", "s:2"), (".b", "s:1")]);
+    let update = commit(Written::Update(json(RECORD)), before(&old));
+    let all = make(&update, true);
+    let some = make(&update, false);
+    let numbers = |step: &Step| -> Vec<(u32, String)> {
+        let changes = step.changes.iter();
+        changes
+            .map(|change| (change.index & !INDEX_ALL, change.subject.to_string()))
+            .collect()
+    };
+    let all = numbers(&all[0]);
+    assert!(numbers(&some[0]).iter().all(|told| all.contains(told)));
+    // Behind each of them the rest follows, told in either way.
+    for (place, (number, _)) in all.iter().enumerate() {
+        for index in [*number, number | INDEX_ALL] {
+            let rest = make_after(&update, index, true, Vec::new());
+            assert_eq!(numbers(&rest[0]), all[place + 1..]);
+            assert!(rest[0].plain.is_empty());
+            let rest = make_after(&update, index, false, Vec::new());
+            let expected: Vec<_> = numbers(&some[0])
+                .into_iter()
+                .filter(|(of, _)| of > number)
+                .collect();
+            assert_eq!(numbers(&rest[0]), expected);
+        }
+    }
+}
+
+#[test]
+fn behind_a_row_that_is_forgotten_since_all_is_told_again() {
+    let mut rows = AccountBuf::default();
+    for seq in 11..=16 {
+        rows.push_seq(seq);
+    }
+    let event = account(false, rows.effect());
+    let subjects = |steps: &[Step]| -> Vec<String> {
+        let changes = steps.iter().flat_map(|step| &step.changes);
+        changes.map(|change| change.subject.to_string()).collect()
+    };
+    let whole = make_after(&event, 3, false, (11..=16).collect());
+    assert_eq!(subjects(&whole), ["s:15", "s:16"]);
+    // The numbers of what is behind it are one less than they were.
+    let merged = make_after(&event, 3, false, vec![11, 13, 14, 15, 16]);
+    assert_eq!(subjects(&merged), ["s:13", "s:14", "s:15", "s:16"]);
+    assert!(merged[0].is_cut);
+}
+
+#[test]
+fn an_accounts_event_that_is_broken_off_goes_on_behind_the_step_that_was_given_last() {
+    let mut rows = AccountBuf::default();
+    let row = links(&[(".a", "s:x"), (".b", "s:y"), (".c", "s:z")]);
+    for i in 0..700 {
+        let rkey = format!("r{i}");
+        rows.push_row(&Row {
+            collection: "c.d.e",
+            rkey: &rkey,
+            links: row.links(),
+        });
+    }
+    for seq in 10_000..12_000 {
+        rows.push_seq(seq);
+    }
+    let event = account(true, rows.effect());
+    let all = make(&event, false);
+    assert!(all.len() > 5 && all[all.len() - 1].is_cut);
+    let mut index = Index((1..20_000).filter(|seq| seq % 100 != 0).collect());
+    let mut maker = StepMaker::new(Forms::ALL);
+    let (mut steps, mut telling) = (Vec::new(), TELLING);
+    loop {
+        let made = maker.make(&event, telling, &mut index, &mut |step| {
+            steps.push(step);
+            ControlFlow::Break(())
+        });
+        match made {
+            Made::Within(mark) => telling.mark = Some(mark),
+            Made::Stopped => break,
+            Made::All => panic!("it was broken off"),
+        }
+    }
+    assert_eq!(steps, all);
+}
+
+#[test]
 fn keys_tell_records_apart() {
     let mut maker = StepMaker::new(Forms::ALL);
     let mut key = |did: &str, rkey: &str| {
@@ -322,8 +468,10 @@ fn keys_tell_records_apart() {
             operation: Written::Delete,
         };
         let mut found = 0;
-        let each = &mut |step: Step| found = step.key;
-        maker.make(&accepted, Origin::Live, false, &mut Index(Vec::new()), each);
+        maker.make(&accepted, TELLING, &mut Index(Vec::new()), &mut |step| {
+            found = step.key;
+            ControlFlow::Continue(())
+        });
         found
     };
     let one = key("did:plc:a", "k");
