@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-use orrery_query::stream::{DELAY_US, Forms, Hold, Info, Read, Start};
+use orrery_query::stream::{DELAY_US, Forms, Hold, Read, Start};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::Semaphore;
 
@@ -228,8 +228,6 @@ impl Dispatcher {
             match read {
                 Ok(Read::More) => {}
                 Ok(Read::CaughtUp) => self.rest(POLL),
-                // Of those who listen nobody asked for anything older.
-                Ok(Read::Info(Info::OutdatedCursor { .. })) => {}
                 Ok(Read::Info(info)) => teller.inform(info),
                 Err(error) => {
                     tracing::error!(%error, "the link stream cannot be read");
@@ -244,4 +242,64 @@ impl Dispatcher {
 fn micros(begun: Instant) -> u64 {
     const OFFSET_US: u64 = 1 << 40;
     OFFSET_US + u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX / 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::IndexError;
+    use crate::stream::queue::{Frame, Limits, Queue};
+
+    struct Nothing;
+
+    impl Feed for Nothing {
+        fn next_seq(&self) -> u64 {
+            1
+        }
+
+        fn reader(&self, _: Start, _: Forms) -> Result<Box<dyn StepReader>, IndexError> {
+            Err(IndexError::Failed("there is nothing".into()))
+        }
+    }
+
+    fn dispatcher() -> Dispatcher {
+        Dispatcher::new(Arc::new(Nothing), None, Arc::default(), 1)
+    }
+
+    #[test]
+    fn nobody_joins_a_dispatcher_that_ends() {
+        let dispatcher = dispatcher();
+        let _teller = Teller::new(&dispatcher, 1);
+        dispatcher.attach();
+        assert!(!dispatcher.is_over());
+        assert!(dispatcher.place().is_some());
+        dispatcher.registry.lock().attached = 0;
+        assert!(dispatcher.is_over());
+        // One that came just now waits for the next run.
+        assert!(dispatcher.place().is_none());
+    }
+
+    #[test]
+    fn who_stops_reading_is_waited_for_once() {
+        let dispatcher = dispatcher();
+        let mut teller = Teller::new(&dispatcher, 1);
+        let limits = Limits {
+            frames_max: 10,
+            age_max: Duration::from_secs(60),
+        };
+        let deaf = Arc::new(Subscriber {
+            id: 0,
+            form: crate::stream::options::Form::Plain,
+            queue: Queue::new(limits, &dispatcher.memory),
+            wants: Mutex::new(None),
+            hello: tokio::sync::Notify::new(),
+        });
+        let frame = Frame::new("a".into(), Instant::now(), &dispatcher.memory);
+        for _ in 0..8 {
+            deaf.queue.push(&frame);
+        }
+        teller.outcome.filling.push(Arc::clone(&deaf));
+        teller.pace();
+        assert!(teller.outcome.filling.is_empty());
+    }
 }

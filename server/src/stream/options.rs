@@ -402,4 +402,33 @@ mod tests {
             assert!(closing.reason().contains(says), "{closing:?}");
         }
     }
+
+    #[test]
+    fn a_cursor_is_one_value_under_one_name() {
+        for query in ["cursor[]=17.0", "cursor[0]=17.0&cursor=17.0"] {
+            let message = refused(query);
+            assert!(
+                message.contains("cursor") && message.contains("list"),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_list_of_a_message_is_read_no_further_than_its_limit() {
+        // Behind the limit the rest may be anything: it is not looked at.
+        let values = r#""x","#.repeat(SOURCES_MAX + 1);
+        let text = format!(r#"{{"type":"options_update","payload":{{"wantedSources":[{values}{{"#);
+        let closing = parse_message(&text).unwrap_err();
+        assert!(
+            closing
+                .reason()
+                .starts_with("wantedSources has more than 1000 values"),
+            "{closing:?}"
+        );
+        let values = vec![r#""x""#; SOURCES_MAX].join(",");
+        let text =
+            format!(r#"{{"type":"options_update","payload":{{"wantedSources":[{values}]}}}}"#);
+        assert_eq!(parse_message(&text).unwrap().sources.len(), SOURCES_MAX);
+    }
 }

@@ -76,7 +76,7 @@ pub(super) struct Replay {
     due_changes: usize,
     /// How many changes of the first of them are done with.
     done: usize,
-    /// What is to be told once all events below have left the hold.
+    /// What is to be told once all events below were told.
     infos: VecDeque<(u64, Info)>,
     index: FilterIndex,
     /// What `index` was made of.
@@ -153,7 +153,8 @@ impl Replay {
             match self.read()? {
                 Read::More => {}
                 Read::Info(info) => {
-                    let behind = self.hold.as_ref().map_or(0, Hold::staged);
+                    let next = self.reader.next_seq();
+                    let behind = self.hold.as_ref().map_or(next, Hold::staged);
                     self.infos.push_back((behind, info));
                 }
                 Read::CaughtUp if !self.due.is_empty() => {}
@@ -393,3 +394,6 @@ fn failed(error: &IndexError) -> Closing {
     tracing::error!(%error, "a replay of the link stream failed");
     Closing::failed()
 }
+
+#[cfg(test)]
+mod tests;

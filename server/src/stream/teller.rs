@@ -30,7 +30,7 @@ pub(super) struct Teller<'a> {
     run: Run,
     /// The event of the last step that was told.
     last: Option<u64>,
-    outcome: Outcome,
+    pub(super) outcome: Outcome,
 }
 
 impl<'a> Teller<'a> {
@@ -153,7 +153,7 @@ impl<'a> Teller<'a> {
     }
 
     /// Waits while queues that are more than half full drain, but not long: who does not read is not waited for.
-    fn pace(&mut self) {
+    pub(super) fn pace(&mut self) {
         let filling = &mut self.outcome.filling;
         let begun = Instant::now();
         let mut moved = begun;
