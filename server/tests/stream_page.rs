@@ -109,7 +109,8 @@ async fn rows_arrive_and_a_filter_changes_them() {
         .await;
     page.wait("location.search.includes('wantedSources=com.ex.follow')")
         .await;
-    page.press("Escape").await;
+    let escape = "document.activeElement.dispatchEvent(new KeyboardEvent('keydown', {key: 'Escape', bubbles: true}))";
+    page.value(escape).await;
     page.wait("document.activeElement.id === 'rows'").await;
     page.wait(&format!("{ROWS} === 0")).await;
     let mut n = 3;

@@ -460,7 +460,11 @@ async fn subscribers_who_behave_badly_are_nobody_elses_trouble() {
         }
     }
     let (code, reason) = deaf.end().await;
-    assert_eq!((code, reason.contains("too slow")), (1013, true), "{reason}");
+    assert_eq!(
+        (code, reason.contains("too slow")),
+        (1013, true),
+        "{reason}"
+    );
     let (code, reason) = garbage.end().await;
     assert_eq!(
         (code, reason.contains("options_update")),

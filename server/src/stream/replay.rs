@@ -70,6 +70,10 @@ pub(super) struct Replay {
     told: Told,
     /// What the subscriber knows, or asked not to be told, lies below.
     join_from: u64,
+    /// Below lies what left the hold before it left that of the dispatcher.
+    early_below: u64,
+    /// Once the dispatcher had told all below the first, it had read all below the second.
+    cleared: Option<(u64, u64)>,
     is_joined: bool,
     /// Steps that are due, and how many changes they have.
     due: VecDeque<Step>,
@@ -123,6 +127,8 @@ impl Replay {
             live_from,
             told: (0, None),
             join_from,
+            early_below: 0,
+            cleared: None,
             is_joined: false,
             due: VecDeque::new(),
             due_changes: 0,
@@ -195,7 +201,7 @@ impl Replay {
             return Ok(Read::CaughtUp);
         };
         let now_us = u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.release(now_us);
+        self.release(now_us, run.told);
         if !self.due.is_empty() {
             return Ok(Read::More);
         }
@@ -243,22 +249,26 @@ impl Replay {
                 ControlFlow::Continue(())
             }
         });
-        self.release(now_us);
+        self.release(now_us, run.told);
         read.map_err(|error| failed(&error))
     }
 
-    /// Makes due what has waited long enough, until enough is due.
-    fn release(&mut self, now_us: u64) {
+    /// Makes due what has waited long enough, until enough is due. The dispatcher has told all below `told`.
+    fn release(&mut self, now_us: u64, told: u64) {
         let Self {
             hold,
             due,
             due_changes,
+            early_below,
             ..
         } = self;
         if let Some(hold) = hold
             && *due_changes < DUE_MAX
         {
             hold.release(now_us, u64::MAX, &mut |step| {
+                if step.seq >= told {
+                    *early_below = step.seq.saturating_add(1);
+                }
                 put(due, due_changes, step);
                 if *due_changes >= DUE_MAX {
                     ControlFlow::Break(())
@@ -273,25 +283,38 @@ impl Replay {
     /// long to wait if it does not.
     fn join(&mut self) -> Result<Option<Duration>, Closing> {
         let next = self.reader.next_seq();
-        // Below, the dispatcher must have told others everything. What it holds was not told here then: a delete of that
-        // would be lost in its hold. And what it tells is what became different, which does not do where this reader tells all.
+        // What the dispatcher tells is what became different, which does not do where this reader tells all. And below lies what
+        // was told here and may be held there: a delete of that would be lost in the dispatcher's hold, as one that undoes a
+        // create of which nobody was told.
         let mut least = self.reader.tells_all_below();
         if self.hold.is_some() {
-            least = least.max(self.join_from).max(behind(self.told));
+            least = least.max(self.join_from).max(self.early_below);
         }
         let Self {
             hold,
             due,
             due_changes,
             told,
+            cleared,
             ..
         } = self;
         let mut pause = PAUSE;
         self.is_joined = self.dispatcher.join_at(&self.subscriber, |run| {
             let place = if hold.is_some() { run.read } else { run.told };
             if run.told < least {
+                *cleared = None;
                 pause = PAUSE_LONG;
                 return None;
+            }
+            if hold.is_some() {
+                // Deletes that were lost there were read before: they must be told here.
+                if cleared.is_none_or(|(of, _)| of != least) {
+                    *cleared = Some((least, run.read));
+                }
+                if cleared.is_some_and(|(_, read)| run.told < read) {
+                    pause = PAUSE_LONG;
+                    return None;
+                }
             }
             if place != next || run.is_within {
                 return None;

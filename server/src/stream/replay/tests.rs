@@ -218,14 +218,27 @@ fn what_the_filters_reject_is_not_held() {
 #[test]
 fn where_all_was_told_it_joins_only_once_the_dispatcher_has_told_as_much() {
     let feed = Arc::new(Events {
-        links: (1..6).map(|seq| (seq, 1)).collect(),
-        next_seq: 6,
+        links: (1..8).map(|seq| (seq, 1)).collect(),
+        next_seq: 8,
         tells_all_below: 5,
     });
     let dispatcher = dispatcher(&feed, DELAY, 6, 4);
     let mut replay = replay(&feed, &dispatcher, "did:plc:", Start::Seq(1));
-    assert_eq!(replay.piece().unwrap().then, Then::Wait(PAUSE_LONG));
-    stand(&dispatcher, 6, 5);
+    let wait = Then::Wait(PAUSE_LONG);
+    assert_eq!(replay.piece().unwrap().then, wait);
+    // It may have held event 4 when it read a delete of that, as event 5 or 6: these are to be told here.
+    stand(&dispatcher, 7, 5);
+    assert_eq!(replay.piece().unwrap().then, wait);
+    stand(&dispatcher, 8, 6);
+    assert_eq!(replay.piece().unwrap().then, wait);
+    stand(&dispatcher, 8, 7);
+    let piece = replay.piece().unwrap();
+    assert_eq!((piece.frames.len(), piece.then), (6, Then::Joined));
+
+    let dispatcher = self::dispatcher(&feed, None, 8, 4);
+    let mut replay = self::replay(&feed, &dispatcher, "did:plc:", Start::Seq(1));
+    assert_eq!(replay.piece().unwrap().then, wait);
+    stand(&dispatcher, 8, 5);
     assert_eq!(replay.piece().unwrap().then, Then::Joined);
 }
 
