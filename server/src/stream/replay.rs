@@ -201,7 +201,7 @@ impl Replay {
             return Ok(Read::CaughtUp);
         };
         let now_us = u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.release(now_us, run.told);
+        self.release(0, run.told);
         if !self.due.is_empty() {
             return Ok(Read::More);
         }
@@ -249,6 +249,11 @@ impl Replay {
                 ControlFlow::Continue(())
             }
         });
+        // A time since arrival counts only once all is here that the dispatcher had: what was undone there is undone here.
+        let now_us = match read {
+            Ok(Read::CaughtUp) => now_us,
+            _ => 0,
+        };
         self.release(now_us, run.told);
         read.map_err(|error| failed(&error))
     }

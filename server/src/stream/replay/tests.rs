@@ -25,22 +25,33 @@ struct Reader {
     tells_all_below: u64,
 }
 
+/// An event that makes links, which the next undoes.
+const MADE: u64 = 1_000;
+
 fn step(seq: u64, from: u32, to: u32, all: u32) -> Step {
     let change = |index| Change {
         index,
         position: index,
-        operation: Operation::Delete,
+        operation: if seq == MADE {
+            Operation::Create
+        } else {
+            Operation::Delete
+        },
         origin: Origin::Live,
         source: "com.ex.like:subject".into(),
         source_record: format!("at://did:plc:a/com.ex.like/{index}").into(),
         source_rev: None,
-        subject: format!("did:plc:{seq}.{index}").into(),
+        subject: format!(
+            "did:plc:{}.{index}",
+            if seq == MADE + 1 { MADE } else { seq }
+        )
+        .into(),
         cause: Some(Cause::Account),
     };
     Step {
         changes: (from..to).map(change).collect(),
         is_last: to == all,
-        ..Step::empty(seq, seq)
+        ..Step::empty(seq, 1)
     }
 }
 
@@ -133,7 +144,7 @@ fn stand(dispatcher: &Dispatcher, read: u64, told: u64) {
 }
 
 fn subscriber(subject: &str) -> Arc<Subscriber> {
-    let query = "cursor=1&allLinks=true&wantedOperations=delete";
+    let query = "cursor=1&allLinks=true&wantedOperations=create&wantedOperations=delete";
     let options = Options::parse(&Params::parse(query).unwrap()).unwrap();
     let limits = Limits {
         frames_max: 10,
@@ -272,4 +283,23 @@ fn nothing_is_left_out_between_the_coming_of_a_subscriber_and_its_reader() {
     let after = Start::After { seq: 7, index: 2 };
     assert_eq!(place_of(after, 5), (after, 8));
     assert_eq!(place_of(Start::Seq(4), 5), (Start::Seq(4), 0));
+}
+
+#[test]
+fn what_was_undone_in_the_hold_of_the_dispatcher_is_undone_here_however_late_it_is_read() {
+    let feed = Arc::new(Events {
+        links: [(MADE, 1), (MADE + 1, 1)].into(),
+        next_seq: MADE,
+        tells_all_below: 0,
+    });
+    let delay = Some(Duration::from_millis(20));
+    let dispatcher = dispatcher(&feed, delay, MADE + 1, MADE);
+    let mut replay = replay(&feed, &dispatcher, "did:plc:", Start::Seq(MADE));
+    let piece = replay.piece().unwrap();
+    assert_eq!(piece.frames.len(), 0);
+    std::thread::sleep(Duration::from_millis(40));
+    // It has read the delete, and what that undoes has left its hold untold.
+    stand(&dispatcher, MADE + 2, MADE + 1);
+    let piece = replay.piece().unwrap();
+    assert_eq!((piece.frames, piece.then), (Vec::new(), Then::Joined));
 }
