@@ -86,7 +86,10 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         router = router.route(endpoint.path, get(handler));
     }
     let subscribe = async |State(app): State<Arc<App>>, request: Request| {
-        app.hub.subscribe(request).unwrap_or_else(Response::from)
+        let client = client_of(&app, &request);
+        app.hub
+            .subscribe(request, client)
+            .unwrap_or_else(Response::from)
     };
     router
         .route(api::stream::SUBSCRIBE, get(subscribe))
@@ -279,16 +282,21 @@ fn name(response: &mut Response<Body>, request_id: &str) {
     }
 }
 
+/// The address of the client that asks.
+fn client_of(app: &App, request: &Request) -> IpAddr {
+    let peer = request
+        .extensions()
+        .get::<Peer>()
+        .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
+    client_address(peer, request.headers(), &app.config.trusted_proxies)
+}
+
 /// Turns away what is over a limit.
 fn admit(app: &App, request: &Request, is_unlimited: bool) -> Result<(), Problem> {
     if let Some(limiter) = &app.limiter
         && !is_unlimited
     {
-        let peer = request
-            .extensions()
-            .get::<Peer>()
-            .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
-        let client = client_address(peer, request.headers(), &app.config.trusted_proxies);
+        let client = client_of(app, request);
         limiter
             .take(client, Instant::now())
             .map_err(Problem::rate_limited)?;

@@ -48,6 +48,9 @@ pub struct Config {
 pub struct StreamConfig {
     /// Open subscriptions; one more is turned away with 503. They take no place of [`Config::connections_max`].
     pub subscribers_max: usize,
+    /// Open subscriptions of one client address (an IPv6 client is its /64 network); one more is turned away with 503. Clients on
+    /// a loopback address are not limited.
+    pub subscribers_per_address: usize,
     /// Frames that may wait for one subscriber; one that falls further behind is dropped.
     pub queue_frames: usize,
     /// How long the oldest of them may wait.
@@ -62,21 +65,27 @@ pub struct StreamConfig {
     pub message_timeout: Duration,
     /// How many replays are read at once; more take turns.
     pub replays_max: usize,
+    /// How many subscribers, of those who are told at once and of those who are told after the delay each, may be told at the same
+    /// time what they missed; more wait. A replay of the delayed may hold some 16 MiB.
+    pub replays_open_max: usize,
     /// How long links are held back from subscribers who do not ask for all at once.
     pub delay: Duration,
 }
 
 impl Default for StreamConfig {
     fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
         Self {
             subscribers_max: 10_000,
+            subscribers_per_address: 100,
             queue_frames: 16_384,
             queue_age: Duration::from_secs(30),
             ping_interval: Duration::from_secs(30),
             close_timeout: Duration::from_secs(5),
             message_bytes_max: 10 << 20,
             message_timeout: Duration::from_secs(30),
-            replays_max: 4,
+            replays_max: (cores / 2).max(1),
+            replays_open_max: 32,
             delay: Duration::from_secs(21),
         }
     }
@@ -136,6 +145,12 @@ impl Config {
         }
         if self.stream.replays_max == 0 {
             return bad("stream.replays_max", "must be at least 1");
+        }
+        if self.stream.replays_open_max == 0 {
+            return bad("stream.replays_open_max", "must be at least 1");
+        }
+        if self.stream.subscribers_per_address == 0 {
+            return bad("stream.subscribers_per_address", "must be at least 1");
         }
         if self.stream.ping_interval.is_zero() {
             return bad("stream.ping_interval", "must be above 0");

@@ -75,6 +75,14 @@ impl Problem {
         }
     }
 
+    pub(crate) fn too_many_subscribers_of_one() -> Self {
+        Self {
+            message: "this address has as many subscribers as one may have; close some first"
+                .to_owned(),
+            ..Self::too_many_subscribers()
+        }
+    }
+
     pub(crate) fn too_many_filters() -> Self {
         Self {
             message: "the filters of all subscribers are full; try fewer values, or later"

@@ -53,15 +53,10 @@ impl Limiter {
 
     /// Takes a token for a request, or says in how many whole seconds there will be one.
     pub(crate) fn take(&self, address: IpAddr, now: Instant) -> Result<(), u64> {
-        let address = canonical(address);
-        if address.is_loopback() && !self.limit.loopback {
+        if canonical(address).is_loopback() && !self.limit.loopback {
             return Ok(());
         }
-        let key = match address {
-            // One subscriber commonly owns a whole /64.
-            IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
-            v4 => v4,
-        };
+        let key = network(address);
         let burst = f64::from(self.limit.burst);
         let refilled = |bucket: &Bucket| {
             let passed = now.saturating_duration_since(bucket.at).as_secs_f64();
@@ -95,6 +90,17 @@ impl Limiter {
             *bucket = Bucket { tokens, at: now };
             Err(((1.0 - tokens) / self.limit.per_second).ceil().max(1.0) as u64)
         }
+    }
+}
+
+/// What counts as one client: an IPv4 address, or the /64 of an IPv6 address, which one subscriber commonly owns. A loopback
+/// address stays one.
+pub(crate) fn network(address: IpAddr) -> IpAddr {
+    match canonical(address) {
+        IpAddr::V6(v6) if !v6.is_loopback() => {
+            IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64))
+        }
+        other => other,
     }
 }
 

@@ -250,6 +250,40 @@ async fn what_is_lost_is_told_to_those_who_know_what_that_means() {
     assert_eq!(timed.subjects(1).await, ["did:plc:b"]);
 }
 
+#[tokio::test]
+async fn what_is_lost_is_told_behind_all_that_came_before_it() {
+    let config = StreamConfig {
+        delay: Duration::from_millis(300),
+        ..StreamConfig::default()
+    };
+    let server = Server::with(Config {
+        stream: config,
+        ..Config::default()
+    })
+    .await;
+    let mut clients = Vec::new();
+    for query in ["?includeTime=true", "?cursor=1", "?instant=true&cursor=1"] {
+        clients.push(Client::open(server.address, query).await);
+    }
+    let lost = Info::EventsLost {
+        first_seq: 2,
+        last_seq: 2,
+    };
+    server.events.inform(2, lost);
+    for n in [1, 2] {
+        let record = format!("at://did:plc:a/com.ex.like/{n}");
+        server
+            .events
+            .create(&record, &[(LIKE, &format!("did:plc:{n}"))]);
+    }
+    for client in &mut clients {
+        assert_eq!(client.subjects(1).await, ["did:plc:1"]);
+        let info = client.json().await;
+        assert_eq!(info["info"]["name"], "EventsLost", "{info}");
+        assert_eq!(client.subjects(1).await, ["did:plc:2"]);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failed_read_is_tried_again_and_loses_nothing() {
     let server = server().await;

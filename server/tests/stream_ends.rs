@@ -157,7 +157,6 @@ async fn bad_messages_end_with_a_reason_and_binary_ones_are_passed_over() {
 async fn what_breaks_the_protocol_ends_with_its_code() {
     let config = StreamConfig {
         message_bytes_max: 1 << 20,
-        message_timeout: Duration::from_millis(300),
         ..StreamConfig::default()
     };
     let server = server(config).await;
@@ -181,16 +180,6 @@ async fn what_breaks_the_protocol_ends_with_its_code() {
     let frame = Frame::message(bad, OpCode::Data(Data::Text), true);
     client.socket.send(Message::Frame(frame)).await.unwrap();
     assert_eq!(client.end().await.expect("a close frame").0, 1007);
-    // A large message that never ends.
-    let mut client = Client::open(server.address, "").await;
-    let frame = Frame::message(vec![b' '; 100 << 10], OpCode::Data(Data::Text), false);
-    client.socket.send(Message::Frame(frame)).await.unwrap();
-    let (code, said) = client.end().await.expect("a close frame");
-    assert_eq!(
-        (code, said.contains("longer than 0.3 s")),
-        (1008, true),
-        "{said}"
-    );
     // No frames at all: not masked, or with bits that mean nothing.
     for garbage in [&b"\x81\x01x"[..], b"\xf1\x80masked", &[b'G'; 200]] {
         let mut client = Client::open(server.address, "").await;
@@ -202,31 +191,65 @@ async fn what_breaks_the_protocol_ends_with_its_code() {
 }
 
 #[tokio::test]
-async fn a_ping_comes_at_once_and_who_does_not_answer_the_last_one_is_gone() {
+async fn a_large_message_that_never_ends_is_not_waited_for() {
     let config = StreamConfig {
-        ping_interval: Duration::from_millis(300),
+        message_timeout: Duration::from_millis(300),
         ..StreamConfig::default()
     };
     let server = server(config).await;
+    let mut client = Client::open(server.address, "").await;
+    let frame = Frame::message(vec![b' '; 100 << 10], OpCode::Data(Data::Text), false);
+    client.socket.send(Message::Frame(frame)).await.unwrap();
+    let (code, said) = client.end().await.expect("a close frame");
+    assert_eq!(
+        (code, said.contains("longer than 0.3 s")),
+        (1008, true),
+        "{said}"
+    );
+    // Nor one of parts without anything in them.
+    let config = StreamConfig {
+        message_bytes_max: 64 << 10,
+        ..StreamConfig::default()
+    };
+    let server = self::server(config).await;
+    let mut client = Client::open(server.address, "").await;
+    for n in 0..100_000 {
+        let kind = if n == 0 { Data::Text } else { Data::Continue };
+        let frame = Frame::message(Bytes::new(), OpCode::Data(kind), false);
+        if client.socket.feed(Message::Frame(frame)).await.is_err() {
+            break;
+        }
+    }
+    let _ = client.socket.flush().await;
+    let (code, said) = client.end().await.expect("a close frame");
+    assert_eq!(code, 1009, "{said}");
+}
+
+#[tokio::test]
+async fn a_ping_comes_at_once_and_who_does_not_answer_the_last_one_is_gone() {
+    let server = server(StreamConfig::default()).await;
+    let mut client = Client::open(server.address, "?instant=true").await;
+    // The next one would come after 30 s.
+    let first = tokio::time::timeout(Duration::from_secs(25), client.socket.next());
+    match first.await.expect("a ping at once").unwrap().unwrap() {
+        Message::Ping(bytes) => assert_eq!(bytes.len(), 8),
+        other => panic!("{other:?}"),
+    }
+    let config = StreamConfig {
+        ping_interval: Duration::from_secs(2),
+        ..StreamConfig::default()
+    };
+    let server = self::server(config).await;
     let mut silent = Client::open(server.address, "?instant=true").await;
     // One that answers what nobody asked, and what was asked.
     let mut odd = Client::open(server.address, "?instant=true").await;
     let pong = Message::Pong(Bytes::from_static(b"unasked"));
     odd.socket.send(pong).await.unwrap();
-    let odd = tokio::spawn(async move {
-        odd.quiet(Duration::from_millis(1500)).await;
-        odd
-    });
-    let first = tokio::time::timeout(Duration::from_millis(200), silent.socket.next());
-    match first.await.expect("a ping at once").unwrap().unwrap() {
-        Message::Ping(bytes) => assert_eq!(bytes.len(), 8),
-        other => panic!("{other:?}"),
-    }
     // Not polled, the client answers nothing.
-    tokio::time::sleep(Duration::from_millis(700)).await;
+    odd.quiet(Duration::from_secs(5)).await;
     let (code, said) = silent.end().await.expect("a close frame");
     assert_eq!((code, said.contains("ping")), (1008, true), "{said}");
-    is_well(&server, &mut odd.await.unwrap()).await;
+    is_well(&server, &mut odd).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -248,7 +271,8 @@ async fn who_stops_reading_is_dropped_with_a_reason_and_nobody_else_notices() {
         assert_eq!(told[99], format!("did:plc:{last}"));
         slowest = slowest.max(started.elapsed());
     }
-    assert!(slowest < Duration::from_secs(1), "{slowest:?}");
+    // Waiting for the slow one would take as long as it may be slow.
+    assert!(slowest < Duration::from_secs(15), "{slowest:?}");
     let mut expected = 1;
     let end = loop {
         match slow.next().await {
@@ -311,17 +335,25 @@ async fn places_are_bounded_are_none_of_http_and_are_given_back() {
             _ => _ = client.socket.close(None).await,
         }
     }
-    let until = Instant::now() + Duration::from_secs(5);
-    loop {
+    let until = Instant::now() + Duration::from_secs(30);
+    let page = loop {
         let page = ask().await;
         if page.contains("orrery_stream_subscribers{stream=\"instant\"} 0")
             && page.contains("orrery_stream_filter_entries 0")
         {
-            break;
+            break page;
         }
         assert!(Instant::now() < until, "{page}");
         tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    };
+    assert!(
+        page.contains("orrery_stream_ended_total{reason=\"peer\"} 10"),
+        "{page}"
+    );
+    assert!(
+        page.contains("orrery_stream_ended_total{reason=\"gone\"} 10"),
+        "{page}"
+    );
     Client::open(server.address, "").await;
 }
 
@@ -357,6 +389,63 @@ async fn filters_of_all_subscribers_are_bounded() {
     let record = "at://did:plc:a/com.ex.like/1";
     server.events.create(record, &[(LIKE, "3.49999")]);
     assert_eq!(clients[3].subjects(1).await, ["3.49999"]);
+}
+
+#[tokio::test]
+async fn a_panic_closes_those_who_listen_and_others_are_told_again() {
+    let server = server(StreamConfig::default()).await;
+    let mut client = Client::open(server.address, "?instant=true").await;
+    is_well(&server, &mut client).await;
+    server.events.panic_at(server.events.len() + 1);
+    tell(&server, 1);
+    let (code, said) = client.end().await.expect("a close frame");
+    assert_eq!(code, 1011, "{said}");
+    let mut client = Client::open(server.address, "?instant=true").await;
+    is_well(&server, &mut client).await;
+}
+
+#[tokio::test]
+async fn a_client_address_behind_a_proxy_has_so_many_places() {
+    let config = Config {
+        trusted_proxies: vec!["127.0.0.1".parse().unwrap()],
+        stream: StreamConfig {
+            subscribers_per_address: 2,
+            ..StreamConfig::default()
+        },
+        ..Config::default()
+    };
+    let server = Server::with(config).await;
+    let open = async |client: &str| {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        let head = format!(
+            "GET /subscribe HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+             sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nx-forwarded-for: {client}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).await.unwrap();
+        (stream, String::from_utf8_lossy(&status[9..]).into_owned())
+    };
+    let mut streams = Vec::new();
+    for (client, expected) in [
+        ("192.0.2.1", "101"),
+        ("192.0.2.1", "101"),
+        ("192.0.2.1", "503"),
+        ("192.0.2.2", "101"),
+        ("127.0.0.1", "101"),
+        ("127.0.0.1", "101"),
+        ("127.0.0.1", "101"),
+    ] {
+        let (stream, status) = open(client).await;
+        assert_eq!(status, expected, "{client}");
+        streams.push(stream);
+    }
+    streams.clear();
+    let until = Instant::now() + Duration::from_secs(30);
+    while open("192.0.2.1").await.1 != "101" {
+        assert!(Instant::now() < until, "no place");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 #[tokio::test]

@@ -71,8 +71,15 @@ async fn rows_arrive_and_a_filter_changes_them() {
     tell(0, LIKE, "did:plc:last");
     page.wait(&format!("{FIRST}.includes('did:plc:last')"))
         .await;
+    // A letter means something only in the list.
+    page.value("document.getElementById('rows').focus()").await;
     page.press("c").await;
     page.wait(&format!("{ROWS} === 0")).await;
+    page.value("document.activeElement.blur()").await;
+    page.press("p").await;
+    let pressed = "document.getElementById('pause').getAttribute('aria-pressed')";
+    assert_eq!(page.value(pressed).await, json!("false"));
+    page.value("document.getElementById('rows').focus()").await;
     tell(1, LIKE, hostile);
     tell(2, FOLLOW, "did:plc:b");
     page.wait(&format!("{ROWS} === 2")).await;
@@ -102,7 +109,9 @@ async fn rows_arrive_and_a_filter_changes_them() {
         .await;
     page.wait("location.search.includes('wantedSources=com.ex.follow')")
         .await;
-    page.value("document.activeElement.blur()").await;
+    let escape = "document.activeElement.dispatchEvent(new KeyboardEvent('keydown', {key: 'Escape', bubbles: true}))";
+    page.value(escape).await;
+    page.wait("document.activeElement.id === 'rows'").await;
     page.wait(&format!("{ROWS} === 0")).await;
     let mut n = 3;
     // Until the filter is in place, others come too.
@@ -123,14 +132,16 @@ async fn rows_arrive_and_a_filter_changes_them() {
     // Paused, what comes is held.
     page.press("p").await;
     tell(n, FOLLOW, "did:plc:held");
-    page.wait("document.getElementById('state').innerText.includes('1 held')")
+    page.wait("document.getElementById('counted').innerText.includes('1 held')")
         .await;
     assert_eq!(page.value(ROWS).await, json!(0));
     page.press("p").await;
     page.wait(&format!("{ROWS} === 1 && {FIRST}.includes('did:plc:held')"))
         .await;
 
-    // A connection that breaks misses nothing and repeats nothing.
+    // A connection that breaks misses nothing and repeats nothing, and what is half typed is not asked for.
+    page.value("document.getElementById('filters').elements.wantedSources.value = 'com.ex.f'")
+        .await;
     page.value("socket.close()").await;
     page.wait("document.getElementById('state').innerText.includes('trying again')")
         .await;

@@ -140,8 +140,8 @@ async fn origins_select_what_is_replayed_and_what_is_live() {
 async fn a_replay_that_fails_ends_with_a_reason() {
     let server = server(Duration::from_secs(21)).await;
     tell(&server, 2);
-    // The dispatcher's own reads are the only others, and are tried again after a second.
-    server.events.fail(2);
+    // The dispatcher begins behind it.
+    server.events.break_at(1);
     let mut client = Client::open(server.address, "?instant=true&cursor=1").await;
     let (code, reason) = client.end().await.expect("a close frame");
     assert_eq!(code, 1011, "{reason}");
@@ -179,6 +179,55 @@ async fn a_delayed_replay_leaves_out_what_was_undone_in_time() {
         ]
     );
     client.quiet(Duration::from_millis(500)).await;
+}
+
+/// The present, as events tell it.
+fn now_us() -> u64 {
+    let since = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
+    u64::try_from(since.as_micros()).unwrap()
+}
+
+#[tokio::test]
+async fn what_came_within_the_delay_before_the_first_subscriber_is_held_back_for_it() {
+    let server = server(Duration::from_secs(8)).await;
+    let like = |n: u32| format!("at://did:plc:a/com.ex.like/{n}");
+    for (n, subject) in [(1, "did:plc:undone"), (2, "did:plc:kept")] {
+        let time = Some(now_us());
+        server.events.create_at(&like(n), &[(LIKE, subject)], time);
+    }
+    let query = "?wantedOperations=create&wantedOperations=delete";
+    let mut client = Client::open(server.address, query).await;
+    server.events.delete(&like(1), &[(LIKE, "did:plc:undone")]);
+    assert_eq!(client.subjects(1).await, ["did:plc:kept"]);
+    client.quiet(Duration::from_millis(500)).await;
+}
+
+#[tokio::test]
+async fn replays_have_places_which_a_subscriber_that_does_not_read_loses() {
+    let stream = StreamConfig {
+        replays_open_max: 1,
+        queue_age: Duration::from_secs(2),
+        ..StreamConfig::default()
+    };
+    let server = Server::with(Config {
+        stream,
+        ..Config::default()
+    })
+    .await;
+    let long = "x".repeat(10_000);
+    // More than the system's own buffers take.
+    for n in 0..4_000 {
+        let record = format!("at://did:plc:a/com.ex.like/{n}");
+        let subject = format!("https://{n}.example/{long}");
+        server.events.create(&record, &[(LIKE, &subject)]);
+    }
+    let mut deaf = Client::open(server.address, "?instant=true&cursor=1").await;
+    // It has the place once it is told something.
+    deaf.text().await;
+    let mut waits = Client::open(server.address, "?instant=true&cursor=4000").await;
+    assert!(waits.subjects(1).await[0].starts_with("https://3999.example/"));
+    let (code, said) = deaf.end().await.expect("a close frame");
+    assert_eq!((code, said.contains("too slow")), (1013, true), "{said}");
 }
 
 /// Numbers that look random (SplitMix64).

@@ -67,3 +67,6 @@ impl StepReader for StoreReader {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

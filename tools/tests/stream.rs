@@ -121,11 +121,12 @@ async fn events_become_frames_byte_for_byte() {
     expect(1, 1, link("live", "create", "via", "3k", &revs[0], did), "");
     expect(
         2,
-        0,
+        1,
         link("live", "delete", "via", "3k", &revs[1], did),
         "update",
     );
-    expect(2, 1, link("live", "create", "via", "3k", &revs[1], url), "");
+    // Those of the old version keep their numbers, and those of the new one come behind.
+    expect(2, 3, link("live", "create", "via", "3k", &revs[1], url), "");
     expect(
         3,
         0,
@@ -251,16 +252,17 @@ impl World {
         } else {
             jetstream.commit(&did, &rkey, "delete", None);
         }
-        let gone = old
-            .iter()
-            .filter(|(path, target)| new.get(**path) != Some(target));
-        let come = new
-            .iter()
-            .filter(|(path, target)| old.get(**path) != Some(target));
+        // Links of the old version have their places as numbers, and those of the new one come behind.
+        let gone = (0..)
+            .zip(&old)
+            .filter(|(_, (path, target))| new.get(**path) != Some(target));
+        let come = (old.len()..)
+            .zip(&new)
+            .filter(|(_, (path, target))| old.get(**path) != Some(target));
         let both = gone
             .map(|l| ("delete", l))
             .chain(come.map(|l| ("create", l)));
-        for (index, (operation, (path, target))) in both.enumerate() {
+        for (operation, (index, (path, target))) in both {
             self.truth.push(Told {
                 cursor: format!("{}.{index}", self.seq),
                 operation: operation.to_owned(),
@@ -345,7 +347,13 @@ async fn cursors_hold_over_reconnects_and_kills_at_any_moment() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
             // Whatever came last says something.
-            while world.truth.last().unwrap().cursor != format!("{}.0", world.seq) {
+            while !world
+                .truth
+                .last()
+                .unwrap()
+                .cursor
+                .starts_with(&format!("{}.", world.seq))
+            {
                 world.step(&jetstream);
             }
             *last.lock() = Some(world.truth.last().unwrap().cursor.clone());
@@ -411,8 +419,7 @@ async fn subscribers_who_behave_badly_are_nobody_elses_trouble() {
         let query = "?instant=true&wantedSubjects=nobody";
         idle.push(Subscriber::open(address, query).await);
     }
-    // One reads nothing, one sends garbage, and one wants very much.
-    let deaf = Subscriber::open(address, "?instant=true").await;
+    // One sends garbage, and one wants very much.
     let mut garbage = Subscriber::open(address, "?instant=true").await;
     garbage.0.send(Message::text("{")).await.unwrap();
     let mut greedy = Subscriber::open(address, "?instant=true").await;
@@ -444,10 +451,28 @@ async fn subscribers_who_behave_badly_are_nobody_elses_trouble() {
         assert_eq!(last["cursor"], format!("{}.0", (n + 1) * 50));
         slowest = slowest.max(started.elapsed());
     }
-    assert!(slowest < Duration::from_secs(2), "{slowest:?}");
+    assert!(slowest < Duration::from_secs(15), "{slowest:?}");
     for _ in 0..200 {
         assert_eq!(greedy.json().await["link"]["subject"], "did:plc:49999");
     }
+    // One that reads nothing is given up, and says why to whoever reads on: after more than the system's own buffers take.
+    let mut deaf = Subscriber::open(address, "?instant=true").await;
+    let url = format!("https://x.example/{}", "x".repeat(1_500));
+    for n in 0..70 {
+        for m in 0..500 {
+            let record = json!({"via": url});
+            jetstream.commit(did, &format!("f{n}-{m}"), "create", Some(record));
+        }
+        for _ in 0..500 {
+            assert_eq!(witness.json().await["link"]["subject"], url);
+        }
+    }
+    let (code, reason) = deaf.end().await;
+    assert_eq!(
+        (code, reason.contains("too slow")),
+        (1013, true),
+        "{reason}"
+    );
     let (code, reason) = garbage.end().await;
     assert_eq!(
         (code, reason.contains("options_update")),
@@ -460,7 +485,7 @@ async fn subscribers_who_behave_badly_are_nobody_elses_trouble() {
         more.push(subscriber);
         assert!(more.len() < 60);
     }
-    drop((deaf, idle));
+    drop(idle);
     let until = Instant::now() + Duration::from_secs(10);
     while Subscriber::try_open(address, "").await.is_none() {
         assert!(Instant::now() < until, "no place");

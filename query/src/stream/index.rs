@@ -89,7 +89,7 @@ struct Subscriber {
 
 /// What one subscriber wants, ready to be [set](FilterIndex::set_prepared): for large filters, making it takes
 /// much longer than setting it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Prepared {
     wants_everything: bool,
     hashes: Vec<u128>,
@@ -371,6 +371,12 @@ impl FilterIndex {
 }
 
 impl Prepared {
+    /// The entries that it takes.
+    #[must_use]
+    pub const fn entries(&self) -> usize {
+        self.entries
+    }
+
     /// What these filters want.
     ///
     /// # Errors

@@ -16,7 +16,8 @@ pub(crate) const ABOUT: &str = "A websocket. Each text frame is one link: its so
     if any is given, and its source in that of sources, if that is given. Lists repeat their name, also with [] or [0] \
     behind it. Without instant=true a link is told 21 s after it came, and not at all if it was undone by then. A client that uses any \
     of cursor, wantedOperations, wantedOrigins, allLinks, includeTime and requireHello gets time_us and cursor in each frame, \
-    and of updates only what became different. The message {\"type\":\"options_update\",\"payload\":{\"wantedSubjects\":[], \
+    and of updates only what became different. With a cursor and without instant=true, links of up to 21 s before the \
+    connection may have the origin live. An address has at most 100 connections. The message {\"type\":\"options_update\",\"payload\":{\"wantedSubjects\":[], \
     \"wantedSubjectPrefixes\":[],\"wantedSubjectDids\":[],\"wantedSources\":[]}} replaces all four lists. The server closes \
     with 1008 and a reason on a bad message or an unanswered ping, with 1013 where a client is too slow, with 1001 when it ends.";
 

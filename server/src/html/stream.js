@@ -11,10 +11,13 @@ const RETRY_LAST = 30000;
 
 const form = document.getElementById("filters");
 const state = document.getElementById("state");
+const counted = document.getElementById("counted");
 const rows = document.getElementById("rows");
 const pause = document.getElementById("pause");
 
 let socket = null;
+// What was asked for last: the form may hold what is half typed.
+let asked = { fixed: "", lists: {} };
 // What the present connection was opened with.
 let opened = "";
 // Where to go on after the connection broke.
@@ -62,10 +65,14 @@ function fixedOptions() {
   return query.toString();
 }
 
+// Takes the form as what is asked for.
+function ask() {
+  asked = { fixed: fixedOptions(), lists: {} };
+  for (const name of LISTS) asked.lists[name] = values(name);
+}
+
 function sendLists() {
-  const payload = {};
-  for (const name of LISTS) payload[name] = values(name);
-  socket.send(JSON.stringify({ type: "options_update", payload }));
+  socket.send(JSON.stringify({ type: "options_update", payload: asked.lists }));
 }
 
 function connect() {
@@ -74,7 +81,7 @@ function connect() {
     socket.onclose = socket.onmessage = null;
     socket.close();
   }
-  opened = fixedOptions();
+  opened = asked.fixed;
   const scheme = location.protocol === "https:" ? "wss://" : "ws://";
   const from = cursor === "" ? "" : "&cursor=" + cursor;
   socket = new WebSocket(scheme + location.host + "/subscribe?" + opened + from);
@@ -167,9 +174,12 @@ function say(text) {
   tell();
 }
 
+// Only the first is read out when it changes: the count changes all the time.
 function tell() {
-  const held = paused ? ", paused, " + waiting.length + " held" : "";
-  state.textContent = connection + ". " + count.toLocaleString("en") + " links" + held + ".";
+  const text = connection + (paused ? ", paused." : ".");
+  if (state.textContent !== text) state.textContent = text;
+  const held = paused ? ", " + waiting.length + " held" : "";
+  counted.textContent = count.toLocaleString("en") + " links" + held + ".";
 }
 
 function setPaused(value) {
@@ -189,10 +199,11 @@ function clearRows() {
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
+  ask();
   writeAddress();
   rows.replaceChildren();
   waiting = [];
-  if (socket && socket.readyState === WebSocket.OPEN && opened === fixedOptions()) {
+  if (socket && socket.readyState === WebSocket.OPEN && opened === asked.fixed) {
     sendLists();
   } else {
     // Other options begin in the present.
@@ -206,9 +217,11 @@ document.getElementById("clear").addEventListener("click", clearRows);
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.target.matches("textarea, input")) {
-    if (event.key === "Escape") event.target.blur();
+    if (event.key === "Escape") rows.focus();
     return;
   }
+  // Single letters are for those alone who are in the list or at its buttons: elsewhere they may be typed or spoken by chance.
+  if (!event.target.closest("#rows, .bar")) return;
   if (event.key === "p") setPaused(!paused);
   else if (event.key === "c") clearRows();
   else if (event.key === "/") form.elements.wantedSources.focus();
@@ -221,4 +234,5 @@ setInterval(() => {
 }, 1000);
 
 readAddress();
+ask();
 connect();

@@ -80,10 +80,12 @@ fn page() -> String {
         m.raw(text).raw("</label> ");
     }
     m.raw("</p>\n<button>Watch</button>\n</form>\n");
-    m.raw("<div class=\"bar\"><p id=\"state\" role=\"status\">Not connected</p>\n<p class=\"buttons\">");
+    m.raw("<div class=\"bar\"><p><span id=\"state\" role=\"status\">Not connected</span> <span id=\"counted\"></span></p>\n<p class=\"buttons\">");
     m.raw("<button type=\"button\" id=\"pause\" aria-pressed=\"false\" aria-keyshortcuts=\"p\">Pause <kbd>p</kbd></button> ");
     m.raw("<button type=\"button\" id=\"clear\" aria-keyshortcuts=\"c\">Clear <kbd>c</kbd></button></p></div>\n");
-    m.raw("<ol id=\"rows\" class=\"rows\" aria-label=\"Links, newest first\"></ol>\n");
+    m.raw(
+        "<ol id=\"rows\" class=\"rows\" tabindex=\"0\" aria-label=\"Links, newest first\"></ol>\n",
+    );
     m.raw("<script src=\"/stream.js\"></script>\n</main>\n</body>\n</html>\n");
     m.finish()
 }

@@ -53,6 +53,20 @@ impl Closing {
         )
     }
 
+    pub(crate) fn intake_busy() -> Self {
+        Self::new(
+            1013,
+            "busy",
+            "the messages of others left no room for one; try again later",
+        )
+    }
+
+    pub(crate) fn slow_replay(limit: Duration) -> Self {
+        let seconds = limit.as_secs_f64();
+        let reason = format!("too slow: a part of what was missed took longer than {seconds} s");
+        Self::new(1013, "slow", reason)
+    }
+
     pub(crate) fn no_pong() -> Self {
         Self::new(1008, "pong", "the last ping was not answered")
     }
@@ -103,6 +117,12 @@ mod tests {
     fn reasons_fit_into_a_close_frame() {
         let closing = Closing::bad_options("é".repeat(100));
         assert_eq!(closing.reason(), "é".repeat(61));
-        assert!(Closing::filters_full().reason().len() < REASON_MAX);
+        for closing in [
+            Closing::filters_full(),
+            Closing::intake_busy(),
+            Closing::slow_replay(Duration::from_millis(12_345)),
+        ] {
+            assert!(closing.reason().len() < REASON_MAX);
+        }
     }
 }

@@ -2,20 +2,20 @@
 //! It runs while there are any, and looks for new events every few milliseconds.
 
 use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-use orrery_query::stream::{
-    DELAY_US, Filters, Forms, HELD_BYTES_MAX, HELD_LINKS_MAX, Hold, Info, Read, Start,
-};
+use orrery_query::stream::{DELAY_US, Forms, Hold, Read, Start};
 use parking_lot::{Condvar, Mutex};
+use tokio::sync::Semaphore;
 
 use super::closing::Closing;
 use super::feed::{Feed, StepReader};
 use super::queue::Memory;
 use super::registry::{Registry, Run};
-use super::subscriber::{Subscriber, Told};
+use super::subscriber::{Subscriber, Told, Wants};
 use super::teller::Teller;
 use crate::time::now_us;
 
@@ -42,10 +42,17 @@ pub(crate) struct Dispatcher {
     pub(super) memory: Arc<Memory>,
     /// Frames put into queues.
     pub(super) frames: AtomicU64,
+    /// Places of replays: each may hold much of what is to be delayed.
+    pub(super) replays: Semaphore,
 }
 
 impl Dispatcher {
-    pub(crate) fn new(feed: Arc<dyn Feed>, delay: Option<Duration>, memory: Arc<Memory>) -> Self {
+    pub(crate) fn new(
+        feed: Arc<dyn Feed>,
+        delay: Option<Duration>,
+        memory: Arc<Memory>,
+        replays_max: usize,
+    ) -> Self {
         Self {
             feed,
             delay_us: delay.map(|delay| u64::try_from(delay.as_micros()).unwrap_or(DELAY_US)),
@@ -53,13 +60,14 @@ impl Dispatcher {
             work: Condvar::new(),
             memory,
             frames: AtomicU64::new(0),
+            replays: Semaphore::new(replays_max),
         }
     }
 
-    /// A hold of its delay.
-    pub(super) fn hold(&self) -> Option<Hold> {
+    /// A hold of its delay, and of these bounds.
+    pub(super) fn hold(&self, links_max: usize, bytes_max: usize) -> Option<Hold> {
         self.delay_us
-            .map(|delay_us| Hold::new(delay_us, HELD_LINKS_MAX, HELD_BYTES_MAX))
+            .map(|delay_us| Hold::new(delay_us, links_max, bytes_max))
     }
 
     /// Counts a subscriber in: from now on the dispatcher reads every event.
@@ -103,8 +111,8 @@ impl Dispatcher {
         }
     }
 
-    pub(super) fn change(&self, subscriber: &Subscriber, filters: Filters) -> Result<(), Closing> {
-        self.registry.lock().change(subscriber, filters)
+    pub(super) fn change(&self, subscriber: &Subscriber, wants: Wants) -> Result<(), Closing> {
+        self.registry.lock().change(subscriber, wants)
     }
 
     /// Subscribers that listen, or will.
@@ -132,15 +140,29 @@ impl Dispatcher {
     /// The thread.
     pub(super) fn run(&self) {
         while let Some(begin) = self.wait_for_subscribers() {
-            match self.open(begin) {
+            let run = || match self.open(begin) {
                 Ok(reader) => self.follow(reader, begin),
                 Err(error) => {
                     tracing::error!(%error, "the link stream cannot be read");
                     self.rest(RETRY);
                 }
+            };
+            // What it did is in the registry, which is whole whenever its lock is free, or goes with the run.
+            if catch_unwind(AssertUnwindSafe(run)).is_err() {
+                tracing::error!("the link stream panicked; its subscribers are closed");
+                self.begin_anew();
+                self.rest(RETRY);
             }
         }
         self.registry.lock().close_all(&Closing::shutdown());
+    }
+
+    /// Behind a panic: those who listen may lack something and are closed, and the next run is of what comes from now on.
+    fn begin_anew(&self) {
+        let mut registry = self.registry.lock();
+        registry.close_all(&Closing::failed());
+        registry.run = None;
+        registry.begin = self.feed.next_seq();
     }
 
     /// Where to begin once there are subscribers; none at the end.
@@ -157,8 +179,11 @@ impl Dispatcher {
     fn open(&self, begin: u64) -> Result<Box<dyn StepReader>, crate::index::IndexError> {
         if let Some(delay_us) = self.delay_us {
             let start = Start::Time(now_us().saturating_sub(delay_us));
-            let reader = self.feed.reader(start, FORMS)?;
-            if reader.next_seq() <= begin {
+            let mut reader = self.feed.reader(start, FORMS)?;
+            // Where the log does not reach back so far, what is left of the rest is not told as if it came now.
+            let first = reader.read(0, 0, &mut |_| ControlFlow::Continue(()))?;
+            let is_whole = !matches!(first, Read::Info(_));
+            if is_whole && reader.next_seq() <= begin {
                 return Ok(reader);
             }
         }
@@ -173,9 +198,14 @@ impl Dispatcher {
         }
     }
 
+    /// Whether nobody is left. Then nobody joins any more: not before the next run, which begins elsewhere.
     fn is_over(&self) -> bool {
-        let registry = self.registry.lock();
-        registry.is_stopped || registry.attached == 0
+        let mut registry = self.registry.lock();
+        let is_over = registry.is_stopped || registry.attached == 0;
+        if is_over {
+            registry.run = None;
+        }
+        is_over
     }
 
     /// Reads and tells while there are subscribers. Events from `begin` on come as they are read.
@@ -198,9 +228,7 @@ impl Dispatcher {
             match read {
                 Ok(Read::More) => {}
                 Ok(Read::CaughtUp) => self.rest(POLL),
-                // Of those who listen nobody asked for anything older.
-                Ok(Read::Info(Info::OutdatedCursor { .. })) => {}
-                Ok(Read::Info(info)) => teller.inform(&info),
+                Ok(Read::Info(info)) => teller.inform(info),
                 Err(error) => {
                     tracing::error!(%error, "the link stream cannot be read");
                     self.rest(RETRY);
@@ -214,4 +242,64 @@ impl Dispatcher {
 fn micros(begun: Instant) -> u64 {
     const OFFSET_US: u64 = 1 << 40;
     OFFSET_US + u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX / 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::IndexError;
+    use crate::stream::queue::{Frame, Limits, Queue};
+
+    struct Nothing;
+
+    impl Feed for Nothing {
+        fn next_seq(&self) -> u64 {
+            1
+        }
+
+        fn reader(&self, _: Start, _: Forms) -> Result<Box<dyn StepReader>, IndexError> {
+            Err(IndexError::Failed("there is nothing".into()))
+        }
+    }
+
+    fn dispatcher() -> Dispatcher {
+        Dispatcher::new(Arc::new(Nothing), None, Arc::default(), 1)
+    }
+
+    #[test]
+    fn nobody_joins_a_dispatcher_that_ends() {
+        let dispatcher = dispatcher();
+        let _teller = Teller::new(&dispatcher, 1);
+        dispatcher.attach();
+        assert!(!dispatcher.is_over());
+        assert!(dispatcher.place().is_some());
+        dispatcher.registry.lock().attached = 0;
+        assert!(dispatcher.is_over());
+        // One that came just now waits for the next run.
+        assert!(dispatcher.place().is_none());
+    }
+
+    #[test]
+    fn who_stops_reading_is_waited_for_once() {
+        let dispatcher = dispatcher();
+        let mut teller = Teller::new(&dispatcher, 1);
+        let limits = Limits {
+            frames_max: 10,
+            age_max: Duration::from_secs(60),
+        };
+        let deaf = Arc::new(Subscriber {
+            id: 0,
+            form: crate::stream::options::Form::Plain,
+            queue: Queue::new(limits, &dispatcher.memory),
+            wants: Mutex::new(None),
+            hello: tokio::sync::Notify::new(),
+        });
+        let frame = Frame::new("a".into(), Instant::now(), &dispatcher.memory);
+        for _ in 0..8 {
+            deaf.queue.push(&frame);
+        }
+        teller.outcome.filling.push(Arc::clone(&deaf));
+        teller.pace();
+        assert!(teller.outcome.filling.is_empty());
+    }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 /// What a message may have without the budget, and how much of it goes as one unit.
 const UNIT: usize = 64 << 10;
@@ -21,6 +21,36 @@ pub(crate) const UNITS: usize = 4096;
 
 /// What a control frame of a client has before its payload.
 const CONTROL_HEAD: usize = 6;
+
+/// Why no more of a message is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stopped {
+    /// It took too long.
+    Unfinished,
+    /// The others left no room for it for too long.
+    Busy,
+    /// It has too many bytes.
+    TooLong,
+}
+
+impl std::fmt::Display for Stopped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Unfinished => "a message took too long",
+            Self::Busy => "there was no room for a message for too long",
+            Self::TooLong => "a message has too many bytes",
+        })
+    }
+}
+
+impl std::error::Error for Stopped {}
+
+impl Stopped {
+    /// What stopped a read that failed.
+    pub(crate) fn of(error: &io::Error) -> Option<Self> {
+        error.get_ref()?.downcast_ref().copied()
+    }
+}
 
 type Acquire = Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + Send>>;
 
@@ -54,16 +84,23 @@ pub(crate) struct Intake<S> {
     meter: Arc<Meter>,
     budget: Arc<Semaphore>,
     waiting: Option<Acquire>,
+    /// Since when it waits for budget: that is not the sender's time.
+    waits_since: Option<Instant>,
+    /// Ends the wait, however long others wait.
+    patience: Option<Pin<Box<Sleep>>>,
+    units_max: usize,
     limit: Duration,
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Intake<S> {
-    /// A message that goes beyond its first bytes must be whole within `limit`.
+    /// A message that goes beyond its first bytes must be whole within `limit`, of which waiting for the budget takes nothing,
+    /// and has at most `bytes_max` with all that frames it.
     pub(crate) fn new(
         stream: S,
         meter: Arc<Meter>,
         budget: Arc<Semaphore>,
+        bytes_max: usize,
         limit: Duration,
     ) -> Self {
         Self {
@@ -71,6 +108,9 @@ impl<S> Intake<S> {
             meter,
             budget,
             waiting: None,
+            waits_since: None,
+            patience: None,
+            units_max: bytes_max / UNIT + 2,
             limit,
             deadline: None,
         }
@@ -78,16 +118,22 @@ impl<S> Intake<S> {
 
     /// Waits until there is budget for what comes next.
     fn poll_budget(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let limit = self.limit;
         loop {
             {
                 let metered = self.meter.0.lock();
                 if metered.bytes < UNIT {
                     self.waiting = None;
+                    self.waits_since = None;
                     self.deadline = None;
                     return Poll::Ready(Ok(()));
                 }
                 if metered.bytes < (metered.units + 1) * UNIT && self.waiting.is_none() {
                     break;
+                }
+                // Frames without a payload count too, of which a message may have any number.
+                if metered.units >= self.units_max {
+                    return Poll::Ready(Err(io::Error::other(Stopped::TooLong)));
                 }
             }
             let budget = &self.budget;
@@ -95,9 +141,23 @@ impl<S> Intake<S> {
                 .waiting
                 .get_or_insert_with(|| Box::pin(Arc::clone(budget).acquire_owned()));
             let Poll::Ready(permit) = waiting.as_mut().poll(context) else {
-                break;
+                // Those who have the budget end in time, unless all wait for more.
+                let waits_since = *self.waits_since.get_or_insert_with(Instant::now);
+                let mut patience = Box::pin(sleep_until(waits_since + limit));
+                let is_over = patience.as_mut().poll(context).is_ready();
+                self.patience = Some(patience);
+                if is_over {
+                    return Poll::Ready(Err(io::Error::other(Stopped::Busy)));
+                }
+                return Poll::Pending;
             };
             self.waiting = None;
+            self.patience = None;
+            if let (Some(since), Some(deadline)) = (self.waits_since.take(), &mut self.deadline) {
+                let waited = since.elapsed();
+                let later = deadline.deadline() + waited;
+                deadline.as_mut().reset(later);
+            }
             let permit = permit.map_err(io::Error::other)?;
             let mut metered = self.meter.0.lock();
             metered.units += 1;
@@ -106,13 +166,9 @@ impl<S> Intake<S> {
                 None => metered.permit = Some(permit),
             }
         }
-        let limit = self.limit;
         let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(limit)));
         if deadline.as_mut().poll(context).is_ready() {
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-        }
-        if self.waiting.is_some() {
-            return Poll::Pending;
+            return Poll::Ready(Err(io::Error::other(Stopped::Unfinished)));
         }
         Poll::Ready(Ok(()))
     }
@@ -156,11 +212,16 @@ mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
-    fn intake(budget: &Arc<Semaphore>) -> (Intake<DuplexStream>, DuplexStream, Arc<Meter>) {
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn intake(
+        budget: &Arc<Semaphore>,
+        limit: Duration,
+    ) -> (Intake<DuplexStream>, DuplexStream, Arc<Meter>) {
         let (near, far) = tokio::io::duplex(8 << 20);
         let meter = Arc::<Meter>::default();
-        let limit = Duration::from_millis(200);
-        let intake = Intake::new(near, Arc::clone(&meter), Arc::clone(budget), limit);
+        let of = (Arc::clone(&meter), Arc::clone(budget));
+        let intake = Intake::new(near, of.0, of.1, 4 * UNIT, limit);
         (intake, far, meter)
     }
 
@@ -177,11 +238,20 @@ mod tests {
         pieces
     }
 
+    async fn read_to_error(intake: &mut Intake<DuplexStream>) -> io::Error {
+        let mut piece = [0; 4 << 10];
+        loop {
+            if let Err(error) = intake.read_exact(&mut piece).await {
+                return error;
+            }
+        }
+    }
+
     #[tokio::test]
     async fn long_messages_share_a_budget_and_give_it_back() {
         let budget = Arc::new(Semaphore::new(4));
-        let (mut first, mut first_far, first_meter) = intake(&budget);
-        let (mut second, mut second_far, _) = intake(&budget);
+        let (mut first, mut first_far, first_meter) = intake(&budget, LONG);
+        let (mut second, mut second_far, _) = intake(&budget, LONG);
         for far in [&mut first_far, &mut second_far] {
             far.write_all(&vec![1; 4 * UNIT]).await.unwrap();
         }
@@ -197,12 +267,12 @@ mod tests {
     #[tokio::test]
     async fn a_long_message_that_does_not_end_fails() {
         let budget = Arc::new(Semaphore::new(4));
-        let (mut intake, mut far, meter) = intake(&budget);
+        let (mut intake, mut far, meter) = intake(&budget, Duration::from_millis(200));
         far.write_all(&vec![1; 2 * UNIT]).await.unwrap();
         let mut bytes = vec![0; 2 * UNIT];
         intake.read_exact(&mut bytes).await.unwrap();
         let error = intake.read_u8().await.unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(Stopped::of(&error), Some(Stopped::Unfinished));
         // A short one may wait as long as it likes.
         meter.reset();
         let waits = tokio::time::timeout(Duration::from_millis(400), intake.read_u8());
@@ -210,5 +280,47 @@ mod tests {
         meter.reset();
         drop(intake);
         assert_eq!(budget.available_permits(), 4);
+    }
+
+    #[tokio::test]
+    async fn waiting_for_the_budget_is_not_the_senders_time_but_ends_too() {
+        let budget = Arc::new(Semaphore::new(4));
+        let others = Arc::clone(&budget).try_acquire_many_owned(3).unwrap();
+        let (mut intake, mut far, _) = self::intake(&budget, Duration::from_secs(5));
+        far.write_all(&vec![1; 3 * UNIT]).await.unwrap();
+        let mut bytes = vec![0; 3 * UNIT];
+        {
+            let all = async {
+                for piece in bytes.chunks_mut(4 << 10) {
+                    intake.read_exact(piece).await.unwrap();
+                }
+            };
+            let mut all = std::pin::pin!(all);
+            let waits = tokio::time::timeout(Duration::from_secs(3), all.as_mut());
+            assert!(waits.await.is_err());
+            drop(others);
+            all.await;
+        }
+        // The sender has all of its own time still.
+        let mut byte = [0];
+        let waits = tokio::time::timeout(Duration::from_secs(3), intake.read(&mut byte));
+        assert!(waits.await.is_err());
+        drop(intake);
+        let _others = Arc::clone(&budget).try_acquire_many_owned(4).unwrap();
+        let (mut intake, mut far, _) = self::intake(&budget, Duration::from_millis(200));
+        far.write_all(&vec![1; 2 * UNIT]).await.unwrap();
+        let error = read_to_error(&mut intake).await;
+        assert_eq!(Stopped::of(&error), Some(Stopped::Busy));
+    }
+
+    #[tokio::test]
+    async fn a_message_of_frames_without_an_end_takes_no_more_than_a_message() {
+        let budget = Arc::new(Semaphore::new(100));
+        let (mut intake, mut far, _) = intake(&budget, LONG);
+        far.write_all(&vec![1; 20 * UNIT]).await.unwrap();
+        let error = read_to_error(&mut intake).await;
+        assert_eq!(Stopped::of(&error), Some(Stopped::TooLong));
+        // What a message may have, and two units for its frames.
+        assert_eq!(budget.available_permits(), 100 - 6);
     }
 }

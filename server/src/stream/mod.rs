@@ -2,6 +2,7 @@
 //!
 //! - `feed.rs` the seam to the events
 //! - `options.rs` what one subscriber asks for · `closing.rs` why it ends
+//! - `addresses.rs` how many one address has
 //! - `upgrade.rs` the opening handshake · `socket.rs` one subscriber's task · `intake.rs` what subscribers send, bounded
 //! - `subscriber.rs`, `queue.rs` one subscriber and its frames, as those see it who tell it something
 //! - `dispatcher.rs` a thread that reads for all live subscribers of one kind · `teller.rs` what it does with each step ·
@@ -9,6 +10,7 @@
 //! - `replay.rs` what one subscriber missed, up to where it joins a dispatcher
 //! - `counters.rs` what is counted
 
+mod addresses;
 mod closing;
 mod counters;
 mod dispatcher;
@@ -23,6 +25,7 @@ mod subscriber;
 mod teller;
 mod upgrade;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -40,10 +43,11 @@ use crate::config::StreamConfig;
 use crate::error::Error;
 use crate::params::Params;
 use crate::problem::Problem;
+use addresses::{Addresses, Entered};
 use counters::Counters;
 use dispatcher::Dispatcher;
 use queue::{Limits, Memory, Queue};
-use subscriber::Subscriber;
+use subscriber::{Subscriber, Unlisted, Wants};
 use upgrade::Upgrade;
 
 pub use feed::{Feed, StepReader};
@@ -59,6 +63,11 @@ pub(crate) struct Hub {
     places: Arc<Semaphore>,
     /// Places of threads for replays and long messages.
     replays: Semaphore,
+    /// A place for one large message of options: they are taken up one after the other.
+    updates: Semaphore,
+    /// What those want who do not listen yet.
+    unlisted: Arc<Unlisted>,
+    addresses: Arc<Addresses>,
     /// Units of unfinished long messages.
     intake: Arc<Semaphore>,
     stopped: watch::Receiver<bool>,
@@ -77,7 +86,7 @@ struct Subscription {
     replay_from: Option<Start>,
     requires_hello: bool,
     is_attached: bool,
-    _place: OwnedSemaphorePermit,
+    _place: (OwnedSemaphorePermit, Option<Entered>),
 }
 
 impl Subscription {
@@ -103,8 +112,12 @@ impl Hub {
     ) -> Result<Arc<Self>, Error> {
         let memory = Arc::<Memory>::default();
         let dispatcher = |delay| {
-            let dispatcher = Dispatcher::new(Arc::clone(&feed), delay, Arc::clone(&memory));
-            Arc::new(dispatcher)
+            Arc::new(Dispatcher::new(
+                Arc::clone(&feed),
+                delay,
+                Arc::clone(&memory),
+                config.replays_open_max,
+            ))
         };
         let hub = Arc::new(Self {
             instant: dispatcher(None),
@@ -113,6 +126,9 @@ impl Hub {
             memory,
             places: Arc::new(Semaphore::new(config.subscribers_max)),
             replays: Semaphore::new(config.replays_max),
+            updates: Semaphore::new(1),
+            unlisted: Arc::default(),
+            addresses: Arc::default(),
             intake: Arc::new(Semaphore::new(intake::UNITS)),
             stopped,
             counters: Counters::default(),
@@ -135,6 +151,7 @@ impl Hub {
     pub(crate) fn subscribe(
         self: &Arc<Self>,
         mut request: Request,
+        client: IpAddr,
     ) -> Result<Response<Body>, Problem> {
         let params = Params::parse(request.uri().query().unwrap_or_default())?;
         let options = Options::parse(&params)?;
@@ -145,7 +162,11 @@ impl Hub {
         let place = Arc::clone(&self.places)
             .try_acquire_owned()
             .map_err(|_| Problem::too_many_subscribers())?;
-        let subscription = self.subscription(options, place)?;
+        let at = self
+            .addresses
+            .enter(client, self.config.subscribers_per_address)
+            .ok_or_else(Problem::too_many_subscribers_of_one)?;
+        let subscription = self.subscription(options, (place, at))?;
         let response = upgrade.answer();
         let hub = Arc::clone(self);
         tokio::spawn(async move {
@@ -161,8 +182,11 @@ impl Hub {
     fn subscription(
         &self,
         options: Options,
-        place: OwnedSemaphorePermit,
+        place: (OwnedSemaphorePermit, Option<Entered>),
     ) -> Result<Subscription, Problem> {
+        let full = |_| Problem::too_many_filters();
+        let filters = socket::prepared(&options.filters).map_err(full)?;
+        let wants = Wants::new(filters, &self.unlisted).map_err(full)?;
         let dispatcher = if options.is_instant {
             &self.instant
         } else {
@@ -176,7 +200,7 @@ impl Hub {
             id: self.ids.fetch_add(1, Ordering::Relaxed),
             form: options.form,
             queue: Queue::new(limits, &self.memory),
-            filters: Mutex::new(Some(Arc::new(options.filters))),
+            wants: Mutex::new(Some(Arc::new(wants))),
             hello: tokio::sync::Notify::new(),
         });
         dispatcher.attach();
@@ -192,7 +216,7 @@ impl Hub {
         if subscription.replay_from.is_none() && !subscription.requires_hello {
             dispatcher
                 .join(&subscription.subscriber, (0, None))
-                .map_err(|_| Problem::too_many_filters())?;
+                .map_err(full)?;
         }
         Ok(subscription)
     }

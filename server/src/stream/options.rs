@@ -1,7 +1,12 @@
 //! What one subscriber asks for: the query of `/subscribe`, and the message that replaces its lists.
 
-use orrery_query::stream::{Filters, Operation, Origin, Start};
+use std::fmt;
+
+use orrery_query::stream::{
+    DIDS_MAX, Filters, Operation, Origin, PREFIXES_MAX, SOURCES_MAX, SUBJECTS_MAX, Start,
+};
 use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, SeqAccess, Visitor};
 
 use super::closing::Closing;
 use crate::params::Params;
@@ -78,6 +83,12 @@ impl Options {
         filters
             .check()
             .map_err(|error| Problem::invalid(format!("parameter {error}")))?;
+        let cursors = params.pairs().filter(|(name, _)| *name == "cursor").count();
+        if values(params, "cursor").count() > cursors {
+            return Err(Problem::invalid(
+                "parameter cursor: it is one value, not a list",
+            ));
+        }
         let cursor = params.scalar("cursor")?.unwrap_or_default();
         let start = cursor
             .parse()
@@ -179,16 +190,74 @@ enum Type {
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 struct Payload {
+    #[serde(deserialize_with = "subjects")]
     wanted_subjects: Vec<String>,
+    #[serde(deserialize_with = "prefixes")]
     wanted_subject_prefixes: Vec<String>,
+    #[serde(deserialize_with = "dids")]
     wanted_subject_dids: Vec<String>,
+    #[serde(deserialize_with = "sources")]
     wanted_sources: Vec<String>,
+}
+
+/// A list of a message. One that is too long is read no further: 10 MiB of it would make a million values.
+struct List {
+    name: &'static str,
+    limit: usize,
+}
+
+impl<'de> Visitor<'de> for List {
+    type Value = Vec<String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a list of strings")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<String>, A::Error> {
+        let mut values = Vec::new();
+        while let Some(value) = list.next_element()? {
+            if values.len() == self.limit {
+                let Self { name, limit } = self;
+                let error = format!("{name} has more than {limit} values");
+                return Err(A::Error::custom(error));
+            }
+            values.push(value);
+        }
+        Ok(values)
+    }
+}
+
+fn subjects<'de, D: Deserializer<'de>>(list: D) -> Result<Vec<String>, D::Error> {
+    let (name, limit) = ("wantedSubjects", SUBJECTS_MAX);
+    list.deserialize_seq(List { name, limit })
+}
+
+fn prefixes<'de, D: Deserializer<'de>>(list: D) -> Result<Vec<String>, D::Error> {
+    let (name, limit) = ("wantedSubjectPrefixes", PREFIXES_MAX);
+    list.deserialize_seq(List { name, limit })
+}
+
+fn dids<'de, D: Deserializer<'de>>(list: D) -> Result<Vec<String>, D::Error> {
+    let (name, limit) = ("wantedSubjectDids", DIDS_MAX);
+    list.deserialize_seq(List { name, limit })
+}
+
+fn sources<'de, D: Deserializer<'de>>(list: D) -> Result<Vec<String>, D::Error> {
+    let (name, limit) = ("wantedSources", SOURCES_MAX);
+    list.deserialize_seq(List { name, limit })
 }
 
 /// The lists of a message: all four of them, those that it leaves out empty.
 pub(crate) fn parse_message(text: &str) -> Result<Filters, Closing> {
-    let Message { payload, .. } = serde_json::from_str(text)
-        .map_err(|error| Closing::bad_options(format_args!("no options_update: {error}")))?;
+    let Message { payload, .. } = serde_json::from_str(text).map_err(|error| {
+        let why = error.to_string();
+        // What begins with the name of a list is all that is to be said.
+        if why.starts_with("wanted") {
+            Closing::bad_options(why)
+        } else {
+            Closing::bad_options(format_args!("no options_update: {why}"))
+        }
+    })?;
     let filters = Filters {
         subjects: payload.wanted_subjects,
         prefixes: payload.wanted_subject_prefixes,
@@ -332,5 +401,34 @@ mod tests {
             assert_eq!(closing.code(), 1008, "{text}");
             assert!(closing.reason().contains(says), "{closing:?}");
         }
+    }
+
+    #[test]
+    fn a_cursor_is_one_value_under_one_name() {
+        for query in ["cursor[]=17.0", "cursor[0]=17.0&cursor=17.0"] {
+            let message = refused(query);
+            assert!(
+                message.contains("cursor") && message.contains("list"),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_list_of_a_message_is_read_no_further_than_its_limit() {
+        // Behind the limit the rest may be anything: it is not looked at.
+        let values = r#""x","#.repeat(SOURCES_MAX + 1);
+        let text = format!(r#"{{"type":"options_update","payload":{{"wantedSources":[{values}{{"#);
+        let closing = parse_message(&text).unwrap_err();
+        assert!(
+            closing
+                .reason()
+                .starts_with("wantedSources has more than 1000 values"),
+            "{closing:?}"
+        );
+        let values = vec![r#""x""#; SOURCES_MAX].join(",");
+        let text =
+            format!(r#"{{"type":"options_update","payload":{{"wantedSources":[{values}]}}}}"#);
+        assert_eq!(parse_message(&text).unwrap().sources.len(), SOURCES_MAX);
     }
 }

@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use orrery_query::stream::{Change, FilterIndex, Filters, Info, Step, write_info};
+use orrery_query::stream::{Change, FilterIndex, Info, Step, write_info};
 
 use super::closing::Closing;
 use super::options::Form;
 use super::queue::{Frame, Memory, Pushed};
-use super::subscriber::{Subscriber, Told, is_behind, is_wanted, text_of};
+use super::subscriber::{Subscriber, Told, Wants, is_behind, is_wanted, text_of};
 
 /// A dispatcher's subscribers and place. Everything of it changes under one lock.
 #[derive(Default)]
@@ -69,9 +69,10 @@ impl Registry {
 
     /// Has a subscriber told everything from here on that lies behind `told`.
     pub(crate) fn join(&mut self, subscriber: &Arc<Subscriber>, told: Told) -> Result<(), Closing> {
-        let filters = subscriber.filters.lock().take().unwrap_or_default();
+        let wants = subscriber.wants.lock().take();
+        let wants = wants.ok_or_else(Closing::failed)?;
         self.index(subscriber.form)
-            .set(subscriber.id, &filters)
+            .set_prepared(subscriber.id, wants.filters.clone())
             .map_err(|_| Closing::filters_full())?;
         let listener = Listener {
             subscriber: Arc::clone(subscriber),
@@ -82,17 +83,13 @@ impl Registry {
     }
 
     /// Changes what a subscriber wants, at the dispatcher's place or, where it is not there yet, at its own.
-    pub(crate) fn change(
-        &mut self,
-        subscriber: &Subscriber,
-        filters: Filters,
-    ) -> Result<(), Closing> {
+    pub(crate) fn change(&mut self, subscriber: &Subscriber, wants: Wants) -> Result<(), Closing> {
         if self.listeners.contains_key(&subscriber.id) {
             self.index(subscriber.form)
-                .set(subscriber.id, &filters)
+                .set_prepared(subscriber.id, wants.filters.clone())
                 .map_err(|_| Closing::filters_full())
         } else {
-            *subscriber.filters.lock() = Some(Arc::new(filters));
+            *subscriber.wants.lock() = Some(Arc::new(wants));
             Ok(())
         }
     }

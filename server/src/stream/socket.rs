@@ -4,13 +4,13 @@ use std::future::{Future, poll_fn};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use orrery_query::stream::Start;
+use orrery_query::stream::{Filters, Prepared, Start};
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep, timeout};
@@ -20,10 +20,11 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 
 use super::closing::Closing;
-use super::intake::{Intake, Meter};
+use super::intake::{Intake, Meter, Stopped};
 use super::options::parse_message;
 use super::queue::Frame;
-use super::replay::{Piece, Replay, Then};
+use super::replay::{PAUSE_LONG, Piece, Replay, Then, place_of};
+use super::subscriber::Wants;
 use super::{Hub, Subscription};
 
 /// Buffers of a socket: many are idle.
@@ -31,12 +32,10 @@ const READ_BUFFER: usize = 4 << 10;
 const WRITE_BUFFER: usize = 16 << 10;
 /// Frames taken out of the queue at once.
 const BATCH: usize = 256;
-/// Pauses of a replay that waits for the dispatcher: they grow while nothing comes, since those who begin in the last moments
-/// of a delayed stream wait for the whole delay, and may be many.
-const REPLAY_PAUSE: Duration = Duration::from_millis(10);
-const REPLAY_PAUSE_MAX: Duration = Duration::from_millis(500);
-/// A longer message is not parsed among the tasks of others.
-const PARSED_HERE: usize = 64 << 10;
+/// A longer message is not taken up among the tasks of others.
+const TAKEN_HERE: usize = 16 << 10;
+/// The pause after such a message is as long as it took, but not longer than this.
+const UPDATE_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 type Socket = WebSocketStream<Intake<TokioIo<Upgraded>>>;
 type Reader = SplitStream<Socket>;
@@ -67,6 +66,7 @@ pub(super) async fn serve(hub: Arc<Hub>, mut subscription: Subscription, upgrade
         TokioIo::new(upgraded),
         Arc::clone(&meter),
         Arc::clone(&hub.intake),
+        hub.config.message_bytes_max,
         hub.config.message_timeout,
     );
     let config = WebSocketConfig::default()
@@ -109,7 +109,7 @@ pub(super) async fn serve(hub: Arc<Hub>, mut subscription: Subscription, upgrade
             tracing::debug!(?closing, "a subscription is closed");
             if let Ok(socket) = writer.reunite(reader) {
                 // Whoever does not even read this is cut.
-                let _ = timeout(hub.config.close_timeout, close(socket, closing)).await;
+                let _ = timeout(hub.config.close_timeout, close(socket, closing, &meter)).await;
             }
         }
     }
@@ -123,19 +123,26 @@ fn ticks(every: Duration) -> Interval {
 
 /// Says why, and waits for the other side to close: what it has sent meanwhile, unread, would have the system reset the
 /// connection, and the close frame be lost.
-async fn close(mut socket: Socket, closing: Closing) {
+async fn close(mut socket: Socket, closing: Closing, meter: &Meter) {
     let frame = CloseFrame {
         code: closing.code().into(),
         reason: closing.reason().into(),
     };
+    // What is thrown away takes no room of others.
+    meter.reset();
     if socket.send(Message::Close(Some(frame))).await.is_ok() {
-        while let Some(Ok(_)) = socket.next().await {}
+        while let Some(Ok(_)) = socket.next().await {
+            meter.reset();
+        }
     }
+    meter.reset();
     // A socket that broke the protocol is not read as a websocket any more.
     let mut stream = socket.into_inner();
     let mut rest = [0; 512];
     if stream.shutdown().await.is_ok() {
-        while stream.read(&mut rest).await.is_ok_and(|read| read > 0) {}
+        while stream.read(&mut rest).await.is_ok_and(|read| read > 0) {
+            meter.reset();
+        }
     }
 }
 
@@ -201,33 +208,63 @@ impl Reading<'_> {
             Error::Utf8(_) => Closing::not_text().into(),
             Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Gone::Peer("gone"),
             Error::Protocol(error) => Closing::protocol(error).into(),
-            Error::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => {
-                Closing::message_unfinished(self.hub.config.message_timeout).into()
-            }
-            error => {
-                tracing::debug!(%error, "a subscriber is gone");
-                Gone::Peer("gone")
-            }
+            Error::Io(error) => match Stopped::of(&error) {
+                Some(Stopped::Unfinished) => {
+                    Closing::message_unfinished(self.hub.config.message_timeout).into()
+                }
+                Some(Stopped::Busy) => Closing::intake_busy().into(),
+                Some(Stopped::TooLong) => Closing::too_large(limit).into(),
+                None => gone(Error::Io(error)),
+            },
+            error => gone(error),
         }
     }
 
+    /// Takes up what a message says. Large filters are made ready and put into the index one after the other, with pauses: the
+    /// index is locked meanwhile, and the dispatcher waits for it.
     async fn options(&self, text: &str) -> Result<(), Closing> {
-        let filters = if text.len() <= PARSED_HERE {
-            parse_message(text)?
-        } else {
-            let _place = self.hub.replays.acquire().await;
-            let text = text.to_owned();
-            let parse = tokio::task::spawn_blocking(move || parse_message(&text));
-            parse.await.map_err(|_| Closing::failed())??
-        };
         let Subscription {
             dispatcher,
             subscriber,
             ..
         } = self.subscription;
-        dispatcher.change(subscriber, filters)?;
+        let unlisted = &self.hub.unlisted;
+        if text.len() <= TAKEN_HERE {
+            let wants = Wants::new(prepared(&parse_message(text)?)?, unlisted)?;
+            dispatcher.change(subscriber, wants)?;
+        } else {
+            let _turn = self.hub.updates.acquire().await;
+            let text = text.to_owned();
+            let (dispatcher, subscriber) = (Arc::clone(dispatcher), Arc::clone(subscriber));
+            let unlisted = Arc::clone(unlisted);
+            let took = blocking(move || {
+                let begun = Instant::now();
+                let wants = Wants::new(prepared(&parse_message(&text)?)?, &unlisted)?;
+                dispatcher.change(&subscriber, wants)?;
+                Ok(begun.elapsed())
+            });
+            sleep(took.await?.min(UPDATE_PAUSE_MAX)).await;
+        }
         subscriber.hello.notify_one();
         Ok(())
+    }
+}
+
+/// What filters want, ready for an index.
+pub(super) fn prepared(filters: &Filters) -> Result<Prepared, Closing> {
+    Prepared::new(filters).map_err(Closing::bad_options)
+}
+
+/// Runs what takes long, or waits for a lock that is held long, where it holds up nobody else.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Closing> + Send + 'static,
+) -> Result<T, Closing> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => {
+            tracing::error!(%error, "a thread of a subscriber panicked");
+            Err(Closing::failed())
+        }
     }
 }
 
@@ -258,7 +295,9 @@ impl Writing<'_> {
         match start {
             Some(start) => self.replay(subscription, start).await?,
             None if subscription.requires_hello => {
-                subscription.dispatcher.join(subscriber, (0, None))?;
+                let dispatcher = Arc::clone(&subscription.dispatcher);
+                let subscriber = Arc::clone(subscriber);
+                blocking(move || dispatcher.join(&subscriber, (0, None))).await?;
             }
             None => {}
         }
@@ -288,12 +327,17 @@ impl Writing<'_> {
         let (dispatcher, subscriber) = (Arc::clone(dispatcher), Arc::clone(subscriber));
         let live_from = *live_from;
         let feed = Arc::clone(&hub.feed);
+        let (start, needed) = place_of(start, live_from);
+        while feed.next_seq() < needed {
+            self.ping_until(sleep(PAUSE_LONG)).await?;
+        }
+        let place_at = Arc::clone(&dispatcher);
+        let _place = self.ping_until(place_at.replays.acquire()).await?;
         let begin = on_a_thread(&hub, move || {
             let replay = Replay::new(&*feed, &subscriber, &dispatcher, start, live_from)?;
             Ok((replay, Piece::default()))
         });
         let (mut replay, _) = self.ping_until(begin).await??;
-        let mut pause = REPLAY_PAUSE;
         loop {
             let next = on_a_thread(&hub, move || {
                 let piece = replay.piece()?;
@@ -301,18 +345,17 @@ impl Writing<'_> {
             });
             let (back, piece) = self.ping_until(next).await??;
             replay = back;
-            if !piece.frames.is_empty() {
-                pause = REPLAY_PAUSE;
-            }
             let texts = piece.frames.into_iter();
-            self.send(texts.map(|text| Message::Text(text.into())))
-                .await?;
+            let sent = self.send(texts.map(|text| Message::Text(text.into())));
+            // As a frame may wait in a queue: others wait for the place.
+            let limit = hub.config.queue_age;
+            match timeout(limit, sent).await {
+                Ok(sent) => sent?,
+                Err(_) => return Err(Closing::slow_replay(limit).into()),
+            }
             match piece.then {
                 Then::More => {}
-                Then::Wait => {
-                    self.ping_until(sleep(pause)).await?;
-                    pause = (pause * 2).min(REPLAY_PAUSE_MAX);
-                }
+                Then::Wait(pause) => self.ping_until(sleep(pause)).await?,
                 Then::Joined => return Ok(()),
             }
         }
@@ -359,13 +402,7 @@ async fn on_a_thread<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Closing> + Send + 'static,
 ) -> Result<T, Closing> {
     let _place = hub.replays.acquire().await;
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) => {
-            tracing::error!(%error, "a replay panicked");
-            Err(Closing::failed())
-        }
-    }
+    blocking(work).await
 }
 
 impl Pings {

@@ -1,10 +1,11 @@
 //! What a dispatcher's thread does with each step: it goes through the delay, where there is one, and to the subscribers.
 
+use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use orrery_query::stream::{Hold, Info, Step};
+use orrery_query::stream::{HELD_BYTES_MAX, HELD_LINKS_MAX, Hold, Info, Step};
 
 use super::dispatcher::Dispatcher;
 use super::registry::{Outcome, Run};
@@ -23,11 +24,13 @@ const LOOK: Duration = Duration::from_millis(1);
 pub(super) struct Teller<'a> {
     dispatcher: &'a Dispatcher,
     hold: Option<Hold>,
+    /// What is to be told once all events below have left the hold.
+    infos: VecDeque<(u64, Info)>,
     is_delayed: bool,
     run: Run,
     /// The event of the last step that was told.
     last: Option<u64>,
-    outcome: Outcome,
+    pub(super) outcome: Outcome,
 }
 
 impl<'a> Teller<'a> {
@@ -39,37 +42,52 @@ impl<'a> Teller<'a> {
             is_within: false,
         };
         dispatcher.registry.lock().run = Some(run);
-        let hold = dispatcher.hold();
+        let hold = dispatcher.hold(HELD_LINKS_MAX, HELD_BYTES_MAX);
         Self {
             dispatcher,
             is_delayed: hold.is_some(),
             hold,
+            infos: VecDeque::new(),
             run,
             last: None,
             outcome: Outcome::default(),
         }
     }
 
-    /// Takes the next step: to be told at once or, where there is a delay, by [`release`](Self::release).
+    /// Takes the next step: to be told at once or, where there is a delay, by [`release`](Self::release). What leaves the
+    /// delay because of it is told before the next comes, so that no more waits than the bounds of the delay allow.
     pub(super) fn take(&mut self, step: Step, arrived_us: u64) {
         match &mut self.hold {
-            Some(hold) => hold.stage(step, arrived_us, wall_us()),
+            Some(hold) => {
+                hold.stage(step, arrived_us, wall_us());
+                self.give(0);
+            }
             None => self.tell(&step),
         }
     }
 
+    /// Tells what has left the delay by `now_us`.
+    fn give(&mut self, now_us: u64) {
+        let Some(mut hold) = self.hold.take() else {
+            return;
+        };
+        hold.release(now_us, u64::MAX, &mut |step| {
+            self.inform_below(step.seq);
+            self.tell(&step);
+            ControlFlow::Continue(())
+        });
+        self.inform_below(hold.released());
+        self.hold = Some(hold);
+    }
+
     /// Tells what is due, wakes those who were told something, and says how far the reader is.
     pub(super) fn release(&mut self, now_us: u64, read: u64) {
+        self.give(now_us);
         self.run.told = read;
-        if let Some(mut hold) = self.hold.take() {
-            hold.release(now_us, u64::MAX, &mut |step| {
-                self.tell(&step);
-                ControlFlow::Continue(())
-            });
-            if hold.released() < hold.staged() {
-                self.run.told = hold.released();
-            }
-            self.hold = Some(hold);
+        if let Some(hold) = &self.hold
+            && hold.released() < hold.staged()
+        {
+            self.run.told = hold.released();
         }
         // Of an event of many steps some may have left while others wait.
         self.run.is_within = self.last == Some(self.run.told);
@@ -80,12 +98,24 @@ impl<'a> Teller<'a> {
         self.outcome.filling.clear();
     }
 
-    pub(super) fn inform(&mut self, info: &Info) {
-        let registry = self.dispatcher.registry.lock();
-        let memory = &self.dispatcher.memory;
-        registry.inform(info, Instant::now(), memory, &mut self.outcome);
-        drop(registry);
-        self.wake();
+    /// Tells something behind all that was taken.
+    pub(super) fn inform(&mut self, info: Info) {
+        let behind = self.hold.as_ref().map_or(0, Hold::staged);
+        self.infos.push_back((behind, info));
+        let left = self.hold.as_ref().map_or(0, Hold::released);
+        self.inform_below(left);
+    }
+
+    fn inform_below(&mut self, seq: u64) {
+        while let Some((_, info)) = self.infos.front().filter(|(behind, _)| *behind <= seq) {
+            let info = *info;
+            self.infos.pop_front();
+            let registry = self.dispatcher.registry.lock();
+            let memory = &self.dispatcher.memory;
+            registry.inform(&info, Instant::now(), memory, &mut self.outcome);
+            drop(registry);
+            self.wake();
+        }
     }
 
     fn tell(&mut self, step: &Step) {
@@ -123,7 +153,7 @@ impl<'a> Teller<'a> {
     }
 
     /// Waits while queues that are more than half full drain, but not long: who does not read is not waited for.
-    fn pace(&mut self) {
+    pub(super) fn pace(&mut self) {
         let filling = &mut self.outcome.filling;
         let begun = Instant::now();
         let mut moved = begun;
@@ -138,7 +168,12 @@ impl<'a> Teller<'a> {
                 least = left;
                 moved = Instant::now();
             }
-            if left == 0 || begun.elapsed() > BURST_WAIT || moved.elapsed() > BURST_IDLE {
+            if left == 0 || begun.elapsed() > BURST_WAIT {
+                return;
+            }
+            if moved.elapsed() > BURST_IDLE {
+                // The next burst does not wait for them again.
+                filling.clear();
                 return;
             }
             std::thread::sleep(LOOK);

@@ -31,8 +31,12 @@ struct State {
     floor: u64,
     /// What a reader that meets an event must tell before it.
     infos: Vec<(u64, Info)>,
-    /// How often a read has failed yet.
+    /// How often a read has yet to fail.
     failures: u32,
+    /// An event that no reader gets past: reads fail.
+    broken: Option<u64>,
+    /// An event at which the next reader panics.
+    panics: Option<u64>,
 }
 
 fn change(
@@ -137,6 +141,16 @@ impl Events {
         self.state.lock().infos.push((seq, info));
     }
 
+    /// Fails all reads that meet an event.
+    pub fn break_at(&self, seq: u64) {
+        self.state.lock().broken = Some(seq);
+    }
+
+    /// Has the next reader that meets an event panic.
+    pub fn panic_at(&self, seq: u64) {
+        self.state.lock().panics = Some(seq);
+    }
+
     /// Fails that many reads.
     pub fn fail(&self, times: u32) {
         self.state.lock().failures = times;
@@ -157,6 +171,8 @@ struct Reader {
     informed: u64,
     outdated: Option<Info>,
     after: Option<(u64, u32)>,
+    /// The steps of the next event that were given.
+    given: usize,
 }
 
 /// What the server is given.
@@ -189,6 +205,7 @@ impl Feed for EventsFeed {
                 Start::After { seq, index } => Some((seq, index)),
                 _ => None,
             },
+            given: 0,
         };
         Ok(Box::new(reader))
     }
@@ -215,6 +232,13 @@ impl StepReader for Reader {
         for _ in 0..most_events {
             let steps = {
                 let mut state = self.events.state.lock();
+                if state.panics.take_if(|seq| *seq == self.next).is_some() {
+                    drop(state);
+                    panic!("as the test asked");
+                }
+                if state.broken == Some(self.next) {
+                    return Err(IndexError::Failed("as the test asked".into()));
+                }
                 if state.failures > 0 {
                     state.failures -= 1;
                     return Err(IndexError::Failed("as the test asked".into()));
@@ -231,12 +255,21 @@ impl StepReader for Reader {
                     _ => return Ok(Read::CaughtUp),
                 }
             };
-            for mut step in steps {
+            for mut step in steps.into_iter().skip(self.given) {
                 let after = self.after.filter(|(seq, _)| *seq == step.seq);
                 step.changes
                     .retain(|change| after.is_none_or(|(_, index)| change.index > index));
-                let _ = each(step);
+                self.given += 1;
+                let is_last = step.is_last;
+                if each(step).is_break() {
+                    if is_last {
+                        self.next += 1;
+                        self.given = 0;
+                    }
+                    return Ok(Read::More);
+                }
             }
+            self.given = 0;
             self.next += 1;
         }
         Ok(Read::More)
