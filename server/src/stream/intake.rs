@@ -285,10 +285,10 @@ mod tests {
     #[tokio::test]
     async fn waiting_for_the_budget_is_not_the_senders_time_but_ends_too() {
         let budget = Arc::new(Semaphore::new(4));
-        let others = Arc::clone(&budget).try_acquire_many_owned(4).unwrap();
+        let others = Arc::clone(&budget).try_acquire_many_owned(3).unwrap();
         let (mut intake, mut far, _) = self::intake(&budget, Duration::from_secs(5));
-        far.write_all(&vec![1; 2 * UNIT]).await.unwrap();
-        let mut bytes = vec![0; 2 * UNIT];
+        far.write_all(&vec![1; 3 * UNIT]).await.unwrap();
+        let mut bytes = vec![0; 3 * UNIT];
         {
             let all = async {
                 for piece in bytes.chunks_mut(4 << 10) {
