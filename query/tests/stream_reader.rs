@@ -182,6 +182,7 @@ fn an_account_of_more_links_than_an_event_keeps_goes_and_comes_back_whole() {
         if read.unwrap() == Read::CaughtUp {
             break;
         }
+        assert!(broken.len() <= steps.len(), "it goes on forward");
         let last = broken.last().unwrap();
         assert_eq!(
             (given, reader.next_seq()),

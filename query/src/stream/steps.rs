@@ -1,22 +1,25 @@
 //! What an accepted event says about links, from the event itself and from what it undid.
 
+mod account;
+
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use orrery_engine::Accepted;
-use orrery_engine::effect::{Before, Effect, Rows, Seqs};
+use orrery_engine::effect::{Before, Effect};
 use orrery_engine::event::{Body, Encoding, Operation as Written, Record};
 use orrery_links::syntax::Tid;
 use orrery_links::{Extractor, Link};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use account::Account;
+pub(crate) use account::Mark;
+
 use super::types::{
     Cause, Change, INDEX_ALL, INDEX_FIRST, LINKS_PER_COMMIT, Operation, Origin, Step,
 };
 
-/// The most changes of a step of an account event.
-const CHANGES_PER_STEP: usize = 1_024;
 /// Up to so many comparisons of links are made one by one; beyond, a set is made first.
 const COMPARISONS_MAX: usize = 256;
 /// How many names of sources are kept at most.
@@ -105,19 +108,6 @@ impl After {
     }
 }
 
-/// A place within the event of an account.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Mark {
-    /// Rows that were given, and links of the next.
-    rows: usize,
-    links: u32,
-    /// The number of the next change.
-    number: u32,
-    is_cut: bool,
-    /// Whether a row was missing: changes behind it may have had greater numbers before.
-    is_shifted: bool,
-}
-
 /// How far an event was given.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Made {
@@ -188,21 +178,11 @@ impl StepMaker {
                 let Effect::Account { rows, seqs, is_cut } = accepted.effect else {
                     return each(step).into();
                 };
-                let mark = telling.mark.unwrap_or_default();
-                step.is_cut = is_cut || mark.is_cut;
-                let account = Account {
-                    step,
-                    names: &mut self.names,
-                    mark,
-                    skip_links: mark.links,
-                    did: event.did,
-                    shows: active,
-                    telling,
-                    each,
-                };
+                step.is_cut = is_cut;
                 if !self.forms.changes {
-                    return (account.each)(account.step).into();
+                    return each(step).into();
                 }
+                let account = Account::new(step, event.did, active, telling, &mut self.names, each);
                 account.give(&rows, &seqs, lookup)
             }
             Body::Identity { .. } => each(step).into(),
@@ -316,114 +296,6 @@ impl Commit<'_> {
             subject,
             cause: None,
         }
-    }
-}
-
-/// The rows of an account on their way into steps.
-struct Account<'a> {
-    step: Step,
-    names: &'a mut Names,
-    /// How far it is.
-    mark: Mark,
-    /// Links of the first row that were given before.
-    skip_links: u32,
-    did: &'a str,
-    shows: bool,
-    telling: Telling,
-    each: &'a mut dyn FnMut(Step) -> ControlFlow<()>,
-}
-
-impl Account<'_> {
-    fn give(mut self, rows: &Rows<'_>, seqs: &Seqs<'_>, lookup: &mut dyn Lookup) -> Made {
-        let skip = self.mark.rows;
-        let mut inline = 0;
-        for row in rows.iter() {
-            inline += 1;
-            if inline > skip {
-                let mut links = row.links.iter().map(|(path, target)| (path, Some(target)));
-                if self.add(row.collection, row.rkey, &mut links).is_break() {
-                    return Made::Within(self.mark);
-                }
-            }
-        }
-        for seq in seqs.iter().skip(skip.saturating_sub(inline)) {
-            let mut flow = ControlFlow::Continue(());
-            let is_there = lookup.row(seq, &mut |collection, rkey, links| {
-                flow = self.add(collection, rkey, links);
-            });
-            if flow.is_break() {
-                return Made::Within(self.mark);
-            }
-            if !is_there {
-                self.miss();
-                self.mark.is_shifted = true;
-                self.next_row();
-            }
-        }
-        (self.each)(self.step).into()
-    }
-
-    fn next_row(&mut self) {
-        self.skip_links = 0;
-        self.mark.rows += 1;
-        self.mark.links = 0;
-    }
-
-    /// Something of the event is not told.
-    fn miss(&mut self) {
-        self.mark.is_cut = true;
-        self.step.is_cut = true;
-    }
-
-    fn add(
-        &mut self,
-        collection: &str,
-        rkey: &str,
-        links: &mut dyn Iterator<Item = FoundLink<'_>>,
-    ) -> ControlFlow<()> {
-        let record = record_uri(self.did, collection, rkey);
-        for (position, (path, target)) in (0..).zip(links) {
-            if position < self.skip_links {
-                continue;
-            }
-            if self.step.changes.len() >= CHANGES_PER_STEP {
-                let following = Step::empty(self.step.seq, self.step.time_us);
-                let mut full = std::mem::replace(&mut self.step, following);
-                full.is_last = false;
-                self.step.is_cut = full.is_cut;
-                (self.each)(full)?;
-            }
-            let number = self.mark.number;
-            self.mark.number = number.saturating_add(1).min(NUMBER_MAX);
-            self.mark.links = position + 1;
-            let Some(target) = target else {
-                self.miss();
-                continue;
-            };
-            // Behind a missing row a number may be that of a link that was not told.
-            if self.telling.is_known(number) && !self.mark.is_shifted {
-                continue;
-            }
-            let (operation, origin, cause) = if self.shows {
-                (Operation::Create, Origin::Replay, None)
-            } else {
-                (Operation::Delete, self.telling.origin, Some(Cause::Account))
-            };
-            self.step.repeats |= self.shows && self.telling.is_known(number);
-            self.step.changes.push(Change {
-                index: self.telling.index(number),
-                position,
-                operation,
-                origin,
-                source: self.names.source(collection, path),
-                source_record: Arc::clone(&record),
-                source_rev: None,
-                subject: target.into(),
-                cause,
-            });
-        }
-        self.next_row();
-        ControlFlow::Continue(())
     }
 }
 

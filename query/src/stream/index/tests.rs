@@ -208,7 +208,8 @@ fn prefixes_made_to_be_nearly_met_do_not_make_lookups_slow() {
         .map(|i| format!("{}~{i}", "x".repeat(900)))
         .collect();
     let ns = least_ns(&mut index, &subjects);
-    assert!(ns < 1_000_000, "{ns} ns a look-up");
+    // About a seventh in an optimized build; a walk along the prefixes in order takes more than twice as long.
+    assert!(ns < 250_000, "{ns} ns a look-up");
 }
 
 #[test]
