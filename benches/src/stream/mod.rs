@@ -2,6 +2,7 @@
 //! subscribers, delivery to many with mixed filters, and replay to one while live goes on.
 
 mod feed;
+mod lookups;
 mod plan;
 
 use std::cell::RefCell;
@@ -47,6 +48,7 @@ pub(crate) fn run(seconds: u64, subscribers: u64) -> Outcome {
             "any core (no taskset)"
         }
     );
+    lookups::run()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
