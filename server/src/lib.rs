@@ -18,6 +18,7 @@
 mod api;
 mod app;
 mod config;
+mod edge;
 mod error;
 #[doc(hidden)]
 pub mod fuzz;
@@ -38,6 +39,9 @@ mod time;
 pub mod wire;
 
 pub use config::{Config, RateLimit, StreamConfig};
+pub use edge::{
+    CallAnswer, CallAsk, Edge, EdgeError, EdgeIdentity, EdgePage, EdgeRecord, ListAsk, MiniDoc, Work,
+};
 pub use error::{Error, Result};
 pub use index::{
     Answer, Child, CollectionCounts, Counts, Fact, FactKind, Hours, Index, IndexError, Listing,
