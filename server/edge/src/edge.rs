@@ -1,0 +1,172 @@
+//! The edge cache as the server asks it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use orrery_engine::Store;
+use orrery_resolve::{Keep, KeepNothing, Network, Resolver, ResolverOptions};
+use orrery_server::{
+    CallAnswer, CallAsk, Edge, EdgeIdentity, EdgePage, EdgeRecord, Fact, FactKind, ListAsk,
+    MiniDoc, Work,
+};
+use serde_json::value::RawValue;
+
+use crate::error::{Error, Result};
+use crate::follow::Following;
+use crate::followed::Followed;
+use crate::keep::KeepInCache;
+use crate::lookups::Lookups;
+use crate::options::EdgeOptions;
+use crate::proof::Proofs;
+use crate::records::{Key, Records};
+use crate::{call, identities, list};
+
+/// Records and identities of the network, kept fresh by the stream that feeds a store.
+pub struct EdgeCache {
+    records: Arc<Records>,
+    proofs: Proofs,
+    resolver: Resolver,
+    network: Arc<dyn Network>,
+    _following: Following,
+}
+
+impl std::fmt::Debug for EdgeCache {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EdgeCache").finish_non_exhaustive()
+    }
+}
+
+impl EdgeCache {
+    /// Begins to follow the store's events, on a thread of its own. `network` asks the rest of the network, `followed` knows of the
+    /// stream that feeds the store. What is fetched is kept in [`Store::cache`], if there is one. Must be called on a Tokio runtime.
+    ///
+    /// # Errors
+    /// [`Error::Resolver`] where the options name no usable directory of DIDs, [`Error::Thread`].
+    pub fn start(
+        store: Store,
+        network: Arc<dyn Network>,
+        followed: Arc<dyn Followed>,
+        resolving: ResolverOptions,
+        options: EdgeOptions,
+    ) -> Result<Self> {
+        let keep: Arc<dyn Keep> = match store.cache() {
+            Some(cache) => Arc::new(KeepInCache(cache)),
+            None => Arc::new(KeepNothing),
+        };
+        let resolver =
+            Resolver::new(Arc::clone(&network), resolving, keep).map_err(Error::Resolver)?;
+        let lookups = Arc::new(Lookups::new(
+            options.lookups_max,
+            options.lookups_waiting_max,
+        ));
+        let fetches_max = options.fetches_max;
+        let records = Arc::new(Records::new(
+            store,
+            followed,
+            resolver.clone(),
+            Arc::clone(&network),
+            lookups,
+            options,
+        ));
+        let following = Following::start(Arc::clone(&records)).map_err(Error::Thread)?;
+        Ok(Self {
+            proofs: Proofs::new(Arc::clone(&records), fetches_max),
+            records,
+            resolver,
+            network,
+            _following: following,
+        })
+    }
+}
+
+impl Edge for EdgeCache {
+    fn at_once(&self, did: &str, collection: &str, rkey: &str) -> Option<Arc<EdgeRecord>> {
+        self.records.at_once(did, collection, rkey)
+    }
+
+    fn record<'a>(
+        &'a self,
+        did: &'a str,
+        collection: &'a str,
+        rkey: &'a str,
+    ) -> Work<'a, Arc<EdgeRecord>> {
+        Box::pin(self.records.find(Key::new(did, collection, rkey)))
+    }
+
+    fn resolve_handle<'a>(&'a self, handle: &'a str) -> Work<'a, String> {
+        Box::pin(identities::resolve_handle(&self.resolver, handle))
+    }
+
+    fn mini_doc<'a>(&'a self, identifier: &'a str) -> Work<'a, MiniDoc> {
+        Box::pin(identities::mini_doc(&self.resolver, identifier))
+    }
+
+    fn identity<'a>(&'a self, identifier: &'a str) -> Work<'a, EdgeIdentity> {
+        Box::pin(identities::identity(&self.resolver, identifier))
+    }
+
+    fn did_document<'a>(&'a self, did: &'a str) -> Work<'a, Arc<RawValue>> {
+        Box::pin(identities::did_document(&self.resolver, did))
+    }
+
+    fn service<'a>(&'a self, did: &'a str, id: &'a str, kind: Option<&'a str>) -> Work<'a, String> {
+        Box::pin(identities::service(&self.resolver, did, id, kind))
+    }
+
+    fn proof<'a>(&'a self, did: &'a str, collection: &'a str, rkey: &'a str) -> Work<'a, Bytes> {
+        Box::pin(self.proofs.find(Key::new(did, collection, rkey)))
+    }
+
+    fn list(&self, ask: ListAsk) -> Work<'_, EdgePage> {
+        Box::pin(list::find(&self.records, ask))
+    }
+
+    fn call(&self, ask: CallAsk) -> Work<'_, CallAnswer> {
+        Box::pin(call::call(&self.resolver, &*self.network, ask))
+    }
+
+    fn facts(&self) -> Vec<Fact> {
+        let counters = &self.records.counters;
+        let mut facts = Vec::new();
+        let mut fact = |name: String, help, kind, value: u64| {
+            #[allow(clippy::cast_precision_loss)] // A number for a graph.
+            let value = value as f64;
+            facts.push(Fact {
+                name,
+                help,
+                kind,
+                value,
+            });
+        };
+        let answers: [(&str, &AtomicU64); 6] = [
+            ("memory", &counters.memory),
+            ("window", &counters.window),
+            ("kept", &counters.kept),
+            ("fetched", &counters.fetched),
+            ("absent", &counters.absent),
+            ("failed", &counters.failed),
+        ];
+        for (from, counter) in answers {
+            fact(
+                format!("orrery_edge_records_total{{from=\"{from}\"}}"),
+                "Records that were looked for, by where they were found.",
+                FactKind::Counter,
+                counter.load(Ordering::Relaxed),
+            );
+        }
+        fact(
+            "orrery_edge_memory_bytes".to_owned(),
+            "Bytes of answers in memory.",
+            FactKind::Gauge,
+            self.records.memory.bytes(),
+        );
+        fact(
+            "orrery_edge_memory_answers".to_owned(),
+            "Answers in memory.",
+            FactKind::Gauge,
+            self.records.memory.len(),
+        );
+        facts
+    }
+}
