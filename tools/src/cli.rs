@@ -195,6 +195,34 @@ pub(crate) struct HttpArguments {
     pub(crate) metrics: Option<SocketAddr>,
 }
 
+/// Records and identities of the network.
+#[derive(Debug, Args)]
+pub(crate) struct EdgeArguments {
+    /// How the servers that are asked for records and identities can reach you: a URL or a mail address, sent along with
+    /// each request [default: none]
+    #[arg(long, value_name = "TEXT", value_parser = units::parse_contact, env = "ORRERY_CONTACT")]
+    pub(crate) contact: Option<String>,
+    /// Ask nobody: records and identities are told as far as they are here, however old
+    #[arg(long, env = "ORRERY_NO_FETCH")]
+    pub(crate) no_fetch: bool,
+    /// Where DIDs of the method plc are looked up
+    #[arg(long, value_name = "URL", default_value = crate::edge::PLC_DEFAULT, env = "ORRERY_PLC")]
+    pub(crate) plc: String,
+    /// The name server to ask [default: the system's]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = units::parse_address, env = "ORRERY_DNS")]
+    pub(crate) dns: Option<SocketAddr>,
+    /// Ask hosts in private networks too, also by http, and resolve handles that end in .test: for a network of one's own. Whoever
+    /// may ask this server can then reach what it can reach
+    #[arg(long, env = "ORRERY_ALLOW_PRIVATE_NETWORK")]
+    pub(crate) allow_private_network: bool,
+    /// Memory for records and identities
+    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = units::parse_bytes, env = "ORRERY_EDGE_MEMORY")]
+    pub(crate) edge_memory: u64,
+    /// How much of the data directory fetched records and identities may take, at least 4MiB; 0: nothing is kept on disk
+    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = units::parse_bytes, env = "ORRERY_EDGE_DISK")]
+    pub(crate) edge_disk: u64,
+}
+
 /// `demo`.
 #[derive(Debug, Args)]
 #[command(
@@ -244,6 +272,8 @@ pub(crate) struct ServeArguments {
     pub(crate) selection: SelectionArguments,
     #[command(flatten)]
     pub(crate) http: HttpArguments,
+    #[command(flatten)]
+    pub(crate) edge: EdgeArguments,
     #[command(flatten)]
     pub(crate) log_window: LogArguments,
     /// The share of the time, above 0 and up to 1, that the thread which merges segments works; it works all the time

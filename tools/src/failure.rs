@@ -46,6 +46,8 @@ pub(crate) enum Failure {
     Server(#[from] orrery_server::Error),
     #[error(transparent)]
     Synth(#[from] orrery_synth::Error),
+    #[error("the edge cache cannot start: {0}")]
+    Edge(String),
     #[error("cannot listen on {address}: {source}")]
     Bind {
         address: SocketAddr,

@@ -79,6 +79,11 @@ impl StoreIndex {
         Some(snapshot.coverage_from_us()?.max(since_us))
     }
 
+    /// Whether the present selection takes the collection.
+    pub(crate) fn selects(&self, collection: &str) -> bool {
+        self.with_whole(|whole| whole.is_some_and(|whole| whole.selection.takes(collection)))
+    }
+
     /// Tells of the followed source from now on.
     pub(crate) fn set_health(&self, health: Arc<Health>) {
         // The first one stays; there is one source in the life of a process.

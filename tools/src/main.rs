@@ -14,6 +14,7 @@
 //! | `health.rs` | how far the index is behind its source |
 //! | `running.rs` | store, follower and server as one running whole |
 //! | `stream.rs` | the engine's store as what the link stream asks |
+//! | `edge.rs` | the edge cache put together |
 //! | `descriptors.rs` | how many files and connections may be open |
 //! | `probe.rs` | one HTTP request, for the demo's check of its own answers |
 //! | `command/` | one file per subcommand |
@@ -22,6 +23,7 @@
 mod cli;
 mod command;
 mod descriptors;
+mod edge;
 mod failure;
 mod health;
 mod index;

@@ -14,6 +14,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::time::MissedTickBehavior;
 
+use crate::edge::EdgeSettings;
 use crate::failure::{Failure, Result};
 use crate::health::{Health, OBSERVE_EVERY};
 use crate::index::StoreIndex;
@@ -138,17 +139,24 @@ impl Running {
         mut self,
         listener: TcpListener,
         config: orrery_server::Config,
+        edge: &EdgeSettings,
         mut signals: Signals,
         beside: impl Future<Output = Result<()>>,
     ) -> Result<()> {
         let listener = tokio::net::TcpListener::from_std(listener)
             .map_err(Failure::system("cannot use the listening socket"))?;
         descriptors::raise(config.stream.subscribers_max);
+        let edge = edge.start(
+            self.store.clone(),
+            Arc::clone(&self.index),
+            config.lag_limit,
+        )?;
         let (end, is_over) = oneshot::channel::<()>();
         let mut server = pin!(orrery_server::serve(
             listener,
             self.index.clone(),
             Arc::new(StoreFeed::new(self.store.clone())),
+            Some(edge),
             config,
             async {
                 // Either sent or dropped, it is time to end.

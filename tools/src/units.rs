@@ -151,6 +151,18 @@ pub(crate) fn parse_domain(text: &str) -> Result<String, String> {
         .map_err(|error| format!("not a domain name such as links.example.org: {error}"))
 }
 
+/// How a server's operator can be reached: one line of plain characters, for a header.
+pub(crate) fn parse_contact(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'(' | b')' | b'\\');
+    if text.is_empty() || text.len() > 200 || !text.bytes().all(is_plain) {
+        return Err(format!(
+            "{text:?} is no contact; give a URL or a mail address, such as https://example.org/about"
+        ));
+    }
+    Ok(text.to_owned())
+}
+
 /// Reads a rate limit, `PER_SECOND` or `PER_SECOND/BURST`; without a burst it is twice the rate.
 ///
 /// # Errors

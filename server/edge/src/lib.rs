@@ -10,6 +10,7 @@
 //! - `identities.rs`, `call.rs` accounts, and queries of other services
 //! - `memory.rs` answers in memory · `keep.rs` identities on disk · `render.rs` the answer's bytes
 //! - `follow.rs` what events change beside records · `often.rs` which records are linked to often
+//! - `offline.rs` a network that nobody is asked in
 //! - `lookups.rs` a bounded number of blocking look-ups · `problems.rs` errors of others in the words of ours
 #![forbid(unsafe_code)]
 
@@ -26,6 +27,7 @@ mod list;
 mod lookups;
 mod memory;
 mod often;
+mod offline;
 mod options;
 mod problems;
 mod proof;
@@ -35,4 +37,5 @@ mod render;
 pub use edge::EdgeCache;
 pub use error::{Error, Result};
 pub use followed::{Followed, NotFollowed};
+pub use offline::Offline;
 pub use options::EdgeOptions;

@@ -14,6 +14,7 @@ use orrery_synth::{Generator, Pace, Source, Stamp, Tempo};
 use serde_json::Value;
 
 use crate::cli::DemoArguments;
+use crate::edge::EdgeSettings;
 use crate::failure::{Failure, Result};
 use crate::health::{Health, now_us};
 use crate::running::{self, Running};
@@ -93,7 +94,8 @@ pub(crate) fn run(arguments: DemoArguments) -> Result<()> {
     };
     let server = orrery_server::Config::default();
     let result = runtime.block_on(async {
-        let result = running.run(listener, server, signals, show).await;
+        let result = running
+            .run(listener, server, &EdgeSettings::offline(), signals, show).await;
         stream.stop().await;
         result
     });

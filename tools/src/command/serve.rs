@@ -6,6 +6,7 @@ use orrery_ingest::{FollowConfig, Whole};
 use orrery_server::{Config, RateLimit, StreamConfig};
 
 use crate::cli::{HttpArguments, ServeArguments};
+use crate::edge::EdgeSettings;
 use crate::failure::{Failure, Result};
 use crate::output;
 use crate::running::{self, Running};
@@ -41,6 +42,8 @@ pub(crate) fn run(arguments: ServeArguments) -> Result<()> {
     options.compact = arguments.jetstream.is_some();
     arguments.disk.apply(&mut options);
     options.map_files = !arguments.no_mmap;
+    let edge = EdgeSettings::of(&arguments.edge);
+    options.cache = Some(edge.cache());
     let mut running = Running::open(&arguments.data, options)?;
     let runtime = running::runtime()?;
     let signals = {
@@ -75,7 +78,13 @@ pub(crate) fn run(arguments: ServeArguments) -> Result<()> {
         env!("CARGO_PKG_VERSION"),
     ));
     let config = server_config(&arguments.http);
-    let result = runtime.block_on(running.run(listener, config, signals, std::future::pending()));
+    let result = runtime.block_on(running.run(
+        listener,
+        config,
+        &edge,
+        signals,
+        std::future::pending(),
+    ));
     running::end(runtime);
     result
 }

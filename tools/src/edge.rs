@@ -1,0 +1,169 @@
+//! The edge cache put together: the store, the network, and what the followed stream vouches for.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use orrery_edge::{EdgeCache, EdgeOptions, Followed, Offline};
+use orrery_engine::{CacheOptions, Store};
+use orrery_resolve::{Client, ClientOptions, Network, ResolverOptions};
+use orrery_server::{Edge, Index};
+use parking_lot::Mutex;
+
+use crate::cli::EdgeArguments;
+use crate::failure::{Failure, Result};
+use crate::index::StoreIndex;
+
+/// How long what was found out about the stream stands. The lag moves by as much.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// What the edge cache is to be like.
+#[derive(Debug, Clone)]
+pub(crate) struct EdgeSettings {
+    plc: String,
+    dns: Option<SocketAddr>,
+    contact: String,
+    allow_private: bool,
+    fetches: bool,
+    memory_bytes: u64,
+    disk_bytes: u64,
+}
+
+impl EdgeSettings {
+    /// One that tells what it has and asks nobody.
+    pub(crate) fn offline() -> Self {
+        Self {
+            plc: PLC_DEFAULT.to_owned(),
+            dns: None,
+            contact: String::new(),
+            allow_private: false,
+            fetches: false,
+            memory_bytes: 16 << 20,
+            disk_bytes: 0,
+        }
+    }
+
+    /// As the command line has it.
+    pub(crate) fn of(arguments: &EdgeArguments) -> Self {
+        Self {
+            plc: arguments.plc.clone(),
+            dns: arguments.dns,
+            contact: arguments.contact.clone().unwrap_or_default(),
+            allow_private: arguments.allow_private_network,
+            fetches: !arguments.no_fetch,
+            memory_bytes: arguments.edge_memory,
+            disk_bytes: arguments.edge_disk,
+        }
+    }
+
+    /// What the store keeps of it.
+    pub(crate) fn cache(&self) -> CacheOptions {
+        CacheOptions {
+            most_bytes: self.disk_bytes,
+        }
+    }
+
+    /// Starts it. Must be called on the runtime.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Usage`] where a setting cannot be used, [`Failure::Edge`].
+    pub(crate) fn start(
+        &self,
+        store: Store,
+        index: Arc<StoreIndex>,
+        lag_limit: Duration,
+    ) -> Result<Arc<dyn Edge>> {
+        let network: Arc<dyn Network> = if self.fetches {
+            let mut options = ClientOptions::new(self.contact.clone());
+            options.dns = self.dns;
+            options.allow_private = self.allow_private;
+            options.trusted = address_of(&self.plc).into_iter().collect();
+            Arc::new(Client::new(options).map_err(|error| Failure::Edge(error.to_string()))?)
+        } else {
+            Arc::new(Offline)
+        };
+        let mut resolving = ResolverOptions::new(&self.plc);
+        resolving.memory_bytes = self.memory_bytes / 4;
+        resolving.allow_test_names = self.allow_private;
+        let options = EdgeOptions {
+            memory_bytes: self.memory_bytes / 4 * 3,
+            fetches: self.fetches,
+            ..EdgeOptions::default()
+        };
+        let followed = Arc::new(Stream {
+            index,
+            lag_limit,
+            known: Mutex::new(None),
+        });
+        let edge = EdgeCache::start(store, network, followed, resolving, options)
+            .map_err(|error| Failure::Edge(error.to_string()))?;
+        Ok(Arc::new(edge))
+    }
+}
+
+/// Where DIDs of the method plc are looked up.
+pub(crate) const PLC_DEFAULT: &str = "https://plc.directory";
+
+/// The address in a URL that names one: whoever runs the server has said that it is to be asked.
+fn address_of(url: &str) -> Option<SocketAddr> {
+    let (scheme, rest) = url.split_once("://")?;
+    let host = rest.split(['/', '?', '#']).next()?;
+    let port = if scheme == "http" { 80 } else { 443 };
+    if let Ok(address) = host.parse() {
+        return Some(address);
+    }
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    Some(SocketAddr::new(bare.parse::<IpAddr>().ok()?, port))
+}
+
+/// What the followed stream vouches for.
+struct Stream {
+    index: Arc<StoreIndex>,
+    lag_limit: Duration,
+    /// When it was looked at last, and from when on it was whole then.
+    known: Mutex<Option<(Instant, Option<u64>)>>,
+}
+
+impl Stream {
+    /// From when on all that is selected is in the index, up to now.
+    fn since_us(&self) -> Option<u64> {
+        let mut known = self.known.lock();
+        if let Some((at, since_us)) = *known
+            && at.elapsed() < LOOK_EVERY
+        {
+            return since_us;
+        }
+        let status = self.index.status();
+        let is_near = status
+            .lag_us
+            .is_some_and(|lag| u128::from(lag) <= self.lag_limit.as_micros());
+        // Where nothing was ever indexed and nothing comes, the stream vouches from now on, which helps nobody.
+        let since_us = if is_near { status.coverage_from_us } else { None };
+        *known = Some((Instant::now(), since_us));
+        since_us
+    }
+}
+
+impl Followed for Stream {
+    fn whole_since_us(&self, collection: &str) -> Option<u64> {
+        let since_us = self.since_us()?;
+        self.index.selects(collection).then_some(since_us)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::address_of;
+
+    #[test]
+    fn only_a_url_with_an_address_names_one() {
+        let of = |url| address_of(url).map(|address| address.to_string());
+        assert_eq!(of("http://127.0.0.1:2582").as_deref(), Some("127.0.0.1:2582"));
+        assert_eq!(of("http://127.0.0.1/x").as_deref(), Some("127.0.0.1:80"));
+        assert_eq!(of("https://[::1]:99/").as_deref(), Some("[::1]:99"));
+        assert_eq!(of("https://[::1]/").as_deref(), Some("[::1]:443"));
+        assert_eq!(of("https://plc.directory"), None);
+        assert_eq!(of("127.0.0.1:80"), None);
+    }
+}
