@@ -6,11 +6,13 @@
 //! cargo run --release -p orrery-benches -- compaction [SECONDS]
 //! cargo run --release -p orrery-benches -- stats [EVENTS] [COLLECTIONS]
 //! cargo build --release -p orrery && cargo run --release -p orrery-benches -- stream [SECONDS] [SUBSCRIBERS]
+//! cargo build --release -p orrery && cargo run --release -p orrery-benches -- edge [SECONDS]
 //! ```
 #![expect(clippy::print_stdout, reason = "the figures are this program's output")]
 #![forbid(unsafe_code)]
 
 mod compaction;
+mod edge;
 mod hot_target;
 mod ingest;
 mod process;
@@ -43,10 +45,13 @@ fn main() -> ExitCode {
         "compaction" => compaction::run(number(0, 20)),
         "stats" => stats::run(number(0, 5_000_000), number(1, 3_000).max(2)),
         "stream" => stream::run(number(0, 60), number(1, 1_000)),
+        "edge" => edge::run(number(0, 30).max(1)),
+        // The other half of `edge`.
+        "constant-route" => edge::serve_constant(number(0, 0)),
         "hot-target" => hot_target::run(number(0, 1_000_000)),
         _ => {
             println!(
-                "scenarios: ingest [EVENTS] [SEED], hot-target [LINKS], compaction [SECONDS], stats [EVENTS] [COLLECTIONS], stream [SECONDS] [SUBSCRIBERS]"
+                "scenarios: ingest [EVENTS] [SEED], hot-target [LINKS], compaction [SECONDS], stats [EVENTS] [COLLECTIONS], stream [SECONDS] [SUBSCRIBERS], edge [SECONDS]"
             );
             return ExitCode::from(2);
         }

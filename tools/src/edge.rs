@@ -75,7 +75,11 @@ impl EdgeSettings {
         lag_limit: Duration,
     ) -> Result<Arc<dyn Edge>> {
         let network: Arc<dyn Network> = if self.fetches {
-            let mut options = ClientOptions::new(self.contact.clone());
+            let mut options = ClientOptions::new(if self.contact.is_empty() {
+                NO_CONTACT.to_owned()
+            } else {
+                self.contact.clone()
+            });
             options.dns = self.dns;
             options.allow_private = self.allow_private;
             options.trusted = address_of(&self.plc).into_iter().collect();
@@ -101,6 +105,9 @@ impl EdgeSettings {
         Ok(Arc::new(edge))
     }
 }
+
+/// What hosts are told where the operator gave no contact.
+const NO_CONTACT: &str = "no contact given";
 
 /// Where DIDs of the method plc are looked up.
 pub(crate) const PLC_DEFAULT: &str = "https://plc.directory";

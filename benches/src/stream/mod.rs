@@ -59,7 +59,7 @@ pub(crate) fn run(seconds: u64, subscribers: u64) -> Outcome {
 }
 
 /// The program beside this one.
-fn program() -> Result<PathBuf> {
+pub(crate) fn program() -> Result<PathBuf> {
     let own = std::env::current_exe()?;
     let path = own.with_file_name("orrery");
     if path.exists() {
@@ -70,7 +70,7 @@ fn program() -> Result<PathBuf> {
 }
 
 /// Keeps this process on the second core.
-fn pin() -> bool {
+pub(crate) fn pin() -> bool {
     let id = std::process::id().to_string();
     let set = Command::new("taskset")
         .args(["-cp", "1", &id])

@@ -141,7 +141,7 @@ impl Records {
         let held = self.memory.get(hash)?;
         if self.store.changed_through(hash) > held.as_of()
             || !is_of(&held.record.uri, did, collection, rkey)
-            || !self.stream(collection).vouches_since(held.since_us)
+            || self.options.fetches && !self.stream(collection).vouches_since(held.since_us)
         {
             return None;
         }
