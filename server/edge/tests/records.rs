@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use common::network::Says;
-use common::{DID, OTHER, POST, Place, now_us, options, post};
+use common::{DID, OTHER, POST, Place, now_us, options, post, strict};
 use orrery_edge::EdgeOptions;
 use orrery_resolve::FetchError;
 use orrery_server::{Edge as _, EdgeError};
@@ -249,34 +249,53 @@ async fn what_a_data_server_says_wrongly_is_an_error_and_is_not_kept() {
 }
 
 #[tokio::test]
-async fn after_a_restart_what_was_fetched_is_checked_before_it_is_told_again() {
+async fn after_a_restart_what_was_fetched_is_checked_unless_the_stream_vouches_for_it() {
+    let place = Place::new();
+    place.network.account(DID, HANDLE, KEY);
+    place.network.record(DID, "a", &post("one"));
+    place.get(DID, "a").await.unwrap();
+    // Asked for a moment ago: told as it was, though the stream is away.
+    let place = place.again(EdgeOptions::default());
+    assert_eq!(place.value(DID, "a").await.unwrap(), post("one"));
+    assert_eq!(place.network.asked(DID, "a"), 1);
+    // The stream is there, and saw all that happened since.
+    let place = place.again(strict());
+    place.tap.is_live.store(true, Ordering::SeqCst);
+    assert_eq!(place.value(DID, "a").await.unwrap(), post("one"));
+    assert_eq!(place.network.asked(DID, "a"), 1);
+    // It is away, and nobody knows what happened since.
+    let place = place.again(strict());
+    place.network.record(DID, "a", &post("two"));
+    assert_eq!(place.value(DID, "a").await.unwrap(), post("two"));
+    assert_eq!(place.network.asked(DID, "a"), 2);
+    // It is back and has lost what was in between.
+    let place = place.again(strict());
+    place.tap.is_live.store(true, Ordering::SeqCst);
+    place.tap.since_us.store(now_us(), Ordering::SeqCst);
+    place.network.record(DID, "a", &post("three"));
+    assert_eq!(place.value(DID, "a").await.unwrap(), post("three"));
+}
+
+#[tokio::test]
+async fn an_event_that_was_missed_while_down_undoes_what_was_fetched_before() {
     let place = Place::new();
     place.network.account(DID, HANDLE, KEY);
     place.network.record(DID, "a", &post("one"));
     place.network.record(DID, "b", &post("one"));
     place.get(DID, "a").await.unwrap();
     place.get(DID, "b").await.unwrap();
-    // Long enough ago that it does not pass for just asked.
-    let strict = EdgeOptions {
-        unvouched: Duration::ZERO,
-        ..EdgeOptions::default()
-    };
-    drop(strict);
-    let place = place.again();
-    place.tap.since_us.store(now_us() + 3_600_000_000, Ordering::SeqCst);
-    place.network.record(DID, "a", &post("two"));
-    // Asked a moment ago: told as it was, even though the stream is away.
-    assert_eq!(place.value(DID, "b").await.unwrap(), post("one"));
+    let mut place = place.again(strict());
+    place.source.delete(DID, "a");
+    place.source.write(DID, "b", &post("two"));
+    place.tap.is_live.store(true, Ordering::SeqCst);
+    assert!(matches!(place.get(DID, "a").await, Err(EdgeError::Deleted(_))));
+    assert_eq!(place.value(DID, "b").await.unwrap(), post("two"));
     assert_eq!(place.network.asked(DID, "b"), 1);
 }
 
 #[tokio::test]
 async fn while_the_stream_is_away_records_are_checked_and_its_return_brings_them_back() {
-    let edge = EdgeOptions {
-        unvouched: Duration::ZERO,
-        ..EdgeOptions::default()
-    };
-    let mut place = Place::with(options(), edge);
+    let mut place = Place::with(options(), strict());
     place.network.account(DID, HANDLE, KEY);
     place.network.record(DID, "far", &post("one"));
     place.source.write(DID, "near", &post("one"));

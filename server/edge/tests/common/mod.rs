@@ -15,7 +15,7 @@ pub mod repo;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use orrery_edge::{EdgeCache, EdgeOptions, Followed};
 use orrery_engine::event::{Body, Encoding, Event, Operation, Record};
@@ -181,22 +181,18 @@ impl Place {
     }
 
     /// The same directory and network in another run. The stream is not there at first.
-    pub fn again(self) -> Self {
-        self.again_with(options())
-    }
-
-    pub fn again_with(self, options: Options) -> Self {
+    pub fn again(self, edge: EdgeOptions) -> Self {
         let Self {
             mut source,
             network,
-            edge,
+            edge: before,
             directory,
             tap: _,
         } = self;
         source.writer.commit().unwrap();
-        drop(edge);
+        drop(before);
         drop(source);
-        let place = Self::open(directory, network, options, EdgeOptions::default());
+        let place = Self::open(directory, network, options(), edge);
         place.tap.is_live.store(false, Ordering::SeqCst);
         place
     }
@@ -209,6 +205,14 @@ impl Place {
     pub async fn value(&self, did: &str, rkey: &str) -> Result<String, EdgeError> {
         let record = self.get(did, rkey).await?;
         Ok(String::from_utf8(record.value_json().to_vec()).unwrap())
+    }
+}
+
+/// An edge cache that trusts nothing that the stream does not vouch for.
+pub fn strict() -> EdgeOptions {
+    EdgeOptions {
+        unvouched: Duration::ZERO,
+        ..EdgeOptions::default()
     }
 }
 
