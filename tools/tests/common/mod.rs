@@ -13,6 +13,7 @@
 )]
 
 pub mod directory;
+pub mod hosts;
 pub mod jetstream;
 
 use std::collections::{BTreeMap, HashMap};
