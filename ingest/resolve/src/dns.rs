@@ -130,7 +130,10 @@ fn system_servers() -> Result<Vec<NameServerConfig>, ClientError> {
     match read_system_conf() {
         Ok((config, _)) => Ok(config.name_servers().to_vec()),
         Err(NetError::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => {
-            Ok(vec![name_server(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 53))])
+            Ok(vec![name_server(SocketAddr::new(
+                Ipv4Addr::LOCALHOST.into(),
+                53,
+            ))])
         }
         Err(error) => Err(ClientError::Dns {
             problem: error.to_string(),

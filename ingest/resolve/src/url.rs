@@ -10,7 +10,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 const URL_BYTES_MAX: usize = 8192;
 
 /// Top-level names that never lead to the public internet, whatever the local resolver makes of them.
-const LOCAL_NAMES: [&str; 5] = ["localhost", "local", "internal", "onion", "home.arpa"];
+const LOCAL_NAMES: [&str; 6] = [
+    "localhost",
+    "localdomain",
+    "local",
+    "internal",
+    "onion",
+    "home.arpa",
+];
 
 /// Where a request goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +47,10 @@ impl Host {
             if !plain {
                 return Err("the host holds a byte other than letters, digits, `-`, `_`, `.`");
             }
-            if label.is_empty() || label.len() > 63 || label.starts_with('-') || label.ends_with('-')
+            if label.is_empty()
+                || label.len() > 63
+                || label.starts_with('-')
+                || label.ends_with('-')
             {
                 return Err("a label of the host is empty, too long, or begins or ends with `-`");
             }

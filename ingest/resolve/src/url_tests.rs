@@ -125,7 +125,10 @@ fn odd_hosts_are_no_urls_or_plain_addresses_that_are_refused() {
             assert!(url.host.is_local_name(), "{text} is read as {url:?}");
             continue;
         };
-        assert!(address::check(address).is_err(), "{text} is read as {url:?}");
+        assert!(
+            address::check(address).is_err(),
+            "{text} is read as {url:?}"
+        );
     }
 }
 
@@ -135,6 +138,7 @@ fn names_of_the_own_network_are_told_from_public_ones() {
         "localhost",
         "LOCALHOST",
         "a.localhost",
+        "localhost.localdomain",
         "printer.local",
         "metadata",
         "metadata.google.internal",
@@ -144,7 +148,13 @@ fn names_of_the_own_network_are_told_from_public_ones() {
     ] {
         assert!(Host::parse(name).unwrap().is_local_name(), "{name}");
     }
-    for name in ["example.com", "notlocal.example", "xlocal.net", "my-internal.com", "a.b_c.d"] {
+    for name in [
+        "example.com",
+        "notlocal.example",
+        "xlocal.net",
+        "my-internal.com",
+        "a.b_c.d",
+    ] {
         assert!(!Host::parse(name).unwrap().is_local_name(), "{name}");
     }
 }

@@ -50,7 +50,10 @@ impl Guard {
         if url.port < 1024
             && url.port != 443
             && url.port != 80
-            && !self.trusted.iter().any(|trusted| trusted.port() == url.port)
+            && !self
+                .trusted
+                .iter()
+                .any(|trusted| trusted.port() == url.port)
         {
             return Err("the port belongs to another service than the web");
         }

@@ -46,7 +46,7 @@ impl Drop for Connection {
 pub(crate) enum Broken {
     /// The body is over the limit.
     TooLarge,
-    /// The connection ended before any of the answer came: nothing is known to have been done with the request.
+    /// The connection ended before an answer came.
     NoAnswer(String),
     /// Everything else.
     Other(String),
@@ -82,10 +82,10 @@ impl Connection {
             .await
             .map_err(|error| Broken::NoAnswer(chain(&error)))?;
         self.sender.send_request(request).await.map_err(|error| {
-            if error.is_canceled() || error.is_closed() || error.is_incomplete_message() {
-                Broken::NoAnswer(chain(&error))
-            } else {
+            if error.is_parse() {
                 Broken::Other(chain(&error))
+            } else {
+                Broken::NoAnswer(chain(&error))
             }
         })
     }

@@ -25,10 +25,7 @@ mod tests {
             parse("99999999999999999999999"),
             Some(Duration::from_secs(u64::MAX))
         );
-        assert_eq!(
-            parse("Wed, 21 Oct 2015 07:28:00 GMT"),
-            Some(Duration::ZERO)
-        );
+        assert_eq!(parse("Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::ZERO));
         let later = SystemTime::now() + Duration::from_secs(100);
         let delay = parse(&httpdate::fmt_http_date(later)).unwrap();
         assert!((95..=100).contains(&delay.as_secs()), "{delay:?}");
