@@ -25,8 +25,8 @@
 //! * **Hosts are spared**: few requests at once, a rate, and `Retry-After`; see [`HostLimits`].
 //! * **Hosts do not block each other.** One that does not answer holds up only those who ask it.
 //!
-//! Files: `network` (the questions and answers), `address` (the guard), `url`, `dns`, `limits` (per host), `client`
-//! (options, connecting, one exchange, kept connections, redirects).
+//! Files: `network` (the questions and answers), `address` (the guard), `url`, `dns`, `limits` (per host), `places` (of
+//! the client as a whole), `client` (options, connecting, one exchange, kept connections, redirects).
 #![forbid(unsafe_code)]
 
 pub mod address;
@@ -34,6 +34,7 @@ mod client;
 mod dns;
 mod limits;
 mod network;
+mod places;
 mod url;
 
 pub use client::{Client, ClientError, ClientOptions};

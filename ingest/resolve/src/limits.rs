@@ -1,8 +1,8 @@
 //! How much is asked of one host.
 //!
 //! Owns, per host and port: how many requests run at once, how fast they follow each other, how many may wait, and
-//! until when the host wants to be left alone. A request first gets its turn here and only then takes part of what all
-//! hosts share, so a host that does not answer holds up nobody but those who ask it.
+//! until when the host wants to be left alone. A request first gets its turn here and only then takes a place among all
+//! ([`places`](crate::places)), so a host that does not answer holds up nobody but those who ask it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -35,9 +35,9 @@ impl Default for HostLimits {
     fn default() -> Self {
         Self {
             concurrent: 8,
-            per_second: 20.0,
-            burst: 40,
-            waiting: 256,
+            per_second: 10.0,
+            burst: 100,
+            waiting: 128,
         }
     }
 }
@@ -210,3 +210,7 @@ impl Host {
         })
     }
 }
+
+#[cfg(test)]
+#[path = "limits_tests.rs"]
+mod tests;

@@ -13,9 +13,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
+use common::dns::{DnsServer, Reply};
 use common::{Server, get, head, ok, trusting};
 use orrery_resolve::{Client, FetchError};
 use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 async fn silent() -> Server {
@@ -227,5 +229,37 @@ async fn a_wish_for_no_delay_is_a_plain_answer() {
         for _ in 0..2 {
             assert_eq!(get(&client, &server.url("/")).await.unwrap().status, 429);
         }
+    }
+}
+
+#[tokio::test]
+async fn a_server_with_many_names_is_still_one_server() {
+    let slow = silent().await;
+    let listener = TcpListener::bind("127.0.0.2:0").await.unwrap();
+    let fast = Server::on(listener, |_, mut tcp| async move {
+        head(&mut tcp).await;
+        tcp.write_all(ok("fast").as_bytes()).await.unwrap();
+    });
+    let dns = DnsServer::start(|_, kind, _| Reply::addresses(kind, &["127.0.0.1"])).await;
+    let mut options = trusting(&[&slow, &fast]);
+    options.total_timeout = Duration::from_secs(2);
+    options.dns = Some(dns.address);
+    options.concurrent = 8;
+    options.per_address = 6;
+    let client = Client::new(options).unwrap();
+    let mut tasks = JoinSet::new();
+    for name in 0..100 {
+        let client = client.clone();
+        let url = format!("http://{name}.example:{}/", slow.address.port());
+        tasks.spawn(async move { get(&client, &url).await.map(drop) });
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(slow.connections(), 6);
+    let begin = Instant::now();
+    assert_eq!(get(&client, &fast.url("/")).await.unwrap().body, "fast");
+    assert!(begin.elapsed() < Duration::from_millis(500));
+    while let Some(result) = tasks.join_next().await {
+        let error = result.unwrap().unwrap_err();
+        assert!(matches!(error, FetchError::Timeout { .. }), "{error}");
     }
 }

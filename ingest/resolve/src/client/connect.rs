@@ -17,6 +17,7 @@ use tokio_rustls::TlsConnector;
 use crate::address;
 use crate::dns::Dns;
 use crate::network::{DnsError, FetchError};
+use crate::places::{Place, Places};
 use crate::url::{Host, Url};
 
 /// Addresses of one host that are tried.
@@ -94,6 +95,14 @@ pub(crate) struct Connector {
     pub(crate) dns: Dns,
     pub(crate) tls: Arc<rustls::ClientConfig>,
     pub(crate) timeout: Duration,
+    pub(crate) places: Places,
+}
+
+/// A stream, the address it leads to, and the place of the request it was made for.
+pub(crate) struct Connected {
+    pub(crate) stream: Box<dyn Stream>,
+    pub(crate) address: IpAddr,
+    pub(crate) place: Place,
 }
 
 impl Connector {
@@ -125,23 +134,32 @@ impl Connector {
     }
 
     /// Connects to one of `addresses`, tried in turn. Each has an even share of the time left, so that a dead one does
-    /// not use it all up.
+    /// not use it all up. Waiting for a place does not count.
     pub(crate) async fn connect(
         &self,
         url: &Url,
         addresses: &[SocketAddr],
-    ) -> Result<Box<dyn Stream>, FetchError> {
-        let deadline = Instant::now() + self.timeout;
+    ) -> Result<Connected, FetchError> {
+        let mut time = self.timeout;
         let mut left = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
         let mut problem = "the name has no address".to_owned();
         for address in addresses {
-            let share = deadline.saturating_duration_since(Instant::now()) / left.max(1);
+            let place = self.places.take(address.ip()).await;
+            let share = time / left.max(1);
             left = left.saturating_sub(1);
+            let begin = Instant::now();
             match tokio::time::timeout(share, self.open(url, *address)).await {
-                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Ok(stream)) => {
+                    return Ok(Connected {
+                        stream,
+                        address: address.ip(),
+                        place,
+                    });
+                }
                 Ok(Err(error)) => problem = format!("{address}: {error}"),
                 Err(_) => problem = format!("{address}: no connection within {share:?}"),
             }
+            time = time.saturating_sub(begin.elapsed());
         }
         Err(FetchError::Connect {
             host: url.host.to_string(),

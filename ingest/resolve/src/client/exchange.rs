@@ -5,6 +5,7 @@
 
 use std::error::Error as _;
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::pin::Pin;
 
 use bytes::{Bytes, BytesMut};
@@ -33,6 +34,8 @@ type NoBody = String;
 pub(crate) struct Connection {
     sender: SendRequest<NoBody>,
     driver: JoinHandle<()>,
+    /// Where it leads to.
+    pub(crate) address: IpAddr,
 }
 
 impl Drop for Connection {
@@ -53,7 +56,7 @@ pub(crate) enum Broken {
 }
 
 impl Connection {
-    pub(crate) async fn new(stream: Box<dyn Stream>) -> Result<Self, String> {
+    pub(crate) async fn new(stream: Box<dyn Stream>, address: IpAddr) -> Result<Self, String> {
         let (sender, connection) = Builder::new()
             .max_headers(HEADERS_MAX)
             .max_header_size(HEAD_BYTES_MAX)
@@ -65,7 +68,11 @@ impl Connection {
         let driver = tokio::spawn(async move {
             let _ = connection.await;
         });
-        Ok(Self { sender, driver })
+        Ok(Self {
+            sender,
+            driver,
+            address,
+        })
     }
 
     pub(crate) fn is_open(&self) -> bool {

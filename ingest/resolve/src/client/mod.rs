@@ -1,7 +1,7 @@
 //! The client: one GET after another, redirects included.
 //!
-//! Owns the order in which a request takes what it needs: its host's turn, a share of the whole client, a checked
-//! address, a connection. The time limit is around all of it, and dropping the future gives everything back.
+//! Owns the order in which a request takes what it needs: its host's turn, a checked address, a place among
+//! all requests, a connection. The time limit is around all of it, and dropping the future gives everything back.
 
 mod connect;
 mod exchange;
@@ -18,15 +18,15 @@ use hyper::header::{
     HeaderName, HeaderValue, LOCATION, RETRY_AFTER, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
 };
 use hyper::{Response, StatusCode};
-use tokio::sync::Semaphore;
 
-use self::connect::{Connector, Guard};
+use self::connect::{Connected, Connector, Guard};
 use self::exchange::{Broken, Connection};
 pub use self::options::{ClientError, ClientOptions};
 use self::pool::Pool;
 use crate::dns::Dns;
 use crate::limits::{Hosts, Turn};
 use crate::network::{Answer, Boxed, DnsError, FetchError, Network, Request};
+use crate::places::{Place, Places};
 use crate::url::Url;
 
 /// Asks other servers. Clones share connections and limits.
@@ -40,7 +40,6 @@ struct Shared {
     user_agent: HeaderValue,
     connector: Connector,
     hosts: Hosts,
-    slots: Semaphore,
     pool: Pool,
 }
 
@@ -80,13 +79,13 @@ impl Client {
             dns: Dns::new(options.dns, options.dns_timeout)?,
             tls,
             timeout: options.connect_timeout,
+            places: Places::new(options.concurrent, options.per_address),
         };
         Ok(Self {
             shared: Arc::new(Shared {
                 user_agent,
                 connector,
                 hosts: Hosts::new(options.per_host, options.most_hosts),
-                slots: Semaphore::new(options.concurrent),
                 pool: Pool::new(options.idle_connections, options.idle_timeout),
                 options,
             }),
@@ -179,11 +178,8 @@ impl Shared {
     async fn hop(&self, url: &Url, headers: &HeaderMap, most: usize) -> Result<Hop, FetchError> {
         let authority = url.authority();
         let turn = self.hosts.turn(&authority).await?;
-        let _slot = self.slots.acquire().await.map_err(|_| FetchError::Busy {
-            host: authority.clone(),
-        })?;
         let origin = url.origin();
-        let (connection, response) = self.ask(url, headers, &origin).await?;
+        let (connection, response, _place) = self.ask(url, headers, &origin).await?;
         if let Some(after) = wish(&response, &turn) {
             return Err(FetchError::RetryLater {
                 host: authority,
@@ -218,26 +214,31 @@ impl Shared {
         url: &Url,
         headers: &HeaderMap,
         origin: &str,
-    ) -> Result<(Connection, Response<Incoming>), FetchError> {
+    ) -> Result<(Connection, Response<Incoming>, Place), FetchError> {
         let failed = |problem| broken(url, 0, problem);
         if let Some(mut connection) = self.pool.take(origin) {
+            let place = self.connector.places.take(connection.address).await;
             match connection.send(request(url, headers)?).await {
-                Ok(response) => return Ok((connection, response)),
+                Ok(response) => return Ok((connection, response, place)),
                 // The server closed it while the request was on its way. A GET can be sent twice.
                 Err(Broken::NoAnswer(_)) => {}
                 Err(problem) => return Err(failed(problem)),
             }
         }
         let addresses = self.connector.resolve(url).await?;
-        let stream = self.connector.connect(url, &addresses).await?;
-        let mut connection = Connection::new(stream)
+        let Connected {
+            stream,
+            address,
+            place,
+        } = self.connector.connect(url, &addresses).await?;
+        let mut connection = Connection::new(stream, address)
             .await
             .map_err(|problem| failed(Broken::Other(problem)))?;
         let response = connection
             .send(request(url, headers)?)
             .await
             .map_err(failed)?;
-        Ok((connection, response))
+        Ok((connection, response, place))
     }
 
     /// What every server is told.

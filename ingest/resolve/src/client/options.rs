@@ -24,8 +24,11 @@ pub struct ClientOptions {
     pub dns_timeout: Duration,
     /// What one host is asked at most.
     pub per_host: HostLimits,
-    /// Requests at once, to all hosts together. Should be many times [`HostLimits::concurrent`].
+    /// Requests at once, to all hosts together.
     pub concurrent: usize,
+    /// How many of them may go to one IPv4 address or one IPv6 network of 48 bits, whatever names lead there. Should be
+    /// a small part, so that a server that does not answer leaves the rest to others.
+    pub per_address: usize,
     /// Hosts whose limits are remembered.
     pub most_hosts: usize,
     /// Connections kept open for the next request.
@@ -53,6 +56,7 @@ impl ClientOptions {
             dns_timeout: Duration::from_secs(4),
             per_host: HostLimits::default(),
             concurrent: 256,
+            per_address: 48,
             most_hosts: 4096,
             idle_connections: 128,
             idle_timeout: Duration::from_secs(30),
@@ -89,6 +93,7 @@ impl ClientOptions {
         for (name, count) in [
             ("per_host.concurrent", self.per_host.concurrent),
             ("concurrent", self.concurrent),
+            ("per_address", self.per_address),
             ("most_hosts", self.most_hosts),
         ] {
             if count == 0 || count > tokio::sync::Semaphore::MAX_PERMITS {
