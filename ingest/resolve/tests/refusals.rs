@@ -323,17 +323,25 @@ async fn trust_is_in_an_address_and_its_port_and_does_not_spread() {
 
 #[tokio::test]
 async fn ports_of_other_services_and_plain_http_are_not_asked() {
-    let client = client(&[]);
-    for url in [
-        "https://example.com:22/",
-        "https://example.com:25/",
-        "https://1.1.1.1:53/",
-        "https://example.com:1023/",
-        "http://example.com/",
-        "http://1.1.1.1:443/",
-    ] {
-        let error = get(&client, url).await.unwrap_err();
-        assert!(matches!(error, FetchError::BadUrl { .. }), "{url}: {error}");
+    // A trusted address at such a port makes no difference to others.
+    let mut options = trusting(&[]);
+    options.trusted = ["127.0.0.1:22", "127.0.0.1:53"]
+        .map(|address| address.parse().unwrap())
+        .to_vec();
+    let dns = DnsServer::start(|_, kind, _| Reply::addresses(kind, &["1.1.1.1"])).await;
+    options.dns = Some(dns.address);
+    for client in [client(&[]), Client::new(options).unwrap()] {
+        for url in [
+            "https://example.com:22/",
+            "https://example.com:25/",
+            "https://1.1.1.1:53/",
+            "https://example.com:1023/",
+            "http://example.com/",
+            "http://1.1.1.1:443/",
+        ] {
+            let error = get(&client, url).await.unwrap_err();
+            assert!(matches!(error, FetchError::BadUrl { .. }), "{url}: {error}");
+        }
     }
 }
 

@@ -77,16 +77,22 @@ impl Guard {
                     why,
                 });
             }
-            if !url.tls || url.host.is_local_name() {
+            if !url.tls || url.host.is_local_name() || is_of_another_service(url.port) {
                 return Err(FetchError::BadUrl {
                     url: url.to_string(),
-                    problem: "only trusted addresses are asked without TLS or by a local name"
+                    problem: "only trusted addresses are asked without TLS, by a local name or at \
+                              the port of another service"
                         .to_owned(),
                 });
             }
         }
         Ok(())
     }
+}
+
+/// Whether something other than the web is expected at a port: mail, say, which has been made to obey text in a URL.
+fn is_of_another_service(port: u16) -> bool {
+    port < 1024 && port != 443 && port != 80
 }
 
 /// Makes connections.

@@ -100,8 +100,8 @@ impl ClientOptions {
                 return bad(name, "must not be zero or beyond all measure");
             }
         }
-        // Written so that what is no number is refused too.
-        if !(self.per_host.per_second >= PER_SECOND_MIN) {
+        let rate = self.per_host.per_second;
+        if rate.is_nan() || rate < PER_SECOND_MIN {
             return bad("per_host.per_second", "must be at least 0.001");
         }
         if self.per_host.burst == 0 {
@@ -132,4 +132,51 @@ pub enum ClientError {
         /// What is wrong with it.
         problem: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_that_cannot_be_used_are_named() {
+        let good = || ClientOptions::new("+https://example.com/contact");
+        assert!(good().check().is_ok());
+        type Change = fn(&mut ClientOptions);
+        let changes: [(&str, Change); 12] = [
+            ("contact", |options| options.contact = " ".to_owned()),
+            ("contact", |options| {
+                options.contact = "a\r\nb: c".to_owned()
+            }),
+            ("contact", |options| options.contact = "a) b (c".to_owned()),
+            ("total_timeout", |options| {
+                options.total_timeout = Duration::ZERO
+            }),
+            ("dns_timeout", |options| {
+                options.dns_timeout = Duration::ZERO
+            }),
+            ("concurrent", |options| options.concurrent = 0),
+            ("concurrent", |options| options.concurrent = usize::MAX),
+            ("per_address", |options| options.per_address = 0),
+            ("per_host.concurrent", |options| {
+                options.per_host.concurrent = 0
+            }),
+            ("per_host.per_second", |options| {
+                options.per_host.per_second = 0.0
+            }),
+            ("per_host.per_second", |options| {
+                options.per_host.per_second = f64::NAN
+            }),
+            ("per_host.burst", |options| options.per_host.burst = 0),
+        ];
+        for (expected, change) in changes {
+            let mut options = good();
+            change(&mut options);
+            let error = options.check().unwrap_err();
+            assert!(
+                matches!(error, ClientError::BadOption { name, .. } if name == expected),
+                "{expected}: {error}"
+            );
+        }
+    }
 }
