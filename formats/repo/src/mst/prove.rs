@@ -7,23 +7,25 @@ use crate::cid::Cid;
 use crate::error::RepoError;
 
 use super::node::Node;
+use super::path::layer;
 
 /// What a path is proven to hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Proven {
     /// This record.
     Present(Cid),
-    /// Nothing: the tree has no room for it in a place that is not in the blocks.
+    /// Nothing: the node in which it would stand is there, and does not have it.
     Absent,
 }
 
 /// Walks from the root to the place of `path`, over blocks of the CAR only. Each node on the way is checked
-/// whole.
+/// whole. The way ends on the path's own layer: further down it cannot stand.
 ///
 /// # Errors
 /// A node on the way is missing ([`RepoError::MissingBlock`]) or is not as it must be.
 pub fn prove(car: &Car<'_>, root: &Cid, path: &str) -> Result<Proven, RepoError> {
     let wanted = path.as_bytes();
+    let on_layer = layer(wanted);
     let mut low: Option<Vec<u8>> = None;
     let mut high: Option<Vec<u8>> = None;
     let mut node = Node::open(car, *root, None)?;
@@ -46,8 +48,10 @@ pub fn prove(car: &Car<'_>, root: &Cid, path: &str) -> Result<Proven, RepoError>
             }
         }
         match below {
-            None => return Ok(Proven::Absent),
-            Some(cid) => node = Node::open(car, cid, Some(node.layer))?,
+            Some(cid) if node.layer > on_layer => {
+                node = Node::open(car, cid, Some(node.layer))?;
+            }
+            _ => return Ok(Proven::Absent),
         }
     }
 }
