@@ -4,7 +4,7 @@
 //! `account.rs` of its account, and `changed.rs` tells without a look at either that nothing has changed.
 //!
 //! What must hold: whatever a snapshot sees is found by every later look-up. The writer puts an event's bytes into the tail,
-//! then its key into the index and its seq into the table of changes, and publishes its seq last. The keys of a closed
+//! then its seq into the table of changes, then its key into the index, and publishes its seq last. The keys of a closed
 //! file take the place of those of the file being written by one pointer. Bytes leave the tail once the file has them.
 //!
 //! A key is known by a fingerprint, which proves nothing: each event found is compared with what was asked for. Where it is

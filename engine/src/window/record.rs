@@ -56,7 +56,7 @@ impl Store {
 }
 
 impl Shared {
-    fn recorded(&self, view: &KeyView, key: (&str, &str, &str)) -> Result<Recorded> {
+    pub(super) fn recorded(&self, view: &KeyView, key: (&str, &str, &str)) -> Result<Recorded> {
         let (did, collection, rkey) = key;
         let next_seq = self.tail.next_seq();
         // Behind the view: it knows the accounts of all events in that.

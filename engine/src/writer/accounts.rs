@@ -57,11 +57,9 @@ impl Writer {
         let seq = self.accept(event, replayed)?;
         let actor = self.intern_actor(known, event.did);
         if self.is_logged {
+            let did_hash = self.generation.dids.hash(event.did);
+            self.shared.window.changed.note_account(did_hash, seq);
             self.journal.note_account(actor, account_seq, deleted)?;
-            self.shared
-                .window
-                .changed
-                .note_account(self.generation.dids.hash(event.did), seq);
         }
         let counters = Arc::clone(&self.generation.counters);
         // The epoch is odd while rows come back.

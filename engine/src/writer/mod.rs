@@ -439,12 +439,11 @@ impl Writer {
         let seq = self.accept(event, replayed)?;
         let actor = self.intern_actor(known, event.did);
         if self.is_logged {
-            self.journal.note_key(actor, key_hash, rev)?;
+            // Who finds the event by its key finds the change too.
             let did_hash = self.generation.dids.hash(event.did);
-            self.shared
-                .window
-                .changed
-                .note_record(did_hash, key_hash, seq);
+            let changed = &self.shared.window.changed;
+            changed.note_record(did_hash, key_hash, seq);
+            self.journal.note_key(actor, key_hash, rev)?;
         }
         let state = self.states.get(&self.generation, actor)?;
         if rev > state.last_rev && !ahead {
