@@ -11,8 +11,9 @@ use orrery_formats::event::{Body, Event};
 use orrery_formats::frame::SourceCursor;
 use orrery_formats::manifest::{Counts, Edit, GapEntry, SegmentEntry, SelectionEntry, State};
 
+use crate::actors::is_deletion;
 use crate::io::Fs;
-use crate::log::keys::{Kept, KeyHasher, KeyOf, KeyWindow, KeyWrite};
+use crate::log::keys::{Kept, KeyHasher, KeyOf, KeyWindow, KeyWrite, Meaning, SharedKeys};
 use crate::log::{
     LogOptions, LogWriter, Position, Recovery, Replayed, is_known_loss, log_name, read_closed,
 };
@@ -40,8 +41,8 @@ pub(crate) struct Journal {
     /// Bytes that the window may always keep.
     window_bytes_kept: u64,
     open: Option<Open>,
-    /// Where the last appended event stands.
-    position: Option<Position>,
+    /// The last appended event's seq, and where it stands.
+    position: Option<(u64, Position)>,
     /// The source's position behind the last applied event.
     cursor: Option<SourceCursor>,
     durable_cursor: Option<SourceCursor>,
@@ -57,21 +58,24 @@ pub(crate) fn key_write(
     hasher: &KeyHasher,
     replayed: &Replayed<'_>,
     find_actor: &dyn Fn(&str) -> Result<Option<ActorId>>,
-) -> Result<Option<KeyWrite>> {
-    let Body::Commit {
-        rev,
-        collection,
-        rkey,
-        ..
-    } = replayed.event.body
-    else {
-        return Ok(None);
+) -> Result<Meaning> {
+    let (hash, rev) = match replayed.event.body {
+        Body::Commit {
+            rev,
+            collection,
+            rkey,
+            ..
+        } => (hasher.hash(collection, rkey), rev),
+        Body::Account {
+            seq,
+            active,
+            status,
+        } => (hasher.account_hash(is_deletion(active, status)), seq),
+        Body::Identity { .. } => return Ok(Meaning::Nothing),
     };
     let actor = find_actor(replayed.event.did)?;
-    Ok(actor.map(|actor| KeyWrite {
-        actor,
-        hash: hasher.hash(collection, rkey),
-        rev,
+    Ok(actor.map_or(Meaning::Lost, |actor| {
+        Meaning::Write(KeyWrite { actor, hash, rev })
     }))
 }
 
@@ -283,7 +287,7 @@ impl Journal {
     /// Puts the event into the log's open batch with what it undoes, and gives its seq.
     pub(crate) fn append(&mut self, event: &Event<'_>, effect: &Effect<'_>) -> Result<u64> {
         let appended = self.open_mut()?.writer.append_with_effect(event, effect)?;
-        self.position = Some(appended.position);
+        self.position = Some((appended.seq, appended.position));
         self.last_time_us = self.last_time_us.max(event.time_us);
         Ok(appended.seq)
     }
@@ -359,11 +363,27 @@ impl Journal {
 
     /// Notes that the event appended last was applied to a key.
     pub(crate) fn note_key(&mut self, actor: ActorId, hash: u64, rev: u64) -> Result<()> {
-        let Some(position) = self.position else {
+        let Some((seq, position)) = self.position else {
             return Ok(());
         };
         let key = KeyWrite { actor, hash, rev };
-        self.open_mut()?.window.insert(key, position)
+        self.open_mut()?.window.insert(key, seq, position)
+    }
+
+    /// As [`note_key`](Self::note_key), for an event of the account itself.
+    pub(crate) fn note_account(
+        &mut self,
+        actor: ActorId,
+        account_seq: u64,
+        deletes: bool,
+    ) -> Result<()> {
+        let hash = self.hasher.account_hash(deletes);
+        self.note_key(actor, hash, account_seq)
+    }
+
+    /// What readers share with the key window, once the log is open.
+    pub(crate) fn shared_keys(&self) -> Result<Arc<SharedKeys>> {
+        Ok(Arc::clone(self.open_ref()?.window.shared()))
     }
 
     pub(crate) fn set_cursor(&mut self, cursor: SourceCursor) {

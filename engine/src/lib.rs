@@ -37,6 +37,7 @@ mod samples;
 mod seal;
 mod snapshot;
 mod store;
+mod window;
 mod writer;
 
 pub use actors::ActorId;
@@ -55,4 +56,5 @@ pub use quarantine::Degraded;
 pub use samples::{Choice, SampleRecord};
 pub use snapshot::{OwnedTargetKey, Snapshot, SnapshotId, Totals};
 pub use store::{Status, Store};
+pub use window::{AccountState, AccountView, RecordHash, Recorded};
 pub use writer::{Applied, Writer};

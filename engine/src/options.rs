@@ -34,6 +34,9 @@ pub struct Options {
     pub(crate) merge_retry: Duration,
     /// About how many bytes of events that are durable are kept in memory for those who follow them.
     pub(crate) tail_bytes: usize,
+    /// About how many bytes of frames of the log are kept decompressed for those who look records up in it. With 0 none
+    /// are.
+    pub frame_cache_bytes: usize,
     /// How much of masks is kept out of files while the store runs.
     pub(crate) mask_bounds: Bounds,
     /// The most bytes that samples take on disk: whole records, the newest of each collection. From three quarters of it
@@ -64,6 +67,7 @@ impl Default for Options {
             compact_fan_in: 10,
             merge_retry: Duration::from_secs(60),
             tail_bytes: 8 << 20,
+            frame_cache_bytes: 16 << 20,
             mask_bounds: Bounds::RUNNING,
             samples_limit: 256 << 20,
             disk_limit: None,

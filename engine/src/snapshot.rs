@@ -66,7 +66,7 @@ impl Sealed {
     }
 
     /// The segment as it is set aside, where its accounts are lost too.
-    fn without_accounts(&self) -> Option<&Degraded> {
+    pub(crate) fn without_accounts(&self) -> Option<&Degraded> {
         let degraded = self.degraded.as_deref();
         degraded.filter(|_| self.remains.is_none())
     }

@@ -28,6 +28,7 @@ use crate::recovery::{
     remove_all_but,
 };
 use crate::snapshot::{Generation, Sealed, Snapshot};
+use crate::window::Window;
 use crate::writer::Writer;
 use crate::{Error, Options, Result, log};
 
@@ -48,6 +49,8 @@ pub(crate) struct Shared {
     pub(crate) durable: Mutex<Durable>,
     /// The newest events.
     pub(crate) tail: Tail,
+    /// The newest events of each key, in memory and in the log.
+    pub(crate) window: Window,
     /// Bytes of segments written by seals since the store was opened.
     pub(crate) sealed_bytes: AtomicU64,
     pub(crate) compaction: Compaction,
@@ -130,6 +133,7 @@ impl Shared {
     ) -> Self {
         Self {
             tail: Tail::new(options.tail_bytes),
+            window: Window::new(options.frame_cache_bytes),
             fs,
             dir,
             options,

@@ -1,5 +1,5 @@
 //! The key index of one log file (`SPEC.md`, section 5): for each key that the file's commits touch,
-//! the rev last applied there and where in the log that event stands. A sealed file, read in place;
+//! the highest rev applied there and where in the log its newest event stands. A sealed file, read in place;
 //! derived from its log file, which rebuilds it.
 //!
 //! A key is known by a 64-bit fingerprint of actor, collection and record key, made with a secret of
@@ -15,7 +15,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 /// The version of key indexes that this code writes, and the only one it reads: an index of another
 /// version is rebuilt from its log file.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 /// Bytes of the header section.
 pub const HEADER_BYTES: usize = 72;
 /// Bytes of an entry.
@@ -71,11 +71,11 @@ pub const fn fingerprint(actor: u32, hash: u64) -> u64 {
 pub struct KeyEntry {
     /// [`fingerprint`] of the key.
     pub fingerprint: u64,
-    /// The rev last applied to it.
+    /// The highest rev applied to it.
     pub rev: u64,
-    /// Offset of the frame with that event, in units of [`FRAME_UNIT`].
+    /// Offset of the frame with its newest event, in units of [`FRAME_UNIT`].
     pub frame: u32,
-    /// The event's place in that frame.
+    /// That event's place in the frame.
     pub ordinal: u32,
 }
 

@@ -11,7 +11,7 @@ mod states;
 mod target_form;
 
 pub(crate) use cache::DidCache;
-pub(crate) use states::{States, account_event_is_old, is_hidden, set_account};
+pub(crate) use states::{States, account_event_is_old, is_deletion, is_hidden, set_account};
 pub(crate) use target_form::{TargetForm, target_form};
 
 /// The number of an actor in its data directory.

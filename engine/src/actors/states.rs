@@ -104,6 +104,11 @@ pub(crate) const fn account_event_is_old(state: &ActorState, seq: u64) -> bool {
     seq < state.account_seq
 }
 
+/// Whether an account event deletes the account.
+pub(crate) fn is_deletion(active: bool, status: Option<&str>) -> bool {
+    !active && status == Some("deleted")
+}
+
 /// Notes an account event.
 pub(crate) const fn set_account(state: &mut ActorState, seq: u64, is_hidden: bool) {
     // The seq plus one, so that 0 says that there was none.

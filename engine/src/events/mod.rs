@@ -14,7 +14,7 @@ use orrery_formats::event::Event;
 
 pub use reader::{EventReader, Progress};
 pub use seek::TimePlace;
-pub(crate) use tail::Tail;
+pub(crate) use tail::{MARK_EVENTS, Mark, Tail};
 
 /// An event that was accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

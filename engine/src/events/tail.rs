@@ -1,7 +1,8 @@
 //! The newest events in memory, as the log has their bytes: all that are not durable yet, which no file has, and
 //! some before them, so that whoever keeps up reads no file.
 //!
-//! The writer adds an event after it published it: a snapshot that is taken after an event was read sees its effects.
+//! The writer adds an event before it publishes it, so that whoever finds it by its key has its bytes, and reveals it to
+//! those who follow after that: a snapshot that is taken after an event was read by them sees its effects.
 //! Events gather in an open chunk, of which readers copy what they have not read; closed chunks are shared.
 
 use std::collections::VecDeque;
@@ -25,12 +26,58 @@ pub(super) struct Chunk {
     /// The time of the last.
     last_us: u64,
     pub(super) bytes: Vec<u8>,
+    /// Of each [`MARK_EVENTS`]th, from the first on.
+    marks: Vec<Mark>,
+}
+
+/// Where an event begins, and what its time is told from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mark {
+    pub(crate) offset: usize,
+    pub(crate) previous_us: u64,
+}
+
+/// So many events are decoded at most to find one.
+pub(crate) const MARK_EVENTS: u64 = 16;
+
+/// Encoded events with that of a known seq among them.
+#[derive(Debug)]
+pub(crate) struct Piece {
+    bytes: PieceBytes,
+    /// The first.
+    pub(crate) first_seq: u64,
+    pub(crate) previous_us: u64,
+}
+
+#[derive(Debug)]
+enum PieceBytes {
+    Chunk(Arc<Chunk>, usize),
+    Copy(Vec<u8>),
+}
+
+impl Piece {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match &self.bytes {
+            PieceBytes::Chunk(chunk, from) => chunk.bytes.get(*from..).unwrap_or_default(),
+            PieceBytes::Copy(bytes) => bytes,
+        }
+    }
 }
 
 impl Chunk {
     /// The seq behind the last.
     pub(super) const fn end(&self) -> u64 {
         self.first_seq.saturating_add(self.count)
+    }
+
+    /// The mark before the event of that seq, the seq there, and where the next mark is.
+    fn mark(&self, seq: u64) -> Option<(Mark, u64, usize)> {
+        let place = seq.checked_sub(self.first_seq)? / MARK_EVENTS;
+        let at = usize::try_from(place).ok()?;
+        let end = self.marks.get(at.saturating_add(1));
+        let end = end.map_or(self.bytes.len(), |next| next.offset);
+        let first_seq = self.first_seq.saturating_add(place * MARK_EVENTS);
+        Some((*self.marks.get(at)?, first_seq, end))
     }
 }
 
@@ -71,7 +118,7 @@ pub(crate) struct Tail {
     /// Durable events are kept as long as closed chunks take no more than this.
     bytes_max: usize,
     chunk_bytes: usize,
-    /// The seq behind the last event; set under the lock.
+    /// The seq behind the last event that was revealed.
     next_seq: AtomicU64,
     log_floor: AtomicU64,
     chunks: Mutex<Chunks>,
@@ -117,8 +164,8 @@ impl Tail {
         self.next_seq.store(next_seq, Ordering::Release);
     }
 
-    /// Adds an event by its bytes, which tell its time from `previous_us`. A seq that does not follow makes the tail
-    /// begin anew there: those between are lost.
+    /// Adds an event by its bytes, which tell its time from `previous_us`. Those who follow see it once it is
+    /// [revealed](Self::reveal). A seq that does not follow makes the tail begin anew there: those between are lost.
     pub(crate) fn push(&self, seq: u64, time_us: u64, previous_us: u64, bytes: &[u8]) {
         let mut chunks = self.chunks.lock();
         let chunks = &mut *chunks;
@@ -146,11 +193,46 @@ impl Tail {
             open.previous_us = previous_us;
             open.bytes.reserve(self.chunk_bytes);
         }
+        if open.count.is_multiple_of(MARK_EVENTS) {
+            open.marks.push(Mark {
+                offset: open.bytes.len(),
+                previous_us,
+            });
+        }
         open.bytes.extend_from_slice(bytes);
         open.count += 1;
         open.last_us = time_us;
+    }
+
+    /// The event of that seq, added last, has been published.
+    pub(crate) fn reveal(&self, seq: u64) {
         self.next_seq
             .store(seq.saturating_add(1), Ordering::Release);
+    }
+
+    /// Events with that of `seq` among them, revealed or not; `None` where it is not in memory any more.
+    pub(crate) fn piece(&self, seq: u64) -> Option<Piece> {
+        let chunks = self.chunks.lock();
+        let open = &chunks.open;
+        if seq >= open.first_seq {
+            let is_there = seq < open.end();
+            let (mark, first_seq, end) = open.mark(seq).filter(|_| is_there)?;
+            let bytes = open.bytes.get(mark.offset..end)?;
+            return Some(Piece {
+                bytes: PieceBytes::Copy(bytes.to_owned()),
+                first_seq,
+                previous_us: mark.previous_us,
+            });
+        }
+        let place = chunks.closed.partition_point(|chunk| chunk.end() <= seq);
+        let chunk = Arc::clone(chunks.closed.get(place)?);
+        drop(chunks);
+        let (mark, first_seq, _) = chunk.mark(seq)?;
+        Some(Piece {
+            bytes: PieceBytes::Chunk(chunk, mark.offset),
+            first_seq,
+            previous_us: mark.previous_us,
+        })
     }
 
     /// Takes note of what is durable, and of the first seq in the log.
@@ -169,14 +251,15 @@ impl Tail {
         self.log_floor.load(Ordering::Acquire)
     }
 
-    pub(super) fn directory_id(&self) -> [u8; 16] {
+    pub(crate) fn directory_id(&self) -> [u8; 16] {
         self.chunks.lock().directory_id
     }
 
     /// What there is of `seq`. Where that is in the open chunk, its bytes from `offset` on are copied, if its first seq is
     /// `chunk`, and all of them otherwise.
     pub(super) fn view(&self, seq: u64, chunk: u64, offset: usize, copy: &mut Vec<u8>) -> View {
-        if seq >= self.next_seq() {
+        let next_seq = self.next_seq();
+        if seq >= next_seq {
             return View::CaughtUp;
         }
         let chunks = self.chunks.lock();
@@ -192,7 +275,8 @@ impl Tail {
             return View::Open {
                 first_seq: open.first_seq,
                 previous_us: open.previous_us,
-                end: open.end(),
+                // The last may not be revealed.
+                end: open.end().min(next_seq),
             };
         }
         let place = chunks.closed.partition_point(|chunk| chunk.end() <= seq);

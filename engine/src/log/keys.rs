@@ -1,9 +1,16 @@
-//! Recognises redelivered events: for every key that the kept log touched, the rev last applied to it
-//! and where its event stands. The file being written has a map on the heap; each closed file has a
+//! Recognises redelivered events: for every key that the kept log touched, the highest rev applied
+//! to it and where its newest event stands. The file being written has them on the heap (`active.rs`); each closed file has a
 //! sealed index next to it, read from its mapping. Both are derived from the log.
 //!
-//! Only the writer asks, so nothing here is shared.
+//! The same indexes tell readers where the newest event of a key stands (`view.rs`), also that of an account's own events.
+//! The writer's questions and those of readers differ: what was applied under the highest rev is a repeat, and
+//! what was applied last is the newest, which may have a lower one where a clock was ahead.
 
+mod active;
+mod view;
+
+use self::active::{ActiveKeys, ActivePlace};
+pub(crate) use self::view::{ClosedKeys, KeyView, Place, SharedKeys, Within};
 use super::closed::{Missing, read_closed};
 use super::recovery::Replayed;
 use super::{LogFile, Position, keys_name, log_name, parse_name};
@@ -22,18 +29,28 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
+/// What stands for the record key of account events, without a collection.
+const ACCOUNT_KEY: &str = "account";
+/// The same of those that delete the account.
+const DELETION_KEY: &str = "deletion";
+
 /// Hashes keys with a directory's secret.
 #[derive(Debug, Clone, Copy)]
 pub struct KeyHasher {
     seed: u64,
+    account: u64,
+    deletion: u64,
 }
 
 impl KeyHasher {
     /// From the secret of the data directory.
     #[must_use]
     pub fn new(secret: &[u8]) -> Self {
+        let seed = xxh3_64(secret);
         Self {
-            seed: xxh3_64(secret),
+            seed,
+            account: key_hash(seed, "", ACCOUNT_KEY),
+            deletion: key_hash(seed, "", DELETION_KEY),
         }
     }
 
@@ -41,6 +58,17 @@ impl KeyHasher {
     #[must_use]
     pub fn hash(&self, collection: &str, rkey: &str) -> u64 {
         key_hash(self.seed, collection, rkey)
+    }
+
+    /// What stands for the hash of a key in account events: those that delete it, and all others. No record has
+    /// such a key.
+    #[must_use]
+    pub const fn account_hash(&self, is_deletion: bool) -> u64 {
+        if is_deletion {
+            self.deletion
+        } else {
+            self.account
+        }
     }
 }
 
@@ -55,17 +83,19 @@ pub struct KeyWrite {
     pub rev: u64,
 }
 
-/// What the window knows about a key.
+/// What a replayed event means for the index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct KeyHit {
-    /// The rev last applied to it.
-    pub rev: u64,
-    /// Where that event stands in the log.
-    pub position: Position,
+pub enum Meaning {
+    /// It has no key.
+    Nothing,
+    /// It was applied to a key.
+    Write(KeyWrite),
+    /// It has a key of an account whose id is lost.
+    Lost,
 }
 
-/// Tells what a replayed event means for the index; `None` for events without a key.
-pub type KeyOf<'a> = dyn FnMut(&Replayed<'_>) -> Result<Option<KeyWrite>> + 'a;
+/// Tells what a replayed event means for the index.
+pub type KeyOf<'a> = dyn FnMut(&Replayed<'_>) -> Result<Meaning> + 'a;
 
 /// Passes on a fingerprint, which is a good hash already.
 #[derive(Debug, Default, Clone, Copy)]
@@ -86,20 +116,19 @@ impl Hasher for Fingerprints {
     }
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Slot {
-    rev: u64,
-    frame: u32,
-    ordinal: u32,
-}
+type Map = HashMap<u64, KeyEntry, BuildHasherDefault<Fingerprints>>;
 
-type Map = HashMap<u64, Slot, BuildHasherDefault<Fingerprints>>;
-
-#[derive(Debug)]
-struct Sealed {
-    log: LogFile,
+/// The keys of a log file that were read from it.
+struct ReadKeys {
     keys: KeysFile,
+    /// From which seq on all keys are there, 0 for all.
+    known_from: u64,
+    /// The same, also of accounts whose ids are lost.
+    whole_from: u64,
 }
+
+/// The least keys that the file being written has room for at first.
+const ACTIVE_EXPECTED_MIN: u32 = 1_024;
 
 /// What the window has to know of.
 #[derive(Debug, Clone, Default)]
@@ -125,11 +154,14 @@ pub struct KeyWindow {
     /// The keys of all events from this seq on are known, as far as they were not trimmed: above it no frame and
     /// no file was missing when its keys were read.
     known_from: u64,
-    /// The first seq of the file that the map is about.
-    active_file: u64,
-    active: Map,
+    /// Of each frame of the file being written: its offset in [`FRAME_UNIT`]s, and its first seq less that of the file.
+    active_frames: Vec<(u32, u32)>,
+    active: Arc<ActiveKeys>,
     /// Oldest first.
-    sealed: Vec<Sealed>,
+    sealed: Vec<Arc<ClosedKeys>>,
+    /// Readers know of no event below that they might have to.
+    whole_from: u64,
+    shared: Arc<SharedKeys>,
 }
 
 impl KeyWindow {
@@ -149,6 +181,19 @@ impl KeyWindow {
         files: &[LogFile],
         key_of: &mut KeyOf<'_>,
     ) -> Result<Self> {
+        let active = Arc::new(ActiveKeys::new(ACTIVE_EXPECTED_MIN));
+        let view = KeyView {
+            files: Vec::new(),
+            active: Arc::clone(&active),
+            whole_from: kept.next_seq,
+        };
+        // What was lost was accepted once, and may not come again.
+        let lost = kept.losses.iter();
+        let lost = lost.map(|gap| {
+            gap.last_seq
+                .map_or(kept.next_seq, |last| last.saturating_add(1))
+        });
+        let whole_from = lost.fold(kept.floor, u64::max);
         let mut window = Self {
             fs,
             dir: dir.to_owned(),
@@ -156,9 +201,11 @@ impl KeyWindow {
             complete: kept.complete,
             losses: kept.losses,
             known_from: 0,
-            active_file: 0,
-            active: Map::default(),
+            active_frames: Vec::new(),
             sealed: Vec::new(),
+            whole_from: whole_from.max(1),
+            shared: Arc::new(SharedKeys::new(view)),
+            active,
         };
         window.remove_orphans(files)?;
         window.known_from = window.behind_missing_files(kept.floor, kept.next_seq, files);
@@ -171,68 +218,76 @@ impl KeyWindow {
                 Ok(keys) => keys,
                 Err(error) => {
                     tracing::info!(%error, file = %keys_name(log.first_seq), "a key index is made anew");
-                    let (keys, known_from) = window.rebuild_one(log, key_of)?;
-                    window.known_from = window.known_from.max(known_from);
-                    keys
+                    let read = window.rebuild_one(log, key_of)?;
+                    window.take_over(&read);
+                    read.keys
                 }
             };
-            window.sealed.push(Sealed {
+            window.sealed.push(Arc::new(ClosedKeys {
                 log: log.clone(),
                 keys,
-            });
+            }));
         }
+        window.publish();
         Ok(window)
     }
 
-    /// Notes that the event at `position`, in the file being written, was applied to a key.
+    fn take_over(&mut self, read: &ReadKeys) {
+        self.known_from = self.known_from.max(read.known_from);
+        self.whole_from = self.whole_from.max(read.whole_from);
+    }
+
+    /// What readers share with this window.
+    pub(crate) fn shared(&self) -> &Arc<SharedKeys> {
+        &self.shared
+    }
+
+    /// Readers see what there is now.
+    fn publish(&self) {
+        self.shared.publish(KeyView {
+            files: self.sealed.clone(),
+            active: Arc::clone(&self.active),
+            whole_from: self.whole_from.max(self.known_from),
+        });
+    }
+
+    /// Notes that the event with that seq at `position`, in the file being written, was applied to a key.
     ///
     /// # Errors
     /// [`Error::Config`] for a position behind 32 GiB of its file, or in another file than before without a
     /// [`KeyWindow::seal`].
     #[inline]
-    pub fn insert(&mut self, key: KeyWrite, position: Position) -> Result<()> {
-        if position.file != self.active_file {
+    pub fn insert(&mut self, key: KeyWrite, seq: u64, position: Position) -> Result<()> {
+        if position.file != self.active.file() {
             self.begin(position.file)?;
         }
-        let slot = slot(key.rev, position)?;
-        keep_newest(&mut self.active, fingerprint(key.actor, key.hash), slot);
+        let frame = frame_unit(position)?;
+        // A file holds no more events than a memtable, which a `u32` counts.
+        let seq = seq.saturating_sub(position.file) as u32;
+        if self.active_frames.last().is_none_or(|last| last.0 != frame) {
+            let first = seq.saturating_sub(position.ordinal);
+            self.active_frames.push((frame, first));
+        }
+        let place = ActivePlace { frame, seq };
+        self.active
+            .insert(fingerprint(key.actor, key.hash), key.rev, place);
         Ok(())
     }
 
-    /// The highest rev applied to a key within the window.
+    /// The highest rev applied to a key within the window. O(files): one bucket of each.
     ///
     /// # Errors
     /// [`Error::Format`] for a damaged index, which names the file: see [`KeyWindow::rebuild`].
     #[inline]
     pub fn last_rev(&self, actor: u32, hash: u64) -> Result<Option<u64>> {
-        Ok(self.find(actor, hash)?.map(|hit| hit.rev))
-    }
-
-    /// As [`KeyWindow::last_rev`], with the event's position. O(files) at worst: one
-    /// bucket of each.
-    ///
-    /// # Errors
-    /// As [`KeyWindow::last_rev`].
-    pub fn find(&self, actor: u32, hash: u64) -> Result<Option<KeyHit>> {
         let fingerprint = fingerprint(actor, hash);
-        let active = self.active.get(&fingerprint);
-        let mut newest =
-            active.map(|slot| hit(self.active_file, slot.rev, slot.frame, slot.ordinal));
+        let mut highest = self.active.last_rev(fingerprint);
         // A revision from a clock that is ahead may stand in an older file than a lower one.
-        for sealed in self.sealed.iter().rev() {
-            if let Some(entry) = sealed.keys.find(fingerprint)?
-                && newest.is_none_or(|known| known.rev < entry.rev)
-            {
-                let KeyEntry {
-                    rev,
-                    frame,
-                    ordinal,
-                    ..
-                } = entry;
-                newest = Some(hit(sealed.log.first_seq, rev, frame, ordinal));
-            }
+        for sealed in &self.sealed {
+            let entry = sealed.keys.find(fingerprint)?;
+            highest = highest.max(entry.map(|entry| entry.rev));
         }
-        Ok(newest)
+        Ok(highest)
     }
 
     /// Writes the index of the file being written, which has been closed as `log`, and begins an empty one.
@@ -241,17 +296,20 @@ impl KeyWindow {
     /// [`Error::Io`] if the index cannot be written, [`Error::Config`] if `log` is another file. The window
     /// then answers as before.
     pub fn seal(&mut self, log: &LogFile) -> Result<()> {
-        if self.active_file != log.first_seq {
+        if self.active.file() != log.first_seq {
             // The file holds no keyed event.
             self.begin(log.first_seq)?;
         }
-        let keys = self.write(log, &self.active)?;
-        self.sealed.push(Sealed {
+        let keys = self.write(log, self.active_entries())?;
+        self.sealed.push(Arc::new(ClosedKeys {
             log: log.clone(),
             keys,
-        });
-        self.active.clear();
-        self.active_file = 0;
+        }));
+        // The next file probably has as many.
+        let expected = self.active.len().max(ACTIVE_EXPECTED_MIN);
+        self.active = Arc::new(ActiveKeys::new(expected));
+        self.active_frames.clear();
+        self.publish();
         Ok(())
     }
 
@@ -269,9 +327,12 @@ impl KeyWindow {
             };
             tracing::error!(%error, "a key index is damaged and is made anew");
             match self.rebuild_one(&file.log, key_of) {
-                Ok((keys, known_from)) => {
-                    file.keys = keys;
-                    self.known_from = self.known_from.max(known_from);
+                Ok(read) => {
+                    self.take_over(&read);
+                    *file = Arc::new(ClosedKeys {
+                        log: file.log.clone(),
+                        keys: read.keys,
+                    });
                 }
                 Err(error) => {
                     result = Err(error);
@@ -281,6 +342,7 @@ impl KeyWindow {
             rebuilt += 1;
         }
         self.sealed = sealed;
+        self.publish();
         result.map(|()| rebuilt)
     }
 
@@ -379,16 +441,21 @@ impl KeyWindow {
     /// [`Error::Io`]; what is left is removed when the window is opened again with that floor.
     pub fn trim_below(&mut self, floor: u64) -> Result<u64> {
         let mut freed = 0;
-        while let Some(oldest) = self
+        let end = self
             .sealed
-            .first()
-            .filter(|oldest| oldest.log.last_seq < floor)
-        {
-            self.complete = false;
-            let bytes = oldest.log.bytes + oldest.keys.file_bytes();
-            self.remove(oldest.log.first_seq)?;
-            self.sealed.remove(0);
-            freed += bytes;
+            .partition_point(|sealed| sealed.log.last_seq < floor);
+        if end == 0 {
+            return Ok(freed);
+        }
+        self.complete = false;
+        self.whole_from = self.whole_from.max(floor);
+        // Readers let go of them first: who finds a file gone takes the view anew. A crash in between leaves files below
+        // the floor, and so does an error: the next open removes them.
+        let gone: Vec<_> = self.sealed.drain(..end).collect();
+        self.publish();
+        for file in gone {
+            self.remove(file.log.first_seq)?;
+            freed += file.log.bytes + file.keys.file_bytes();
         }
         if freed > 0 {
             self.fs
@@ -400,13 +467,13 @@ impl KeyWindow {
 
     #[cold]
     fn begin(&mut self, file: u64) -> Result<()> {
-        if !self.active.is_empty() {
+        if self.active.len() > 0 {
             return Err(Error::Config(format!(
                 "an event of log file {file:#x} before the keys of {:#x} were sealed",
-                self.active_file
+                self.active.file()
             )));
         }
-        self.active_file = file;
+        self.active.begin(file);
         Ok(())
     }
 
@@ -448,18 +515,30 @@ impl KeyWindow {
         }
     }
 
-    fn keys_of(&self, log: &LogFile, map: &Map) -> Result<Vec<u8>> {
-        let entries = map.iter().map(|(fingerprint, slot)| KeyEntry {
-            fingerprint: *fingerprint,
-            rev: slot.rev,
-            frame: slot.frame,
-            ordinal: slot.ordinal,
+    /// The keys of the file being written, as its index has them.
+    fn active_entries(&self) -> Vec<KeyEntry> {
+        let frames = &self.active_frames;
+        let entries = self.active.all().map(|(fingerprint, rev, place)| {
+            let ActivePlace { frame, seq } = place;
+            // Each frame with a key is there.
+            let at = frames.partition_point(|(known, _)| *known < frame);
+            let first = frames.get(at).map_or(0, |(_, first)| *first);
+            KeyEntry {
+                fingerprint,
+                rev,
+                frame,
+                ordinal: seq.saturating_sub(first),
+            }
         });
-        Ok(build(self.header_for(log), entries.collect())?)
+        entries.collect()
     }
 
-    fn write(&self, log: &LogFile, map: &Map) -> Result<KeysFile> {
-        let bytes = self.keys_of(log, map)?;
+    fn keys_of(&self, log: &LogFile, entries: Vec<KeyEntry>) -> Result<Vec<u8>> {
+        Ok(build(self.header_for(log), entries)?)
+    }
+
+    fn write(&self, log: &LogFile, entries: Vec<KeyEntry>) -> Result<KeysFile> {
+        let bytes = self.keys_of(log, entries)?;
         let name = keys_name(log.first_seq);
         match write_sealed(self.fs.as_ref(), &self.dir, &name, &bytes) {
             Err(Error::Io { source, .. }) if source.kind() == ErrorKind::StorageFull => {
@@ -487,10 +566,11 @@ impl KeyWindow {
         behind(missing.through())
     }
 
-    /// The keys of a log file, and from which seq on they are all there, 0 for all. Frames that are damaged are left
-    /// out. An index that lacks some stays in memory: who opens the directory next is to know of the damage too.
-    fn rebuild_one(&self, log: &LogFile, key_of: &mut KeyOf<'_>) -> Result<(KeysFile, u64)> {
+    /// The keys of a log file. Frames that are damaged are left out. An index that lacks some stays in memory: who opens
+    /// the directory next is to know of the damage too.
+    fn rebuild_one(&self, log: &LogFile, key_of: &mut KeyOf<'_>) -> Result<ReadKeys> {
         let mut map = Map::default();
+        let mut lost_through = 0;
         let missing_through = read_closed(
             self.fs.as_ref(),
             &self.dir,
@@ -499,26 +579,45 @@ impl KeyWindow {
             0..=u64::MAX,
             &self.losses,
             &mut |replayed| {
-                if let Some(key) = key_of(replayed)? {
-                    let slot = slot(key.rev, replayed.position)?;
-                    keep_newest(&mut map, fingerprint(key.actor, key.hash), slot);
+                match key_of(replayed)? {
+                    Meaning::Nothing => {}
+                    Meaning::Write(key) => {
+                        let entry = KeyEntry {
+                            fingerprint: fingerprint(key.actor, key.hash),
+                            rev: key.rev,
+                            frame: frame_unit(replayed.position)?,
+                            ordinal: replayed.position.ordinal,
+                        };
+                        keep_newest(&mut map, entry);
+                    }
+                    Meaning::Lost => lost_through = replayed.seq,
                 }
                 Ok(())
             },
         )?;
-        if missing_through == 0 {
-            return Ok((self.write(log, &map)?, 0));
+        let known_from = behind(missing_through);
+        let whole_from = known_from.max(behind(lost_through));
+        let entries = map.into_values().collect();
+        if missing_through > 0 {
+            tracing::error!(
+                file = %log_name(log.first_seq),
+                "a log file has lost events up to seq {missing_through}: events up to there are no longer told from \
+                 repeats by the log"
+            );
         }
-        let name = keys_name(log.first_seq);
-        tracing::error!(
-            file = %log_name(log.first_seq),
-            "a log file has lost events up to seq {missing_through}: events up to there are no longer told from \
-             repeats by the log"
-        );
-        self.unlink(&name)?;
-        let bytes = self.keys_of(log, &map)?;
-        let keys = KeysFile::open(name, Mapped::heap(bytes))?;
-        Ok((keys, behind(missing_through)))
+        let keys = if whole_from == 0 {
+            self.write(log, entries)?
+        } else {
+            let bytes = self.keys_of(log, entries)?;
+            let name = keys_name(log.first_seq);
+            self.unlink(&name)?;
+            KeysFile::open(name, Mapped::heap(bytes))?
+        };
+        Ok(ReadKeys {
+            keys,
+            known_from,
+            whole_from,
+        })
     }
 
     fn remove(&self, first_seq: u64) -> Result<()> {
@@ -563,38 +662,24 @@ const fn behind(missing_through: u64) -> u64 {
     }
 }
 
-/// Sets the slot of a key unless it holds a higher rev: what was applied under a rev stays applied.
-fn keep_newest(map: &mut Map, fingerprint: u64, slot: Slot) {
-    map.entry(fingerprint)
+/// Takes the event of `entry`, which is newer than all before, for the newest of its key; what was applied under
+/// a higher rev stays applied.
+fn keep_newest(map: &mut Map, entry: KeyEntry) {
+    map.entry(entry.fingerprint)
         .and_modify(|known| {
-            if known.rev <= slot.rev {
-                *known = slot;
-            }
+            *known = KeyEntry {
+                rev: known.rev.max(entry.rev),
+                ..entry
+            };
         })
-        .or_insert(slot);
+        .or_insert(entry);
 }
 
-fn slot(rev: u64, position: Position) -> Result<Slot> {
-    match u32::try_from(position.frame / FRAME_UNIT) {
-        Ok(frame) => Ok(Slot {
-            rev,
-            frame,
-            ordinal: position.ordinal,
-        }),
-        Err(_) => Err(Error::Config(format!(
+fn frame_unit(position: Position) -> Result<u32> {
+    u32::try_from(position.frame / FRAME_UNIT).map_err(|_| {
+        Error::Config(format!(
             "a log file of more than 32 GiB (frame at {}) cannot be indexed",
             position.frame
-        ))),
-    }
-}
-
-fn hit(file: u64, rev: u64, frame: u32, ordinal: u32) -> KeyHit {
-    KeyHit {
-        rev,
-        position: Position {
-            file,
-            frame: u64::from(frame) * FRAME_UNIT,
-            ordinal,
-        },
-    }
+        ))
+    })
 }

@@ -1,6 +1,6 @@
 //! A key window over a log that lacks frames or files: it says from where on it knows all keys.
 
-use super::keys::{Kept, KeyHasher, KeyWindow, KeyWrite};
+use super::keys::{Kept, KeyHasher, KeyWindow, KeyWrite, Meaning};
 use super::{LogFile, LogOptions, LogWriter, Replayed, keys_name, log_name, recover};
 use crate::error::Result;
 use crate::io::Fs;
@@ -63,7 +63,8 @@ fn open(fs: &SimFs, floor: u64, losses: Vec<GapEntry>) -> KeyWindow {
         next_seq: found.next_seq,
         losses,
     };
-    let mut key_of = |replayed: &Replayed<'_>| -> Result<_> { Ok(Some(key(replayed.seq))) };
+    let mut key_of =
+        |replayed: &Replayed<'_>| -> Result<_> { Ok(Meaning::Write(key(replayed.seq))) };
     let dir = Path::new(DIR);
     KeyWindow::open(fs.shared(), dir, DIRECTORY, kept, &files, &mut key_of).unwrap()
 }

@@ -44,6 +44,11 @@ impl FrameBuffer {
         Some(header.payload_start() + u64::from(header.payload_bytes) + at as u64)
     }
 
+    /// The header and the encoded events of the frame read last.
+    pub(crate) fn into_parts(self) -> Option<(FrameHeader, Vec<u8>)> {
+        Some((self.header?, self.raw))
+    }
+
     /// The encoded events of the frame read last.
     pub(crate) fn raw(&self) -> &[u8] {
         &self.raw

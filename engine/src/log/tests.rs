@@ -2,8 +2,9 @@ use super::*;
 use crate::error::{Error, Result};
 use crate::io::Fs;
 use crate::io::fault::{SimFs, SplitMix};
-use crate::log::keys::{Kept, KeyHasher, KeyWindow, KeyWrite};
+use crate::log::keys::{Kept, KeyHasher, KeyWindow, KeyWrite, Meaning, Within};
 use orrery_formats::event::{Body, Encoding, Event, Operation, Record};
+use orrery_formats::keys::fingerprint;
 use std::path::Path;
 
 const DIRECTORY: [u8; 16] = *b"orrery-directory";
@@ -452,15 +453,30 @@ fn key(hasher: &KeyHasher, n: u64) -> KeyWrite {
     }
 }
 
-fn key_of(hasher: KeyHasher) -> impl FnMut(&Replayed<'_>) -> Result<Option<KeyWrite>> {
-    move |replayed| Ok(Some(key(&hasher, replayed.seq)))
+/// Where the newest event of a key stands, in a closed file.
+fn newest(window: &KeyWindow, key: &KeyWrite) -> Option<Position> {
+    let view = window.shared().view();
+    let mut files = view.newest_first([fingerprint(key.actor, key.hash)]);
+    let place = files.find_map(|file| file.places.unwrap()[0])?;
+    let Within::Ordinal(ordinal) = place.within else {
+        panic!("in the file being written");
+    };
+    Some(Position {
+        file: place.file,
+        frame: place.frame,
+        ordinal,
+    })
+}
+
+fn key_of(hasher: KeyHasher) -> impl FnMut(&Replayed<'_>) -> Result<Meaning> {
+    move |replayed| Ok(Meaning::Write(key(&hasher, replayed.seq)))
 }
 
 #[test]
 fn the_window_knows_every_key_and_is_rebuilt_when_its_files_are_lost_or_damaged() {
     let fs = new_fs();
     let hasher = KeyHasher::new(b"secret");
-    let mut never = |_: &Replayed<'_>| -> Result<Option<KeyWrite>> { panic!("nothing to rebuild") };
+    let mut never = |_: &Replayed<'_>| -> Result<Meaning> { panic!("nothing to rebuild") };
     let open = |files: &[LogFile], key_of: &mut keys::KeyOf<'_>| {
         KeyWindow::open(fs.shared(), dir(), DIRECTORY, all(), files, key_of).unwrap()
     };
@@ -470,7 +486,9 @@ fn the_window_knows_every_key_and_is_rebuilt_when_its_files_are_lost_or_damaged(
     let mut positions = Vec::new();
     for n in 1..=40 {
         let appended = append(&mut writer, n).unwrap();
-        window.insert(key(&hasher, n), appended.position).unwrap();
+        window
+            .insert(key(&hasher, n), appended.seq, appended.position)
+            .unwrap();
         positions.push(appended.position);
         if n % 5 == 0 {
             writer.commit(Some(&cursor(n))).unwrap();
@@ -484,9 +502,10 @@ fn the_window_knows_every_key_and_is_rebuilt_when_its_files_are_lost_or_damaged(
     let check = |window: &KeyWindow, from: u64| {
         for n in 1..=40 {
             let key = key(&hasher, n);
-            let hit = window.find(key.actor, key.hash).unwrap();
+            let rev = window.last_rev(key.actor, key.hash).unwrap();
             let expected = (n >= from).then(|| (n * 10, positions[n as usize - 1]));
-            assert_eq!(hit.map(|hit| (hit.rev, hit.position)), expected, "key {n}");
+            let position = newest(window, &key);
+            assert_eq!(rev.zip(position), expected, "key {n}");
             assert_eq!(window.last_rev(key.actor + 1, key.hash).unwrap(), None);
         }
     };
@@ -521,6 +540,7 @@ fn the_window_knows_every_key_and_is_rebuilt_when_its_files_are_lost_or_damaged(
                 rev: 999,
                 ..key(&hasher, 3)
             },
+            41,
             again,
         )
         .unwrap();
@@ -613,7 +633,7 @@ fn costs() {
         start.elapsed() / count as u32,
         closed.bytes
     );
-    let mut none = |_: &Replayed<'_>| -> Result<Option<KeyWrite>> { Ok(None) };
+    let mut none = |_: &Replayed<'_>| -> Result<Meaning> { Ok(Meaning::Nothing) };
     let mut window = KeyWindow::open(
         fs.clone(),
         directory.path(),
@@ -639,6 +659,7 @@ fn costs() {
                     hash,
                     rev: 1,
                 },
+                1 + u64::from(n),
                 position,
             )
             .unwrap();

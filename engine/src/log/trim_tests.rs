@@ -1,6 +1,6 @@
 //! The bounds of the key window: which files may be trimmed, and which indexes may be believed.
 
-use super::keys::{Kept, KeyHasher, KeyWindow, KeyWrite};
+use super::keys::{Kept, KeyHasher, KeyWindow, KeyWrite, Meaning};
 use super::{LogFile, LogOptions, LogWriter, Replayed, SourceCursor, keys_name};
 use crate::error::Result;
 use crate::io::Fs;
@@ -47,7 +47,8 @@ fn key(n: u64) -> KeyWrite {
 }
 
 fn open(fs: &SimFs, file: &LogFile) -> KeyWindow {
-    let mut key_of = |replayed: &Replayed<'_>| -> Result<_> { Ok(Some(key(replayed.seq))) };
+    let mut key_of =
+        |replayed: &Replayed<'_>| -> Result<_> { Ok(Meaning::Write(key(replayed.seq))) };
     let files = std::slice::from_ref(file);
     let dir = Path::new(DIR);
     let kept = Kept {

@@ -8,7 +8,7 @@ use orrery_formats::event::Event;
 
 use super::{Applied, Place, Writer};
 use crate::Result;
-use crate::actors::{ActorId, account_event_is_old, is_hidden, set_account};
+use crate::actors::{ActorId, account_event_is_old, is_deletion, is_hidden, set_account};
 use crate::memtable::{DEAD, HIDDEN};
 
 impl Writer {
@@ -31,7 +31,7 @@ impl Writer {
         }
         self.forms.clear();
         self.check_accounts(known, replayed)?;
-        let deleted = !active && status == Some("deleted");
+        let deleted = is_deletion(active, status);
         let (mut was_hidden, mut rows, mut deletion_us) = (false, Vec::new(), event.time_us);
         if let Some(actor) = known {
             was_hidden = is_hidden(&self.states.get(&self.generation, actor)?);
@@ -56,6 +56,11 @@ impl Writer {
         }
         let seq = self.accept(event, replayed)?;
         let actor = self.intern_actor(known, event.did);
+        if self.is_logged {
+            let did_hash = self.generation.dids.hash(event.did);
+            self.shared.window.changed.note_account(did_hash, seq);
+            self.journal.note_account(actor, account_seq, deleted)?;
+        }
         let counters = Arc::clone(&self.generation.counters);
         // The epoch is odd while rows come back.
         let unmasks = active && was_hidden;

@@ -282,9 +282,11 @@ impl Writer {
         self.journal
             .open_log(found, &mut |replayed| key_write(&hasher, replayed, &find))?;
         let directory_id = self.journal.state().directory.id;
+        let next_seq = self.journal.next_seq()?;
+        self.shared.tail.begin(next_seq, directory_id);
         self.shared
-            .tail
-            .begin(self.journal.next_seq()?, directory_id);
+            .window
+            .begin(self.journal.shared_keys()?, next_seq.saturating_sub(1));
         self.note_durable();
         self.unmeasured_bytes = MEASURE_BYTES;
         self.must_seal = self.journal.has_new_gaps() || self.journal.is_rewound() || self.is_full();
@@ -360,6 +362,13 @@ impl Writer {
             }
         };
         self.is_logged = self.logs(replayed);
+        // Before anything leads to it: who is told of the event finds its bytes.
+        if self.is_logged
+            && let Some((bytes, previous_us)) = self.journal.last_event()
+        {
+            let tail = &self.shared.tail;
+            tail.push(seq, event.time_us, previous_us, bytes);
+        }
         self.events = self.events.saturating_add(1);
         self.unmeasured_bytes += 64;
         Ok(seq)
@@ -369,10 +378,8 @@ impl Writer {
         let live = self.generation.counters.live();
         self.generation.memtable.publish(seq, time_us, live);
         // Behind the publication, so that whoever reads the event finds its effects.
-        if self.is_logged
-            && let Some((bytes, previous_us)) = self.journal.last_event()
-        {
-            self.shared.tail.push(seq, time_us, previous_us, bytes);
+        if self.is_logged {
+            self.shared.tail.reveal(seq);
         }
     }
 
@@ -432,6 +439,10 @@ impl Writer {
         let seq = self.accept(event, replayed)?;
         let actor = self.intern_actor(known, event.did);
         if self.is_logged {
+            // Who finds the event by its key finds the change too.
+            let did_hash = self.generation.dids.hash(event.did);
+            let changed = &self.shared.window.changed;
+            changed.note_record(did_hash, key_hash, seq);
             self.journal.note_key(actor, key_hash, rev)?;
         }
         let state = self.states.get(&self.generation, actor)?;
@@ -512,13 +523,24 @@ impl Writer {
         match self.journal.last_rev(actor, key_hash) {
             Err(Error::Format(error)) => {
                 tracing::warn!(%error, "a key index of the log is damaged");
-                let generation = Arc::clone(&self.generation);
-                self.journal
-                    .rebuild_keys(&|did| generation.find_actor(did))?;
+                self.rebuild_keys()?;
                 self.journal.last_rev(actor, key_hash)
             }
             found => found,
         }
+    }
+
+    fn rebuild_keys(&mut self) -> Result<()> {
+        let generation = Arc::clone(&self.generation);
+        self.journal.rebuild_keys(&|did| generation.find_actor(did))
+    }
+
+    /// Makes key indexes anew that a reader found damaged.
+    fn mend_keys(&mut self) -> Result<()> {
+        if self.shared.window.take_damage() {
+            return self.rebuild_keys();
+        }
+        Ok(())
     }
 
     /// Tells the source's position after the last applied event. It becomes durable together with that
@@ -565,8 +587,8 @@ impl Writer {
     pub fn tick(&mut self) -> Result<()> {
         self.check()?;
         self.adopt_damage()?;
-        let mut result = Ok(());
-        if self.journal.should_commit() {
+        let mut result = self.mend_keys();
+        if result.is_ok() && self.journal.should_commit() {
             result = self.commit();
         }
         if result.is_ok() && self.is_paused() {

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use orrery_formats::Error as FormatError;
 use orrery_formats::envelope::FileKind;
 use orrery_formats::event::Body;
 use orrery_formats::frame::FileHeader;
@@ -12,6 +13,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::Check;
 use super::log::ReadLog;
+use crate::actors::is_deletion;
 use crate::log::keys::KeyHasher;
 use crate::log::{FrameBuffer, LogReader, parse_name};
 use crate::offline::Directory;
@@ -19,8 +21,8 @@ use crate::offline::directory::{found, is_not_found};
 use crate::store::LOG;
 use crate::{ActorId, Error, Result};
 
-/// Told of the DID, the collection and record key, the rev, and the frame and ordinal of a commit.
-type EachCommit<'a> = dyn FnMut(&str, (&str, &str), u64, (u64, u32)) + 'a;
+/// Told of the DID, the hash of the key, the rev, and the frame and ordinal of an event.
+type EachKey<'a> = dyn FnMut(&str, u64, u64, (u64, u32)) + 'a;
 
 fn section_name(id: u16) -> &'static str {
     match id {
@@ -38,7 +40,7 @@ impl Check<'_> {
             parse_name(name, "keys")
         })? {
             let name = format!("{LOG}/{}", file.name);
-            let versions = keys::VERSION..=keys::VERSION;
+            let versions = 1..=keys::VERSION;
             let checked = self.sealed(&name, FileKind::KeyIndex, versions, &section_name);
             let is_sound = checked.is_some_and(|checked| checked.sound.is_some());
             let Some(log) = logs.iter().find(|log| log.file.first_seq == file.first_seq) else {
@@ -58,6 +60,12 @@ impl Check<'_> {
                 Ok(index) => index,
                 // Removed by a running store meanwhile.
                 Err(error) if is_not_found(&error) => continue,
+                Err(Error::Format(FormatError::Version { .. })) => {
+                    self.note(format!(
+                        "{name}: of an older version, which the next start makes anew"
+                    ));
+                    continue;
+                }
                 Err(error) => {
                     self.error(&name, error);
                     continue;
@@ -130,8 +138,7 @@ impl Check<'_> {
         let mut unreadable = false;
         let mut newest: HashMap<u64, KeyEntry> = HashMap::new();
         let mut unknown = std::collections::HashSet::new();
-        let is_there = self.each_commit(log, &mut |did, key, rev, at: (u64, u32)| {
-            let hash = hasher.hash(key.0, key.1);
+        let is_there = self.each_key(log, hasher, &mut |did, hash, rev, at: (u64, u32)| {
             let did_hash = xxh3_64(did.as_bytes());
             // A segment damaged there was told by its own check.
             let actor = actors.entry(did_hash).or_insert_with(|| {
@@ -152,9 +159,10 @@ impl Check<'_> {
             newest
                 .entry(entry.fingerprint)
                 .and_modify(|known| {
-                    if known.rev <= rev {
-                        *known = entry;
-                    }
+                    *known = KeyEntry {
+                        rev: known.rev.max(rev),
+                        ..entry
+                    };
                 })
                 .or_insert(entry);
         })?;
@@ -202,9 +210,9 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Calls `each` with DID, (collection, record key), rev and (frame, ordinal) of the commits of a log file
+    /// Calls `each` with DID, hash of the key, rev and (frame, ordinal) of the events with a key of a log file
     /// that is known to be sound. False where a running store has trimmed it since it was read.
-    fn each_commit(&self, log: &ReadLog, each: &mut EachCommit<'_>) -> Result<bool> {
+    fn each_key(&self, log: &ReadLog, hasher: KeyHasher, each: &mut EachKey<'_>) -> Result<bool> {
         let path = self
             .path
             .join(LOG)
@@ -218,15 +226,21 @@ impl Check<'_> {
         while let Some(frame) = reader.next_frame(&mut buffer)? {
             for (ordinal, event) in (0..).zip(buffer.events().into_iter().flatten()) {
                 let (_, event) = event?;
-                if let Body::Commit {
-                    rev,
-                    collection,
-                    rkey,
-                    ..
-                } = event.body
-                {
-                    each(event.did, (collection, rkey), rev, (frame, ordinal));
-                }
+                let (hash, rev) = match event.body {
+                    Body::Commit {
+                        rev,
+                        collection,
+                        rkey,
+                        ..
+                    } => (hasher.hash(collection, rkey), rev),
+                    Body::Account {
+                        seq,
+                        active,
+                        status,
+                    } => (hasher.account_hash(is_deletion(active, status)), seq),
+                    Body::Identity { .. } => continue,
+                };
+                each(event.did, hash, rev, (frame, ordinal));
             }
         }
         Ok(true)
