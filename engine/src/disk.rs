@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::compaction::want::window_min;
 use crate::io::Fs;
 use crate::mask::files::MASKS;
-use crate::store::{LOG, SCRATCH, SEGMENTS};
+use crate::store::{CACHE, LOG, SCRATCH, SEGMENTS, Shared};
 use crate::writer::Writer;
 use crate::{Error, Options, Result};
 
@@ -144,7 +144,7 @@ fn free_bytes(fs: &dyn Fs, dir: &Path) -> u64 {
 
 /// The lengths of all files of a data directory.
 fn used_bytes(fs: &dyn Fs, dir: &Path) -> u64 {
-    let below = [SEGMENTS, LOG, MASKS, SCRATCH].map(|name| dir.join(name));
+    let below = [SEGMENTS, LOG, MASKS, SCRATCH, CACHE].map(|name| dir.join(name));
     let dirs = std::iter::once(dir).chain(below.iter().map(|dir| &**dir));
     dirs.filter_map(|dir| fs.list(dir).ok())
         .flatten()
@@ -233,7 +233,7 @@ impl Writer {
         self.pause_unless(fits)
     }
 
-    /// Tells whether `need` bytes fit. Where the directory's own limit
+    /// Tells whether `need` bytes fit. The cache gives way first. Where the directory's own limit
     /// is in the way, the room that a merge takes in passing is had back, then the log's window gives way. A merge
     /// that found no room before comes first: for it the window gives way down to its least size.
     ///
@@ -241,6 +241,10 @@ impl Writer {
     /// A failure of the trimming, which poisons the writer.
     fn make_room(&mut self, need: u64) -> Result<Result<()>> {
         let mut room = self.room();
+        // The cache first, whatever bounds the room: it is the only thing that costs nothing but fetching again.
+        if room.bytes < need && self.shared.cache_gives_way(need - room.bytes) {
+            room = self.room();
+        }
         let is_short =
             |room: &Room| room.bytes < need && matches!(room.limit, DiskLimit::Directory(_));
         if let (true, DiskLimit::Directory(limit)) = (is_short(&room), room.limit)
@@ -285,7 +289,10 @@ impl Writer {
         let need = wanted
             .saturating_add(compaction.left_by_merges())
             .saturating_add(SLACK_BYTES);
-        let room = self.room();
+        let mut room = self.room();
+        if give_all_or_none(&self.shared, room.bytes, need) {
+            room = self.room();
+        }
         let is_there = match room.limit {
             _ if room.bytes >= need => true,
             DiskLimit::Directory(limit) => self
@@ -344,6 +351,11 @@ impl Writer {
         drop(durable);
         room
     }
+}
+
+/// Where `need` bytes do not fit into `room`, makes room out of the cache, if that is enough. Tells whether it did.
+pub(crate) fn give_all_or_none(shared: &Shared, room: u64, need: u64) -> bool {
+    need > room && need - room <= shared.cache_bytes() && shared.cache_gives_way(need - room)
 }
 
 /// What a batch of `bytes` may take in the log: compression can make it longer by little.

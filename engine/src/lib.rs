@@ -7,6 +7,7 @@
 
 mod actors;
 mod buckets;
+mod cache;
 mod compaction;
 mod concurrent;
 mod damage;
@@ -42,6 +43,7 @@ mod writer;
 
 pub use actors::ActorId;
 pub use buckets::{BucketSum, CollectionStats, Collections, DidsBounds, EventCounts, HOUR_MAX};
+pub use cache::{CacheOptions, CacheSpace, CacheStatus, CachedValue, ValueCache};
 pub use compaction::{CompactReport, CompactionStatus};
 pub use disk::DiskLimit;
 pub use error::{Error, Result};

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::cache::CacheOptions;
 use crate::mask::policy::Bounds;
 
 /// How a store behaves. All fields have defaults that need no thought.
@@ -47,6 +48,9 @@ pub struct Options {
     pub disk_limit: Option<u64>,
     /// Bytes of the file system to leave free.
     pub disk_reserve: u64,
+    /// A cache of values fetched from elsewhere, in the data directory; with none its files, where there are some, are
+    /// left alone. What it takes counts for the two bounds above, and it gives way before anything else does.
+    pub cache: Option<CacheOptions>,
     /// Whether sealed files are mapped. Otherwise each is read onto the heap when it is opened: for drives
     /// whose errors are to be error messages and not signals, with memory for the whole index.
     pub map_files: bool,
@@ -72,6 +76,7 @@ impl Default for Options {
             samples_limit: 256 << 20,
             disk_limit: None,
             disk_reserve: 256 << 20,
+            cache: None,
             map_files: true,
         }
     }

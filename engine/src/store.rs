@@ -7,15 +7,17 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use orrery_formats::frame::SourceCursor;
-use orrery_formats::manifest::{GapEntry, SelectionEntry};
+use orrery_formats::manifest::{Directory, GapEntry, SelectionEntry};
 use parking_lot::{Mutex, RwLock};
 
+use crate::cache::{self, CacheOptions, Opening, ValueCache};
 use crate::compaction::{Compaction, CompactionStatus};
 use crate::damage::{Marker, remove_derived, sound_again};
+use crate::disk::Room;
 use crate::events::Tail;
 use crate::io::fs::{Fs, HeapFs, OsFs, write_sealed};
 use crate::journal::Journal;
@@ -36,6 +38,8 @@ use crate::{Error, Options, Result, log};
 pub(crate) const SEGMENTS: &str = "segments";
 /// The directory of what merges write and read again.
 pub(crate) const SCRATCH: &str = "scratch";
+/// The directory of values fetched from elsewhere.
+pub(crate) const CACHE: &str = "cache";
 /// The directory of log files and their key indexes.
 pub(crate) const LOG: &str = "log";
 
@@ -56,11 +60,13 @@ pub(crate) struct Shared {
     pub(crate) compaction: Compaction,
     /// What was found damaged since the store was opened.
     pub(crate) damages: Damages,
+    /// What was fetched from elsewhere, once everything else is open.
+    cache: OnceLock<Arc<ValueCache>>,
     segment_id: AtomicU64,
     /// Bytes of mask files written since the store was opened.
     pub(crate) masks_written: AtomicU64,
     /// Held as long as anything can write.
-    _lock: Arc<DirLock>,
+    lock: Arc<DirLock>,
 }
 
 /// What is known to be on disk.
@@ -99,7 +105,7 @@ pub struct Status {
     /// Why writing waits, if it does: there is too little room on disk, and it goes on when there is; or an event
     /// names an account that may be one of a damaged segment, which a repair brings back or writes off.
     pub paused: Option<String>,
-    /// Bytes on disk by kind of file: `segments`, `masks`, `log`, `manifest`.
+    /// Bytes on disk by kind of file: `segments`, `masks`, `log`, `manifest`, and `cache` where there is one.
     pub bytes: Vec<(&'static str, u64)>,
     /// Heap bytes of the memtable.
     pub memtable_bytes: usize,
@@ -142,9 +148,10 @@ impl Shared {
             sealed_bytes: AtomicU64::new(0),
             compaction: Compaction::default(),
             damages: Damages::default(),
+            cache: OnceLock::new(),
             segment_id: AtomicU64::new(last_id.saturating_add(1)),
             masks_written: AtomicU64::new(0),
-            _lock: lock,
+            lock,
         }
     }
 
@@ -159,6 +166,47 @@ impl Shared {
     /// An id that no segment of this directory has or had: each that leaves is replaced by one with a higher id.
     pub(crate) fn next_segment_id(&self) -> u64 {
         self.segment_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Opens the cache, if there is to be one. No start fails for it.
+    fn open_cache(self: &Arc<Self>, directory: &Directory) {
+        let Some(options) = self.options.cache else {
+            return;
+        };
+        let (fs, dir, bounds) = (Arc::clone(&self.fs), self.dir.clone(), self.options.clone());
+        let shared = Arc::downgrade(self);
+        let room = move || {
+            let left = shared.upgrade().map_or(0, |shared| {
+                let compaction = &shared.compaction;
+                let merge = compaction.want().bytes().unwrap_or(0);
+                compaction.keeps_free().saturating_add(merge)
+            });
+            Room::of(&*fs, &dir, &bounds).bytes.saturating_sub(left)
+        };
+        let opening = Opening {
+            fs: Arc::clone(&self.fs),
+            dir: self.dir.clone(),
+            directory_id: directory.id,
+            secret: directory.secret,
+            last_seq: self.durable.lock().seq,
+            room: Box::new(room),
+            lock: Some(Arc::clone(&self.lock)),
+        };
+        if let Some(cache) = cache::open(opening, options) {
+            // Set once: a store is opened once.
+            let _ = self.cache.set(Arc::new(cache));
+        }
+    }
+
+    /// Makes room of `bytes` on disk out of the cache, as far as it goes, and tells whether it gave any.
+    pub(crate) fn cache_gives_way(&self, bytes: u64) -> bool {
+        let cache = self.cache.get();
+        cache.is_some_and(|cache| cache.give_way(bytes) > 0)
+    }
+
+    /// Bytes of the cache, which gives way to anything else.
+    pub(crate) fn cache_bytes(&self) -> u64 {
+        self.cache.get().map_or(0, |cache| cache.bytes())
     }
 
     /// What new snapshots stand on.
@@ -202,6 +250,7 @@ impl Store {
     /// aside instead, and named in the [`Status`].
     pub fn open(dir: impl AsRef<Path>, options: Options) -> Result<Self> {
         options.check_disk_limit()?;
+        options.cache.map_or(Ok(()), CacheOptions::check)?;
         Self::open_with_fs(OsFs::shared(), dir, options)
     }
 
@@ -328,6 +377,7 @@ impl Store {
         )?;
         orphans.remove(&*shared.fs, &shared.dir, writer.journal.state(), &found)?;
         writer.start(found)?;
+        shared.open_cache(&writer.journal.state().directory);
         if shared.options.compact {
             writer.start_compaction()?;
         }
@@ -376,6 +426,12 @@ impl Store {
         Arc::clone(&self.shared.durable.lock().selections)
     }
 
+    /// The cache of values fetched from elsewhere. `None` where none was asked for, or it cannot be used.
+    #[must_use]
+    pub fn cache(&self) -> Option<Arc<ValueCache>> {
+        self.shared.cache.get().cloned()
+    }
+
     /// How the store is doing.
     #[must_use]
     pub fn status(&self) -> Status {
@@ -391,7 +447,7 @@ impl Store {
             gaps: durable.gaps,
             poisoned: durable.poisoned,
             paused: durable.blocked.or(durable.paused),
-            bytes: vec![
+            bytes: [
                 (
                     "segments",
                     generation.segments.iter().map(|sealed| sealed.bytes).sum(),
@@ -399,7 +455,10 @@ impl Store {
                 ("masks", mask_files.map(|file| file.file_bytes()).sum()),
                 ("log", durable.log_bytes),
                 ("manifest", durable.manifest_bytes),
-            ],
+            ]
+            .into_iter()
+            .chain(self.cache().map(|cache| ("cache", cache.bytes())))
+            .collect(),
             memtable_bytes: generation.memtable.heap_bytes(),
             mask_heap_bytes: masks().map(|mask| mask.heap_bytes()).sum(),
             masks_written_bytes: self.shared.masks_written.load(Ordering::Relaxed),

@@ -53,6 +53,8 @@ pub enum FileKind {
     ActorTable = 4,
     /// The catalog of a backup.
     Backup = 5,
+    /// The index of a file of cached values.
+    CacheIndex = 6,
 }
 
 impl FileKind {
@@ -69,6 +71,7 @@ impl FileKind {
             Self::Mask => "mask",
             Self::ActorTable => "actor table",
             Self::Backup => "backup catalog",
+            Self::CacheIndex => "cache index",
         }
     }
 }

@@ -6,6 +6,7 @@ pub mod backup;
 pub mod bitmap;
 pub mod bits;
 pub mod bytes;
+pub mod cache;
 pub mod cached_record;
 pub mod chunks;
 pub mod effect;

@@ -11,7 +11,7 @@ use orrery_formats::segment::{self, MergeInput, SampleRules, Workspace as _};
 use super::policy::{Candidate, Plan};
 use super::workspace::{FileWorkspace, Pace, ROOM_BYTES, RoomWatch, SegmentFile, Stopped};
 use crate::Error;
-use crate::disk::Room;
+use crate::disk::{Room, give_all_or_none};
 use crate::mask::Mask;
 use crate::memtable::{DEAD, HIDDEN};
 use crate::recovery::open_segment;
@@ -81,7 +81,9 @@ pub(crate) fn merge(
     let need = need(sources.iter().map(|sealed| sealed.bytes));
     let compaction = &shared.compaction;
     let room = || Room::of(&*shared.fs, &shared.dir, &shared.options);
-    room().check(need.saturating_add(compaction.left_by_merges()))?;
+    let whole = need.saturating_add(compaction.left_by_merges());
+    give_all_or_none(shared, room().bytes, whole);
+    room().check(whole)?;
     let written = Cell::new(0);
     let look = || {
         let room = room();

@@ -99,7 +99,7 @@ pub type KeyOf<'a> = dyn FnMut(&Replayed<'_>) -> Result<Meaning> + 'a;
 
 /// Passes on a fingerprint, which is a good hash already.
 #[derive(Debug, Default, Clone, Copy)]
-struct Fingerprints(u64);
+pub(crate) struct Fingerprints(u64);
 
 impl Hasher for Fingerprints {
     fn finish(&self) -> u64 {

@@ -7,7 +7,7 @@ use crate::io::fs::TEMPORARY_SUFFIX;
 use crate::lock::LOCK_NAME;
 use crate::mask::files::MASKS;
 use crate::offline::is_catalog;
-use crate::store::{LOG, SCRATCH, SEGMENTS};
+use crate::store::{CACHE, LOG, SCRATCH, SEGMENTS};
 use crate::{Error, Result};
 
 /// What a file system puts into an empty directory.
@@ -49,7 +49,16 @@ pub(crate) fn refuse_contents(fs: &dyn Fs, dir: &Path) -> Result<()> {
         }
     }
     let is_own = |name: &str| {
-        [SEGMENTS, LOG, MASKS, SCRATCH, LOCK_NAME, OF_THE_SYSTEM].contains(&name)
+        [
+            SEGMENTS,
+            LOG,
+            MASKS,
+            SCRATCH,
+            CACHE,
+            LOCK_NAME,
+            OF_THE_SYSTEM,
+        ]
+        .contains(&name)
             || (name.starts_with("MANIFEST-") && name.ends_with(TEMPORARY_SUFFIX))
     };
     match entries.iter().find(|entry| !is_own(&entry.name)) {

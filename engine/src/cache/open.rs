@@ -1,0 +1,320 @@
+//! What a start finds in the directory of the cache. Whatever is wrong there costs values and nothing else: no start
+//! fails for it.
+//!
+//! 1. A file of a newer format: the cache is off, and everything stays as it is.
+//! 2. What was left half-made, files of another data directory and files without a sound header are removed; so are
+//!    all that are older than one that is missing, since it would have told what they do not know.
+//! 3. A file whose index says that it is as it was closed is not read. Any other is read through and cut at its first bad entry;
+//!    the newest is gone on with, the others are closed.
+//! 4. Entries of a later seq than the log has were made before a power cut took that end of the log, and these seqs are
+//!    given again: the file is cut there too.
+//! 5. The oldest go until the bound holds.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use orrery_formats::Error as FormatError;
+use orrery_formats::cache::index::CacheIndex;
+use orrery_formats::cache::{FILE_HEADER_BYTES, FileHeader};
+use parking_lot::{Condvar, Mutex};
+
+use super::append::Appender;
+use super::file::{CacheFile, Open, index_name, parse_name, values_name};
+use super::files::{Files, remove};
+use super::limits::{CacheOptions, Limits};
+use super::off::Off;
+use super::scan::scan;
+use super::status::Counts;
+use super::{Due, Hasher, Inner, RoomOf, ValueCache};
+use crate::io::fs::{TEMPORARY_SUFFIX, read_exact_at};
+use crate::io::{File, Fs};
+use crate::lock::DirLock;
+use crate::store::CACHE;
+use crate::{Error, Result};
+
+/// What a cache is opened with.
+pub(crate) struct Opening {
+    pub(crate) fs: Arc<dyn Fs>,
+    /// The data directory.
+    pub(crate) dir: PathBuf,
+    pub(crate) directory_id: [u8; 16],
+    pub(crate) secret: [u8; 32],
+    /// The last event that the log has.
+    pub(crate) last_seq: u64,
+    pub(crate) room: Box<RoomOf>,
+    pub(crate) lock: Option<Arc<DirLock>>,
+}
+
+/// Opens the cache of a data directory. `None` where there is to be none or it cannot be opened, of which the operator
+/// is told.
+pub(crate) fn open(opening: Opening, options: CacheOptions) -> Option<ValueCache> {
+    if options.most_bytes == 0 {
+        if let Err(error) = remove_all(&*opening.fs, &opening.dir.join(CACHE)) {
+            tracing::warn!(%error, "the files of a cache that is off cannot be removed");
+        }
+        return None;
+    }
+    match open_within(opening, Limits::new(options)) {
+        Ok(inner) => Some(ValueCache::new(inner, true)),
+        Err(Error::Format(error @ FormatError::Version { .. })) => {
+            tracing::warn!(
+                %error,
+                "the cache of fetched values was written by a newer version of this program, and is not used; to have one, \
+                 stop, and delete the directory {CACHE}"
+            );
+            None
+        }
+        Err(error) => {
+            tracing::warn!(%error, "the cache of fetched values cannot be opened, and is not used");
+            None
+        }
+    }
+}
+
+/// Removes the files of a cache, of any version.
+fn remove_all(fs: &dyn Fs, dir: &Path) -> Result<()> {
+    for (name, _) in listed(fs, dir)? {
+        if parse_name(&name).is_some() || is_left_over(&name) {
+            remove(fs, &dir.join(name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Names and lengths of files, none where there is no directory.
+fn listed(fs: &dyn Fs, dir: &Path) -> Result<Vec<(String, u64)>> {
+    match fs.list(dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        listed => {
+            let listed = listed.map_err(Error::io("list", dir))?;
+            Ok(listed
+                .into_iter()
+                .map(|entry| (entry.name, entry.bytes))
+                .collect())
+        }
+    }
+}
+
+fn is_left_over(name: &str) -> bool {
+    let stem = name.strip_suffix(TEMPORARY_SUFFIX);
+    stem.is_some_and(|stem| parse_name(stem).is_some())
+}
+
+/// As [`open`], with other limits and without a thread.
+///
+/// # Errors
+/// [`FormatError::Version`] where a file is of a newer format; [`Error::Io`].
+pub(super) fn open_within(opening: Opening, limits: Limits) -> Result<Inner> {
+    let dir = opening.dir.join(CACHE);
+    let fs = Arc::clone(&opening.fs);
+    fs.create_dir_all(&dir).map_err(Error::io("create", &dir))?;
+    let found = Found::read(&*fs, &dir, opening.directory_id)?;
+    let numbers = found.sort_out(&*fs, &dir)?;
+    let mut inner = Inner {
+        fs,
+        dir,
+        directory_id: opening.directory_id,
+        limits,
+        hasher: Hasher::new(&opening.secret),
+        files: Files::new(Vec::new()),
+        appender: Mutex::new(Appender::new(None, 1)),
+        off: Off::default(),
+        counts: Counts::default(),
+        room: opening.room,
+        must_ask: AtomicBool::new(false),
+        upkeep: Mutex::new(()),
+        due: Mutex::new(Due::default()),
+        wake: Condvar::new(),
+        has_thread: AtomicBool::new(false),
+        _lock: opening.lock,
+    };
+    inner.take_in(&numbers, opening.last_seq)?;
+    Ok(inner)
+}
+
+/// What the files of values say of themselves, by number.
+struct Found {
+    /// Why a file is not one of this cache.
+    values: BTreeMap<u64, Option<String>>,
+    indexes: Vec<u64>,
+    left_over: Vec<String>,
+}
+
+impl Found {
+    /// Looks at all files and changes nothing.
+    fn read(fs: &dyn Fs, dir: &Path, directory_id: [u8; 16]) -> Result<Self> {
+        let mut found = Self {
+            values: BTreeMap::new(),
+            indexes: Vec::new(),
+            left_over: Vec::new(),
+        };
+        for (name, _) in listed(fs, dir)? {
+            match parse_name(&name) {
+                Some((number, true)) => {
+                    let why = why_not(fs, dir, &name, number, directory_id)?;
+                    found.values.insert(number, why);
+                }
+                Some((number, false)) => {
+                    let opened = open_index(fs, dir, number);
+                    if let Err(Error::Format(error @ FormatError::Version { .. })) = opened {
+                        return Err(error.into());
+                    }
+                    found.indexes.push(number);
+                }
+                None if is_left_over(&name) => found.left_over.push(name),
+                None => {}
+            }
+        }
+        Ok(found)
+    }
+
+    /// Removes what is of no use, and gives the numbers of the files that are, oldest first.
+    fn sort_out(self, fs: &dyn Fs, dir: &Path) -> Result<Vec<u64>> {
+        for name in &self.left_over {
+            remove(fs, &dir.join(name))?;
+        }
+        // From the newest on, as long as none is missing. An index tells of its file too; one without an index may be
+        // missing for a crash, and then nothing is known to be newer than the others.
+        let mut numbers: Vec<u64> = Vec::new();
+        let lost = self.indexes.iter().copied();
+        let lost = lost.filter(|number| !matches!(self.values.get(number), Some(None)));
+        let lost = lost.max();
+        for (number, why) in self.values.iter().rev() {
+            let misses = numbers.last().is_some_and(|newer| newer - number != 1)
+                || lost.is_some_and(|lost| *number < lost);
+            let why = why
+                .as_deref()
+                .or(misses.then_some("a newer one is missing"));
+            match why {
+                None => numbers.push(*number),
+                Some(why) => {
+                    let name = values_name(*number);
+                    tracing::info!(file = %name, why, "removing a file of cached values");
+                    remove(fs, &dir.join(name))?;
+                }
+            }
+        }
+        for number in self.indexes {
+            if !numbers.contains(&number) {
+                remove(fs, &dir.join(index_name(number)))?;
+            }
+        }
+        numbers.reverse();
+        Ok(numbers)
+    }
+}
+
+/// Why a file of values is none of this cache; `None` where it is one.
+///
+/// # Errors
+/// [`FormatError::Version`] where it is of a newer format; [`Error::Io`].
+fn why_not(
+    fs: &dyn Fs,
+    dir: &Path,
+    name: &str,
+    number: u64,
+    directory_id: [u8; 16],
+) -> Result<Option<String>> {
+    let path = dir.join(name);
+    let file = fs.open(&path).map_err(Error::io("open", &path))?;
+    let mut bytes = [0; FILE_HEADER_BYTES];
+    let is_whole = read_exact_at(&*file, 0, &mut bytes).map_err(Error::io("read", &path))?;
+    if !is_whole {
+        return Ok(Some("it has no header".to_owned()));
+    }
+    Ok(match FileHeader::decode(&bytes) {
+        Ok(header) if header.directory_id != directory_id => {
+            Some("it is of another data directory".to_owned())
+        }
+        Ok(header) if header.number != number => Some("it has another number".to_owned()),
+        Ok(_) => None,
+        Err(error @ FormatError::Version { .. }) => return Err(error.in_file(name).into()),
+        Err(error) => Some(error.to_string()),
+    })
+}
+
+fn open_index(fs: &dyn Fs, dir: &Path, number: u64) -> Result<CacheIndex> {
+    let name = index_name(number);
+    let path = dir.join(&name);
+    let mapped = fs.map(&path).map_err(Error::io("map", &path))?;
+    mapped.advise_random();
+    Ok(CacheIndex::open(name, mapped)?)
+}
+
+impl Inner {
+    /// Takes the files in that are there, oldest first.
+    fn take_in(&mut self, numbers: &[u64], last_seq: u64) -> Result<()> {
+        let newest = numbers.last().copied();
+        let mut active = None;
+        for number in numbers {
+            let file = Arc::new(self.take_file(*number, last_seq)?);
+            self.files.push(Arc::clone(&file));
+            if file.unclosed().is_none() {
+                continue;
+            }
+            if Some(*number) == newest {
+                active = Some(file);
+            } else {
+                self.close(&file)?;
+            }
+        }
+        let next = newest.map_or(1, |newest| newest.saturating_add(1));
+        self.appender = Mutex::new(Appender::new(active, next));
+        // The bound may be lower than it was.
+        while self.files.bytes() > self.limits.most_bytes && !self.off.is_off() {
+            if self.evict(None) == 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn take_file(&self, number: u64, last_seq: u64) -> Result<CacheFile> {
+        let path = self.values_path(number);
+        let file = self.fs.open_rw(&path).map_err(Error::io("open", &path))?;
+        let file: Arc<dyn File> = Arc::from(file);
+        let len = file.len().map_err(Error::io("stat", &path))?;
+        let header = FileHeader {
+            number,
+            directory_id: self.directory_id,
+        };
+        if let Ok(index) = open_index(&*self.fs, &self.dir, number) {
+            let of = index.header();
+            let is_of =
+                (of.directory_id, of.number, of.values_bytes) == (self.directory_id, number, len);
+            if is_of && of.max_as_of_seq <= last_seq {
+                return Ok(CacheFile::closed(header, file, index));
+            }
+        }
+        // Whatever is wrong with the index, it is made anew. Before the file is cut: it must not fit to it again.
+        remove(&*self.fs, &self.dir.join(index_name(number)))?;
+        let seed = header.seed();
+        let mut open = Open::new(seed);
+        let end = scan(&*file, seed, &mut |place, read| {
+            let entry = &read.entry;
+            if entry.as_of_seq > last_seq {
+                return false;
+            }
+            let fingerprint = self.hasher.of(entry.space, entry.key);
+            open.push(fingerprint, place, read.checksum, entry.as_of_seq);
+            true
+        });
+        let end = end.map_err(Error::io("read", &path))?;
+        if end.offset < len {
+            let why = end.why.map(|why| why.to_string());
+            let why = why.as_deref().unwrap_or("of events that the log has lost");
+            tracing::info!(file = %path.display(), at = end.offset, why, "the end of a file of cached values is cut off");
+            file.truncate(end.offset)
+                .map_err(Error::io("truncate", &path))?;
+            // Durable before anything is written behind it: what was cut off for its seqs must not come back when the
+            // log has other events under them.
+            file.sync_data().map_err(Error::io("sync", &path))?;
+            self.fs
+                .sync_dir(&self.dir)
+                .map_err(Error::io("sync directory", &self.dir))?;
+        }
+        Ok(CacheFile::open(header, file, open))
+    }
+}
