@@ -1,7 +1,7 @@
-//! What the rest of this crate asks of a network: one GET and one TXT look-up.
+//! What the rest of this crate asks of the network, apart from how it is asked.
 //!
-//! Everything about identity and records is written over [`Network`], so that it
-//! can be tested without sockets.
+//! Owns the trait and the types that cross it. [`Client`](crate::Client) is the implementation that talks to real
+//! servers; tests of what is built on it bring their own.
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -11,27 +11,37 @@ use std::time::Duration;
 use bytes::Bytes;
 use thiserror::Error;
 
-/// A future on the heap that may be sent to another thread.
-pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+use crate::address::Refusal;
+
+/// A future whose type is not named.
+pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The two questions there are: a GET, and a look-up of TXT records.
+pub trait Network: Send + Sync + 'static {
+    /// Fetches `request.url`. Any status is an answer; an error means there is none.
+    fn get(&self, request: Request) -> Boxed<'_, Result<Answer, FetchError>>;
+
+    /// The TXT records of `name`, each with its strings joined, in no particular order.
+    fn txt<'a>(&'a self, name: &'a str) -> Boxed<'a, Result<Vec<String>, DnsError>>;
+}
 
 /// One GET.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// The whole URL.
+    /// `https://host[:port]/path?query`.
     pub url: String,
-    /// Most bytes of body; more is [`FetchError::TooLarge`].
+    /// A body longer than this is an error, and is not read to its end.
     pub most_bytes: usize,
-    /// How many redirects are followed. Each hop is checked as the first was.
+    /// How many redirects are followed. Each hop is checked like a request of its own.
     pub redirects: u8,
-    /// Further headers; never sent to another origin after a redirect.
+    /// More headers, as name and value. They are not sent to another origin after a redirect.
     pub headers: Vec<(String, String)>,
-    /// The `Accept` header.
+    /// The `Accept` header. This one is kept across redirects.
     pub accept: Option<String>,
 }
 
 impl Request {
-    /// A GET without redirects or headers.
-    #[must_use]
+    /// A request for `url` without further headers, of which no redirect is followed.
     pub fn new(url: impl Into<String>, most_bytes: usize) -> Self {
         Self {
             url: url.into(),
@@ -43,128 +53,123 @@ impl Request {
     }
 }
 
-/// An answer, of whatever status.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A whole answer, whatever its status.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// The HTTP status.
+    /// The HTTP status, never a redirect.
     pub status: u16,
-    /// The `Content-Type` header.
+    /// The `Content-Type` header, if it is text.
     pub content_type: Option<String>,
-    /// The whole body.
+    /// The body, as it was sent.
     pub body: Bytes,
 }
 
 /// Why there is no answer to a GET.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FetchError {
-    /// Not a URL that may be asked.
-    #[error("bad URL {url:?}: {problem}")]
+    /// The URL cannot be asked for: its syntax, scheme, port or host.
+    #[error("{url:?} is not asked for: {problem}")]
     BadUrl {
-        /// The URL.
+        /// The URL as given, or as the redirect gave it.
         url: String,
         /// What is wrong with it.
         problem: String,
     },
-    /// The host is, or resolves to, an address that must not be connected to.
-    #[error("{host} is at {address}, which is not asked: {why}")]
+    /// The host has an address that must not be connected to. No connection was made, to none of its addresses.
+    #[error("{host} is not asked: {address} is {why}")]
     RefusedAddress {
-        /// The host asked for.
+        /// The host of the URL.
         host: String,
-        /// The address.
+        /// The first address that was refused.
         address: IpAddr,
-        /// What kind of address it is.
-        why: &'static str,
+        /// The kind of address it is.
+        why: Refusal,
     },
-    /// DNS says that there is no such host.
-    #[error("no such host: {host}")]
+    /// The name does not exist or has no address.
+    #[error("{host} has no address")]
     NoSuchHost {
-        /// The host asked for.
+        /// The name.
         host: String,
     },
-    /// DNS did not work.
-    #[error("cannot resolve {host}: {problem}")]
+    /// The name could not be looked up.
+    #[error("cannot look up {host}: {source}")]
     Dns {
-        /// The host asked for.
+        /// The name.
         host: String,
         /// What went wrong.
-        problem: String,
+        source: DnsError,
     },
-    /// No connection, or no TLS on it.
+    /// No connection to any address of the host, or no TLS session.
     #[error("cannot connect to {host}: {problem}")]
     Connect {
-        /// The host asked for.
+        /// The host of the URL.
         host: String,
-        /// What went wrong.
+        /// The failure at the last address.
         problem: String,
     },
-    /// Not done in time.
-    #[error("no answer within {after:?}")]
+    /// The answer was not complete in time. Waiting for a turn counts.
+    #[error("no complete answer of {host} within {after:?}")]
     Timeout {
-        /// The limit that passed.
+        /// The host of the URL first asked for.
+        host: String,
+        /// The time there was.
         after: Duration,
     },
-    /// The body is larger than the limit.
-    #[error("the answer is larger than {most} bytes")]
+    /// The body is longer than was allowed.
+    #[error("the answer of {host} is longer than {most} bytes")]
     TooLarge {
-        /// The limit in force.
+        /// The host that answered.
+        host: String,
+        /// The limit.
         most: usize,
     },
-    /// A redirect that is not followed.
-    #[error("redirect from {url}: {problem}")]
+    /// A redirect that is not followed: one too many, or without a usable target.
+    #[error("redirect of {host} not followed: {problem}")]
     Redirect {
-        /// Where the redirect came from.
-        url: String,
+        /// The host that answered.
+        host: String,
         /// Why it is not followed.
         problem: String,
     },
-    /// The host wants to be left alone for a while.
-    #[error("{host} is not to be asked for another {after:?}")]
+    /// The host has asked not to be asked before some time has passed. It is not until then.
+    #[error("{host} asks to be left alone for {after:?}")]
     RetryLater {
-        /// The host asked for.
+        /// Host and port.
         host: String,
-        /// How much longer.
+        /// What is left of the time.
         after: Duration,
     },
-    /// Too many requests to the host are waiting here.
-    #[error("too many requests to {host} are waiting")]
+    /// Too many requests wait for this host, or for this client as a whole.
+    #[error("too many requests wait for {host}")]
     Busy {
-        /// The host asked for.
+        /// Host and port.
         host: String,
     },
-    /// What came is not HTTP, or was cut.
-    #[error("bad answer from {host}: {problem}")]
+    /// What came is not an HTTP answer this client can read, or the connection broke in the middle of it.
+    #[error("unusable answer of {host}: {problem}")]
     Protocol {
-        /// The host asked for.
+        /// The host that answered.
         host: String,
-        /// What went wrong.
+        /// What is wrong with it.
         problem: String,
     },
 }
 
-/// Why there are no TXT values.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+/// Why a look-up brought nothing.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DnsError {
-    /// The name does not exist or has no TXT records: an answer, not a failure.
+    /// The name does not exist, or has no records of the type.
     #[error("no such records")]
     NoRecords,
-    /// DNS did not work.
-    #[error("DNS failed: {problem}")]
+    /// The servers could not tell.
+    #[error("{problem}")]
     Failed {
         /// What went wrong.
         problem: String,
     },
-    /// Not done in time.
-    #[error("DNS did not answer in time")]
+    /// No server answered in time.
+    #[error("no answer in time")]
     Timeout,
-}
-
-/// Asks the rest of the network.
-pub trait Network: Send + Sync + 'static {
-    /// One GET.
-    fn get(&self, request: Request) -> BoxFuture<'_, Result<Answer, FetchError>>;
-
-    /// The TXT values of a name, each with its strings joined.
-    fn txt<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Vec<String>, DnsError>>;
 }
