@@ -58,10 +58,7 @@ const REFUSED: &[(&str, Refusal)] = &[
     ("200::1", Refusal::Reserved),
     ("1fff:ffff::1", Refusal::Reserved),
     ("2001::1", Refusal::Embedding),
-    (
-        "2001:0:4136:e378:8000:63bf:3fff:fdd2",
-        Refusal::Embedding,
-    ),
+    ("2001:0:4136:e378:8000:63bf:3fff:fdd2", Refusal::Embedding),
     ("2001:1::1", Refusal::Reserved),
     ("2001:2::1", Refusal::Benchmarking),
     ("2001:10::1", Refusal::Reserved),
@@ -89,7 +86,10 @@ const REFUSED: &[(&str, Refusal)] = &[
     ("fec0::1", Refusal::Private),
     ("feff::1", Refusal::Private),
     ("ff02::1", Refusal::Multicast),
-    ("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", Refusal::Multicast),
+    (
+        "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+        Refusal::Multicast,
+    ),
 ];
 
 /// The nearest neighbours of what is refused, and ordinary hosts.

@@ -97,7 +97,10 @@ mod tests {
         for (url, base) in [
             ("https://pds.example.com", "https://pds.example.com"),
             ("https://pds.example.com/", "https://pds.example.com"),
-            ("https://pds.example.com:8443/a/b?c#d", "https://pds.example.com:8443"),
+            (
+                "https://pds.example.com:8443/a/b?c#d",
+                "https://pds.example.com:8443",
+            ),
             ("HTTPS://Pds.Example.Com?x", "HTTPS://Pds.Example.Com"),
             ("http://localhost:2583", "http://localhost:2583"),
             ("http://[::1]:80#@x", "http://[::1]:80"),

@@ -207,11 +207,6 @@ impl<V: Value> Shelf<V> {
         self.0.flights.under_way()
     }
 
-    #[cfg(test)]
-    pub(crate) fn settle_memory(&self) {
-        self.0.slots.run_pending_tasks();
-    }
-
     fn judge(&self, key: &str) -> Verdict<V> {
         let inner = &*self.0;
         match inner.slots.get(key) {

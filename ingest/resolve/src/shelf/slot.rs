@@ -94,8 +94,7 @@ impl<V: Clone> Slot<V> {
 
 impl<V: Clone> Known<V> {
     fn judge(&self, now_us: u64, ages: &Ages) -> Verdict<V> {
-        let is_old =
-            self.age(now_us) >= ages.refresh_after || self.confirmed_us < ages.started_us;
+        let is_old = self.age(now_us) >= ages.refresh_after || self.confirmed_us < ages.started_us;
         let is_usable = self.is_usable(now_us, ages);
         let must_ask = self.doubtful || !is_usable;
         if !is_old && !must_ask {

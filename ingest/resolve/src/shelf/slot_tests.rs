@@ -48,8 +48,18 @@ fn a_value_is_judged_by_age_doubt_and_trouble() {
         (4 * HOUR, false, Some((1, 10)), Verdict::ServeAndRefresh(7)),
         (4 * HOUR, false, Some((2, 19)), Verdict::Serve(7)),
         (4 * HOUR, false, Some((2, 20)), Verdict::ServeAndRefresh(7)),
-        (4 * HOUR, false, Some((u32::MAX, HOUR - 1)), Verdict::Serve(7)),
-        (4 * HOUR, false, Some((u32::MAX, HOUR)), Verdict::ServeAndRefresh(7)),
+        (
+            4 * HOUR,
+            false,
+            Some((u32::MAX, HOUR - 1)),
+            Verdict::Serve(7),
+        ),
+        (
+            4 * HOUR,
+            false,
+            Some((u32::MAX, HOUR)),
+            Verdict::ServeAndRefresh(7),
+        ),
         // Where somebody has to wait for the answer, no longer than 30.
         (0, true, Some((1, 9)), Verdict::Serve(7)),
         (0, true, Some((1, 10)), Verdict::Ask),
