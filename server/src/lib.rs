@@ -6,7 +6,7 @@
 //!
 //! - `serve.rs` listening, connections, shutdown · `stall.rs` readers that stopped reading
 //! - `app.rs` the router and what wraps every request · `config.rs` its settings
-//! - `index/` the seam to the index · `stream/` the link stream, with its seam to the events
+//! - `index/` the seam to the index · `edge/` the seam to records and identities of the rest of the network, and how much of it runs at once · `stream/` the link stream, with its seam to the events
 //! - `api/` one file per resource · `wire/` the JSON shapes · `html/` the pages · `openapi/` the description of all
 //! - `params.rs`, `time.rs` query strings · `negotiate.rs` `Accept` · `problem.rs` errors as answers
 //! - `pool.rs` the bounded pool · `rate.rs` token buckets · `request_id.rs` · `metrics.rs` counters as text
@@ -45,7 +45,7 @@ pub use edge::{
 pub use error::{Error, Result};
 pub use index::{
     Answer, Child, CollectionCounts, Counts, Fact, FactKind, Hours, Index, IndexError, Listing,
-    Order, Paging, PrefixCounts, RecordsAt, SampleRecord, SamplesOf, Selection, SeriesOf, Status,
+    Order, Paging, PrefixCounts, RecordsAndAccounts, RecordsAt, SampleRecord, SamplesOf, Selection, SeriesOf, Status,
     Steps,
 };
 pub use serve::serve;

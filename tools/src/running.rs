@@ -149,6 +149,7 @@ impl Running {
             listener,
             self.index.clone(),
             Arc::new(StoreFeed::new(self.store.clone())),
+            None,
             config,
             async {
                 // Either sent or dropped, it is time to end.
