@@ -20,11 +20,7 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    pub(crate) fn new(
-        edge: Option<Arc<dyn Edge>>,
-        running_max: usize,
-        deadline: Duration,
-    ) -> Self {
+    pub(crate) fn new(edge: Option<Arc<dyn Edge>>, running_max: usize, deadline: Duration) -> Self {
         Self {
             edge,
             places: Semaphore::new(running_max.min(Semaphore::MAX_PERMITS)),
@@ -38,8 +34,8 @@ impl Gate {
     }
 
     /// The edge, for what takes no time.
-    pub(crate) fn edge(&self) -> Result<&dyn Edge, Problem> {
-        self.edge.as_deref().ok_or_else(Problem::no_edge)
+    pub(crate) fn edge(&self) -> Result<&Arc<dyn Edge>, Problem> {
+        self.edge.as_ref().ok_or_else(Problem::no_edge)
     }
 
     /// Runs work that may wait for other servers, within the bounds.
@@ -63,6 +59,9 @@ impl Gate {
 
     /// The edge's numbers.
     pub(crate) fn facts(&self) -> Vec<Fact> {
-        self.edge.as_ref().map(|edge| edge.facts()).unwrap_or_default()
+        self.edge
+            .as_ref()
+            .map(|edge| edge.facts())
+            .unwrap_or_default()
     }
 }
