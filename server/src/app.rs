@@ -14,17 +14,23 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, Uri, header};
 use axum::middleware::{Next, from_fn_with_state};
-use axum::routing::get;
+use axum::routing::{MethodRouter, get, post};
+use bytes::Bytes;
+use hyper::service::Service as _;
+use hyper_util::service::TowerToHyperService;
 
+use crate::answer::answer;
+use crate::api::calls::{self, Call, Takes};
 use crate::api::plain::{Form, PLAIN, Plain};
-use crate::api::{self, Ask, Endpoint, Group};
+use crate::api::{self, Group};
 use crate::config::Config;
+use crate::edge::{Edge, Gate};
+use crate::hydrate::{self, Limits};
 use crate::index::{Fact, FactKind, Index};
 use crate::metrics::Metrics;
-use crate::negotiate::{View, negotiate};
 use crate::params::Params;
 use crate::pool::Pool;
-use crate::problem::Problem;
+use crate::problem::{Methods, Problem};
 use crate::rate::{Limiter, client_address};
 use crate::request_id::RequestIds;
 use crate::stream::Hub;
@@ -37,7 +43,8 @@ pub(crate) struct Peer(pub(crate) IpAddr);
 pub(crate) struct App {
     pub(crate) index: Arc<dyn Index>,
     pub(crate) config: Config,
-    pool: Pool,
+    pub(crate) edge: Gate,
+    pub(crate) pool: Pool,
     limiter: Option<Limiter>,
     metrics: Metrics,
     request_ids: RequestIds,
@@ -45,10 +52,16 @@ pub(crate) struct App {
 }
 
 impl App {
-    pub(crate) fn new(index: Arc<dyn Index>, hub: Arc<Hub>, config: Config) -> Self {
+    pub(crate) fn new(
+        index: Arc<dyn Index>,
+        hub: Arc<Hub>,
+        edge: Option<Arc<dyn Edge>>,
+        config: Config,
+    ) -> Self {
         Self {
             index,
             hub,
+            edge: Gate::new(edge, config.edge_requests_max, config.request_deadline),
             pool: Pool::new(
                 config.queries_max,
                 config.queries_waiting_max,
@@ -60,6 +73,15 @@ impl App {
             metrics: Metrics::default(),
             request_ids: RequestIds::default(),
             config,
+        }
+    }
+
+    /// How long the records of an answer that is begun now may take, so that there is time left to give it.
+    pub(crate) fn hydrate_limits(&self) -> Limits {
+        let most = self.config.request_deadline * 4 / 5;
+        Limits {
+            deadline: tokio::time::Instant::now() + self.config.hydrate_timeout.min(most),
+            concurrent: self.config.hydrate_concurrent,
         }
     }
 }
@@ -85,6 +107,9 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         };
         router = router.route(endpoint.path, get(handler));
     }
+    for call in calls::CALLS {
+        router = router.route(call.path, route(call));
+    }
     let subscribe = async |State(app): State<Arc<App>>, request: Request| {
         let client = client_of(&app, &request);
         app.hub
@@ -94,9 +119,65 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     router
         .route(api::stream::SUBSCRIBE, get(subscribe))
         .fallback(async |uri: Uri| Response::from(Problem::not_found(uri.path())))
-        .method_not_allowed_fallback(async || Response::from(Problem::method_not_allowed()))
+        .method_not_allowed_fallback(async || {
+            Response::from(Problem::method_not_allowed(Methods::Get))
+        })
         .layer(from_fn_with_state(Arc::clone(&app), wrap))
         .with_state(app)
+}
+
+/// A route that waits for other servers or takes a body.
+fn route(call: &'static Call) -> MethodRouter<Arc<App>> {
+    match &call.takes {
+        Takes::Query {
+            at_once, answer, ..
+        } => get(async move |State(app): State<Arc<App>>, uri: Uri| {
+            if let Some(ready) = at_once.and_then(|at_once| at_once(&app, &uri)) {
+                return ready;
+            }
+            let answer = match Params::parse(uri.query().unwrap_or_default()) {
+                Ok(params) => answer(app, params).await,
+                Err(problem) => Err(problem),
+            };
+            answer.unwrap_or_else(Response::from)
+        }),
+        Takes::Body { answer, .. } => {
+            let handler = async move |State(app): State<Arc<App>>, request: Request| {
+                let client = client_of(&app, &request);
+                let (most, deadline) = (app.config.body_bytes_max, app.config.request_deadline);
+                let answer = match calls::read_body(request, most, deadline).await {
+                    Ok(body) => answer(app, client, body).await,
+                    Err(problem) => Err(problem),
+                };
+                answer.unwrap_or_else(Response::from)
+            };
+            post(handler)
+                .fallback(async || Response::from(Problem::method_not_allowed(Methods::Post)))
+        }
+    }
+}
+
+/// Asks this server itself, as the client would, without a network.
+pub(crate) async fn ask_self(
+    app: &Arc<App>,
+    client: IpAddr,
+    target: &str,
+) -> Result<Bytes, Problem> {
+    let refused = |_| Problem::invalid("what is asked makes no address");
+    let uri: Uri = target
+        .parse()
+        .map_err(|error: axum::http::uri::InvalidUri| refused(error.to_string()))?;
+    let mut request = Request::new(Body::empty());
+    *request.uri_mut() = uri;
+    request.extensions_mut().insert(Peer(client));
+    let router = TowerToHyperService::new(router(Arc::clone(app)));
+    let Ok(mut response) = router.call(request).await;
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        return Err(problem);
+    }
+    axum::body::to_bytes(response.into_body(), hydrate::BYTES_MAX)
+        .await
+        .map_err(|_| Problem::invalid("the answer is too long to be passed on"))
 }
 
 /// The metrics page, on whatever path.
@@ -104,6 +185,7 @@ pub(crate) fn metrics_router(app: Arc<App>) -> Router {
     Router::new().fallback(async move || {
         let mut facts = app.index.facts();
         facts.extend(app.hub.facts());
+        facts.extend(app.edge.facts());
         let status = app.index.status();
         let mut gauge = |name: &str, help, value| {
             let name = name.to_owned();
@@ -123,6 +205,11 @@ pub(crate) fn metrics_router(app: Arc<App>) -> Router {
             "orrery_http_pool_free",
             "Free places of the pool.",
             app.pool.free() as f64,
+        );
+        gauge(
+            "orrery_http_edge_free",
+            "Free places for requests that wait for other servers.",
+            app.edge.free() as f64,
         );
         if let Some(us) = status.indexed_through_us {
             gauge(
@@ -147,89 +234,27 @@ pub(crate) fn metrics_router(app: Arc<App>) -> Router {
     })
 }
 
-/// Answers from the index: everything that can be refused without it is refused before a place in the pool is
-/// taken.
-async fn answer(
-    app: &Arc<App>,
-    endpoint: &'static Endpoint,
-    uri: &Uri,
-    headers: &HeaderMap,
-) -> Result<Response<Body>, Problem> {
-    let view = negotiate(headers)?;
-    let params = Params::parse(uri.query().unwrap_or_default())?;
-    let job = (endpoint.parse)(&params)?;
-    let ask = Ask {
-        view,
-        endpoint,
-        params,
-    };
-    let index = Arc::clone(&app.index);
-    let reply = app.pool.run(move || job(&*index, &ask)).await?;
-    let degraded = reply.coverage.degraded.join(", ");
-    if app.config.strict && !degraded.is_empty() {
-        return Err(Problem::degraded(&degraded));
-    }
-    let mut response = Response::new(Body::from(reply.body));
-    let headers = response.headers_mut();
-    headers.insert(
-        header::CACHE_CONTROL,
-        HeaderValue::from_static(if degraded.is_empty() {
-            "public, max-age=10"
-        } else {
-            "no-store"
-        }),
-    );
-    if let Some(hint) = &reply.coverage.hint
-        && let Ok(value) = HeaderValue::from_str(hint)
-    {
-        headers.insert(HeaderName::from_static("orrery-hint"), value);
-    }
-    if !degraded.is_empty()
-        && let Ok(value) = HeaderValue::from_str(&degraded)
-    {
-        headers.insert(HeaderName::from_static("orrery-degraded"), value);
-    }
-    let mut time = |name, us: Option<u64>| {
-        if let Some(us) = us {
-            headers.insert(HeaderName::from_static(name), HeaderValue::from(us));
-        }
-    };
-    time("orrery-indexed-through", reply.coverage.through);
-    time("orrery-coverage-from", reply.coverage.from);
-    for (name, values) in [
-        ("orrery-coverage-collections", &reply.coverage.collections),
-        ("orrery-coverage-exclude", &reply.coverage.exclude),
-    ] {
-        if !values.is_empty()
-            && let Ok(value) = HeaderValue::from_str(&values.join(","))
-        {
-            headers.insert(HeaderName::from_static(name), value);
-        }
-    }
-    match view {
-        View::Json => {
-            headers.insert(
-                header::CONTENT_TYPE,
-                HeaderValue::from_static("application/json"),
-            );
-        }
-        View::Html => crate::html::headers(headers),
-    }
-    Ok(response)
-}
-
 /// Wraps every request of the public port.
 async fn wrap(State(app): State<Arc<App>>, request: Request, next: Next) -> Response<Body> {
     let started = Instant::now();
     let path = request.uri().path();
     let endpoint = api::ENDPOINTS.iter().find(|endpoint| endpoint.path == path);
-    let plain = plain(path);
-    let route = match (endpoint, plain) {
-        (Some(endpoint), _) => endpoint.path,
-        (None, Some(plain)) => plain.path,
-        (None, None) if path == api::stream::SUBSCRIBE => api::stream::SUBSCRIBE,
-        (None, None) => "other",
+    let call = match endpoint {
+        Some(_) => None,
+        None => calls::CALLS.iter().find(|call| call.path == path),
     };
+    let plain = match (endpoint, call) {
+        (None, None) => plain(path),
+        _ => None,
+    };
+    let route = match (endpoint, call, plain) {
+        (Some(endpoint), ..) => endpoint.path,
+        (None, Some(call), _) => call.path,
+        (None, None, Some(plain)) => plain.path,
+        (None, None, None) if path == api::stream::SUBSCRIBE => api::stream::SUBSCRIBE,
+        (None, None, None) => "other",
+    };
+    let methods = call.map_or(Methods::Get, Call::methods);
     let is_unlimited = plain.is_some_and(|plain| plain.is_unlimited);
     let has_page = match plain {
         Some(plain) => matches!(plain.form, Form::JsonOrPage(_)),
@@ -237,7 +262,7 @@ async fn wrap(State(app): State<Arc<App>>, request: Request, next: Next) -> Resp
     };
     let mut response = match admit(&app, &request, is_unlimited) {
         Err(problem) => problem.into(),
-        Ok(()) if request.method() == Method::OPTIONS => preflight(),
+        Ok(()) if request.method() == Method::OPTIONS => preflight(methods),
         Ok(()) => caught(next.run(request)).await,
     };
     if endpoint.is_some_and(|endpoint| endpoint.group == Group::Stats) {
@@ -312,7 +337,7 @@ fn admit(app: &App, request: &Request, is_unlimited: bool) -> Result<(), Problem
     Ok(())
 }
 
-fn preflight() -> Response<Body> {
+fn preflight(methods: Methods) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();
     headers.insert(
@@ -323,7 +348,7 @@ fn preflight() -> Response<Body> {
         header::ACCESS_CONTROL_ALLOW_HEADERS,
         HeaderValue::from_static("*"),
     );
-    headers.insert(header::ALLOW, HeaderValue::from_static("GET,HEAD,OPTIONS"));
+    headers.insert(header::ALLOW, HeaderValue::from_static(methods.allow()));
     response
 }
 

@@ -20,6 +20,16 @@ pub struct Config {
     pub queries_max: usize,
     /// How many requests may wait for a place in the pool; one more is turned away with 503.
     pub queries_waiting_max: usize,
+    /// Requests that may wait for records or identities of the rest of the network at the same time; one more is turned away with
+    /// 503. What is in memory is answered all the same.
+    pub edge_requests_max: usize,
+    /// How long the records of one answer may take to be fetched, within the request's own deadline. What is not there by then is
+    /// told as unavailable.
+    pub hydrate_timeout: Duration,
+    /// How many records of one answer are fetched at the same time.
+    pub hydrate_concurrent: usize,
+    /// The largest body of a request, in bytes, answered 413 beyond.
+    pub body_bytes_max: usize,
     /// Open connections; more wait in the listener's backlog.
     pub connections_max: usize,
     /// How long a client may take to send a request head; idle connections end after it too.
@@ -112,6 +122,10 @@ impl Default for Config {
             request_deadline: Duration::from_secs(10),
             queries_max: 2 * cores,
             queries_waiting_max: 256,
+            edge_requests_max: 512,
+            hydrate_timeout: Duration::from_secs(5),
+            hydrate_concurrent: 16,
+            body_bytes_max: 1 << 20,
             connections_max: 1024,
             header_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(30),
@@ -135,6 +149,12 @@ impl Config {
         }
         if self.connections_max == 0 {
             return bad("connections_max", "must be at least 1");
+        }
+        if self.edge_requests_max == 0 {
+            return bad("edge_requests_max", "must be at least 1");
+        }
+        if self.hydrate_concurrent == 0 {
+            return bad("hydrate_concurrent", "must be at least 1");
         }
         // What a semaphore counts in, and can give at once.
         if !(1..=u32::MAX as usize >> 3).contains(&self.stream.subscribers_max) {

@@ -5,9 +5,9 @@
 //! [`Index`] trait, whose calls run on a bounded pool of blocking threads, never on the async workers.
 //!
 //! - `serve.rs` listening, connections, shutdown · `stall.rs` readers that stopped reading
-//! - `app.rs` the router and what wraps every request · `config.rs` its settings
-//! - `index/` the seam to the index · `stream/` the link stream, with its seam to the events
-//! - `api/` one file per resource · `wire/` the JSON shapes · `html/` the pages · `openapi/` the description of all
+//! - `app.rs` the router and what wraps every request · `answer.rs` answers from the index · `config.rs` its settings
+//! - `index/` the seam to the index · `edge/` the seam to records and identities of the rest of the network, and how much of it runs at once · `stream/` the link stream, with its seam to the events
+//! - `hydrate/` records for answers that name many · `api/` one file per resource, `api/calls/` those that take bodies or ask the edge · `wire/` the JSON shapes · `html/` the pages · `openapi/` the description of all
 //! - `params.rs`, `time.rs` query strings · `negotiate.rs` `Accept` · `problem.rs` errors as answers
 //! - `pool.rs` the bounded pool · `rate.rs` token buckets · `request_id.rs` · `metrics.rs` counters as text
 //! - `fuzz.rs` the parsers, open to the fuzzer
@@ -15,6 +15,7 @@
 //! [`API.md`](https://docs.rs/crate/orrery-server/latest/source/API.md) describes every endpoint.
 #![forbid(unsafe_code)]
 
+mod answer;
 mod api;
 mod app;
 mod config;
@@ -23,6 +24,7 @@ mod error;
 #[doc(hidden)]
 pub mod fuzz;
 mod html;
+mod hydrate;
 mod index;
 mod metrics;
 mod negotiate;
@@ -40,13 +42,14 @@ pub mod wire;
 
 pub use config::{Config, RateLimit, StreamConfig};
 pub use edge::{
-    CallAnswer, CallAsk, Edge, EdgeError, EdgeIdentity, EdgePage, EdgeRecord, ListAsk, MiniDoc, Work,
+    CallAnswer, CallAsk, Edge, EdgeError, EdgeIdentity, EdgePage, EdgeRecord, ListAsk, MiniDoc,
+    Work,
 };
 pub use error::{Error, Result};
 pub use index::{
     Answer, Child, CollectionCounts, Counts, Fact, FactKind, Hours, Index, IndexError, Listing,
-    Order, Paging, PrefixCounts, RecordsAt, SampleRecord, SamplesOf, Selection, SeriesOf, Status,
-    Steps,
+    Order, Paging, PrefixCounts, RecordsAndAccounts, RecordsAt, SampleRecord, SamplesOf, Selection,
+    SeriesOf, Status, Steps,
 };
 pub use serve::serve;
 pub use stream::{Feed, StepReader};

@@ -121,7 +121,7 @@ impl Params {
     }
 }
 
-fn decode(text: &str) -> Result<String, ()> {
+pub(crate) fn decode(text: &str) -> Result<String, ()> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&byte, tail)) = rest.split_first() {

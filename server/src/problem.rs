@@ -1,29 +1,69 @@
 //! Errors as answers: one JSON object, `{"error","message"}`, whatever the client accepts, so that a program
 //! can always read them. Names are those that XRPC clients know.
 
+use std::borrow::Cow;
+
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 
 use crate::index::IndexError;
 use crate::wire;
 
+/// The methods that a route serves, OPTIONS beside them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Methods {
+    /// GET and HEAD.
+    Get,
+    /// POST.
+    Post,
+}
+
+impl Methods {
+    /// As the header `Allow` has them.
+    pub(crate) fn allow(self) -> &'static str {
+        match self {
+            Self::Get => "GET,HEAD,OPTIONS",
+            Self::Post => "POST,OPTIONS",
+        }
+    }
+}
+
 /// A request that ends without an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Problem {
     status: StatusCode,
-    name: &'static str,
+    name: Cow<'static, str>,
     message: String,
     retry_after_s: Option<u64>,
+    /// The methods that are served where this one is not.
+    allow: Option<&'static str>,
 }
 
 impl Problem {
-    fn new(status: StatusCode, name: &'static str, message: impl Into<String>) -> Self {
+    pub(crate) fn new(
+        status: StatusCode,
+        name: impl Into<Cow<'static, str>>,
+        message: impl Into<String>,
+    ) -> Self {
         Self {
             status,
-            name,
+            name: name.into(),
             message: message.into(),
             retry_after_s: None,
+            allow: None,
         }
+    }
+
+    pub(crate) fn with_retry_after(self, seconds: u64) -> Self {
+        Self {
+            retry_after_s: Some(seconds),
+            ..self
+        }
+    }
+
+    /// Its name and its message.
+    pub(crate) fn into_parts(self) -> (Cow<'static, str>, String) {
+        (self.name, self.message)
     }
 
     /// The request itself is wrong; the message names the parameter.
@@ -41,11 +81,58 @@ impl Problem {
         )
     }
 
-    pub(crate) fn method_not_allowed() -> Self {
+    pub(crate) fn method_not_allowed(methods: Methods) -> Self {
+        Self {
+            allow: Some(methods.allow()),
+            ..Self::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "MethodNotAllowed",
+                match methods {
+                    Methods::Get => "only GET, HEAD and OPTIONS are served here",
+                    Methods::Post => "only POST and OPTIONS are served here",
+                },
+            )
+        }
+    }
+
+    /// The route needs what this server was started without.
+    pub(crate) fn no_edge() -> Self {
         Self::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "MethodNotAllowed",
-            "only GET, HEAD and OPTIONS are served here",
+            StatusCode::NOT_IMPLEMENTED,
+            "MethodNotImplemented",
+            "this server answers from its index alone: it was started without the edge cache, which records and identities come from",
+        )
+    }
+
+    /// Too many requests wait for the rest of the network.
+    pub(crate) fn edge_overloaded() -> Self {
+        Self {
+            message: "too many requests wait for other servers; try again in a moment".to_owned(),
+            ..Self::overloaded()
+        }
+    }
+
+    pub(crate) fn not_json() -> Self {
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "UnsupportedMediaType",
+            "the body must be JSON, and the header Content-Type say so: application/json",
+        )
+    }
+
+    pub(crate) fn body_too_large(most: usize) -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "PayloadTooLarge",
+            format!("the body is longer than {most} bytes"),
+        )
+    }
+
+    pub(crate) fn body_too_slow() -> Self {
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "RequestTimeout",
+            "the body did not come in time",
         )
     }
 
@@ -134,7 +221,7 @@ impl Problem {
     /// The answer, with the request's id among its members.
     pub(crate) fn with_request_id(self, request_id: &str) -> Response<Body> {
         let body = wire::StatsErrorBody {
-            error: self.name,
+            error: &self.name,
             message: &self.message,
             request_id,
         };
@@ -155,8 +242,8 @@ impl Problem {
         if let Some(seconds) = self.retry_after_s {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if self.status == StatusCode::METHOD_NOT_ALLOWED {
-            headers.insert(header::ALLOW, HeaderValue::from_static("GET,HEAD,OPTIONS"));
+        if let Some(methods) = self.allow {
+            headers.insert(header::ALLOW, HeaderValue::from_static(methods));
         }
         response.extensions_mut().insert(self);
         response
@@ -188,7 +275,7 @@ impl From<IndexError> for Problem {
 impl From<Problem> for Response<Body> {
     fn from(problem: Problem) -> Self {
         let body = wire::ErrorBody {
-            error: problem.name,
+            error: &problem.name,
             message: &problem.message,
         };
         let text = serde_json::to_string(&body).unwrap_or_default();

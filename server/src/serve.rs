@@ -21,6 +21,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::app::{self, App, Peer};
 use crate::config::Config;
+use crate::edge::Edge;
 use crate::error::{Error, Result};
 use crate::index::Index;
 use crate::stall::StallGuard;
@@ -29,7 +30,7 @@ use crate::stream::{Feed, Hub};
 /// How long to wait after a failed `accept`: it fails when descriptors run out, and trying at once would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves the index, and the link stream of the feed, on `listener` until `shutdown` completes, then stops accepting, lets
+/// Serves the index, the link stream of the feed and, where there is one, the edge cache, on `listener` until `shutdown` completes, then stops accepting, lets
 /// requests in flight and subscriptions finish within [`Config::shutdown_grace`], and returns. Must run on a Tokio runtime with its time and I/O drivers on.
 ///
 /// # Errors
@@ -39,6 +40,7 @@ pub async fn serve(
     listener: TcpListener,
     index: Arc<dyn Index>,
     feed: Arc<dyn Feed>,
+    edge: Option<Arc<dyn Edge>>,
     config: Config,
     shutdown: impl Future<Output = ()>,
 ) -> Result<()> {
@@ -53,7 +55,7 @@ pub async fn serve(
     };
     let (stop, stopped) = watch::channel(false);
     let hub = Hub::start(feed, config.stream.clone(), stopped.clone())?;
-    let app = Arc::new(App::new(index, Arc::clone(&hub), config.clone()));
+    let app = Arc::new(App::new(index, Arc::clone(&hub), edge, config.clone()));
     let signal = async {
         shutdown.await;
         stop.send_replace(true);

@@ -13,7 +13,7 @@ use orrery_query::{
 };
 use orrery_server::{
     Answer, CollectionCounts, Counts, Fact, FactKind, Hours, Index, IndexError, Listing, Order,
-    Paging, PrefixCounts, SampleRecord, SamplesOf, SeriesOf, Status, Steps,
+    Paging, PrefixCounts, RecordsAndAccounts, SampleRecord, SamplesOf, SeriesOf, Status, Steps,
 };
 use parking_lot::RwLock;
 
@@ -163,6 +163,41 @@ impl Index for StoreIndex {
 
     fn count_distinct(&self, filter: &Filter) -> Result<Answer<u64>, IndexError> {
         self.answer(|snapshot| self.queries.count_distinct(snapshot, filter))
+    }
+
+    fn counts(
+        &self,
+        filters: &[Filter],
+        with_accounts: bool,
+    ) -> Result<Answer<Vec<RecordsAndAccounts>>, IndexError> {
+        self.answer(|snapshot| {
+            let counts = filters.iter().map(|filter| {
+                let records = self.queries.count(snapshot, filter)?;
+                let accounts = with_accounts
+                    .then(|| self.queries.count_distinct(snapshot, filter))
+                    .transpose()?;
+                Ok((records, accounts))
+            });
+            counts.collect()
+        })
+    }
+
+    fn first_pages(
+        &self,
+        filters: &[Filter],
+        limit: u32,
+    ) -> Result<Answer<Vec<Listing<RecordId>>>, IndexError> {
+        let page = orrery_query::Paging {
+            limit,
+            cursor: None,
+            reverse: false,
+        };
+        self.answer(|snapshot| {
+            let pages = filters
+                .iter()
+                .map(|filter| Ok(listing(self.queries.records(snapshot, filter, &page)?)));
+            pages.collect()
+        })
     }
 
     fn records(

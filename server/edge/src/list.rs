@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use orrery_engine::{AccountState, Progress};
 use orrery_formats::event::{Body, Operation};
-use orrery_resolve::list_records;
+use orrery_resolve::origin::list_records;
 use orrery_server::{EdgeError, EdgePage, EdgeRecord, ListAsk};
 
 use crate::records::{Records, event_record, hidden, proven_cid};

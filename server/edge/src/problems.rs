@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use orrery_resolve::{FetchError, FlightError, OriginError, ResolveError};
+use orrery_resolve::origin::OriginError;
+use orrery_resolve::{FetchError, FlightError, ResolveError};
 use orrery_server::EdgeError;
 
 /// About a handle.

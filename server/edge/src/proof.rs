@@ -5,7 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use orrery_engine::{AccountState, CacheSpace, CachedValue};
 use orrery_repo::{PublicKey, RepoError, verify_record_proof};
-use orrery_resolve::{Document, Flights, get_record_proof};
+use orrery_resolve::origin::get_record_proof;
+use orrery_resolve::{Document, Flights};
 use orrery_server::EdgeError;
 
 use crate::clock::now_us;

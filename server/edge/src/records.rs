@@ -14,7 +14,8 @@ use orrery_engine::{
 use orrery_formats::cached_record::CachedRecord;
 use orrery_formats::event::Encoding;
 use orrery_repo::{Cid, Rules};
-use orrery_resolve::{Flights, Network, Resolver, get_record};
+use orrery_resolve::origin::get_record;
+use orrery_resolve::{Flights, Network, Resolver};
 use orrery_server::{EdgeError, EdgeRecord};
 
 use crate::clock::now_us;

@@ -48,7 +48,7 @@ pub(crate) enum FieldKind {
     Cursor,
 }
 
-const fn field(
+pub(super) const fn field(
     name: &'static str,
     kind: FieldKind,
     hint: &'static str,
@@ -65,14 +65,14 @@ const fn field(
 }
 
 impl Field {
-    const fn required(self) -> Self {
+    pub(super) const fn required(self) -> Self {
         Self {
             is_required: true,
             ..self
         }
     }
 
-    const fn unlisted(self) -> Self {
+    pub(super) const fn unlisted(self) -> Self {
         Self {
             is_in_forms: false,
             ..self
@@ -182,6 +182,14 @@ pub(super) const CURSOR: Field = field(
     "The cursor of the page before, with the same query. Opaque. Empty means none.",
 )
 .unlisted();
+pub(super) const HYDRATE: Field = field(
+    "hydrate",
+    Repeated,
+    "true, or paths such as text",
+    "true: each record comes with its content. Paths, repeated or with commas between: with the values there alone. A path is \
+     written as in a source, without its first dot; [] stands for every element of an array, [type] for those of one $type. \
+     At most 16 paths of 512 bytes. A page has at most 100 records then.",
+);
 pub(super) const REVERSE: Field = field(
     "reverse",
     Flag,
@@ -203,7 +211,7 @@ macro_rules! nsid {
     };
 }
 const NSID_PREFIX: &str = concat!("^", nsid_prefix!(), "$");
-const NSID: &str = concat!("^", nsid!(), "$");
+pub(super) const NSID: &str = concat!("^", nsid!(), "$");
 const NSIDS_WITH_COMMAS: &str = concat!("^(", nsid!(), "(,", nsid!(), ")*)?$");
 
 pub(super) const NSIDS: Field = field(

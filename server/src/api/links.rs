@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use orrery_query::Filter;
 use orrery_query::limits::{PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX, PAGE_ITEMS_MIN};
 
-use super::{Job, Reply, coverage};
+use super::{Ask, Content, Job, Reply, coverage};
 use crate::html::{self, Items};
+use crate::hydrate::{self, Wanted};
 use crate::index::Paging;
 use crate::params::Params;
 use crate::problem::Problem;
-use crate::wire::{self, NextCursor, Record};
+use crate::wire::{self, Coverage, Hydrated, NextCursor, Record};
 
 /// The two generations of routes: how they name the target, and how they say that a list ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -39,14 +40,7 @@ pub(crate) fn filter(params: &Params, generation: Generation) -> Result<Filter, 
         ),
         Generation::Xrpc => {
             let subject = params.required_text("subject")?;
-            let source = params.required("source")?;
-            let (collection, path) = source.split_once(':').ok_or_else(|| {
-                Problem::invalid(
-                    "parameter source must be a collection, a colon and a path, \
-                     such as app.bsky.feed.like:subject.uri",
-                )
-            })?;
-            Filter::new(subject, collection, format!(".{path}"))
+            of_source(subject, params.required("source")?)?
         }
     };
     filter.dids = params.list(&["did", "linkDid"]);
@@ -63,6 +57,17 @@ pub(crate) fn filter(params: &Params, generation: Generation) -> Result<Filter, 
     filter.since_us = params.time_us("since")?;
     filter.until_us = params.time_us("until")?;
     Ok(filter)
+}
+
+/// All links to a subject from a source.
+pub(crate) fn of_source(subject: &str, source: &str) -> Result<Filter, Problem> {
+    let (collection, path) = source.split_once(':').ok_or_else(|| {
+        Problem::invalid(
+            "parameter source must be a collection, a colon and a path, \
+             such as app.bsky.feed.like:subject.uri",
+        )
+    })?;
+    Ok(Filter::new(subject, collection, format!(".{path}")))
 }
 
 /// Reads which page of a list is meant.
@@ -88,55 +93,101 @@ pub(crate) fn links(params: &Params) -> Result<Job, Problem> {
 fn records(params: &Params, generation: Generation) -> Result<Job, Problem> {
     let filter = filter(params, generation)?;
     let paging = paging(params)?;
+    let wanted = hydrate(params, &paging)?;
     Ok(Box::new(move |index, ask| {
         let answer = index.records(&filter, &paging)?;
         let coverage = coverage(index, ask, &answer);
         let page = answer.value;
-        let total = page.total.unwrap_or_default();
-        let cursor = generation.next_cursor(page.cursor);
-        let records: Vec<Record> = page.items.into_iter().map(Record::from).collect();
+        let page = RecordsPage {
+            generation,
+            is_reverse: paging.reverse,
+            filter,
+            total: page.total.unwrap_or_default(),
+            records: page.items.into_iter().map(Record::from).collect(),
+            cursor: generation.next_cursor(page.cursor),
+            coverage: coverage.clone(),
+        };
+        let content = match wanted {
+            None => Content::Whole(page.body(ask)?),
+            Some(wanted) => Content::Hydrated {
+                records: page.records.clone(),
+                wanted,
+                render: Box::new(|ask, hydrated| page.with(hydrated).body(ask)),
+            },
+        };
+        Ok(Reply { content, coverage })
+    }))
+}
+
+/// Reads whether the records of a page are wanted too.
+pub(crate) fn hydrate(params: &Params, paging: &Paging) -> Result<Option<Wanted>, Problem> {
+    let wanted = Wanted::read(params)?;
+    if wanted.is_some() && paging.limit as usize > hydrate::RECORDS_MAX {
+        return Err(Problem::invalid(format!(
+            "parameter limit must be at most {} with hydrate",
+            hydrate::RECORDS_MAX
+        )));
+    }
+    Ok(wanted)
+}
+
+/// A page of records.
+struct RecordsPage {
+    generation: Generation,
+    filter: Filter,
+    is_reverse: bool,
+    total: u64,
+    records: Vec<Record>,
+    cursor: NextCursor,
+    coverage: Coverage,
+}
+
+impl RecordsPage {
+    /// The same page with what its records are like.
+    fn with(mut self, hydrated: Vec<Hydrated>) -> Self {
+        for (record, hydrated) in self.records.iter_mut().zip(hydrated) {
+            record.hydrated = Some(hydrated);
+        }
+        self
+    }
+
+    fn body(self, ask: &Ask) -> Result<String, Problem> {
         let view = html::Answer {
-            target: &filter.target,
-            source: Some(&filter),
-            facts: &[("records", total)],
-            order: if paging.reverse {
+            target: &self.filter.target,
+            source: Some(&self.filter),
+            facts: &[("records", self.total)],
+            order: if self.is_reverse {
                 "Oldest first."
             } else {
                 "Newest first."
             },
-            items: Items::Records(&records),
-            cursor: &cursor,
-            coverage: &coverage,
+            items: Items::Records(&self.records),
+            cursor: &self.cursor,
+            coverage: &self.coverage,
         };
-        let body = match generation {
+        let (records, cursor) = (self.records.clone(), self.cursor.clone());
+        let (total, coverage) = (self.total, self.coverage.clone());
+        match self.generation {
             Generation::Xrpc => {
-                let records = records.clone();
-                let (cursor, coverage) = (cursor.clone(), coverage.clone());
-                html::body(
-                    ask,
-                    &view,
-                    &wire::Backlinks {
-                        total,
-                        records,
-                        cursor,
-                        coverage,
-                    },
-                )
-            }
-            Generation::Links => {
-                let linking_records = records.clone();
-                let (cursor, coverage) = (cursor.clone(), coverage.clone());
-                let json = wire::LinkingRecords {
+                let json = wire::Backlinks {
                     total,
-                    linking_records,
+                    records,
                     cursor,
                     coverage,
                 };
                 html::body(ask, &view, &json)
             }
-        }?;
-        Ok(Reply { body, coverage })
-    }))
+            Generation::Links => {
+                let json = wire::LinkingRecords {
+                    total,
+                    linking_records: records,
+                    cursor,
+                    coverage,
+                };
+                html::body(ask, &view, &json)
+            }
+        }
+    }
 }
 
 pub(crate) fn get_backlink_dids(params: &Params) -> Result<Job, Problem> {
@@ -174,10 +225,7 @@ fn dids(params: &Params, generation: Generation) -> Result<Job, Problem> {
             coverage: &json.coverage,
         };
         let body = html::body(ask, &view, &json)?;
-        Ok(Reply {
-            body,
-            coverage: json.coverage,
-        })
+        Ok(Reply::new(body, json.coverage))
     }))
 }
 
@@ -220,7 +268,7 @@ fn total(params: &Params, generation: Generation, distinct: bool) -> Result<Job,
                 total: answer.value,
             },
         )?;
-        Ok(Reply { body, coverage })
+        Ok(Reply::new(body, coverage))
     }))
 }
 
@@ -254,7 +302,7 @@ pub(crate) fn all(params: &Params) -> Result<Job, Problem> {
             coverage: &coverage,
         };
         let body = html::body(ask, &view, &json)?;
-        Ok(Reply { body, coverage })
+        Ok(Reply::new(body, coverage))
     }))
 }
 
@@ -281,6 +329,6 @@ pub(crate) fn all_count(params: &Params) -> Result<Job, Problem> {
             coverage: &coverage,
         };
         let body = html::body(ask, &view, &json)?;
-        Ok(Reply { body, coverage })
+        Ok(Reply::new(body, coverage))
     }))
 }

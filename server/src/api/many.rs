@@ -1,13 +1,13 @@
 //! Many-to-many: the records that link to a subject, and what else those records link to.
 
-use orrery_query::ManyToMany;
+use orrery_query::{Filter, ManyToMany};
 
-use super::links::{Generation, filter, paging};
-use super::{Job, Reply, coverage};
+use super::links::{Generation, filter, hydrate, paging};
+use super::{Ask, Content, Job, Reply, coverage};
 use crate::html::{self, Items};
 use crate::params::Params;
 use crate::problem::Problem;
-use crate::wire;
+use crate::wire::{self, Hydrated, Record};
 
 fn many(params: &Params) -> Result<ManyToMany, Problem> {
     Ok(ManyToMany {
@@ -19,6 +19,7 @@ fn many(params: &Params) -> Result<ManyToMany, Problem> {
 pub(crate) fn get_many_to_many(params: &Params) -> Result<Job, Problem> {
     let (filter, many) = (filter(params, Generation::Xrpc)?, many(params)?);
     let paging = paging(params)?;
+    let wanted = hydrate(params, &paging)?;
     Ok(Box::new(move |index, ask| {
         let answer = index.many_to_many(&filter, &many, &paging)?;
         let coverage = coverage(index, ask, &answer);
@@ -27,30 +28,64 @@ pub(crate) fn get_many_to_many(params: &Params) -> Result<Job, Problem> {
             link_record: item.record.into(),
             other_subject: item.other_subject,
         });
-        let json = wire::ManyToMany {
-            items: items.collect(),
-            cursor: Generation::Xrpc.next_cursor(page.cursor),
-            coverage,
+        let page = ItemsPage {
+            is_reverse: paging.reverse,
+            filter,
+            json: wire::ManyToMany {
+                items: items.collect(),
+                cursor: Generation::Xrpc.next_cursor(page.cursor),
+                coverage: coverage.clone(),
+            },
         };
+        let content = match wanted {
+            None => Content::Whole(page.body(ask)?),
+            Some(wanted) => Content::Hydrated {
+                records: page.records(),
+                wanted,
+                render: Box::new(|ask, hydrated| page.with(hydrated).body(ask)),
+            },
+        };
+        Ok(Reply { content, coverage })
+    }))
+}
+
+/// A page of records and their other subjects.
+struct ItemsPage {
+    filter: Filter,
+    is_reverse: bool,
+    json: wire::ManyToMany,
+}
+
+impl ItemsPage {
+    fn records(&self) -> Vec<Record> {
+        let items = self.json.items.iter();
+        items.map(|item| item.link_record.clone()).collect()
+    }
+
+    /// The same page with what its records are like.
+    fn with(mut self, hydrated: Vec<Hydrated>) -> Self {
+        for (item, hydrated) in self.json.items.iter_mut().zip(hydrated) {
+            item.link_record.hydrated = Some(hydrated);
+        }
+        self
+    }
+
+    fn body(&self, ask: &Ask) -> Result<String, Problem> {
         let view = html::Answer {
-            target: &filter.target,
-            source: Some(&filter),
+            target: &self.filter.target,
+            source: Some(&self.filter),
             facts: &[],
-            order: if paging.reverse {
+            order: if self.is_reverse {
                 "Newest first."
             } else {
                 "Oldest first."
             },
-            items: Items::Many(&json.items),
-            cursor: &json.cursor,
-            coverage: &json.coverage,
+            items: Items::Many(&self.json.items),
+            cursor: &self.json.cursor,
+            coverage: &self.json.coverage,
         };
-        let body = html::body(ask, &view, &json)?;
-        Ok(Reply {
-            body,
-            coverage: json.coverage,
-        })
-    }))
+        html::body(ask, &view, &self.json)
+    }
 }
 
 pub(crate) fn get_many_to_many_counts(params: &Params) -> Result<Job, Problem> {
@@ -80,9 +115,6 @@ pub(crate) fn get_many_to_many_counts(params: &Params) -> Result<Job, Problem> {
             coverage: &json.coverage,
         };
         let body = html::body(ask, &view, &json)?;
-        Ok(Reply {
-            body,
-            coverage: json.coverage,
-        })
+        Ok(Reply::new(body, json.coverage))
     }))
 }

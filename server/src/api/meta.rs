@@ -50,7 +50,7 @@ pub(crate) fn root(_: &Params) -> Result<Job, Problem> {
             // The page is there without an example too.
             View::Html => html::home_page(&json, &coverage, example(index).ok().flatten().as_ref()),
         }?;
-        Ok(Reply { body, coverage })
+        Ok(Reply::new(body, coverage))
     }))
 }
 
@@ -116,17 +116,22 @@ pub(crate) fn style() -> Response<Body> {
 }
 
 /// `/.well-known/did.json`. Only what this server answers is offered.
-pub(crate) fn did_document(config: &Config) -> Response<Body> {
-    let Some(domain) = &config.did_web_domain else {
+pub(crate) fn did_document(app: &App) -> Response<Body> {
+    let Some(domain) = &app.config.did_web_domain else {
         return Problem::not_found("/.well-known/did.json").into();
     };
+    let service = |id, kind| wire::DidService {
+        id,
+        kind,
+        endpoint: format!("https://{domain}"),
+    };
+    let mut services = vec![service("#constellation", "ConstellationGraphService")];
+    if app.edge.is_open() {
+        services.push(service("#slingshot", "SlingshotRecordProxy"));
+    }
     let document = wire::DidDocument {
         id: format!("did:web:{domain}"),
-        service: vec![wire::DidService {
-            id: "#constellation",
-            kind: "ConstellationGraphService",
-            endpoint: format!("https://{domain}"),
-        }],
+        service: services,
     };
     json(&document, "public, max-age=300")
 }

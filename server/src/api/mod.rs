@@ -1,6 +1,7 @@
 //! What the server answers: endpoints that ask the index, and plain routes that do not. Both are tables, from which
 //! the router, the pages and the OpenAPI document are made.
 
+pub(crate) mod calls;
 mod fields;
 mod hint;
 pub(crate) mod links;
@@ -13,11 +14,12 @@ mod table;
 
 use schemars::{Schema, SchemaGenerator};
 
+use crate::hydrate::Wanted;
 use crate::index::{Answer, Index};
 use crate::negotiate::View;
 use crate::params::Params;
 use crate::problem::Problem;
-use crate::wire::Coverage;
+use crate::wire::{Coverage, Hydrated, Record};
 
 pub(crate) use fields::{Field, FieldKind};
 pub(crate) use table::ENDPOINTS;
@@ -41,6 +43,7 @@ pub(crate) struct Endpoint {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Group {
     Links,
+    Edge,
     Stats,
     Stream,
     Service,
@@ -48,12 +51,19 @@ pub(crate) enum Group {
 
 impl Group {
     /// All of them, in the order in which they are shown.
-    pub(crate) const ALL: [Self; 4] = [Self::Links, Self::Stats, Self::Stream, Self::Service];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Links,
+        Self::Edge,
+        Self::Stats,
+        Self::Stream,
+        Self::Service,
+    ];
 
     /// Its name.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Links => "Backlinks",
+            Self::Edge => "Records and identities",
             Self::Stats => "Collections",
             Self::Stream => "Link stream",
             Self::Service => "Service",
@@ -63,6 +73,9 @@ impl Group {
     pub(crate) fn about(self) -> &'static str {
         match self {
             Self::Links => "Who links to a record, an account or a page.",
+            Self::Edge => {
+                "Records and accounts of the whole network as they are now: from the event stream, or from where they live."
+            }
             Self::Stats => {
                 "What is written to the collections of the network, over any span of hours."
             }
@@ -84,21 +97,50 @@ pub(crate) struct Ask {
 
 /// The answer of a job.
 pub(crate) struct Reply {
-    pub(crate) body: String,
+    pub(crate) content: Content,
     pub(crate) coverage: Coverage,
 }
 
+impl Reply {
+    fn new(body: String, coverage: Coverage) -> Self {
+        Self {
+            content: Content::Whole(body),
+            coverage,
+        }
+    }
+}
+
+/// The body of an answer.
+pub(crate) enum Content {
+    Whole(String),
+    /// To be made when these records are there.
+    Hydrated {
+        records: Vec<Record>,
+        wanted: Wanted,
+        render: Render,
+    },
+}
+
+/// Makes a body with what each record is like, run on the pool.
+pub(crate) type Render = Box<dyn FnOnce(&Ask, Vec<Hydrated>) -> Result<String, Problem> + Send>;
+
 /// What an answer rests on.
 pub(crate) fn coverage<T>(index: &dyn Index, ask: &Ask, answer: &Answer<T>) -> Coverage {
+    let hint = match ask.endpoint.group {
+        Group::Links => hint::of_links(&ask.params),
+        Group::Edge | Group::Stats | Group::Stream | Group::Service => None,
+    };
+    rests_on(index, answer, hint)
+}
+
+/// What an answer rests on, with what the question most likely means.
+pub(crate) fn rests_on<T>(index: &dyn Index, answer: &Answer<T>, hint: Option<String>) -> Coverage {
     let ranges = answer.degraded.iter();
     Coverage {
         degraded: ranges
             .map(|(first, last)| format!("{first}-{last}"))
             .collect(),
-        hint: match ask.endpoint.group {
-            Group::Links => hint::of_links(&ask.params),
-            Group::Stats | Group::Stream | Group::Service => None,
-        },
+        hint,
         ..Coverage::new(
             answer.coverage_from_us,
             answer.indexed_through_us,

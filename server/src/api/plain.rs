@@ -87,7 +87,7 @@ pub(crate) static PLAIN: &[Plain] = &[
         form: Form::Json(schema::<wire::DidDocument>),
         problems: &[404],
         is_unlimited: false,
-        handler: |app, _| meta::did_document(&app.config),
+        handler: |app, _| meta::did_document(app),
     },
     Plain {
         path: "/robots.txt",

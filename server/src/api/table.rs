@@ -3,7 +3,7 @@
 
 use super::fields::{
     ALIGN, ALSO_DID, ALSO_LINK_DID, COLLECTION, CURSOR, DID, FROM_DIDS, HOURS_SINCE, HOURS_UNTIL,
-    LIMIT, LINK_DID, MATCHES, NSID_LIST, NSIDS, NSIDS_REQUIRED, ORDER, OTHER, PAGE, PATH,
+    HYDRATE, LIMIT, LINK_DID, MATCHES, NSID_LIST, NSIDS, NSIDS_REQUIRED, ORDER, OTHER, PAGE, PATH,
     PATH_TO_OTHER, PREFIX, PREFIXES, Q, REVERSE, REVERSE_UNLISTED, SAMPLES, SINCE, SOURCE, STEP,
     SUBJECT, TARGET, UNTIL, WEEK_SINCE, WEEK_UNTIL,
 };
@@ -39,6 +39,7 @@ pub(crate) static ENDPOINTS: &[Endpoint] = &[
             LIMIT,
             CURSOR,
             REVERSE,
+            HYDRATE,
         ],
         answer: schema::<wire::Backlinks>,
         parse: links::get_backlinks,
@@ -99,6 +100,7 @@ pub(crate) static ENDPOINTS: &[Endpoint] = &[
             LIMIT,
             CURSOR,
             REVERSE,
+            HYDRATE,
         ],
         answer: schema::<wire::ManyToMany>,
         parse: many::get_many_to_many,
@@ -151,7 +153,7 @@ pub(crate) static ENDPOINTS: &[Endpoint] = &[
         title: "Records that link to a target",
         about: "As getBacklinks, under older names.",
         deprecated: true,
-        fields: OLD_LIST,
+        fields: OLD_RECORDS,
         answer: schema::<wire::LinkingRecords>,
         parse: links::links,
     },
@@ -272,6 +274,22 @@ const OLD_LIST: &[super::Field] = &[
     LIMIT,
     CURSOR,
     REVERSE,
+];
+
+/// What the list of records there takes.
+const OLD_RECORDS: &[super::Field] = &[
+    TARGET,
+    COLLECTION,
+    PATH,
+    DID,
+    ALSO_LINK_DID,
+    FROM_DIDS,
+    SINCE,
+    UNTIL,
+    LIMIT,
+    CURSOR,
+    REVERSE,
+    HYDRATE,
 ];
 
 /// What the counts under `/links` take.

@@ -2,6 +2,9 @@
 //! what is asked and give the answers their form; what is fresh, where it is fetched and what is believed is decided
 //! behind the seam. Calls may take as long as the network takes, and never block a worker.
 
+mod gate;
+
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,6 +13,8 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use crate::index::Fact;
+
+pub(crate) use gate::Gate;
 
 /// A call under way.
 pub type Work<'a, T> = Pin<Box<dyn Future<Output = Result<T, EdgeError>> + Send + 'a>>;
@@ -118,7 +123,7 @@ pub struct EdgePage {
 }
 
 /// A query for another service.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct CallAsk {
     /// The service, `did:web:…#id`.
     pub service: String,
@@ -130,6 +135,18 @@ pub struct CallAsk {
     pub authorization: Option<String>,
     /// The `atproto-accept-labelers` of the caller.
     pub accept_labelers: Option<String>,
+}
+
+/// Without what the caller proves itself with: that belongs in no log.
+impl fmt::Debug for CallAsk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallAsk")
+            .field("service", &self.service)
+            .field("method", &self.method)
+            .field("query", &self.query)
+            .field("accept_labelers", &self.accept_labelers)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What the service answered: JSON, with a status of 200.
@@ -152,6 +169,9 @@ pub enum EdgeError {
     /// Nobody knows the DID.
     #[error("{0}")]
     DidNotFound(String),
+    /// The DID was given up by who had it.
+    #[error("{0}")]
+    DidDeactivated(String),
     /// The document has no such service.
     #[error("{0}")]
     ServiceNotFound(String),
@@ -189,4 +209,23 @@ pub enum EdgeError {
         /// When to try again.
         retry_after_s: u64,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_caller_proves_itself_with_is_in_no_debug_text() {
+        let ask = CallAsk {
+            service: "did:web:feeds.example#svc".into(),
+            method: "app.example.getFeed".into(),
+            query: "a=1".into(),
+            authorization: Some("Bearer secret".into()),
+            accept_labelers: None,
+        };
+        let text = format!("{ask:?}");
+        assert!(text.contains("app.example.getFeed"), "{text}");
+        assert!(!text.contains("secret"), "{text}");
+    }
 }

@@ -1,16 +1,22 @@
 //! The forms of the pages: one to ask again, one to turn the page.
 
 use super::markup::Markup;
-use crate::api::{Endpoint, FieldKind};
+use crate::api::calls::{Call, Takes};
+use crate::api::{Field, FieldKind};
 use crate::params::Params;
 use crate::wire::NextCursor;
 
-/// A form for an endpoint, filled with what was asked. A repeatable parameter always gets one more, empty, place.
-pub(super) fn ask(m: &mut Markup, endpoint: &'static Endpoint, params: Option<&Params>) {
+/// A form for the parameters of a path, filled with what was asked. A repeatable parameter always gets one more, empty, place.
+pub(super) fn ask(
+    m: &mut Markup,
+    path: &'static str,
+    fields: &'static [Field],
+    params: Option<&Params>,
+) {
     m.raw("<form method=\"get\" action=\"")
-        .raw(endpoint.path)
+        .raw(path)
         .raw("\">\n");
-    for field in endpoint.fields.iter().filter(|field| field.is_in_forms) {
+    for field in fields.iter().filter(|field| field.is_in_forms) {
         let given = || {
             params
                 .into_iter()
@@ -82,6 +88,18 @@ pub(super) fn ask(m: &mut Markup, endpoint: &'static Endpoint, params: Option<&P
         m.raw("</label>\n");
     }
     m.raw("<button>Ask</button>\n</form>\n");
+}
+
+/// What to ask a route that waits for other servers or takes a body: by a form, or by a body such as this.
+pub(super) fn call(m: &mut Markup, call: &'static Call) {
+    match call.takes {
+        Takes::Query { fields, .. } => ask(m, call.path, fields, None),
+        Takes::Body { example, .. } => {
+            m.raw("<p><code>POST</code> JSON, such as</p>\n<pre>")
+                .text(example)
+                .raw("</pre>\n");
+        }
+    }
 }
 
 /// The way to the next page, with every parameter as it was.

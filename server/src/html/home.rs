@@ -3,6 +3,7 @@
 use super::forms;
 use super::markup::{Href, Markup, grouped};
 use super::{begin, encode, end, notes};
+use crate::api::calls::CALLS;
 use crate::api::{ENDPOINTS, Group};
 use crate::problem::Problem;
 use crate::wire::{Coverage, Root};
@@ -61,7 +62,8 @@ fn page(root: &Root, json: &str, coverage: &Coverage, example: Option<&Example>)
     for group in Group::ALL {
         let endpoints = ENDPOINTS.iter().filter(|endpoint| endpoint.group == group);
         let mut endpoints = endpoints.filter(|endpoint| endpoint.path != "/").peekable();
-        if endpoints.peek().is_none() {
+        let mut calls = CALLS.iter().filter(|call| call.group == group).peekable();
+        if endpoints.peek().is_none() && calls.peek().is_none() {
             continue;
         }
         m.raw("<h2>")
@@ -72,7 +74,7 @@ fn page(root: &Root, json: &str, coverage: &Coverage, example: Option<&Example>)
             Group::Links => {
                 " A source is a collection, a colon and the path of the link in its records."
             }
-            Group::Stats | Group::Stream | Group::Service => "",
+            Group::Edge | Group::Stats | Group::Stream | Group::Service => "",
         });
         m.raw("</p>\n");
         for endpoint in endpoints {
@@ -86,7 +88,18 @@ fn page(root: &Root, json: &str, coverage: &Coverage, example: Option<&Example>)
                 ""
             });
             m.raw("</summary>\n<p>").raw(endpoint.about).raw("</p>\n");
-            forms::ask(&mut m, endpoint, None);
+            forms::ask(&mut m, endpoint.path, endpoint.fields, None);
+            m.raw("</details>\n");
+        }
+        for call in calls {
+            m.raw("<details class=\"endpoint\"><summary><code>")
+                .raw(call.path)
+                .raw("</code> ");
+            m.raw(call.title)
+                .raw("</summary>\n<p>")
+                .raw(call.about)
+                .raw("</p>\n");
+            forms::call(&mut m, call);
             m.raw("</details>\n");
         }
     }

@@ -19,7 +19,7 @@ use crate::api::Ask;
 use crate::negotiate::View;
 use crate::problem::Problem;
 use crate::time::format_time;
-use crate::wire::{Coverage, ManyItem, NextCursor, OtherCount, Record, SourceCounts};
+use crate::wire::{Coverage, Hydrated, ManyItem, NextCursor, OtherCount, Record, SourceCounts};
 
 pub(crate) use home::{Example, OFFICIAL_DID, home_json, home_page};
 use markup::{Href, Markup, grouped};
@@ -186,7 +186,7 @@ fn page(ask: &Ask, answer: &Answer<'_>, json: &str) -> String {
         forms::next(&mut m, ask, answer.cursor);
     }
     m.raw("<h2>Try it</h2>\n");
-    forms::ask(&mut m, endpoint, Some(&ask.params));
+    forms::ask(&mut m, endpoint.path, endpoint.fields, Some(&ask.params));
     end(m, json, answer.coverage)
 }
 
@@ -325,6 +325,26 @@ fn record(m: &mut Markup, record: &Record) {
         Some(href) => m.link(&href, &record.rkey),
         None => m.text(&record.rkey),
     };
+    if let Some(hydrated) = &record.hydrated {
+        content(m, hydrated);
+    }
+}
+
+/// What a record says, or why that is not known.
+fn content(m: &mut Markup, hydrated: &Hydrated) {
+    if let Some(reason) = &hydrated.reason {
+        m.raw("<br><small>").text(hydrated.status).raw(": ");
+        m.text(reason).raw("</small>");
+    }
+    if let Some(value) = &hydrated.value {
+        m.raw("<pre>").text(value.get()).raw("</pre>");
+    }
+    for (path, values) in hydrated.values.iter().flatten() {
+        for value in values {
+            m.raw("<br><code>").text(path).raw("</code> ");
+            m.text(value.get());
+        }
+    }
 }
 
 /// Counts by source. `count` gives records and, where they are known, accounts.

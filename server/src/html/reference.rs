@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::markup::Markup;
 use super::{begin, forms};
 use crate::api::ENDPOINTS;
+use crate::api::calls::CALLS;
 
 /// The page of a document.
 pub(crate) fn reference(document: &Value) -> String {
@@ -22,7 +23,7 @@ pub(crate) fn reference(document: &Value) -> String {
         m.raw("<h2>").text(name).raw("</h2>\n<p>");
         m.text(text(tag.get("description"))).raw("</p>\n");
         for (path, item) in members(document.get("paths")) {
-            let Some(operation) = item.get("get") else {
+            let Some(operation) = item.get("get").or_else(|| item.get("post")) else {
                 continue;
             };
             if items(operation.get("tags")).any(|tag| tag == name) {
@@ -73,6 +74,10 @@ fn route(m: &mut Markup, document: &Value, path: &str, operation: &Value) {
         }
         m.raw("</tbody></table>\n");
     }
+    if let Some(body) = operation.pointer("/requestBody/content/application~1json/schema") {
+        m.raw("<p>Takes <code>POST</code> with JSON:</p>\n");
+        shape(m, body);
+    }
     m.raw(
         "<table><thead><tr><th>Answer</th><th>Content</th><th>Meaning</th></tr></thead>\n<tbody>\n",
     );
@@ -95,7 +100,10 @@ fn route(m: &mut Markup, document: &Value, path: &str, operation: &Value) {
     }
     m.raw("</tbody></table>\n");
     if let Some(endpoint) = ENDPOINTS.iter().find(|endpoint| endpoint.path == path) {
-        forms::ask(m, endpoint, None);
+        forms::ask(m, endpoint.path, endpoint.fields, None);
+    }
+    if let Some(call) = CALLS.iter().find(|call| call.path == path) {
+        forms::call(m, call);
     }
     m.raw("</details>\n");
 }

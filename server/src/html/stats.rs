@@ -69,7 +69,7 @@ fn show(ask: &Ask, page: &StatsPage<'_>, json: &str) -> String {
         forms::next(&mut m, ask, cursor);
     }
     m.raw("<h2>Try it</h2>\n");
-    forms::ask(&mut m, endpoint, Some(&ask.params));
+    forms::ask(&mut m, endpoint.path, endpoint.fields, Some(&ask.params));
     end(m, json, &page.coverage.coverage)
 }
 

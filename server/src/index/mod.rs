@@ -21,6 +21,18 @@ pub trait Index: Send + Sync + 'static {
     fn count(&self, filter: &Filter) -> Result<Answer<u64>, IndexError>;
     /// How many accounts those records belong to.
     fn count_distinct(&self, filter: &Filter) -> Result<Answer<u64>, IndexError>;
+    /// How many records each filter selects and, where asked, how many accounts they belong to: all from one snapshot.
+    fn counts(
+        &self,
+        filters: &[Filter],
+        with_accounts: bool,
+    ) -> Result<Answer<Vec<RecordsAndAccounts>>, IndexError>;
+    /// The first page of the records that each filter selects, newest first: all from one snapshot.
+    fn first_pages(
+        &self,
+        filters: &[Filter],
+        limit: u32,
+    ) -> Result<Answer<Vec<Listing<RecordId>>>, IndexError>;
     /// The records, newest first, with their total.
     fn records(
         &self,
@@ -111,6 +123,9 @@ pub trait Index: Send + Sync + 'static {
 
 /// A collection, a path in its records with the leading dot, and how many records link from there.
 pub type RecordsAt = (String, String, u64);
+
+/// How many records there are and, where that was asked, how many accounts.
+pub type RecordsAndAccounts = (u64, Option<u64>);
 
 /// An answer and how far the snapshot behind it reaches.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 //! [`crate::wire`]: a route, a parameter or a member that is not in the code cannot be in the document. Schemas
 //! are JSON Schema 2020-12, the dialect of OpenAPI 3.1.
 
+mod calls;
 mod headers;
 mod parameters;
 mod responses;
@@ -14,12 +15,13 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 
+use crate::api::calls::{CALLS, Call};
 use crate::api::plain::{Form, PLAIN, Plain};
 use crate::api::{ENDPOINTS, Endpoint, Group, stream};
 use crate::html;
 use crate::negotiate::{View, negotiate};
 
-const ABOUT: &str = "Who links to what in the AT Protocol network. Every path answers GET, HEAD and OPTIONS, and \
+const ABOUT: &str = "Who links to what in the AT Protocol network. Every path answers OPTIONS and either GET and HEAD or POST, and \
     allows every origin. Unknown parameters are ignored; one that takes a single value may be repeated only with the \
     same value. Errors are JSON whatever is accepted, but for those of what cannot be read as a request, which have no \
     content: 414 where path and query take more than 65,534 bytes, 431 where the whole head is longer than the server \
@@ -91,6 +93,9 @@ fn document() -> Value {
         let operation = of_endpoint(endpoint, &mut generator);
         paths.insert(endpoint.path.to_owned(), json!({ "get": operation }));
     }
+    for call in CALLS {
+        paths.insert(call.path.to_owned(), calls::path_item(call, &mut generator));
+    }
     paths.insert(stream::SUBSCRIBE.to_owned(), json!({ "get": of_stream() }));
     for plain in PLAIN {
         let operation = of_plain(plain, &mut generator);
@@ -121,7 +126,9 @@ fn of_endpoint(endpoint: &Endpoint, generator: &mut SchemaGenerator) -> Value {
     let schema = (endpoint.answer)(generator);
     let mut responses = responses::of_every_route(endpoint.group);
     responses.insert("200".into(), responses::from_index(&schema, endpoint.group));
-    for status in responses::OF_THE_INDEX {
+    let is_hydrated = endpoint.fields.iter().any(|field| field.name == "hydrate");
+    let without_edge = is_hydrated.then_some(501);
+    for status in responses::OF_THE_INDEX.into_iter().chain(without_edge) {
         responses.insert(
             status.to_string(),
             responses::problem(status, endpoint.group),
@@ -212,13 +219,22 @@ fn operation(
     operation
 }
 
-/// A name that generators of clients can use: the method of an XRPC route, else the words of the path.
+/// A name that generators of clients can use: the method of an XRPC route, with what is before it where others have the same, else the
+/// words of the path.
 fn operation_id(path: &str) -> String {
-    if let Some((_, method)) = path
+    if let Some((before, method)) = path
         .strip_prefix("/xrpc/")
         .and_then(|nsid| nsid.rsplit_once('.'))
     {
-        return method.to_owned();
+        let is_other = |call: &&Call| call.path != path && call.path.ends_with(method);
+        return match CALLS.iter().find(is_other) {
+            None => method.to_owned(),
+            Some(_) => {
+                let words = before.split(|c: char| !c.is_ascii_alphanumeric());
+                let words: Vec<&str> = words.chain([method]).collect();
+                words.join("_")
+            }
+        };
     }
     let mut id = String::from("get");
     for word in path.split(|c: char| !c.is_ascii_alphanumeric()) {

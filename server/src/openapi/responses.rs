@@ -23,7 +23,7 @@ struct Kind {
     header: Option<&'static str>,
 }
 
-const KINDS: [Kind; 8] = [
+const KINDS: [Kind; 12] = [
     Kind {
         status: 400,
         name: "InvalidRequest",
@@ -39,13 +39,31 @@ const KINDS: [Kind; 8] = [
     Kind {
         status: 405,
         name: "MethodNotAllowed",
-        about: "A method other than GET, HEAD and OPTIONS.",
+        about: "A method that is not served here: the header Allow names those that are.",
         header: Some("allow"),
+    },
+    Kind {
+        status: 408,
+        name: "RequestTimeout",
+        about: "The body did not come in time.",
+        header: None,
+    },
+    Kind {
+        status: 413,
+        name: "PayloadTooLarge",
+        about: "The body is longer than the server takes.",
+        header: None,
     },
     Kind {
         status: 414,
         name: "QueryTooLong",
         about: "The query string is longer than the server takes.",
+        header: None,
+    },
+    Kind {
+        status: 415,
+        name: "UnsupportedMediaType",
+        about: "The body is not said to be JSON.",
         header: None,
     },
     Kind {
@@ -61,9 +79,15 @@ const KINDS: [Kind; 8] = [
         header: None,
     },
     Kind {
+        status: 501,
+        name: "MethodNotImplemented",
+        about: "The server was started without the edge cache.",
+        header: None,
+    },
+    Kind {
         status: 503,
         name: "Unavailable",
-        about: "Too many queries or subscribers (ServerOverloaded), the index cannot answer yet (NotReady), or a part of it is \
+        about: "Too many queries, subscribers or waits for other servers (ServerOverloaded), the index cannot answer yet (NotReady), or a part of it is \
             damaged and this server gives no incomplete answers (IndexDegraded).",
         header: Some("retry-after"),
     },
@@ -87,7 +111,7 @@ pub(super) fn problem(status: u16, group: Group) -> Value {
 fn prefix(group: Group) -> &'static str {
     match group {
         Group::Stats => "Collections",
-        Group::Links | Group::Stream | Group::Service => "",
+        Group::Links | Group::Edge | Group::Stream | Group::Service => "",
     }
 }
 
@@ -102,6 +126,17 @@ pub(super) fn of_every_route(group: Group) -> Map<String, Value> {
         .map(|status| (status.to_string(), problem(status, group)))
         .into_iter()
         .collect()
+}
+
+/// A problem that this route tells in its own words.
+pub(super) fn told(status: u16, about: &str) -> Value {
+    let kind = KINDS.iter().find(|kind| kind.status == status);
+    let names = headers::ALWAYS.into_iter();
+    json!({
+        "description": about,
+        "headers": headers::refer(names.chain(kind.and_then(|kind| kind.header))),
+        "content": { "application/json": { "schema": { "$ref": "#/components/schemas/ErrorBody" } } },
+    })
 }
 
 /// An answer from the index.

@@ -1,6 +1,7 @@
 //! The JSON of requests and answers. Member names and their presence are the contract with clients; the order of
 //! members follows the order of fields.
 
+pub mod edge;
 pub mod stats;
 
 use std::borrow::Cow;
@@ -10,6 +11,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 
 use crate::index::Selection;
+pub use edge::Hydrated;
+pub(crate) use edge::Values;
 
 /// Every error.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -96,8 +99,8 @@ impl JsonSchema for NextCursor {
     }
 }
 
-/// A record's name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+/// A record's name and, where that was asked for, its content.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Record {
     /// The account.
     pub did: String,
@@ -105,6 +108,9 @@ pub struct Record {
     pub collection: String,
     /// The key.
     pub rkey: String,
+    /// The content, where it was asked for.
+    #[serde(flatten)]
+    pub hydrated: Option<Hydrated>,
 }
 
 impl From<orrery_query::RecordId> for Record {
@@ -113,6 +119,7 @@ impl From<orrery_query::RecordId> for Record {
             did: id.did,
             collection: id.collection,
             rkey: id.rkey,
+            hydrated: None,
         }
     }
 }

@@ -209,7 +209,7 @@ async fn followers_of_a_log_that_keeps_little_know_the_truth_in_the_end() {
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let serving = tokio::spawn(async move {
         let shutdown = async { _ = stopped.await };
-        orrery_server::serve(listener, index, feed, config, shutdown).await
+        orrery_server::serve(listener, index, feed, None, config, shutdown).await
     });
     let now = (store.next_seq(), world.visible());
     let followers: Vec<_> = (0..8)

@@ -239,10 +239,10 @@ fn rests_on(mut coverage: Coverage, span: Span) -> StatsCoverage {
 
 /// The answer in the form that was asked for.
 fn reply(ask: &Ask, page: &StatsPage<'_>, json: &impl serde::Serialize) -> Result<Reply, Problem> {
-    Ok(Reply {
-        body: html::stats_body(ask, page, json)?,
-        coverage: page.coverage.coverage.clone(),
-    })
+    Ok(Reply::new(
+        html::stats_body(ask, page, json)?,
+        page.coverage.coverage.clone(),
+    ))
 }
 
 #[cfg(test)]
