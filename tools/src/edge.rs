@@ -87,9 +87,13 @@ impl EdgeSettings {
         } else {
             Arc::new(Offline)
         };
-        let mut resolving = ResolverOptions::new(&self.plc);
-        resolving.memory_bytes = self.memory_bytes / 4;
-        resolving.allow_test_names = self.allow_private;
+        let resolving = ResolverOptions {
+            plc: self.plc.clone(),
+            memory_bytes: self.memory_bytes / 4,
+            allow_private: self.allow_private,
+            allow_test: self.allow_private,
+            ..ResolverOptions::default()
+        };
         let options = EdgeOptions {
             memory_bytes: self.memory_bytes / 4 * 3,
             fetches: self.fetches,

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use orrery_engine::{AccountState, CacheSpace, CachedValue};
 use orrery_repo::{PublicKey, RepoError, verify_record_proof};
 use orrery_resolve::origin::get_record_proof;
-use orrery_resolve::{Document, Flights};
+use orrery_resolve::{Document, Flights, KeyKind};
 use orrery_server::EdgeError;
 
 use crate::clock::now_us;
@@ -95,12 +95,12 @@ async fn find(records: &Arc<Records>, key: &Key) -> Result<Bytes, EdgeError> {
         .await
         .map_err(problems::of_origin)?;
     let proven = match check(records, key, &document, &car).await? {
-        Err(RepoError::Signature { .. }) => {
+        Err(error) if matches!(error.cause(), RepoError::SignatureWrong { .. }) => {
             // A key that was changed a moment ago; the document may be older than that.
             records.resolver.invalidate(&key.did, None);
             let newer = self::document(records, key).await?;
             if newer.signing_key == document.signing_key {
-                return Err(unproven(&RepoError::Signature {}));
+                return Err(unproven(&error));
             }
             check(records, key, &newer, &car).await?
         }
@@ -194,7 +194,7 @@ async fn check(
             key.did
         )));
     };
-    let public = PublicKey::from_verification_method(signing.kind.name(), &signing.multibase)
+    let public = PublicKey::from_verification_method(kind_name(signing.kind), &signing.multibase)
         .map_err(|error| {
             EdgeError::Unproven(format!("the signing key of {} is none: {error}", key.did))
         })?;
@@ -210,6 +210,17 @@ async fn check(
             })
         })
         .await
+}
+
+/// The type that documents give it.
+fn kind_name(kind: KeyKind) -> &'static str {
+    match kind {
+        KeyKind::Multikey => "Multikey",
+        KeyKind::LegacyK256 => "EcdsaSecp256k1VerificationKey2019",
+        KeyKind::LegacyP256 => "EcdsaSecp256r1VerificationKey2019",
+        // Refused by its name.
+        _ => "another type",
+    }
 }
 
 fn unproven(error: &RepoError) -> EdgeError {

@@ -8,7 +8,7 @@ use common::repo::Signed;
 use common::{DID, POST, Place, post};
 use orrery_server::{Edge as _, EdgeError};
 
-const HANDLE: &str = "alice.example";
+const HANDLE: &str = "alice.test";
 const URL: &str = "pds.example/xrpc/com.atproto.sync.getRecord?did=did:plc:aaaaaaaaaaaaaaaaaaaaaaaa&collection=app.bsky.feed.post&rkey=a";
 
 fn place(signed: &Signed) -> Place {

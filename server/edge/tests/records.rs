@@ -14,7 +14,7 @@ use orrery_resolve::FetchError;
 use orrery_server::{Edge as _, EdgeError};
 use tokio::task::JoinSet;
 
-const HANDLE: &str = "alice.example";
+const HANDLE: &str = "alice.test";
 const KEY: &str = "zQ3shokFTS3brHcDQrn82RUDfCZESWL1ZdCEJwekUDPQiYBme";
 
 #[tokio::test]

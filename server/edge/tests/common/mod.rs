@@ -161,8 +161,12 @@ impl Place {
         let source = Source::open(directory.path(), options);
         let tap = Arc::new(Tap::default());
         tap.is_live.store(true, Ordering::SeqCst);
-        let mut resolving = ResolverOptions::new("https://plc.example");
-        resolving.allow_test_names = true;
+        let resolving = ResolverOptions {
+            plc: "https://plc.example".to_owned(),
+            // The names of the tests are none of the public network.
+            allow_test: true,
+            ..ResolverOptions::default()
+        };
         let cache = EdgeCache::start(
             source.store.clone(),
             network.clone(),
