@@ -23,7 +23,7 @@ pub struct CarLimits {
 impl CarLimits {
     /// For the proof of one record: a commit, the nodes of one path and a record.
     pub const PROOF: Self = Self {
-        most_bytes: 8 << 20,
+        most_bytes: 4 << 20,
         most_block_bytes: 2 << 20,
         most_blocks: 4096,
     };

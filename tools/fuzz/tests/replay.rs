@@ -82,6 +82,11 @@ replayed! {
     record = "record";
     link_target = "link-target";
     syntax = "syntax";
+    record_json = "record-json";
+    record_cbor = "record-cbor";
+    car = "car";
+    commit = "commit";
+    tree = "tree";
     wire_event = "wire-event";
     wire_zstd = "wire-zstd";
     lines = "lines";

@@ -11,6 +11,7 @@ mod manifest;
 #[path = "../../../../formats/links/tests/support/mod.rs"]
 mod naive;
 mod query;
+mod repo;
 mod samples;
 mod sealed;
 mod segment_answers;
@@ -42,6 +43,11 @@ pub static TARGETS: &[Target] = &[
     links::RECORD,
     links::NODE_TARGET,
     links::SYNTAX,
+    repo::RECORD_JSON,
+    repo::RECORD_CBOR,
+    repo::CAR,
+    repo::COMMIT,
+    repo::TREE,
     jetstream::WIRE_EVENT,
     jetstream::WIRE_ZSTD,
     ingest::LINES,
