@@ -311,7 +311,8 @@ impl Value for Arc<str> {
 fn of_fetch(name: &str, error: FetchError) -> ResolveError {
     let name = name.to_owned();
     match error {
-        FetchError::RefusedAddress { .. } => ResolveError::Refused {
+        // A URL made of a checked name is only refused for where it would lead.
+        FetchError::RefusedAddress { .. } | FetchError::BadUrl { .. } => ResolveError::Refused {
             name,
             problem: error.to_string(),
         },

@@ -77,10 +77,10 @@ pub enum OriginError {
         /// The time it had.
         after: Duration,
     },
-    /// The origin is at an address that must not be connected to.
+    /// The origin is at an address or port that must not be connected to.
     #[error("the origin is not asked: {problem}")]
     Refused {
-        /// Which address, and why not.
+        /// Which one, and why not.
         problem: String,
     },
     /// The origin wants to be left alone for a while.
@@ -117,7 +117,7 @@ impl OriginError {
         match error {
             FetchError::TooLarge { most, .. } => Self::TooLarge { most },
             FetchError::Timeout { after, .. } => Self::Timeout { after },
-            FetchError::RefusedAddress { .. } => Self::Refused {
+            FetchError::RefusedAddress { .. } | FetchError::BadUrl { .. } => Self::Refused {
                 problem: error.to_string(),
             },
             FetchError::RetryLater { after, .. } => Self::RetryLater { after: Some(after) },

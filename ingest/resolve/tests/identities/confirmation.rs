@@ -1,6 +1,7 @@
 use std::time::Duration;
 
-use orrery_resolve::{DnsError, HANDLE_INVALID, HandleState, ResolveError, check};
+use orrery_resolve::address::check;
+use orrery_resolve::{DnsError, HANDLE_INVALID, HandleState, ResolveError};
 
 use crate::fake::{ALICE, BOB, Fake, HANDLE, Reply, document, down, is_technical, plc, well_known};
 

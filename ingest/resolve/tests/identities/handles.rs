@@ -1,6 +1,7 @@
 use std::time::Duration;
 
-use orrery_resolve::{DnsError, FetchError, ResolveError, check};
+use orrery_resolve::address::check;
+use orrery_resolve::{DnsError, FetchError, ResolveError};
 
 use crate::fake::{
     ALICE, BOB, Fake, HANDLE, Reply, document, down, is_technical, plc, txt_name, well_known,

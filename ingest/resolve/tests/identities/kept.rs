@@ -1,7 +1,7 @@
-use std::sync::Arc;
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use orrery_resolve::{ResolveError, Space};
+use orrery_resolve::{Keep, ResolveError, Space};
 
 use crate::fake::{ALICE, Fake, HANDLE, Reply, Shelf, document, down, options, plc, settle};
 
@@ -124,7 +124,7 @@ async fn what_is_kept_but_no_good_is_asked_for() {
     let old = document(ALICE, HANDLE, "old.example.com");
     let other = document(crate::fake::BOB, HANDLE, "old.example.com");
     let mut future = kept(Duration::ZERO, false, &old);
-    future[8] = 1;
+    future[9] = 1;
     for (what, bytes) in [
         ("too old", kept(week, false, &old)),
         ("of the future", future),
@@ -157,5 +157,125 @@ async fn what_was_fetched_before_an_event_does_not_get_kept_after_it() {
     let before = before.await.expect("before");
     assert_eq!(before.as_deref(), Ok("https://old.example.com"));
     settle().await;
+    assert_eq!(shelf.bytes(Space::Document, ALICE), None);
+}
+
+/// A gate on a thread: those who wait at it go on once it is open.
+#[derive(Default)]
+struct Gate(Mutex<bool>, Condvar);
+
+impl Gate {
+    fn open(&self) {
+        *self.0.lock().expect("gate") = true;
+        self.1.notify_all();
+    }
+
+    fn wait(&self) {
+        let open = self.0.lock().expect("gate");
+        let limit = Duration::from_secs(20);
+        let (open, _) = self
+            .1
+            .wait_timeout_while(open, limit, |open| !*open)
+            .expect("gate");
+        assert!(*open, "the gate stays shut");
+    }
+}
+
+/// A store whose first load is slow: what it gives was read before the gate opened.
+#[derive(Default)]
+struct SlowLoad {
+    shelf: Shelf,
+    loads: Mutex<usize>,
+    has_read: Gate,
+    may_return: Gate,
+}
+
+impl Keep for SlowLoad {
+    fn load(&self, space: Space, key: &str) -> Option<Vec<u8>> {
+        let bytes = self.shelf.load(space, key);
+        let is_first = {
+            let mut loads = self.loads.lock().expect("loads");
+            *loads += 1;
+            *loads == 1
+        };
+        if is_first {
+            self.has_read.open();
+            self.may_return.wait();
+        }
+        bytes
+    }
+
+    fn save(&self, space: Space, key: &str, bytes: &[u8]) {
+        self.shelf.save(space, key, bytes);
+    }
+
+    fn forget(&self, space: Space, key: &str) {
+        self.shelf.forget(space, key);
+    }
+}
+
+#[test]
+fn what_was_loaded_before_an_event_is_doubtful_after_it() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_time()
+        .build()
+        .expect("runtime");
+    let (fake, keep) = (Fake::new(), Arc::new(SlowLoad::default()));
+    let old = document(ALICE, HANDLE, "old.example.com");
+    let an_hour = Duration::from_secs(3600);
+    keep.shelf
+        .put(Space::Document, ALICE, kept(an_hour, false, &old));
+    fake.reply(plc(ALICE), reply("new.example.com"));
+    let resolver = fake.resolver_with(options(), Arc::<SlowLoad>::clone(&keep));
+    let before = runtime.spawn({
+        let resolver = resolver.clone();
+        async move { pds(&resolver).await }
+    });
+    keep.has_read.wait();
+    resolver.invalidate(ALICE, None);
+    keep.may_return.open();
+    runtime.block_on(before).expect("before").expect("PDS");
+    let after = runtime.block_on(pds(&resolver));
+    assert_eq!(after.as_deref(), Ok("https://new.example.com"));
+}
+
+#[test]
+fn a_save_that_comes_after_an_event_is_not_made() {
+    // One thread for everything that blocks, so that it can be kept busy.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(1)
+        .enable_time()
+        .build()
+        .expect("runtime");
+    let (fake, shelf) = (Fake::new(), Arc::new(Shelf::default()));
+    let delay = Duration::from_millis(100);
+    fake.reply_after(delay, plc(ALICE), reply("old.example.com"));
+    let resolver = fake.resolver_with(options(), Arc::<Shelf>::clone(&shelf));
+    let fetch = runtime.spawn({
+        let resolver = resolver.clone();
+        async move { pds(&resolver).await }
+    });
+    while fake.asked(plc(ALICE)) == 0 {
+        std::thread::yield_now();
+    }
+    let gate = Arc::new(Gate::default());
+    runtime.spawn_blocking({
+        let gate = Arc::clone(&gate);
+        move || gate.wait()
+    });
+    let found = runtime.block_on(fetch).expect("fetch");
+    assert_eq!(found.as_deref(), Ok("https://old.example.com"));
+    assert_eq!(
+        resolver.status().outdated,
+        0,
+        "it was there before the event"
+    );
+    resolver.invalidate(ALICE, None);
+    gate.open();
+    runtime
+        .block_on(runtime.spawn_blocking(|| ()))
+        .expect("behind the save");
     assert_eq!(shelf.bytes(Space::Document, ALICE), None);
 }

@@ -1,10 +1,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use orrery_resolve::FetchError;
+use orrery_resolve::address::check;
 use orrery_resolve::origin::{
     OriginError, PROOF_BYTES_MAX, RECORD_BYTES_MAX, get_record, get_record_proof, list_records,
 };
-use orrery_resolve::{FetchError, check};
 
 use crate::fake::{ALICE, BOB, Fake, Reply};
 
@@ -265,6 +266,13 @@ async fn failures_to_ask_are_told_apart() {
             "RetryLater { after: Some(9s) }",
         ),
         (FetchError::Busy { host: host() }, "Busy"),
+        (
+            FetchError::BadUrl {
+                url: host(),
+                problem: String::new(),
+            },
+            "Refused",
+        ),
         (FetchError::NoSuchHost { host: host() }, "Unreachable"),
         (
             FetchError::Connect {

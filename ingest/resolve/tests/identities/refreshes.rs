@@ -21,9 +21,9 @@ async fn pds(resolver: &orrery_resolve::Resolver, did: &str) -> String {
 #[tokio::test(start_paused = true)]
 async fn a_thousand_callers_make_one_request() {
     let fake = Fake::new();
-    let second = Duration::from_secs(1);
-    fake.reply_after(second, plc(ALICE), reply(ALICE, "pds.example.com"));
-    fake.txt_after(second, HANDLE, Ok(vec![format!("did={ALICE}")]));
+    let delay = Duration::from_millis(500);
+    fake.reply_after(delay, plc(ALICE), reply(ALICE, "pds.example.com"));
+    fake.txt_after(delay, HANDLE, Ok(vec![format!("did={ALICE}")]));
     let resolver = fake.resolver();
     let callers: Vec<_> = (0..1000)
         .map(|number| {
