@@ -70,6 +70,7 @@ async fn a_host_that_does_not_answer_delays_no_other() {
     let mut options = trusting(&[&slow, &fast]);
     options.total_timeout = Duration::from_secs(3);
     options.per_host.concurrent = 4;
+    options.per_host.waiting = 200;
     options.concurrent = 8;
     let client = Client::new(options).unwrap();
     let mut tasks = JoinSet::new();
