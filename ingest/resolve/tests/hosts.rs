@@ -70,6 +70,7 @@ async fn a_host_that_does_not_answer_delays_no_other() {
     let mut options = trusting(&[&slow, &fast]);
     options.total_timeout = Duration::from_secs(3);
     options.per_host.concurrent = 4;
+    options.per_host.waiting = 200;
     options.concurrent = 8;
     let client = Client::new(options).unwrap();
     let mut tasks = JoinSet::new();
@@ -83,7 +84,7 @@ async fn a_host_that_does_not_answer_delays_no_other() {
         let begin = Instant::now();
         assert_eq!(get(&client, &fast.url("/")).await.unwrap().body, "fast");
         assert!(
-            begin.elapsed() < Duration::from_millis(500),
+            begin.elapsed() < Duration::from_secs(1),
             "{:?}",
             begin.elapsed()
         );
@@ -126,7 +127,7 @@ async fn more_waiting_requests_than_were_set_are_turned_away_at_once() {
 async fn requests_follow_each_other_at_the_rate_that_was_set() {
     let server = Server::saying(ok("")).await;
     let mut options = trusting(&[&server]);
-    options.per_host.per_second = 20.0;
+    options.per_host.per_second = 10.0;
     options.per_host.burst = 5;
     let client = Client::new(options).unwrap();
     let begin = Instant::now();
@@ -134,13 +135,14 @@ async fn requests_follow_each_other_at_the_rate_that_was_set() {
         get(&client, &server.url("/")).await.unwrap();
     }
     let burst = begin.elapsed();
-    for _ in 0..10 {
+    for _ in 0..5 {
         get(&client, &server.url("/")).await.unwrap();
     }
     let took = begin.elapsed();
-    assert!(burst < Duration::from_millis(200), "{burst:?}");
+    // Without the burst this would have been 400 ms.
+    assert!(burst < Duration::from_millis(350), "{burst:?}");
     assert!(took >= Duration::from_millis(480), "{took:?}");
-    assert!(took < Duration::from_millis(1500), "{took:?}");
+    assert!(took < Duration::from_millis(2500), "{took:?}");
 }
 
 #[tokio::test]
