@@ -4,15 +4,9 @@ import { packages } from './packages.mjs'
 
 const { readCarWithRoot, blocksToCarFile, BlockMap, verifyRecords, verifyProofs, lexToJson, cborToLex, signCommit, Secp256k1Keypair } = packages
 
-/** The key of an account as a did:key, out of its document. */
-async function keyOf({ plc }, did) {
-  const document = await plc.document(did)
-  return `did:key:${document.verificationMethod.find((method) => method.id.endsWith('#atproto')).publicKeyMultibase}`
-}
-
 /** Verifies a proof, whichever it is: `{found: true, value}` or `{found: false}`. Throws where it proves nothing. */
 export async function sound(world, { did, collection, rkey }, bytes) {
-  const key = await keyOf(world, did)
+  const key = await world.plc.key(did)
   const records = await verifyRecords(new Uint8Array(bytes), did, key)
   const mine = records.find((record) => record.collection === collection && record.rkey === rkey)
   if (mine) return { found: true, value: lexToJson(mine.record) }

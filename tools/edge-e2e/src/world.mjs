@@ -7,9 +7,10 @@ import { Bridge } from './bridge.mjs'
 import { edgeFlags, OWN_DOMAIN } from './contract.mjs'
 import { until } from './check.mjs'
 import { Dns } from './dns.mjs'
-import { Pds, Plc } from './network.mjs'
 import { Orrery } from './orrery.mjs'
+import { Pds } from './pds.mjs'
 import { Person } from './people.mjs'
+import { Plc } from './plc.mjs'
 import { Proxy } from './proxy.mjs'
 import { shapes } from './records.mjs'
 
@@ -48,6 +49,8 @@ export class World {
       await carol.put(record)
       this.earlyOfCarol.push(record)
     }
+    // One account's document is of the old form.
+    this.plc.legacy.add(this.people.grace.did)
     await this.plc.move(carol.did, this.proxy.url, this.pds.rotationKey)
 
     this.bridge = await new Bridge().start(this.pds.url)

@@ -29,7 +29,7 @@ export async function identity(world) {
   const { erin } = people
   dns.handles.delete(erin.handle)
   const document = await world.plc.document(erin.did)
-  const fields = { did: erin.did, ...dataOf(document), handle: 'handle.invalid' }
+  const fields = { did: erin.did, ...(await dataOf(world.plc, document)), handle: 'handle.invalid' }
   answers(checks, 'an unconfirmed handle: mini doc by DID', await orrery.get(METHODS.miniDoc[0], { identifier: erin.did }), fields)
   refused(checks, 'an unconfirmed handle: mini doc by handle', await orrery.get(METHODS.miniDoc[0], { identifier: erin.handle }), 'badRequest')
   dns.handles.set(erin.handle, erin.did)
@@ -41,17 +41,17 @@ export async function identity(world) {
   refused(checks, 'a service that the account has not', noService, 'noService')
 }
 
-/** The members of a mini doc that a document gives. */
-function dataOf(document) {
+/** The members of a mini doc that a document gives. A key in the old form is given in today's. */
+async function dataOf(plc, document) {
   const pds = document.service.find((service) => service.id.endsWith('#atproto_pds')).serviceEndpoint
-  const signing_key = document.verificationMethod.find((method) => method.id.endsWith('#atproto')).publicKeyMultibase
+  const signing_key = (await plc.key(document.id)).replace('did:key:', '')
   const handle = document.alsoKnownAs[0].replace('at://', '')
   return { handle, pds, signing_key }
 }
 
 async function sameIdentity({ checks, orrery, pds, plc }, name, { did, handle }) {
   const document = await plc.document(did)
-  const data = dataOf(document)
+  const data = await dataOf(plc, document)
   checks.equal(`${name}: the directory has the handle`, data.handle, handle)
   answers(checks, `${name}: handle to DID`, await orrery.get(METHODS.resolveHandle, { handle }), good(await pds.get(METHODS.resolveHandle, { handle })))
   answers(checks, `${name}: handle in upper case to DID`, await orrery.get(METHODS.resolveHandle, { handle: handle.toUpperCase() }), { did })
