@@ -49,6 +49,10 @@ export const REFUSALS = {
   // The record of a hidden account, or one that is gone, by a method whose lexicon has names for both.
   noProof: [[400, 404], ['RecordNotFound', 'RepoNotFound', 'RepoDeactivated', 'RepoTakendown', 'RepoSuspended']],
   noList: [[400, 404], ['RecordNotFound', 'RepoNotFound', 'RepoDeactivated', 'RepoTakendown', 'InvalidRequest']],
+  // Somebody whom orrery had to ask did not answer.
+  technical: [[500, 502, 503, 504], ['Failed', 'ServerError', 'ResolutionFailed', 'UpstreamFailure', 'UpstreamTimeout']],
+  // The origin said that it is not to be asked now.
+  retryLater: [[429, 500, 502, 503], ['ServerError', 'UpstreamFailure', 'RateLimitExceeded']],
   // The origin's answer cannot be used: wrong, unreadable, too large, too late, or elsewhere.
   badOrigin: [[500, 502, 504], ['ServerError', 'UpstreamFailure', 'UpstreamTimeout', 'InvalidProof', 'BadProof']],
 }

@@ -33,24 +33,34 @@ const checks = new Checks()
 const world = new World(values.program, checks)
 const begun = Date.now()
 let code = 1
+
+/** Runs a part and says how long it took. */
+async function run(name) {
+  const begun = Date.now()
+  checks.part(name)
+  await checks.run(name, () => PARTS[name](world))
+  console.log(`        ${((Date.now() - begun) / 1000).toFixed(1)} s`)
+}
+
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(130))
+
 try {
   await world.start()
   // The network's own part leaves the stream's window empty, so it comes before orrery is started.
   if (wanted.includes('network')) {
-    checks.part('network')
-    await checks.run('network', () => network(world))
+    await run('network')
     world.bridge.forget()
   }
   await world.serve()
   await world.writeLate()
   for (const part of Object.keys(PARTS)) {
     if (part === 'network' || !wanted.includes(part)) continue
-    checks.part(part)
     if (world.missing.length && !WITHOUT_EDGE.includes(part)) {
+      checks.part(part)
       checks.fail(part, `this orrery has no ${world.missing.join(', ')}: not run`)
       continue
     }
-    await checks.run(part, () => PARTS[part](world))
+    await run(part)
   }
   code = checks.failed || !checks.passed ? 1 : 0
 } catch (error) {

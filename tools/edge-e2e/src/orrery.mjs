@@ -28,7 +28,7 @@ export class Orrery {
     return Object.values(FLAGS).filter((flag) => !help.includes(flag))
   }
 
-  /** Starts it on a free port; `settled` is whoever knows when it has applied what it was sent. */
+  /** Starts it on a free port, with these arguments of `serve` too. */
   async start(more) {
     this.#starts += 1
     const log = join(this.directory, `orrery-${this.#starts}.log`)
@@ -38,6 +38,8 @@ export class Orrery {
     const child = spawn(this.program, all, { stdio: ['ignore', out, out], env: settings() })
     closeSync(out)
     this.#process = child
+    // Whatever ends the run ends it too.
+    process.once('exit', () => child.kill('SIGKILL'))
     this.#ended = new Promise((done) => child.on('exit', (code, signal) => done({ code, signal })))
     this.log = log
     const found = await until('orrery says where it answers', () => {

@@ -39,6 +39,28 @@ export async function identity(world) {
   refused(checks, 'a DID of nobody: mini doc', await orrery.get(METHODS.miniDoc[0], { identifier: nobody }), 'badRequest')
   const noService = await orrery.get(METHODS.resolveService, { did: dave.did, id: '#atproto_labeler' })
   refused(checks, 'a service that the account has not', noService, 'noService')
+  await withoutDirectory(world)
+}
+
+/** A directory that is down: what is known is served, what is not is an error that says so. */
+async function withoutDirectory(world) {
+  const { checks, orrery, plc, people: { alice, bobby } } = world
+  const get = (method, params) => orrery.get(method, params)
+  const known = good(await get(METHODS.miniDoc[0], { identifier: alice.did }))
+  plc.isDown = true
+  try {
+    answers(checks, 'without the directory: what is known, by DID', await get(METHODS.miniDoc[0], { identifier: alice.did }), known)
+    answers(checks, 'without the directory: what is known, by handle', await get(METHODS.resolveHandle, { handle: alice.handle }), { did: alice.did })
+    // An event says that it may have changed, and nobody can tell.
+    await bobby.rename('bobby2.test')
+    await world.settle()
+    answers(checks, 'without the directory: an account that no event was about', await get(METHODS.miniDoc[0], { identifier: alice.did }), known)
+    const unknown = { did: `did:plc:${'c'.repeat(24)}` }
+    refused(checks, 'without the directory: a DID that nobody asked for', await get(METHODS.resolveDid, unknown), 'technical')
+  } finally {
+    plc.isDown = false
+  }
+  await sameIdentity(world, 'with the directory again', bobby)
 }
 
 /** The members of a mini doc that a document gives. A key in the old form is given in today's. */

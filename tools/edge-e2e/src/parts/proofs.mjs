@@ -8,7 +8,8 @@ import { good } from '../http.mjs'
 export async function proofs(world) {
   const { checks, orrery, people: { alice }, early, late } = world
   for (const [when, list] of [['in the stream', late], ['before the stream', early]]) {
-    for (const record of list) await proven(world, `${record.name}, ${when}`, record)
+    // The first three are what the part `records` changes and deletes.
+    for (const record of list.slice(3)) await proven(world, `${record.name}, ${when}`, record)
   }
   const changed = early[3]
   await alice.put({ ...changed, record: { ...changed.record, text: 'another picture' } })

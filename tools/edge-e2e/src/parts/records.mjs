@@ -1,5 +1,6 @@
 // getRecord and its by-URI forms: what the stream brought, what only the PDS has, updates, deletes, and refusals.
 
+import { sleep } from '../check.mjs'
 import { METHODS } from '../contract.mjs'
 import { answers, noRecord, refused, sameRecord, uriOf } from '../expect.mjs'
 import { good } from '../http.mjs'
@@ -96,6 +97,8 @@ async function deletedWhileFetched(world) {
     await change()
     await world.settle()
     const later = orrery.get(METHODS.getRecord, params)
+    // Long enough for it to be at orrery, where it may join the fetch.
+    await sleep(200)
     release()
     await asked
     proxy.rules.delete(METHODS.getRecord)

@@ -1,6 +1,7 @@
 // A PDS that lies, breaks or hangs: what it says is refused, not kept, and nobody else's trouble.
 
 import { createServer } from 'node:http'
+import { sleep } from '../check.mjs'
 import { METHODS } from '../contract.mjs'
 import { answers, refused, uriOf } from '../expect.mjs'
 import { FALSE_PROOFS, flipped, flips, sound } from '../car.mjs'
@@ -23,6 +24,7 @@ export async function tampering(world) {
     await oldProof(world, next())
     await falseRecords(world, next)
     await oneFetch(world, next())
+    await retryAfter(world, [next(), next()])
   } finally {
     world.proxy.rules.clear()
   }
@@ -175,4 +177,18 @@ async function oneFetch(world, { collection, rkey, record }) {
   checks.equal('100 who ask at once: requests to the PDS', proxy.count(METHODS.getRecord) - before, 1)
   const agents = new Set(proxy.requests.slice(-1).map(({ headers }) => headers['user-agent']))
   checks.that('requests say who asks', [...agents].every((agent) => /^orrery\/\S+ \(.*edge-e2e@example\.com.*\)$/.test(agent)), [...agents])
+}
+
+/** A PDS that says when to come again is not asked before, whatever for. */
+async function retryAfter(world, [first, second]) {
+  const { checks, orrery, proxy, people: { carol } } = world
+  const ask = ({ collection, rkey }) => orrery.get(METHODS.getRecord, { repo: carol.did, collection, rkey })
+  proxy.rules.set(METHODS.getRecord, async ({ give }) => give({ status: 429, headers: { 'retry-after': '3' }, bytes: '{"error":"RateLimitExceeded","message":"wait"}' }))
+  refused(checks, 'Retry-After: the first one', await ask(first), 'retryLater')
+  const before = proxy.requests.length
+  proxy.rules.delete(METHODS.getRecord)
+  refused(checks, 'Retry-After: another one, before the time', await ask(second), 'retryLater')
+  checks.equal('Retry-After: requests before the time', proxy.requests.length - before, 0)
+  await sleep(3500)
+  checks.equal('Retry-After: after the time', (await ask(second)).body.value, second.record)
 }
