@@ -24,7 +24,7 @@ export class Pds {
       dataDirectory: join(directory, 'pds'),
       blobstoreDiskLocation: join(directory, 'pds', 'blobs'),
       blobstoreDiskTmpLocation: join(directory, 'pds', 'blobs-temporary'),
-      didPlcUrl: plc.url,
+      didPlcUrl: plc.inner,
       recoveryDidKey: recovery.did(),
       serviceHandleDomains: ['.test'],
       inviteRequired: false,

@@ -14,15 +14,14 @@ const { PlcServer, MockDatabase, PlcClient } = packages
 export class Plc {
   /** DIDs whose documents are in the old form. */
   legacy = new Set()
-  /** Whether nobody is answered. */
+  /** Whether nobody is answered, but for the PDS, which asks the server behind the front. */
   isDown = false
   #server
   #front
-  #inner
 
   async start() {
     const port = await freePort()
-    this.#inner = `http://127.0.0.1:${port}`
+    this.inner = `http://127.0.0.1:${port}`
     this.#server = PlcServer.create({ db: new MockDatabase(), port })
     onLoopback(this.#server.app)
     await this.#server.start()
@@ -41,7 +40,7 @@ export class Plc {
     }
     const did = request.url.slice(1)
     if (request.method === 'GET' && /^did:plc:[a-z2-7]{24}$/.test(did) && !this.legacy.has(did)) {
-      const { status, body } = await ask(`${this.#inner}/${did}/data`)
+      const { status, body } = await ask(`${this.inner}/${did}/data`)
       if (status === 200) {
         response.writeHead(200, { 'content-type': 'application/did+ld+json; charset=utf-8' })
         response.end(JSON.stringify(documentOf(body)))
@@ -52,7 +51,7 @@ export class Plc {
     for await (const chunk of request) chunks.push(chunk)
     const sent = chunks.length ? { body: Buffer.concat(chunks) } : {}
     const type = request.headers['content-type']
-    const answer = await fetch(`${this.#inner}${request.url}`, { method: request.method, headers: type ? { 'content-type': type } : {}, ...sent })
+    const answer = await fetch(`${this.inner}${request.url}`, { method: request.method, headers: type ? { 'content-type': type } : {}, ...sent })
     response.writeHead(answer.status, { 'content-type': answer.headers.get('content-type') ?? 'text/plain' })
     response.end(Buffer.from(await answer.arrayBuffer()))
   }
@@ -63,12 +62,12 @@ export class Plc {
 
   /** The key of an account, as a did:key. */
   async key(did) {
-    return good(await ask(`${this.#inner}/${did}/data`)).verificationMethods.atproto
+    return good(await ask(`${this.inner}/${did}/data`)).verificationMethods.atproto
   }
 
   /** Makes a document name another PDS. */
   async move(did, endpoint, key) {
-    await new PlcClient(this.#inner).updatePds(did, key, endpoint)
+    await new PlcClient(this.inner).updatePds(did, key, endpoint)
   }
 
   stop() {

@@ -4,7 +4,7 @@ import { Resolver } from 'node:dns/promises'
 import { packages } from '../packages.mjs'
 import { METHODS } from '../contract.mjs'
 import { good } from '../http.mjs'
-import { sound } from '../car.mjs'
+import { FALSE_PROOFS, sound } from '../car.mjs'
 
 export async function network(world) {
   const { checks, pds, plc, dns, bridge, proxy, people, early, earlyOfCarol } = world
@@ -31,6 +31,21 @@ export async function network(world) {
   }
   const none = { did: people.alice.did, collection: 'com.example.thing', rkey: 'never' }
   checks.equal('the PDS proves that a record is not there', await sound(world, none, good(await pds.get(METHODS.proof, none))), { found: false })
+
+  // What the part `tampering` passes off as proofs proves nothing.
+  const proofOf = async (did, { collection, rkey }) => good(await pds.get(METHODS.proof, { did, collection, rkey }))
+  const [record, another] = earlyOfCarol
+  const proof = await proofOf(people.carol.did, record)
+  const material = {
+    other: await proofOf(people.carol.did, another),
+    stranger: await proofOf(people.alice.did, early[4]),
+    isRecord: (value) => value.n === record.record.n && value.$type === record.collection,
+  }
+  const about = { did: people.carol.did, collection: record.collection, rkey: record.rkey }
+  for (const [what, falsify] of FALSE_PROOFS) {
+    const found = await sound(world, about, await falsify(proof, material)).catch(() => ({ found: 'nothing' }))
+    checks.that(`a false proof proves nothing: ${what}`, found.found === 'nothing', found)
+  }
 
   // What the bridge passes on is what the PDS has.
   bridge.forget()
