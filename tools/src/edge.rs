@@ -80,6 +80,10 @@ impl EdgeSettings {
             } else {
                 self.contact.clone()
             });
+            // The directory of DIDs is one host for all accounts of the network.
+            options.per_host.per_second = 20.0;
+            options.per_host.burst = 200;
+            options.per_host.waiting = 1024;
             options.dns = self.dns;
             options.allow_private = self.allow_private;
             options.trusted = address_of(&self.plc).into_iter().collect();

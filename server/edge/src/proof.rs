@@ -12,7 +12,7 @@ use orrery_server::EdgeError;
 use crate::clock::now_us;
 use crate::freshness::{Checked, InWindow, Tell, decide};
 use crate::problems;
-use crate::records::{Key, Records, hidden};
+use crate::records::{Key, Records, has_failed, hidden};
 
 /// The version of what is kept: this byte, then the CAR.
 const VERSION: u8 = 1;
@@ -57,7 +57,7 @@ impl Proofs {
                 .run(key.clone(), move || async move { seek(&records, &work).await })
                 .await
                 .map_err(problems::of_flight)?;
-            if outcome.result.is_err() || store.changed_through(hash) <= outcome.as_of {
+            if has_failed(&outcome.result) || store.changed_through(hash) <= outcome.as_of {
                 return outcome.result;
             }
         }

@@ -180,8 +180,8 @@ impl Records {
                 .run(key.clone(), move || async move { shared.seek(&work).await })
                 .await
                 .map_err(problems::of_flight)?;
-            // Also what has failed stands: whether it would fail again is not for this request to try.
-            if outcome.result.is_err() || self.store.changed_through(hash) <= outcome.as_of {
+            // What has failed stands: whether it would fail again is not for this request to try.
+            if has_failed(&outcome.result) || self.store.changed_through(hash) <= outcome.as_of {
                 return outcome.result;
             }
         }
@@ -500,6 +500,19 @@ pub(crate) fn value_of(record: &EdgeRecord, checked: Checked) -> CachedValue {
         checked_us: checked.at_us,
         bytes,
     }
+}
+
+/// Whether it is not known what the record is, or whether there is one.
+pub(crate) fn has_failed<T>(result: &Result<T, EdgeError>) -> bool {
+    result.as_ref().is_err_and(|error| {
+        !matches!(
+            error,
+            EdgeError::Deleted(_)
+                | EdgeError::Hidden(_)
+                | EdgeError::RecordNotFound(_)
+                | EdgeError::Origin { .. }
+        )
+    })
 }
 
 /// Whether the at-uri is that of the record.
