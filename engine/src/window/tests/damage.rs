@@ -332,6 +332,35 @@ fn an_account_that_a_lost_segment_may_have_had_is_not_taken_for_one_without_even
 }
 
 #[test]
+fn a_key_index_that_is_made_without_a_lost_account_is_made_again_when_that_is_back() {
+    let fs = SimFs::new();
+    let (store, mut writer) = written(&fs);
+    writer.seal().unwrap();
+    drop((store, writer));
+    let mut segments = fs.paths();
+    segments.retain(|path| path.extension().is_some_and(|extension| extension == "seg"));
+    segments.sort();
+    let home = segments.first().unwrap();
+    let sound = fs.contents(home).unwrap();
+    fs.put(home, &vec![0; sound.len()]);
+    for path in files(&fs, "keys") {
+        fs.unlink(&path).unwrap();
+    }
+    let store = open(&fs);
+    check(&store, "lost", |_| Some(unknown(19)));
+    // Whatever becomes of the segment, its accounts' events are not found by these indexes.
+    let whole_from = |store: &Store| store.shared.window.keys().unwrap().view().whole_from;
+    assert_eq!(whole_from(&store), 19);
+    assert_eq!(files(&fs, "keys").len(), 0, "they are not kept");
+    drop(store);
+    fs.put(home, &sound);
+    let store = open(&fs);
+    assert_eq!(store.status().degraded, []);
+    assert_eq!(whole_from(&store), 1);
+    check(&store, "back", |_| None);
+}
+
+#[test]
 fn records_without_a_link_and_of_a_clock_ahead_are_told_by_what_was_applied_last() {
     let fs = SimFs::new();
     let store = open(&fs);
