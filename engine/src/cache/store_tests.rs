@@ -109,7 +109,8 @@ fn an_index_of_other_values_is_damage() {
         fs.contents(&cache_dir().join("0000000000000001.index"))
             .unwrap(),
     );
-    let places = index.unwrap().entries().map(|entry| entry.unwrap().place);
+    let index = index.unwrap();
+    let places = index.entries().map(|entry| entry.unwrap().place);
     let mut places: Vec<_> = places.collect();
     places.sort_by_key(|place| place.unit);
     let last = places.last().unwrap();
