@@ -5,7 +5,7 @@
 //! 2. What was left half-made, files of another data directory and files without a sound header are removed; so are
 //!    all that are older than one that is missing, since it would have told what they do not know.
 //! 3. A file whose index says that it is as it was closed is not read. Any other is read through and cut at its first bad entry;
-//!    the newest is gone on with, the others are closed. One that was closed and has lost its end takes the older ones with it.
+//!    the newest is gone on with, the others are closed. One that was closed and has lost its end is removed with the older ones.
 //! 4. Entries of a later seq than the log has were made before a power cut took that end of the log, and these seqs are
 //!    given again: the file is cut there too.
 //! 5. The oldest go until the bound holds.
@@ -262,11 +262,12 @@ impl Inner {
         let newest = numbers.last().copied();
         let mut active = None;
         for number in numbers {
-            let (file, is_whole) = self.take_file(*number, last_seq)?;
-            if !is_whole {
-                // It would have told what the older ones do not know.
+            let Some(file) = self.take_file(*number, last_seq)? else {
+                // It would have told what neither the older ones nor what is left of it know.
                 while self.evict(None) > 0 {}
-            }
+                remove(&*self.fs, &self.values_path(*number))?;
+                continue;
+            };
             let file = Arc::new(file);
             self.files.push(Arc::clone(&file));
             if file.unclosed().is_none() {
@@ -289,8 +290,8 @@ impl Inner {
         Ok(())
     }
 
-    /// Takes one file in, and tells whether it has all that it had when it was closed, if it was.
-    fn take_file(&self, number: u64, last_seq: u64) -> Result<(CacheFile, bool)> {
+    /// Takes one file in. `None` where it was closed, and has not all any more that it had then.
+    fn take_file(&self, number: u64, last_seq: u64) -> Result<Option<CacheFile>> {
         let path = self.values_path(number);
         let file = self.fs.open_rw(&path).map_err(Error::io("open", &path))?;
         let file: Arc<dyn File> = Arc::from(file);
@@ -311,7 +312,7 @@ impl Inner {
             let is_of =
                 (of.directory_id, of.number, of.values_bytes) == (self.directory_id, number, len);
             if is_of && of.max_as_of_seq <= last_seq {
-                return Ok((CacheFile::closed(header, file, index), true));
+                return Ok(Some(CacheFile::closed(header, file, index)));
             }
         }
         // Whatever is wrong with the index, it is made anew. Before the file is cut: it must not fit to it again.
@@ -328,7 +329,10 @@ impl Inner {
             true
         });
         let end = end.map_err(Error::io("read", &path))?;
-        let is_whole = !was_closed || (end.why.is_none() && len >= had);
+        if was_closed && (end.why.is_some() || len < had) {
+            tracing::warn!(file = %path.display(), "a file of cached values is damaged, and is removed with the older ones");
+            return Ok(None);
+        }
         if end.offset < len {
             let why = end.why.map(|why| why.to_string());
             let why = why.as_deref().unwrap_or("of events that the log has lost");
@@ -342,6 +346,6 @@ impl Inner {
                 .sync_dir(&self.dir)
                 .map_err(Error::io("sync directory", &self.dir))?;
         }
-        Ok((CacheFile::open(header, file, open), is_whole))
+        Ok(Some(CacheFile::open(header, file, open)))
     }
 }
