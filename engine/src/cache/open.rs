@@ -315,7 +315,7 @@ impl Inner {
                 return Ok(Some(CacheFile::closed(header, file, index)));
             }
         }
-        // Whatever is wrong with the index, it is made anew. Before the file is cut: it must not fit to it again.
+        // Whatever is wrong with the index, it is made anew.
         remove(&*self.fs, &self.dir.join(index_name(number)))?;
         let seed = header.seed();
         let mut open = Open::new(seed);
@@ -337,14 +337,15 @@ impl Inner {
             let why = end.why.map(|why| why.to_string());
             let why = why.as_deref().unwrap_or("of events that the log has lost");
             tracing::info!(file = %path.display(), at = end.offset, why, "the end of a file of cached values is cut off");
+            // The index is gone for good before the file is shorter than it says, which would be damage.
+            self.fs
+                .sync_dir(&self.dir)
+                .map_err(Error::io("sync directory", &self.dir))?;
             file.truncate(end.offset)
                 .map_err(Error::io("truncate", &path))?;
             // Durable before anything is written behind it: what was cut off for its seqs must not come back when the
             // log has other events under them.
             file.sync_data().map_err(Error::io("sync", &path))?;
-            self.fs
-                .sync_dir(&self.dir)
-                .map_err(Error::io("sync directory", &self.dir))?;
         }
         Ok(Some(CacheFile::open(header, file, open)))
     }
