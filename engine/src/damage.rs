@@ -11,13 +11,15 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::io::Fs;
 use crate::mask::files::MASKS;
 use crate::recovery::open_entry;
-use crate::store::{LOG, SEGMENTS, segment_name};
+use crate::store::{CACHE, LOG, SEGMENTS, segment_name};
 use crate::{Error, Result};
 
 /// Bytes of one read.
 const BLOCK_BYTES: usize = 1 << 20;
-/// Directories and suffixes of mapped files that are made anew where they are not there.
+/// Directories and suffixes of files that are made of segments and the log, and made anew where they are not there.
 const DERIVED: [(&str, &str); 2] = [(LOG, ".keys"), (MASKS, ".mask")];
+/// The same of all mapped files that are made anew.
+const MADE_ANEW: [(&str, &str); 3] = [(LOG, ".keys"), (MASKS, ".mask"), (CACHE, ".index")];
 
 /// A segment that cannot be read, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,7 +109,7 @@ impl Marker {
                 return Ok(vec![damaged]);
             }
             if let Some((kind, file)) = name.split_once('/')
-                && DERIVED
+                && MADE_ANEW
                     .iter()
                     .any(|(dir, suffix)| kind == *dir && file.ends_with(suffix))
                 && drop_unreadable(fs, &dir.join(kind).join(file))?
@@ -116,9 +118,14 @@ impl Marker {
             }
             tracing::warn!("{name} can be read now; reading all other files that are mapped");
         }
-        for (kind, suffix) in DERIVED {
+        for (kind, suffix) in MADE_ANEW {
             let dir = dir.join(kind);
-            for file in fs.list(&dir).map_err(Error::io("list", &dir))? {
+            let listed = match fs.list(&dir) {
+                // Not every directory has a cache.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                listed => listed.map_err(Error::io("list", &dir))?,
+            };
+            for file in listed {
                 if file.name.ends_with(suffix) {
                     drop_unreadable(fs, &dir.join(&file.name))?;
                 }

@@ -168,11 +168,9 @@ impl Shared {
         self.segment_id.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Opens the cache, if there is to be one. No start fails for it.
+    /// Opens the cache, if there is to be one. No start fails for it. Before any event is accepted: a cache that is
+    /// not opened must not take it for one that the log has lost.
     fn open_cache(self: &Arc<Self>, directory: &Directory) {
-        let Some(options) = self.options.cache else {
-            return;
-        };
         let (fs, dir, bounds) = (Arc::clone(&self.fs), self.dir.clone(), self.options.clone());
         let shared = Arc::downgrade(self);
         let room = move || {
@@ -191,6 +189,9 @@ impl Shared {
             last_seq: self.durable.lock().seq,
             room: Box::new(room),
             lock: Some(Arc::clone(&self.lock)),
+        };
+        let Some(options) = self.options.cache else {
+            return cache::cut(opening);
         };
         if let Some(cache) = cache::open(opening, options) {
             // Set once: a store is opened once.

@@ -45,6 +45,8 @@ mod limit_tests;
 #[cfg(test)]
 mod model_tests;
 #[cfg(test)]
+mod store_tests;
+#[cfg(test)]
 mod testing;
 
 use std::path::PathBuf;
@@ -63,9 +65,10 @@ use limits::Limits;
 use off::Off;
 use status::Counts;
 
-pub(crate) use file::parse_name;
+pub(crate) use file::{index_name, parse_name, values_name};
 pub use limits::CacheOptions;
-pub(crate) use open::{Opening, open};
+pub(crate) use open::{Opening, cut, open};
+pub(crate) use scan::scan;
 pub use status::CacheStatus;
 
 /// What kind of thing a key names. Keys of different spaces are different keys.
@@ -142,21 +145,23 @@ struct Due {
 
 /// Hashes keys with the directory's secret.
 #[derive(Debug, Clone, Copy)]
-struct Hasher {
+pub(crate) struct Hasher {
     seed: u64,
     /// Of the fingerprint so many bits are kept: all, but in tests of keys that share one.
     mask: u64,
 }
 
 impl Hasher {
-    fn new(secret: &[u8]) -> Self {
+    /// From the secret of the data directory.
+    pub(crate) fn new(secret: &[u8]) -> Self {
         Self {
             seed: xxhash_rust::xxh3::xxh3_64(secret),
             mask: u64::MAX,
         }
     }
 
-    fn of(&self, space: u8, key: &[u8]) -> u64 {
+    /// The fingerprint of a key.
+    pub(crate) fn of(self, space: u8, key: &[u8]) -> u64 {
         fingerprint(self.seed, space, key) & self.mask
     }
 }

@@ -144,10 +144,10 @@ fn readers_see_versions_rise_while_files_come_and_go() {
     let is_over = AtomicBool::new(false);
     let of = |n: u64, version: u64| CachedValue {
         as_of_seq: version,
-        checked_us: 0,
-        bytes: format!("{n} {version} ")
-            .repeat(30 + (version % 40) as usize)
-            .into_bytes(),
+        ..value(
+            3 * (version * 32 + n) + 1,
+            300 + 10 * (version % 40) as usize,
+        )
     };
     std::thread::scope(|scope| {
         for _ in 0..READERS {

@@ -5,7 +5,7 @@
 //! 2. What was left half-made, files of another data directory and files without a sound header are removed; so are
 //!    all that are older than one that is missing, since it would have told what they do not know.
 //! 3. A file whose index says that it is as it was closed is not read. Any other is read through and cut at its first bad entry;
-//!    the newest is gone on with, the others are closed.
+//!    the newest is gone on with, the others are closed. One that was closed and has lost its end is removed with the older ones.
 //! 4. Entries of a later seq than the log has were made before a power cut took that end of the log, and these seqs are
 //!    given again: the file is cut there too.
 //! 5. The oldest go until the bound holds.
@@ -70,6 +70,19 @@ pub(crate) fn open(opening: Opening, options: CacheOptions) -> Option<ValueCache
             tracing::warn!(%error, "the cache of fetched values cannot be opened, and is not used");
             None
         }
+    }
+}
+
+/// Does to a cache that is not opened what must be done before the log goes on: cuts off what it knows of events that
+/// the log has lost, whose seqs are now given to others.
+pub(crate) fn cut(opening: Opening) {
+    let dir = opening.dir.join(CACHE);
+    let is_there = listed(&*opening.fs, &dir)
+        .is_ok_and(|files| files.iter().any(|(name, _)| parse_name(name).is_some()));
+    let limits = Limits::with_files(u64::MAX, u64::MAX);
+    // One of a newer format is left alone, and whoever reads it looks at its seqs.
+    if is_there && let Err(error) = open_within(opening, limits) {
+        tracing::info!(%error, "the cache of fetched values is left as it is");
     }
 }
 
@@ -249,7 +262,13 @@ impl Inner {
         let newest = numbers.last().copied();
         let mut active = None;
         for number in numbers {
-            let file = Arc::new(self.take_file(*number, last_seq)?);
+            let Some(file) = self.take_file(*number, last_seq)? else {
+                // It would have told what neither the older ones nor what is left of it know.
+                while self.evict(None) > 0 {}
+                remove(&*self.fs, &self.values_path(*number))?;
+                continue;
+            };
+            let file = Arc::new(file);
             self.files.push(Arc::clone(&file));
             if file.unclosed().is_none() {
                 continue;
@@ -271,7 +290,8 @@ impl Inner {
         Ok(())
     }
 
-    fn take_file(&self, number: u64, last_seq: u64) -> Result<CacheFile> {
+    /// Takes one file in. `None` where it was closed, and has not all any more that it had then.
+    fn take_file(&self, number: u64, last_seq: u64) -> Result<Option<CacheFile>> {
         let path = self.values_path(number);
         let file = self.fs.open_rw(&path).map_err(Error::io("open", &path))?;
         let file: Arc<dyn File> = Arc::from(file);
@@ -280,15 +300,22 @@ impl Inner {
             number,
             directory_id: self.directory_id,
         };
-        if let Ok(index) = open_index(&*self.fs, &self.dir, number) {
+        let mut had = 0;
+        let mut was_closed = true;
+        let opened = open_index(&*self.fs, &self.dir, number);
+        if let Err(Error::Io { source, .. }) = &opened {
+            was_closed = source.kind() != std::io::ErrorKind::NotFound;
+        }
+        if let Ok(index) = opened {
             let of = index.header();
+            had = of.values_bytes;
             let is_of =
                 (of.directory_id, of.number, of.values_bytes) == (self.directory_id, number, len);
             if is_of && of.max_as_of_seq <= last_seq {
-                return Ok(CacheFile::closed(header, file, index));
+                return Ok(Some(CacheFile::closed(header, file, index)));
             }
         }
-        // Whatever is wrong with the index, it is made anew. Before the file is cut: it must not fit to it again.
+        // Whatever is wrong with the index, it is made anew.
         remove(&*self.fs, &self.dir.join(index_name(number)))?;
         let seed = header.seed();
         let mut open = Open::new(seed);
@@ -302,19 +329,24 @@ impl Inner {
             true
         });
         let end = end.map_err(Error::io("read", &path))?;
+        if was_closed && (end.why.is_some() || len < had) {
+            tracing::warn!(file = %path.display(), "a file of cached values is damaged, and is removed with the older ones");
+            return Ok(None);
+        }
         if end.offset < len {
             let why = end.why.map(|why| why.to_string());
             let why = why.as_deref().unwrap_or("of events that the log has lost");
             tracing::info!(file = %path.display(), at = end.offset, why, "the end of a file of cached values is cut off");
+            // The index is gone for good before the file is shorter than it says, which would be damage.
+            self.fs
+                .sync_dir(&self.dir)
+                .map_err(Error::io("sync directory", &self.dir))?;
             file.truncate(end.offset)
                 .map_err(Error::io("truncate", &path))?;
             // Durable before anything is written behind it: what was cut off for its seqs must not come back when the
             // log has other events under them.
             file.sync_data().map_err(Error::io("sync", &path))?;
-            self.fs
-                .sync_dir(&self.dir)
-                .map_err(Error::io("sync directory", &self.dir))?;
         }
-        Ok(CacheFile::open(header, file, open))
+        Ok(Some(CacheFile::open(header, file, open)))
     }
 }

@@ -13,7 +13,7 @@ use crate::log::parse_name;
 use crate::manifest::{Look, Manifest};
 use crate::mask::files::MASKS;
 use crate::recovery::{no_manifest, open_entry};
-use crate::store::{LOG, SEGMENTS, segment_name};
+use crate::store::{CACHE, LOG, SEGMENTS, segment_name};
 use crate::{Error, Result};
 
 /// How often a directory is read anew when a file vanishes, which a running store replaced.
@@ -31,6 +31,7 @@ pub struct Directory {
     pub(crate) logs: Vec<FoundFile>,
     pub(crate) keys: Vec<FoundFile>,
     pub(crate) masks: Vec<FoundFile>,
+    pub(crate) cache: Vec<FoundFile>,
 }
 
 /// A file of the directory.
@@ -129,6 +130,7 @@ impl Directory {
             masks: found(&**fs, &path.join(MASKS), |name| {
                 (!name.ends_with(crate::io::fs::TEMPORARY_SUFFIX)).then_some(0)
             })?,
+            cache: found(&**fs, &path.join(CACHE), |_| Some(0))?,
             fs: Arc::clone(fs),
             path: path.to_owned(),
             manifest,

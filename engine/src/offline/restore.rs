@@ -10,7 +10,7 @@ use crate::io::fs::write_sealed;
 use crate::io::{Fs, OsFs};
 use crate::lock::{DirLock, LOCK_NAME};
 use crate::mask::files::MASKS;
-use crate::store::{LOG, SEGMENTS};
+use crate::store::{CACHE, LOG, SEGMENTS};
 use crate::{Error, Result};
 
 /// What a restoration did.
@@ -94,7 +94,8 @@ pub(super) fn claim_empty(fs: &dyn Fs, to: &Path) -> Result<DirLock> {
         fs.create_dir_all(&dir).map_err(Error::io("create", &dir))?;
     }
     let lock = DirLock::acquire(fs, to)?;
-    for dir in ["", SEGMENTS, LOG, MASKS] {
+    // A cache knows of a history that the new directory may not have.
+    for dir in ["", SEGMENTS, LOG, MASKS, CACHE] {
         let files = found(fs, &to.join(dir), |name| {
             (!dir.is_empty() || name != LOCK_NAME).then_some(0)
         })?;

@@ -19,6 +19,8 @@ pub struct Sizes {
     pub log: u64,
     /// Their key indexes.
     pub key_indexes: u64,
+    /// The cache of fetched values.
+    pub cache: u64,
     /// The sections, summed over the segments that open, largest first.
     pub sections: Vec<(&'static str, u64)>,
 }
@@ -103,6 +105,7 @@ impl Directory {
             masks: sum(&self.masks),
             log: sum(&self.logs),
             key_indexes: sum(&self.keys),
+            cache: sum(&self.cache),
             sections,
         }
     }

@@ -70,6 +70,9 @@ replayed! {
     segment = "segment";
     keys = "keys";
     mask = "mask";
+    cache_index = "cache-index";
+    cache_entry = "cache-entry";
+    cache_file = "cache-file";
     segment_damage = "segment-damage";
     keys_damage = "keys-damage";
     mask_damage = "mask-damage";

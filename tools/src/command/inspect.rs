@@ -204,6 +204,7 @@ fn summary(directory: &Directory) -> Value {
             "masks": sizes.masks,
             "log": sizes.log,
             "key_indexes": sizes.key_indexes,
+            "cache": sizes.cache,
         },
         "segments": segments,
         "sections": sections,

@@ -14,7 +14,7 @@ use crate::io::Fs;
 use crate::offline::directory::{found, is_not_found};
 use crate::offline::{catalog, copy};
 use crate::recovery::{SET_ASIDE, open_segment};
-use crate::store::SEGMENTS;
+use crate::store::{CACHE, SEGMENTS};
 use crate::{Error, Result};
 
 /// A backup to take segments from.
@@ -172,10 +172,11 @@ impl Repair<'_> {
         remove_derived(&*self.fs, &self.dir)
     }
 
-    /// Removes the masks and key indexes that are damaged, unless all are gone already.
+    /// Removes the masks and key indexes that are damaged, unless all are gone already, and damaged files of the cache.
     pub(super) fn derived(&mut self, found: &Found, all_are_gone: bool) -> Result<()> {
         for file in &found.derived {
-            if !self.options.dry_run && !all_are_gone {
+            let is_gone = all_are_gone && !Path::new(file).starts_with(CACHE);
+            if !self.options.dry_run && !is_gone {
                 copy::remove_if_there(&*self.fs, &self.dir.join(file))?;
             }
             self.report.derived.push(file.clone());

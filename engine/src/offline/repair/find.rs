@@ -13,7 +13,7 @@ use crate::mask::files::MASKS;
 use crate::offline::Directory;
 use crate::offline::links::Span;
 use crate::offline::verify::{Damage, is_known_loss, verify_with_fs};
-use crate::store::{LOG, SEGMENTS};
+use crate::store::{CACHE, LOG, SEGMENTS};
 use crate::{Error, Result};
 
 /// What a check found.
@@ -23,7 +23,7 @@ pub(super) struct Found {
     segments: BTreeMap<String, String>,
     /// How many segments have no file.
     pub(super) missing: usize,
-    /// Damaged masks and key indexes, from the data directory on.
+    /// Damaged masks, key indexes and files of the cache, from the data directory on.
     pub(super) derived: Vec<String>,
     /// Damages of the log.
     pub(super) logs: Vec<Damage>,
@@ -66,7 +66,7 @@ impl Found {
                     .entry(name.to_owned())
                     .or_insert_with(|| damage.to_string());
             }
-            Some((MASKS, _)) => self.take_derived(&damage.file),
+            Some((MASKS | CACHE, _)) => self.take_derived(&damage.file),
             Some((LOG, name)) if name.ends_with(".keys") => self.take_derived(&damage.file),
             _ if damage.file.starts_with(LOG) => self.logs.push(damage.clone()),
             // Damage that hides edits is an error of opening; a torn edit is cut off.

@@ -8,10 +8,12 @@
 //! | `log.rs` | each frame and event of the log, and that none is missing |
 //! | `keys.rs` | the key indexes, against their log files |
 //! | `masks.rs` | the masks, against kills and account states |
+//! | `cache.rs` | the cache of fetched values, by itself |
 //! | `backup.rs` | a backup: each file that its catalog names |
 //! | `sealed.rs` | the envelope of any sealed file |
 
 mod backup;
+mod cache;
 mod keys;
 mod log;
 mod manifest;
@@ -84,7 +86,7 @@ pub struct Report {
 
 /// Checks the data directory or the backup at `path` and calls `each` with every damage. With `quick` only what checksums
 /// cover is checked: not what segments, logs and indexes say of each other. Memory: the keys of
-/// one log file, one bit for each row of a segment, and one entry for each hidden account.
+/// one log file or of one file of the cache, one bit for each row of a segment, and one entry for each hidden account.
 ///
 /// # Errors
 /// [`Error::Io`] where the directory itself cannot be read. Damage is no error.
@@ -121,6 +123,7 @@ pub fn verify_with_fs(
     let logs = check.log(state.as_ref())?;
     check.key_indexes(state.as_ref(), &logs)?;
     check.masks(state.as_ref())?;
+    check.cache(state.as_ref())?;
     Ok(check.report)
 }
 

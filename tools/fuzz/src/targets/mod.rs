@@ -1,6 +1,7 @@
 //! The targets, one file for each part of the system.
 
 mod blocks;
+mod cache;
 mod damage;
 mod envelope;
 mod ingest;
@@ -31,6 +32,9 @@ pub static TARGETS: &[Target] = &[
     sealed::SEGMENT,
     sealed::KEYS,
     sealed::MASK,
+    sealed::CACHE_INDEX,
+    cache::CACHE_ENTRY,
+    cache::CACHE_FILE,
     damage::SEGMENT_DAMAGE,
     damage::KEYS_DAMAGE,
     damage::MASK_DAMAGE,

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
+use orrery_formats::cache::Place;
+use orrery_formats::cache::index::{self, IndexEntry, IndexHeader};
 use orrery_formats::event::Encoding;
 use orrery_formats::keys::{self, KeyEntry, KeysHeader};
 use orrery_formats::mask::{self, Chunk, MaskHeader};
@@ -223,6 +225,30 @@ pub(super) fn keys(count: u32) -> Vec<u8> {
         bucket_bits: 0,
     };
     keys::build(header, entries.collect()).unwrap()
+}
+
+/// An index of `count` cached values.
+pub(super) fn cache_index(count: u32) -> Vec<u8> {
+    let entries = (0..count).map(|i| IndexEntry {
+        fingerprint: cache_key(i),
+        place: Place {
+            unit: 6 + 8 * i,
+            bytes: 64,
+        },
+    });
+    let header = IndexHeader {
+        directory_id: [3; 16],
+        number: 7,
+        values_bytes: 1 << 20,
+        last_checksum: 9,
+        max_as_of_seq: 100,
+    };
+    index::build(&header, entries.collect()).unwrap()
+}
+
+/// The fingerprint of an entry of [`cache_index`], by its number.
+pub(super) fn cache_key(i: u32) -> u64 {
+    orrery_formats::cache::fingerprint(3, 0, &i.to_le_bytes())
 }
 
 /// The fingerprint of an entry of [`keys`], by its number.

@@ -5,6 +5,7 @@
 //! An input is a row of sections: an id of one byte, a length of two, the contents. The last one takes what is
 //! there.
 
+use orrery_formats::cache::index::{self, CacheIndex};
 use orrery_formats::chunks::SealedFile;
 use orrery_formats::envelope::{FileBuilder, FileKind};
 use orrery_formats::keys::{self, KeysFile};
@@ -132,6 +133,42 @@ pub(super) const KEYS: Target = Target {
         if verified.is_ok() {
             for entry in entries.unwrap() {
                 assert_eq!(file.find(entry.fingerprint), Ok(Some(entry)));
+            }
+        }
+        Outcome::of(&verified)
+    },
+};
+
+pub(super) const CACHE_INDEX: Target = Target {
+    name: "cache-index",
+    about: "indexes of cached values of any sections under sound checksums",
+    seeds: || {
+        [0, 1, 60]
+            .map(|count| parts(&samples::cache_index(count), FileKind::CacheIndex))
+            .into()
+    },
+    words: &[],
+    check: |input| {
+        let bytes = sealed(input, FileKind::CacheIndex, index::VERSION);
+        let opened = heap::at_most(HEAP_MAX + 4 * bytes.len(), || {
+            CacheIndex::open("a.index".to_owned(), bytes)
+        });
+        let file = match opened {
+            Ok(file) => file,
+            Err(error) => return Outcome::of(&error),
+        };
+        let verified = heap::at_most(HEAP_MAX, || file.verify());
+        for i in (0..60).map(samples::cache_key).chain([0, u64::MAX]) {
+            let found = file.find(i);
+            assert!(
+                found.is_ok() || verified.is_err(),
+                "{found:?} of a sound index"
+            );
+        }
+        let entries: Result<Vec<_>, _> = file.entries().take(1000).collect();
+        if verified.is_ok() {
+            for entry in entries.unwrap() {
+                assert_eq!(file.find(entry.fingerprint), Ok(Some(entry.place)));
             }
         }
         Outcome::of(&verified)
