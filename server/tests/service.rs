@@ -104,6 +104,8 @@ async fn the_small_files_are_there() {
         server.get("/.well-known/did.json").await.json(),
         json!({"id": "did:web:links.example", "service": [{
             "id": "#constellation", "type": "ConstellationGraphService",
+            "serviceEndpoint": "https://links.example"}, {
+            "id": "#slingshot", "type": "SlingshotRecordProxy",
             "serviceEndpoint": "https://links.example"}]})
     );
     let style = server.get("/style.css").await;
