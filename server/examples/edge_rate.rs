@@ -34,7 +34,10 @@ const TARGET: &str = "/xrpc/com.atproto.repo.getRecord?repo=did%3Aplc%3Az72i7hdy
 
 /// Answers a second over all connections.
 async fn rate(address: SocketAddr, span: Duration) -> f64 {
-    let (is_over, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let (is_over, count) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicU64::new(0)),
+    );
     let started = Instant::now();
     let clients: Vec<_> = (0..CONNECTIONS)
         .map(|_| {
@@ -69,7 +72,9 @@ async fn rate(address: SocketAddr, span: Duration) -> f64 {
 
 #[tokio::main]
 async fn main() {
-    let seconds = std::env::args().nth(1).map_or(2.0, |arg| arg.parse().unwrap());
+    let seconds = std::env::args()
+        .nth(1)
+        .map_or(2.0, |arg| arg.parse().unwrap());
     let span = Duration::from_secs_f64(seconds);
     let server = Server::start().await;
     let body = server.get(TARGET).await.body;
@@ -90,5 +95,8 @@ async fn main() {
         sums[1] += constant;
         println!("turn {turn}: getRecord {ours:.0}/s, axum alone {constant:.0}/s");
     }
-    println!("getRecord has {:.0} % of axum alone", 100.0 * sums[0] / sums[1]);
+    println!(
+        "getRecord has {:.0} % of axum alone",
+        100.0 * sums[0] / sums[1]
+    );
 }

@@ -430,6 +430,7 @@ async fn metrics_are_served_on_their_own_address() {
         listener,
         server.model.clone(),
         server.feed(),
+        None,
         taken,
         async {},
     )
@@ -468,6 +469,7 @@ async fn settings_under_which_nothing_could_be_served_are_refused() {
             listener,
             server.model.clone(),
             server.feed(),
+            None,
             config,
             async {},
         )
