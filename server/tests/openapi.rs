@@ -86,7 +86,7 @@ fn bad(parameter: &Value) -> Vec<String> {
         Some("array") if schema["items"]["enum"].is_array() => "x",
         Some("array") => return Vec::new(),
         Some("boolean") => "yes",
-        _ if parameter["name"] == "cursor" => "%20",
+        _ if parameter["name"] == "cursor" || parameter["name"] == "rkey" => "%20",
         Some("string") if schema["enum"].is_array() => "x",
         Some("string") if schema["minLength"] == 1 => "",
         Some("string") if schema["pattern"].is_string() => "x",
