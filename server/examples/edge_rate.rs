@@ -12,7 +12,7 @@
     reason = "a measurement that fails ends"
 )]
 
-#[allow(dead_code, unreachable_pub, missing_docs)]
+#[allow(missing_docs)]
 #[path = "../tests/common/mod.rs"]
 mod common;
 
