@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, Uri, header};
+use tokio::time::Instant;
 
 use crate::api::{Ask, Content, Endpoint};
 use crate::app::App;
@@ -22,6 +23,7 @@ pub(crate) async fn answer(
     uri: &Uri,
     headers: &HeaderMap,
 ) -> Result<Response<Body>, Problem> {
+    let started = Instant::now();
     let view = negotiate(headers)?;
     let params = Params::parse(uri.query().unwrap_or_default())?;
     let job = (endpoint.parse)(&params)?;
@@ -45,7 +47,7 @@ pub(crate) async fn answer(
                 RecordName::new(&record.did, &record.collection, &record.rkey)
                     .map_err(|why| Lack::invalid("unavailable", why))
             });
-            let fetching = hydrate::fetch(edge, names.collect(), app.hydrate_limits());
+            let fetching = hydrate::fetch(edge, names.collect(), app.hydrate_limits(started));
             let fetched = app.edge.run(async { Ok(fetching.await) }).await?;
             let work = move || {
                 let mut teller = Teller::new(wanted);

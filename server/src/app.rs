@@ -76,11 +76,12 @@ impl App {
         }
     }
 
-    /// How long the records of an answer that is begun now may take, so that there is time left to give it.
-    pub(crate) fn hydrate_limits(&self) -> Limits {
-        let most = self.config.request_deadline * 4 / 5;
+    /// How long the records of an answer may be fetched whose request came at `started`: some time is left to give it.
+    pub(crate) fn hydrate_limits(&self, started: tokio::time::Instant) -> Limits {
+        let last = started + self.config.request_deadline * 4 / 5;
+        let deadline = tokio::time::Instant::now() + self.config.hydrate_timeout;
         Limits {
-            deadline: tokio::time::Instant::now() + self.config.hydrate_timeout.min(most),
+            deadline: deadline.min(last),
             concurrent: self.config.hydrate_concurrent,
         }
     }

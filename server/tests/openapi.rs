@@ -31,6 +31,14 @@ fn good(path: &str, name: &str) -> String {
     .any(|stats| path.starts_with(stats));
     let is_many = path.contains("ManyToMany");
     match name {
+        "hydrate" => "text".into(),
+        "repo" | "identifier" => "Alice.Example".into(),
+        "handle" => "alice.example".into(),
+        "rkey" => "3k".into(),
+        "cid" => common::edge::CID.into(),
+        "at_uri" => "at://did:plc:a/app.bsky.feed.like/3k".into(),
+        "id" => "%23atproto_pds".into(),
+        "type" => "AtprotoPersonalDataServer".into(),
         "wantedSubjects" | "wantedSubjectPrefixes" => POST.into(),
         "wantedSubjectDids" => "did:plc:a".into(),
         "wantedSources" => "app.bsky.feed.like:subject.uri".into(),
@@ -78,7 +86,7 @@ fn bad(parameter: &Value) -> Vec<String> {
         Some("array") if schema["items"]["enum"].is_array() => "x",
         Some("array") => return Vec::new(),
         Some("boolean") => "yes",
-        _ if parameter["name"] == "cursor" => "%20",
+        _ if parameter["name"] == "cursor" || parameter["name"] == "rkey" => "%20",
         Some("string") if schema["enum"].is_array() => "x",
         Some("string") if schema["minLength"] == 1 => "",
         Some("string") if schema["pattern"].is_string() => "x",
@@ -111,8 +119,16 @@ fn operations(document: &Value) -> Vec<(String, Value)> {
     let paths = document["paths"].as_object().unwrap();
     paths
         .iter()
-        .map(|(path, item)| (path.clone(), item["get"].clone()))
+        .map(|(path, item)| {
+            let operation = item.get("get").unwrap_or(&item["post"]);
+            (path.clone(), operation.clone())
+        })
         .collect()
+}
+
+/// Whether what follows the document is a body.
+fn has_body(operation: &Value) -> bool {
+    operation["requestBody"].is_object()
 }
 
 fn parameters(operation: &Value) -> &[Value] {
@@ -135,7 +151,7 @@ fn declared(document: &Value, operation: &Value, answer: &Response) {
     let media = answer.header("content-type").unwrap();
     let schema = &response["content"][media]["schema"];
     assert!(schema.is_object(), "{id}: {media} is not declared");
-    if media == "application/json" && id != "getOpenapi" && id != "getOpenapiJson" {
+    if media.starts_with("application/json") && id != "getOpenapi" && id != "getOpenapiJson" {
         check(document, schema, &answer.json(), "$").unwrap_or_else(|why| panic!("{id}: {why}"));
     }
     let headers = response["headers"].as_object().unwrap();
@@ -210,7 +226,7 @@ async fn every_route_of_the_document_answers_as_it_says() {
     .await;
     let document = document(&server).await;
     for (path, operation) in operations(&document) {
-        if is_websocket(&operation) {
+        if is_websocket(&operation) || has_body(&operation) {
             continue;
         }
         let all = parameters(&operation);
@@ -230,6 +246,8 @@ async fn every_route_of_the_document_answers_as_it_says() {
             declared(&document, &operation, &answer);
         }
         declared(&document, &operation, &server.page(&queries[0]).await);
+        let head = server.ask("HEAD", &queries[0], &[]).await;
+        assert_eq!(head.status, 200, "{path}");
         for parameter in all {
             let name = parameter["name"].as_str().unwrap();
             let others: Vec<&Value> = required
@@ -274,6 +292,79 @@ async fn every_route_of_the_document_answers_as_it_says() {
             .await;
         assert_eq!(long.status, 414);
         declared(&document, &operation, &long);
+    }
+}
+
+#[tokio::test]
+async fn every_route_with_a_body_answers_as_the_document_says() {
+    let server = Server::with(Config {
+        did_web_domain: Some("links.example".into()),
+        body_bytes_max: 5000,
+        ..Config::default()
+    })
+    .await;
+    let document = document(&server).await;
+    let posts = operations(&document).into_iter();
+    let posts: Vec<_> = posts.filter(|(_, operation)| has_body(operation)).collect();
+    assert_eq!(posts.len(), 4);
+    for (path, operation) in posts {
+        let body = &operation["requestBody"]["content"]["application/json"];
+        let example = &body["example"];
+        check(&document, &body["schema"], example, "$").unwrap();
+        let answer = server.post(&path, &example.to_string()).await;
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+        declared(&document, &operation, &answer);
+        let required = body["schema"]["required"].as_array().unwrap();
+        for name in required {
+            let mut bad = example.clone();
+            bad.as_object_mut().unwrap().remove(name.as_str().unwrap());
+            let answer = server.post(&path, &bad.to_string()).await;
+            let message = answer.error(400, "InvalidRequest");
+            assert!(
+                message.contains(name.as_str().unwrap()),
+                "{path}: {message}"
+            );
+            declared(&document, &operation, &answer);
+        }
+        for (name, schema) in body["schema"]["properties"].as_object().unwrap() {
+            let Some(most) = schema["maxItems"].as_u64() else {
+                continue;
+            };
+            let one = &example[name][0];
+            for (count, status) in [(0, 200), (most + 1, 400)] {
+                let mut many = example.clone();
+                many[name] = vec![one.clone(); count as usize].into();
+                let server = Server::with(Config {
+                    did_web_domain: Some("links.example".into()),
+                    ..Config::default()
+                })
+                .await;
+                let answer = server.post(&path, &many.to_string()).await;
+                assert_eq!(answer.status, status, "{path} {name} {count}: {answer:?}");
+            }
+        }
+        let json = ("content-type", "application/json");
+        let empty = server.send(&path, &[json], "").await;
+        empty.error(400, "InvalidRequest");
+        declared(&document, &operation, &empty);
+        let long = server.send(&path, &[json], &" ".repeat(5001)).await;
+        long.error(413, "PayloadTooLarge");
+        declared(&document, &operation, &long);
+        for kind in ["text/plain", "application/x-www-form-urlencoded", "json"] {
+            let answer = server.send(&path, &[("content-type", kind)], "{}").await;
+            answer.error(415, "UnsupportedMediaType");
+            declared(&document, &operation, &answer);
+        }
+        for method in ["GET", "HEAD", "PUT"] {
+            let refused = server.ask(method, &path, &[("content-length", "0")]).await;
+            assert_eq!(refused.status, 405, "{method} {path}");
+            assert_eq!(refused.header("allow"), Some("POST,OPTIONS"), "{method}");
+            if method == "GET" {
+                declared(&document, &operation, &refused);
+            }
+        }
+        let options = server.ask("OPTIONS", &path, &[]).await;
+        assert_eq!(options.header("allow"), Some("POST,OPTIONS"));
     }
 }
 
@@ -325,6 +416,7 @@ async fn the_document_the_front_page_and_the_manual_know_the_same_routes() {
         .map(|(path, _)| path)
         .collect();
     let manual: BTreeSet<String> = include_str!("../API.md")
+        .replace("`POST ", "`GET ")
         .split("`GET ")
         .skip(1)
         .map(|rest| rest.split('`').next().unwrap().to_owned())

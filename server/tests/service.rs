@@ -104,6 +104,8 @@ async fn the_small_files_are_there() {
         server.get("/.well-known/did.json").await.json(),
         json!({"id": "did:web:links.example", "service": [{
             "id": "#constellation", "type": "ConstellationGraphService",
+            "serviceEndpoint": "https://links.example"}, {
+            "id": "#slingshot", "type": "SlingshotRecordProxy",
             "serviceEndpoint": "https://links.example"}]})
     );
     let style = server.get("/style.css").await;
@@ -392,6 +394,8 @@ async fn metrics_are_served_on_their_own_address() {
     server.get(&count(POST)).await;
     server.get("/links/count").await;
     server.get("/no/such/route").await;
+    let record = "/xrpc/com.atproto.repo.getRecord?repo=did:plc:a&collection=a.b.c&rkey=3k";
+    server.get(record).await;
     let page = exchange(
         free,
         b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
@@ -402,6 +406,9 @@ async fn metrics_are_served_on_their_own_address() {
         "orrery_http_requests_total{route=\"/links/count\",status=\"200\"} 1",
         "orrery_http_requests_total{route=\"/links/count\",status=\"400\"} 1",
         "orrery_http_requests_total{route=\"other\",status=\"404\"} 1",
+        "orrery_http_requests_total{route=\"/xrpc/com.atproto.repo.getRecord\",status=\"200\"} 1",
+        "orrery_http_edge_free 512",
+        "orrery_edge_fetched_total 1",
         "orrery_links 16",
         "orrery_lag_seconds 1.5",
     ] {
@@ -423,6 +430,7 @@ async fn metrics_are_served_on_their_own_address() {
         listener,
         server.model.clone(),
         server.feed(),
+        None,
         taken,
         async {},
     )
@@ -461,6 +469,7 @@ async fn settings_under_which_nothing_could_be_served_are_refused() {
             listener,
             server.model.clone(),
             server.feed(),
+            None,
             config,
             async {},
         )

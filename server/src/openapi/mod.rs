@@ -15,7 +15,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 
-use crate::api::calls::{CALLS, Call};
+use crate::api::calls::CALLS;
 use crate::api::plain::{Form, PLAIN, Plain};
 use crate::api::{ENDPOINTS, Endpoint, Group, stream};
 use crate::html;
@@ -222,20 +222,29 @@ fn operation(
 /// A name that generators of clients can use: the method of an XRPC route, with what is before it where others have the same, else the
 /// words of the path.
 fn operation_id(path: &str) -> String {
-    if let Some((before, method)) = path
-        .strip_prefix("/xrpc/")
-        .and_then(|nsid| nsid.rsplit_once('.'))
-    {
-        let is_other = |call: &&Call| call.path != path && call.path.ends_with(method);
-        return match CALLS.iter().find(is_other) {
-            None => method.to_owned(),
-            Some(_) => {
-                let words = before.split(|c: char| !c.is_ascii_alphanumeric());
-                let words: Vec<&str> = words.chain([method]).collect();
-                words.join("_")
-            }
-        };
+    let Some((before, method)) = method_of(path) else {
+        return words(path);
+    };
+    let paths = CALLS.iter().map(|call| call.path);
+    let mut others = paths.chain(ENDPOINTS.iter().map(|endpoint| endpoint.path));
+    let is_taken = others.any(|other| match method_of(other) {
+        Some((_, name)) => name == method && other != path,
+        None => words(other) == method,
+    });
+    if !is_taken {
+        return method.to_owned();
     }
+    let before = before.split(|c: char| !c.is_ascii_alphanumeric());
+    before.chain([method]).collect::<Vec<_>>().join("_")
+}
+
+/// The method of an XRPC route, and what is before it.
+fn method_of(path: &str) -> Option<(&str, &str)> {
+    path.strip_prefix("/xrpc/")?.rsplit_once('.')
+}
+
+/// The words of a path as one name.
+fn words(path: &str) -> String {
     let mut id = String::from("get");
     for word in path.split(|c: char| !c.is_ascii_alphanumeric()) {
         let mut chars = word.chars();

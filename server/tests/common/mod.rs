@@ -10,7 +10,9 @@
 )]
 
 pub mod browser;
+pub mod edge;
 pub mod feed;
+pub mod lexicon;
 pub mod schema;
 mod stats;
 
@@ -23,8 +25,8 @@ use std::time::Duration;
 use orrery_query::{Filter, ManyItem, ManyToMany, OtherCount, RecordId, SourceTotals, Stats};
 use orrery_server::{
     Answer, CollectionCounts, Config, Counts, Fact, FactKind, Hours, Index, IndexError, Listing,
-    Order, Paging, PrefixCounts, RecordsAt, SampleRecord, SamplesOf, Selection, SeriesOf, Status,
-    Steps, serve,
+    Order, Paging, PrefixCounts, RecordsAndAccounts, RecordsAt, SampleRecord, SamplesOf, Selection,
+    SeriesOf, Status, Steps, serve,
 };
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -194,6 +196,33 @@ impl Index for Model {
     fn count_distinct(&self, filter: &Filter) -> Result<Answer<u64>, IndexError> {
         let dids: BTreeSet<_> = self.matching(filter)?.iter().map(|l| l.did).collect();
         Ok(self.answer(dids.len() as u64))
+    }
+    fn counts(
+        &self,
+        filters: &[Filter],
+        with_accounts: bool,
+    ) -> Result<Answer<Vec<RecordsAndAccounts>>, IndexError> {
+        let counts = filters.iter().map(|filter| {
+            let accounts = with_accounts.then(|| self.count_distinct(filter));
+            let accounts = accounts.transpose()?.map(|answer| answer.value);
+            Ok((self.count(filter)?.value, accounts))
+        });
+        Ok(self.answer(counts.collect::<Result<_, IndexError>>()?))
+    }
+    fn first_pages(
+        &self,
+        filters: &[Filter],
+        limit: u32,
+    ) -> Result<Answer<Vec<Listing<RecordId>>>, IndexError> {
+        let first = Paging {
+            limit,
+            cursor: None,
+            reverse: false,
+        };
+        let pages = filters
+            .iter()
+            .map(|filter| Ok(self.records(filter, &first)?.value));
+        Ok(self.answer(pages.collect::<Result<_, IndexError>>()?))
     }
     fn records(&self, f: &Filter, p: &Paging) -> Result<Answer<Listing<RecordId>>, IndexError> {
         let all = self.matching(f)?.into_iter().rev().map(id).collect();
@@ -410,6 +439,7 @@ pub struct Server {
     pub address: SocketAddr,
     pub model: Arc<Model>,
     pub events: Arc<feed::Events>,
+    pub edge: Arc<edge::Fake>,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<orrery_server::Result<()>>,
 }
@@ -420,6 +450,14 @@ impl Server {
     }
 
     pub async fn with(config: Config) -> Self {
+        Self::begin(config, true).await
+    }
+
+    pub async fn without_edge() -> Self {
+        Self::begin(Config::default(), false).await
+    }
+
+    async fn begin(config: Config, has_edge: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let model = Arc::new(Model::sample());
@@ -429,12 +467,22 @@ impl Server {
         let shutdown = async {
             let _ = stopped.await;
         };
-        let served = serve(listener, model.clone(), Arc::new(stream), config, shutdown);
+        let edge = Arc::<edge::Fake>::default();
+        let seam = has_edge.then(|| edge.clone() as Arc<dyn orrery_server::Edge>);
+        let served = serve(
+            listener,
+            model.clone(),
+            Arc::new(stream),
+            seam,
+            config,
+            shutdown,
+        );
         let task = tokio::spawn(served);
         Self {
             address,
             model,
             events,
+            edge,
             stop: Some(stop),
             task,
         }
@@ -463,6 +511,22 @@ impl Server {
 
     pub async fn page(&self, path: &str) -> Response {
         self.ask("GET", path, &[("accept", "text/html")]).await
+    }
+
+    /// Posts JSON.
+    pub async fn post(&self, path: &str, body: &str) -> Response {
+        self.send(path, &[("content-type", "application/json")], body)
+            .await
+    }
+
+    /// Posts a body.
+    pub async fn send(&self, path: &str, headers: &[(&str, &str)], body: &str) -> Response {
+        let mut text = format!("POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n");
+        for (name, value) in headers {
+            text.push_str(&format!("{name}: {value}\r\n"));
+        }
+        text.push_str(&format!("content-length: {}\r\n\r\n{body}", body.len()));
+        exchange(self.address, text.as_bytes()).await
     }
 
     pub async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Response {
@@ -524,9 +588,9 @@ impl Response {
     }
 
     pub fn json(&self) -> serde_json::Value {
-        assert_eq!(
-            self.header("content-type"),
-            Some("application/json"),
+        let kind = self.header("content-type").unwrap_or_default();
+        assert!(
+            ["application/json", "application/json; charset=utf-8"].contains(&kind),
             "{self:?}"
         );
         serde_json::from_str(&self.body).unwrap_or_else(|e| panic!("{e}: {}", self.body))

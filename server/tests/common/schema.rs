@@ -15,7 +15,13 @@ pub fn check(document: &Value, schema: &Value, value: &Value, at: &str) -> Resul
     };
     for (keyword, wanted) in schema {
         match keyword.as_str() {
-            "description" | "title" | "default" | "format" | "required" => {}
+            "description" | "title" | "default" | "format" | "required" | "pattern" => {}
+            "minLength" | "maxLength" => {}
+            "maxItems" if value.as_array().map(|items| items.len() as u64) > wanted.as_u64() => {
+                return fail("maxItems");
+            }
+            "maximum" if value.as_f64() > wanted.as_f64() => return fail("maximum"),
+            "maxItems" | "maximum" => {}
             "$ref" => {
                 let place = wanted.as_str().unwrap().trim_start_matches('#');
                 let inner = document.pointer(place).ok_or(format!("{at}: no {place}"))?;

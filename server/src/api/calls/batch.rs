@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use super::body::{parse, too_many};
 use super::{Answering, NO_CACHE, ready};
@@ -21,6 +22,7 @@ struct Input {
 /// `blue.orrery.repo.getRecords`.
 pub(super) fn get_records(app: Arc<App>, _: IpAddr, body: Bytes) -> Answering {
     Box::pin(async move {
+        let started = Instant::now();
         let Input { uris } = parse(&body)?;
         if uris.len() > RECORDS_MAX {
             return Err(too_many("uris", RECORDS_MAX));
@@ -29,7 +31,7 @@ pub(super) fn get_records(app: Arc<App>, _: IpAddr, body: Bytes) -> Answering {
         let names = uris
             .iter()
             .map(|uri| RecordName::of_uri(uri).map_err(|why| Lack::invalid("invalid", why)));
-        let fetching = fetch(edge, names.collect(), app.hydrate_limits());
+        let fetching = fetch(edge, names.collect(), app.hydrate_limits(started));
         let fetched = app.edge.run(async { Ok(fetching.await) }).await?;
         let work = move || {
             let mut teller = Teller::new(Wanted::Whole);

@@ -20,6 +20,7 @@ macro_rules! handle {
     };
 }
 const DID_PATTERN: &str = concat!("^", did!(), "$");
+pub(super) const SERVICE_PATTERN: &str = concat!("^", did!(), "#[A-Za-z0-9._:%-]{1,256}$");
 const HANDLE_PATTERN: &str = concat!("^", handle!(), "$");
 const IDENTIFIER_PATTERN: &str = concat!("^(", did!(), "|", handle!(), ")$");
 const AT_URI_PATTERN: &str = concat!(

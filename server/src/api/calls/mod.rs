@@ -55,7 +55,7 @@ pub(crate) enum Takes {
     Query {
         fields: &'static [Field],
         /// Answers what is in memory, without waiting and without reading more than it must; none: the other way.
-        at_once: Option<fn(&App, &Uri) -> Option<Response<Body>>>,
+        at_once: Option<AtOnce>,
         answer: fn(Arc<App>, Params) -> Answering,
     },
     /// JSON.
@@ -89,6 +89,9 @@ impl Call {
         }
     }
 }
+
+/// Answers a request that takes no time; `None` for any other.
+pub(crate) type AtOnce = fn(&App, &Uri) -> Option<Response<Body>>;
 
 /// An answer under way.
 pub(crate) type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Problem>> + Send>>;

@@ -12,7 +12,7 @@ use orrery_links::syntax::{Did, Nsid};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
 use super::body::{parse, too_many};
 use super::errors::{By, problem};
@@ -50,6 +50,7 @@ struct SourceInput {
 /// `com.bad-example.proxy.hydrateQueryResponse`.
 pub(super) fn hydrate_query(app: Arc<App>, client: IpAddr, body: Bytes) -> Answering {
     Box::pin(async move {
+        let started = Instant::now();
         let (ask, sources) = read(&body, app.config.query_bytes_max)?;
         let edge = app.edge.edge()?;
         let asking = async {
@@ -59,7 +60,7 @@ pub(super) fn hydrate_query(app: Arc<App>, client: IpAddr, body: Bytes) -> Answe
                 Ok((output, named))
             };
             let (output, named) = app.pool.run(work).await?;
-            let limits = app.hydrate_limits();
+            let limits = app.hydrate_limits(started);
             let names = named.records.iter().map(|record| Ok(record.name.clone()));
             let (records, accounts) = tokio::join!(
                 fetch(edge, names.collect(), limits),

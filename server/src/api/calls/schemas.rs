@@ -3,7 +3,9 @@
 use schemars::{Schema, SchemaGenerator, json_schema};
 
 use super::backlinks::{ITEMS_MAX, PAGE_DEFAULT, PAGE_MAX};
+use super::fields::SERVICE_PATTERN;
 use super::proxy::SOURCES_MAX;
+use crate::api::fields::NSID;
 use crate::hydrate::RECORDS_MAX;
 
 pub(super) fn uris(_: &mut SchemaGenerator) -> Schema {
@@ -70,8 +72,8 @@ pub(super) fn hydrate_query(_: &mut SchemaGenerator) -> Schema {
         "type": "object",
         "required": ["xrpc", "atproto_proxy", "hydration_sources"],
         "properties": {
-            "xrpc": { "type": "string", "description": "The query: an NSID." },
-            "atproto_proxy": { "type": "string", "description": "Whom to ask: a DID, # and the id of its service." },
+            "xrpc": { "type": "string", "pattern": NSID, "description": "The query: an NSID." },
+            "atproto_proxy": { "type": "string", "pattern": SERVICE_PATTERN, "description": "Whom to ask: a DID, # and the id of its service." },
             "params": {
                 "type": ["object", "null"],
                 "additionalProperties": true,
@@ -85,7 +87,7 @@ pub(super) fn hydrate_query(_: &mut SchemaGenerator) -> Schema {
                     "type": "object",
                     "required": ["path", "shape"],
                     "properties": {
-                        "path": { "type": "string", "description": "A path into the answer, as hydrate takes them for records: records[], or value.embed.record." },
+                        "path": { "type": "string", "minLength": 1, "maxLength": 512, "description": "A path into the answer, as hydrate takes them for records: records[], or value.embed.record." },
                         "shape": {
                             "type": "string",
                             "enum": ["at-uri-parts", "strong-ref"],
@@ -94,8 +96,8 @@ pub(super) fn hydrate_query(_: &mut SchemaGenerator) -> Schema {
                     },
                 },
             },
-            "authorization": { "type": ["string", "null"], "description": "The header Authorization, for the other service alone." },
-            "atproto_accept_labelers": { "type": ["string", "null"], "description": "The header atproto-accept-labelers, for the other service." },
+            "authorization": { "type": ["string", "null"], "pattern": "^[ -~]*$", "description": "The header Authorization, for the other service alone." },
+            "atproto_accept_labelers": { "type": ["string", "null"], "pattern": "^[ -~]*$", "description": "The header atproto-accept-labelers, for the other service." },
         },
     })
 }
