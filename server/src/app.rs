@@ -130,12 +130,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 /// A route that waits for other servers or takes a body.
 fn route(call: &'static Call) -> MethodRouter<Arc<App>> {
     match &call.takes {
-        Takes::Query {
-            at_once, answer, ..
-        } => get(async move |State(app): State<Arc<App>>, uri: Uri| {
-            if let Some(ready) = at_once.and_then(|at_once| at_once(&app, &uri)) {
-                return ready;
-            }
+        Takes::Query { answer, .. } => get(async move |State(app): State<Arc<App>>, uri: Uri| {
             let answer = match Params::parse(uri.query().unwrap_or_default()) {
                 Ok(params) => answer(app, params).await,
                 Err(problem) => Err(problem),
@@ -264,7 +259,16 @@ async fn wrap(State(app): State<Arc<App>>, request: Request, next: Next) -> Resp
     let mut response = match admit(&app, &request, is_unlimited) {
         Err(problem) => problem.into(),
         Ok(()) if request.method() == Method::OPTIONS => preflight(methods),
-        Ok(()) => caught(next.run(request)).await,
+        Ok(()) => {
+            // What is ready needs none of the way to its handler.
+            let work = async {
+                match call.and_then(|call| ready(&app, call, &request)) {
+                    Some(ready) => ready,
+                    None => next.run(request).await,
+                }
+            };
+            caught(work).await
+        }
     };
     if endpoint.is_some_and(|endpoint| endpoint.group == Group::Stats) {
         name(&mut response, &app.request_ids.next());
@@ -295,6 +299,17 @@ async fn wrap(State(app): State<Arc<App>>, request: Request, next: Next) -> Resp
     app.metrics.answered(route, status, took);
     tracing::debug!(route, status, ?took, "answered");
     response
+}
+
+/// The answer that the route has at once, if it has one.
+fn ready(app: &App, call: &Call, request: &Request) -> Option<Response<Body>> {
+    match call.takes {
+        Takes::Query {
+            at_once: Some(at_once),
+            ..
+        } if request.method() == Method::GET => at_once(app, request.uri()),
+        _ => None,
+    }
 }
 
 /// Names the request in its answer: in a header, and in the body of an error.

@@ -1,6 +1,6 @@
 //! A small index in plain vectors, a server over it on a real socket, and a client that speaks raw HTTP.
 // Each test binary uses a part of this, and as its own module, not as a library.
-#![allow(dead_code, unreachable_pub)]
+#![allow(dead_code, unreachable_pub, unused_imports)]
 // Helpers of tests fail by panicking, as tests do.
 #![allow(
     clippy::expect_used,
@@ -14,25 +14,22 @@ pub mod edge;
 pub mod feed;
 pub mod lexicon;
 pub mod schema;
+mod server;
 mod stats;
 
 use std::collections::BTreeSet;
 use std::io;
-use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use orrery_query::{Filter, ManyItem, ManyToMany, OtherCount, RecordId, SourceTotals, Stats};
 use orrery_server::{
-    Answer, CollectionCounts, Config, Counts, Fact, FactKind, Hours, Index, IndexError, Listing,
-    Order, Paging, PrefixCounts, RecordsAndAccounts, RecordsAt, SampleRecord, SamplesOf, Selection,
-    SeriesOf, Status, Steps, serve,
+    Answer, CollectionCounts, Counts, Fact, FactKind, Hours, Index, IndexError, Listing, Order,
+    Paging, PrefixCounts, RecordsAndAccounts, RecordsAt, SampleRecord, SamplesOf, Selection,
+    SeriesOf, Status, Steps,
 };
 use parking_lot::Mutex;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+
+pub use server::{Response, Server, exchange};
 
 /// One link of a record.
 #[derive(Clone)]
@@ -431,179 +428,5 @@ impl Index for Model {
             kind: FactKind::Gauge,
             value: self.links.len() as f64,
         }]
-    }
-}
-
-/// A running server.
-pub struct Server {
-    pub address: SocketAddr,
-    pub model: Arc<Model>,
-    pub events: Arc<feed::Events>,
-    pub edge: Arc<edge::Fake>,
-    stop: Option<oneshot::Sender<()>>,
-    task: JoinHandle<orrery_server::Result<()>>,
-}
-
-impl Server {
-    pub async fn start() -> Self {
-        Self::with(Config::default()).await
-    }
-
-    pub async fn with(config: Config) -> Self {
-        Self::begin(config, true).await
-    }
-
-    pub async fn without_edge() -> Self {
-        Self::begin(Config::default(), false).await
-    }
-
-    async fn begin(config: Config, has_edge: bool) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let model = Arc::new(Model::sample());
-        let events = Arc::<feed::Events>::default();
-        let (stop, stopped) = oneshot::channel();
-        let stream = feed::EventsFeed(events.clone());
-        let shutdown = async {
-            let _ = stopped.await;
-        };
-        let edge = Arc::<edge::Fake>::default();
-        let seam = has_edge.then(|| edge.clone() as Arc<dyn orrery_server::Edge>);
-        let served = serve(
-            listener,
-            model.clone(),
-            Arc::new(stream),
-            seam,
-            config,
-            shutdown,
-        );
-        let task = tokio::spawn(served);
-        Self {
-            address,
-            model,
-            events,
-            edge,
-            stop: Some(stop),
-            task,
-        }
-    }
-
-    pub fn feed(&self) -> Arc<dyn orrery_server::Feed> {
-        Arc::new(feed::EventsFeed(self.events.clone()))
-    }
-
-    /// Signals shutdown; the end is awaited with [`ended`](Self::ended).
-    pub fn stop(&mut self) {
-        drop(self.stop.take());
-    }
-
-    pub async fn ended(self) {
-        tokio::time::timeout(Duration::from_secs(10), self.task)
-            .await
-            .expect("the server ends")
-            .unwrap()
-            .unwrap();
-    }
-
-    pub async fn get(&self, path: &str) -> Response {
-        self.ask("GET", path, &[]).await
-    }
-
-    pub async fn page(&self, path: &str) -> Response {
-        self.ask("GET", path, &[("accept", "text/html")]).await
-    }
-
-    /// Posts JSON.
-    pub async fn post(&self, path: &str, body: &str) -> Response {
-        self.send(path, &[("content-type", "application/json")], body)
-            .await
-    }
-
-    /// Posts a body.
-    pub async fn send(&self, path: &str, headers: &[(&str, &str)], body: &str) -> Response {
-        let mut text = format!("POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n");
-        for (name, value) in headers {
-            text.push_str(&format!("{name}: {value}\r\n"));
-        }
-        text.push_str(&format!("content-length: {}\r\n\r\n{body}", body.len()));
-        exchange(self.address, text.as_bytes()).await
-    }
-
-    pub async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Response {
-        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n");
-        for (name, value) in headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
-        }
-        head.push_str("\r\n");
-        exchange(self.address, head.as_bytes()).await
-    }
-}
-
-/// Sends bytes and reads to the end of the connection.
-pub async fn exchange(address: SocketAddr, request: &[u8]) -> Response {
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(request).await.unwrap();
-    let mut bytes = Vec::new();
-    // A server that refuses a request early may reset the connection after its answer.
-    let _ = stream.read_to_end(&mut bytes).await;
-    Response::parse(&bytes)
-}
-
-#[derive(Debug)]
-pub struct Response {
-    pub status: u16,
-    pub headers: Vec<(String, String)>,
-    pub body: String,
-}
-
-impl Response {
-    fn parse(bytes: &[u8]) -> Self {
-        let text = String::from_utf8(bytes.to_vec()).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").expect("a whole head");
-        let mut lines = head.split("\r\n");
-        let status = lines
-            .next()
-            .unwrap()
-            .split(' ')
-            .nth(1)
-            .unwrap()
-            .parse()
-            .unwrap();
-        let headers = lines
-            .map(|line| line.split_once(": ").unwrap())
-            .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
-            .collect();
-        Self {
-            status,
-            headers,
-            body: body.to_owned(),
-        }
-    }
-
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(n, _)| n == name)
-            .map(|(_, value)| value.as_str())
-    }
-
-    pub fn json(&self) -> serde_json::Value {
-        let kind = self.header("content-type").unwrap_or_default();
-        assert!(
-            ["application/json", "application/json; charset=utf-8"].contains(&kind),
-            "{self:?}"
-        );
-        serde_json::from_str(&self.body).unwrap_or_else(|e| panic!("{e}: {}", self.body))
-    }
-
-    /// Checks that this is an error as every error is, and gives its message.
-    #[track_caller]
-    pub fn error(&self, status: u16, name: &str) -> String {
-        assert_eq!(self.status, status, "{self:?}");
-        let json = self.json();
-        assert_eq!(json["error"], name, "{self:?}");
-        assert_eq!(self.header("cache-control"), Some("no-store"));
-        assert_eq!(self.header("access-control-allow-origin"), Some("*"));
-        json["message"].as_str().unwrap().to_owned()
     }
 }
