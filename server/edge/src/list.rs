@@ -73,7 +73,7 @@ async fn check_account(records: &Arc<Records>, did: &str) -> Result<(), EdgeErro
     let here = Arc::clone(records);
     let did = did.to_owned();
     let account = records.lookups.run(move || here.store.account(&did)).await?;
-    let account = account.map_err(|error| problems::of_engine(&error))?;
+    let account = account.map_err(|error| problems::of_engine(&records.store, &error))?;
     match account.state {
         AccountState::Hidden { status } => Err(EdgeError::Hidden(hidden(status.as_deref()))),
         _ => Ok(()),
@@ -110,7 +110,7 @@ fn changes(records: &Records, ask: &ListAsk, as_of: u64) -> Result<Changes, Edge
         };
         changes.insert(rkey.to_owned(), record);
     });
-    match read.map_err(|error| problems::of_engine(&error))? {
+    match read.map_err(|error| problems::of_engine(&records.store, &error))? {
         // Too much has come since: a mixture of some of it would be neither old nor new.
         Progress::Read => Ok(Changes::new()),
         _ => Ok(changes),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use orrery_engine::Store;
 use orrery_resolve::origin::OriginError;
 use orrery_resolve::{FetchError, FlightError, ResolveError};
 use orrery_server::EdgeError;
@@ -88,8 +89,9 @@ pub(crate) fn of_flight(error: FlightError) -> EdgeError {
     }
 }
 
-/// Of the index or the disk. What it was is for the log.
-pub(crate) fn of_engine(error: &orrery_engine::Error) -> EdgeError {
+/// Of the index or the disk. What it was is for the log; damage is set aside, so that the next look goes on without it.
+pub(crate) fn of_engine(store: &Store, error: &orrery_engine::Error) -> EdgeError {
+    store.report_damage(error);
     tracing::error!(%error, "a record cannot be looked up");
     EdgeError::Unavailable("the server cannot read what it has; its log says why".to_owned())
 }

@@ -125,7 +125,7 @@ async fn find(records: &Arc<Records>, key: &Key) -> Result<Bytes, EdgeError> {
 
 /// What is kept and still stands. Blocks.
 fn look(records: &Records, key: &Key) -> Result<Option<Bytes>, EdgeError> {
-    let engine = |error| problems::of_engine(&error);
+    let engine = |error| problems::of_engine(&records.store, &error);
     let account = records.store.account(&key.did).map_err(engine)?;
     if let AccountState::Hidden { status } = account.state {
         return Err(EdgeError::Hidden(hidden(status.as_deref())));

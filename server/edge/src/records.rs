@@ -250,7 +250,7 @@ impl Records {
         let account = self
             .store
             .account(&key.did)
-            .map_err(|error| problems::of_engine(&error))?;
+            .map_err(|error| problems::of_engine(&self.store, &error))?;
         if let AccountState::Hidden { status } = account.state {
             let error = EdgeError::Hidden(hidden(status.as_deref()));
             return Ok(Looked::Told(self.absent(as_of, error)));
@@ -258,7 +258,7 @@ impl Records {
         let recorded = self
             .store
             .record(&key.did, &key.collection, &key.rkey)
-            .map_err(|error| problems::of_engine(&error))?;
+            .map_err(|error| problems::of_engine(&self.store, &error))?;
         let uri = key.uri();
         let value = self.kept(&uri);
         let checked = value.as_ref().map(|value| Checked {
