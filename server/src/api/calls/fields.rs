@@ -93,7 +93,7 @@ pub(super) const AT_URI: Field = field(
 .required();
 pub(super) const ID: Field = field(
     "id",
-    Text { length_min: 1 },
+    Pattern("#."),
     "#atproto_pds",
     "The service's id in the account's document: what begins with #, with or without the DID before it.",
 )
