@@ -41,7 +41,11 @@ pub(crate) fn run(seconds: u64) -> Outcome {
     let pinned = pin();
     println!(
         "servers on {}, clients on the other",
-        if pinned { "one core" } else { "any core (no taskset)" }
+        if pinned {
+            "one core"
+        } else {
+            "any core (no taskset)"
+        }
     );
     let data = tempfile::tempdir()?;
     let (_source, source) = source(&orrery)?;
@@ -71,9 +75,10 @@ pub(crate) fn run(seconds: u64) -> Outcome {
             .env("ORRERY_BENCH_BODY", &file);
         let constant = Running::start(command)?;
         answers(constant_address).await?;
-        throughput(
-            [(&edge, address, path.as_str()), (&constant, constant_address, CONSTANT)],
-        )
+        throughput([
+            (&edge, address, path.as_str()),
+            (&constant, constant_address, CONSTANT),
+        ])
         .await?;
         println!("at {RATE} requests a second, open loop:");
         for (name, at, path) in [
@@ -118,7 +123,10 @@ impl Drop for Running {
 
 impl Running {
     fn start(mut command: Command) -> Result<Self> {
-        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        let child = command
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
         Ok(Self { child })
     }
 

@@ -66,7 +66,13 @@ mod tests {
 
     #[test]
     fn another_version_and_a_cut_are_no_record() {
-        for bad in [&b""[..], b"\x02\x00{}", b"\x01", b"\x01\x04baf", b"\x01\x01\xff{}"] {
+        for bad in [
+            &b""[..],
+            b"\x02\x00{}",
+            b"\x01",
+            b"\x01\x04baf",
+            b"\x01\x01\xff{}",
+        ] {
             assert!(CachedRecord::decode(bad).is_err(), "{bad:?}");
         }
     }

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use orrery_edge::{EdgeCache, EdgeOptions, Followed, Offline};
@@ -12,6 +13,7 @@ use parking_lot::Mutex;
 
 use crate::cli::EdgeArguments;
 use crate::failure::{Failure, Result};
+use crate::health::now_us;
 use crate::index::StoreIndex;
 
 /// How long what was found out about the stream stands. The lag moves by as much.
@@ -84,6 +86,7 @@ impl EdgeSettings {
             options.per_host.per_second = 20.0;
             options.per_host.burst = 200;
             options.per_host.waiting = 1024;
+            options.total_timeout = FETCH_TIMEOUT;
             options.dns = self.dns;
             options.allow_private = self.allow_private;
             options.trusted = address_of(&self.plc).into_iter().collect();
@@ -106,6 +109,8 @@ impl EdgeSettings {
         let followed = Arc::new(Stream {
             index,
             lag_limit,
+            started_us: now_us(),
+            has_caught_up: AtomicBool::new(false),
             known: Mutex::new(None),
         });
         let edge = EdgeCache::start(store, network, followed, resolving, options)
@@ -113,6 +118,9 @@ impl EdgeSettings {
         Ok(Arc::new(edge))
     }
 }
+
+/// How long a host has for its answer: less than a request has, so that whoever asks is told who did not answer.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// What hosts are told where the operator gave no contact.
 const NO_CONTACT: &str = "no contact given";
@@ -136,6 +144,10 @@ fn address_of(url: &str) -> Option<SocketAddr> {
 struct Stream {
     index: Arc<StoreIndex>,
     lag_limit: Duration,
+    started_us: u64,
+    /// Whether the source has told what happened up to the start of this process. Before that, a newest event of a moment ago says
+    /// nothing of what came since.
+    has_caught_up: AtomicBool,
     /// When it was looked at last, and from when on it was whole then.
     known: Mutex<Option<(Instant, Option<u64>)>>,
 }
@@ -150,11 +162,23 @@ impl Stream {
             return since_us;
         }
         let status = self.index.status();
-        let is_near = status
-            .lag_us
-            .is_some_and(|lag| u128::from(lag) <= self.lag_limit.as_micros());
+        let is_through = status.lag_us == Some(0)
+            || status
+                .indexed_through_us
+                .is_some_and(|through| through >= self.started_us);
+        if is_through {
+            self.has_caught_up.store(true, Ordering::Relaxed);
+        }
+        let is_near = self.has_caught_up.load(Ordering::Relaxed)
+            && status
+                .lag_us
+                .is_some_and(|lag| u128::from(lag) <= self.lag_limit.as_micros());
         // Where nothing was ever indexed and nothing comes, the stream vouches from now on, which helps nobody.
-        let since_us = if is_near { status.coverage_from_us } else { None };
+        let since_us = if is_near {
+            status.coverage_from_us
+        } else {
+            None
+        };
         *known = Some((Instant::now(), since_us));
         since_us
     }
@@ -174,7 +198,10 @@ mod tests {
     #[test]
     fn only_a_url_with_an_address_names_one() {
         let of = |url| address_of(url).map(|address| address.to_string());
-        assert_eq!(of("http://127.0.0.1:2582").as_deref(), Some("127.0.0.1:2582"));
+        assert_eq!(
+            of("http://127.0.0.1:2582").as_deref(),
+            Some("127.0.0.1:2582")
+        );
         assert_eq!(of("http://127.0.0.1/x").as_deref(), Some("127.0.0.1:80"));
         assert_eq!(of("https://[::1]:99/").as_deref(), Some("[::1]:99"));
         assert_eq!(of("https://[::1]/").as_deref(), Some("[::1]:443"));

@@ -136,7 +136,10 @@ async fn hosts_that_behave_badly_are_errors_in_time_and_others_do_not_wait() {
         let (status, body, took) = get(&server, path(&did(number))).await;
         assert_eq!(status, 200, "{body}");
         assert_eq!(body["value"]["n"], 1);
-        assert!(body["cid"].as_str().unwrap().starts_with("bafyrei"), "{body}");
+        assert!(
+            body["cid"].as_str().unwrap().starts_with("bafyrei"),
+            "{body}"
+        );
         assert!(took < Duration::from_secs(3), "{took:?}");
     }
     for (what, ask) in asks {
@@ -161,16 +164,73 @@ async fn addresses_that_must_not_be_asked_are_not_connected_to() {
     let trap_of_six = Host::start_on(&format!("[::1]:{port}"), Manner::Garbage).await;
 
     let hosts = [
-        "127.0.0.1", "127.1", "127.0.1", "127.255.255.254", "2130706433", "0x7f000001", "0x7f.1", "0177.0.0.1",
-        "017700000001", "0x7f.0x0.0x0.0x1", "127.0.0.1.", "0", "0.0.0.0", "0.1.2.3", "localhost", "LOCALHOST", "localhost.",
-        "a.localhost", "localhost.localdomain", "printer.local", "metadata.google.internal", "10.0.0.1", "10.255.255.255",
-        "172.16.0.1", "172.31.255.255", "192.168.0.1", "192.168.255.255", "100.64.0.1", "100.127.255.255", "169.254.0.1",
-        "169.254.169.254", "0xa9fea9fe", "2852039166", "192.0.0.8", "192.0.2.1", "198.18.0.1", "198.51.100.7",
-        "203.0.113.9", "224.0.0.1", "239.255.255.250", "240.0.0.1", "255.255.255.255", "[::1]", "[::]", "[0:0:0:0:0:0:0:1]",
-        "[::127.0.0.1]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[::ffff:0:127.0.0.1]", "[64:ff9b::127.0.0.1]",
-        "[64:ff9b::a9fe:a9fe]", "[2002:7f00:1::]", "[2001:0:7f00:1::]", "[fe80::1]", "[fe80::1%25lo]", "[fc00::1]",
-        "[fd00:ec2::254]", "[fec0::1]", "[ff02::1]", "[2001:db8::1]", "[100::1]", "%31%32%37.0.0.1", "１２７.０.０.１",
-        "user@127.0.0.1", "example.com@127.0.0.1", "127.0.0.1#.example.com", "127.0.0.1\\\\.example.com",
+        "127.0.0.1",
+        "127.1",
+        "127.0.1",
+        "127.255.255.254",
+        "2130706433",
+        "0x7f000001",
+        "0x7f.1",
+        "0177.0.0.1",
+        "017700000001",
+        "0x7f.0x0.0x0.0x1",
+        "127.0.0.1.",
+        "0",
+        "0.0.0.0",
+        "0.1.2.3",
+        "localhost",
+        "LOCALHOST",
+        "localhost.",
+        "a.localhost",
+        "localhost.localdomain",
+        "printer.local",
+        "metadata.google.internal",
+        "10.0.0.1",
+        "10.255.255.255",
+        "172.16.0.1",
+        "172.31.255.255",
+        "192.168.0.1",
+        "192.168.255.255",
+        "100.64.0.1",
+        "100.127.255.255",
+        "169.254.0.1",
+        "169.254.169.254",
+        "0xa9fea9fe",
+        "2852039166",
+        "192.0.0.8",
+        "192.0.2.1",
+        "198.18.0.1",
+        "198.51.100.7",
+        "203.0.113.9",
+        "224.0.0.1",
+        "239.255.255.250",
+        "240.0.0.1",
+        "255.255.255.255",
+        "[::1]",
+        "[::]",
+        "[0:0:0:0:0:0:0:1]",
+        "[::127.0.0.1]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "[::ffff:0:127.0.0.1]",
+        "[64:ff9b::127.0.0.1]",
+        "[64:ff9b::a9fe:a9fe]",
+        "[2002:7f00:1::]",
+        "[2001:0:7f00:1::]",
+        "[fe80::1]",
+        "[fe80::1%25lo]",
+        "[fc00::1]",
+        "[fd00:ec2::254]",
+        "[fec0::1]",
+        "[ff02::1]",
+        "[2001:db8::1]",
+        "[100::1]",
+        "%31%32%37.0.0.1",
+        "１２７.０.０.１",
+        "user@127.0.0.1",
+        "example.com@127.0.0.1",
+        "127.0.0.1#.example.com",
+        "127.0.0.1\\\\.example.com",
     ];
     assert!(hosts.len() >= 60);
     let mut asks = Vec::new();
@@ -220,6 +280,10 @@ async fn a_record_of_the_stream_is_told_and_its_delete_is_heeded() {
     }
     for _ in 0..20 {
         let (status, body, _) = get().await;
-        assert_eq!((status, &body["error"]), (400, &"RecordNotFound".into()), "{body}");
+        assert_eq!(
+            (status, &body["error"]),
+            (400, &"RecordNotFound".into()),
+            "{body}"
+        );
     }
 }

@@ -135,6 +135,30 @@ pub(crate) fn base58(text: &str) -> Result<Vec<u8>, RepoError> {
     Ok(number)
 }
 
+/// Writes base58 with the alphabet of Bitcoin.
+pub(crate) fn put_base58(bytes: &[u8], out: &mut String) {
+    // The digits, least first.
+    let mut digits: Vec<u32> = Vec::with_capacity(bytes.len() * 7 / 5 + 1);
+    for byte in bytes {
+        let mut carry = u32::from(*byte);
+        for digit in &mut digits {
+            carry += *digit << 8;
+            *digit = carry % 58;
+            carry /= 58;
+        }
+        while carry > 0 {
+            digits.push(carry % 58);
+            carry /= 58;
+        }
+    }
+    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+    digits.resize(digits.len() + zeros, 0);
+    let digits = digits.iter().rev();
+    out.extend(
+        digits.filter_map(|digit| BASE58.get(*digit as usize).map(|byte| char::from(*byte))),
+    );
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -200,6 +224,22 @@ mod tests {
         assert_eq!(base64(b"Zg===", &mut out), Err(2));
         assert_eq!(base64(b"Z-", &mut out), Err(1));
         assert_eq!(base64(b"Z===", &mut out), Err(1));
+    }
+
+    #[test]
+    fn base58_is_read_as_it_is_written() {
+        for bytes in [
+            &b""[..],
+            b"\0",
+            b"\0\0a",
+            b"hello",
+            &[0xff; 35],
+            &[0xe7, 0x01, 0, 0],
+        ] {
+            let mut text = String::new();
+            put_base58(bytes, &mut text);
+            assert_eq!(base58(&text).unwrap(), bytes, "{text}");
+        }
     }
 
     #[test]

@@ -128,6 +128,19 @@ impl PublicKey {
         }
     }
 
+    /// The key as a multikey.
+    #[must_use]
+    pub fn to_multikey(&self) -> String {
+        let mut bytes = match self.curve() {
+            Curve::P256 => P256_PREFIX.to_vec(),
+            Curve::K256 => K256_PREFIX.to_vec(),
+        };
+        bytes.extend_from_slice(&self.to_bytes());
+        let mut text = "z".to_owned();
+        base::put_base58(&bytes, &mut text);
+        text
+    }
+
     /// Checks an ECDSA signature over the SHA-256 of `message`: r and s of 32 bytes each, s the lower of its
     /// two forms.
     ///

@@ -93,8 +93,7 @@ impl<'a> Watch<'a> {
         Self {
             records,
             extractor: Extractor::new(Limits::default()),
-            often: (threshold > 0 && records.cache.is_some())
-                .then(|| OftenLinked::new(threshold)),
+            often: (threshold > 0 && records.cache.is_some()).then(|| OftenLinked::new(threshold)),
             worth: Vec::new(),
         }
     }

@@ -110,8 +110,7 @@ pub(crate) fn decide(
             stale: Stale::Deleted,
         },
         (InWindow::Unknown { window_from }, Some(checked)) => {
-            if checked.as_of.saturating_add(1) >= window_from
-                || stream.was_just_now(checked.at_us)
+            if checked.as_of.saturating_add(1) >= window_from || stream.was_just_now(checked.at_us)
             {
                 tell_fetched(checked, stream)
             } else {

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use orrery_resolve::{Document, Resolver};
+use orrery_repo::{PublicKey, RepoError};
+use orrery_resolve::{Document, KeyKind, Resolver, SigningKey};
 use orrery_server::{EdgeError, EdgeIdentity, MiniDoc};
 use serde_json::value::RawValue;
 
@@ -33,16 +34,31 @@ pub(crate) async fn mini_doc(resolver: &Resolver, identifier: &str) -> Result<Mi
         EdgeError::ResolutionFailed(format!("the document of {} names no {what}", document.did))
     };
     let pds = document.pds.clone().ok_or_else(|| lacks("data server"))?;
-    let key = document.signing_key.as_ref();
+    let key = document
+        .signing_key
+        .as_ref()
+        .ok_or_else(|| lacks("signing key"))?;
+    // Of older documents too: clients know multikeys.
+    let signing_key =
+        public_key(key).map_or_else(|_| key.multibase.clone(), |key| key.to_multikey());
     Ok(MiniDoc {
         did: document.did.clone(),
         handle: identity.handle.clone(),
         pds,
-        signing_key: key
-            .ok_or_else(|| lacks("signing key"))?
-            .multibase
-            .clone(),
+        signing_key,
     })
+}
+
+/// The key of a document, in whichever form.
+pub(crate) fn public_key(key: &SigningKey) -> Result<PublicKey, RepoError> {
+    let kind = match key.kind {
+        KeyKind::Multikey => "Multikey",
+        KeyKind::LegacyK256 => "EcdsaSecp256k1VerificationKey2019",
+        KeyKind::LegacyP256 => "EcdsaSecp256r1VerificationKey2019",
+        // Refused by its name.
+        _ => "another type",
+    };
+    PublicKey::from_verification_method(kind, &key.multibase)
 }
 
 /// The account's document, with its confirmed handle.

@@ -1,4 +1,5 @@
-//! Pages of an account's records: its data server's, with what the stream said since the page was asked for.
+//! Pages of an account's records: its data server's, with what the stream said of late. A data server may answer out of a cache that is
+//! some moments old, and a record that is asked for by itself is told as the stream has it: lists agree with that.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,11 +12,12 @@ use orrery_server::{EdgeError, EdgePage, EdgeRecord, ListAsk};
 use crate::records::{Records, event_record, hidden, proven_cid};
 use crate::{problems, render};
 
-/// Events that are looked through at most for one page: those of some seconds. More come only while the index catches up, and then
-/// the data server knows better.
-const EVENTS_MAX: usize = 20_000;
+/// How many of the newest events are looked through for a page: those of some seconds, which are in memory or nearly so.
+const EVENTS_BEFORE: u64 = 8_192;
+/// How many more, which came while the page was on its way. More come only while the index catches up.
+const EVENTS_MAX: usize = 32_768;
 
-/// What the stream said of a key since.
+/// What the stream said of a key last.
 type Changes = BTreeMap<String, Option<Arc<EdgeRecord>>>;
 
 /// A page.
@@ -72,7 +74,10 @@ pub(crate) async fn find(records: &Arc<Records>, ask: ListAsk) -> Result<EdgePag
 async fn check_account(records: &Arc<Records>, did: &str) -> Result<(), EdgeError> {
     let here = Arc::clone(records);
     let did = did.to_owned();
-    let account = records.lookups.run(move || here.store.account(&did)).await?;
+    let account = records
+        .lookups
+        .run(move || here.store.account(&did))
+        .await?;
     let account = account.map_err(|error| problems::of_engine(&records.store, &error))?;
     match account.state {
         AccountState::Hidden { status } => Err(EdgeError::Hidden(hidden(status.as_deref()))),
@@ -80,21 +85,34 @@ async fn check_account(records: &Arc<Records>, did: &str) -> Result<(), EdgeErro
     }
 }
 
-/// The newest version of each key of the collection that events behind `as_of` tell of.
+/// The newest version of each key of the collection that the newest events tell of, `as_of` being visible before the page was
+/// asked for. While the index is behind, the data server knows better than any of them.
 fn changes(records: &Records, ask: &ListAsk, as_of: u64) -> Result<Changes, EdgeError> {
+    let stream = records.stream(&ask.collection);
     let mut changes = Changes::new();
-    let mut reader = records.store.events_from(as_of.saturating_add(1));
+    if stream.whole_since_us.is_none() {
+        return Ok(changes);
+    }
+    let first = as_of
+        .saturating_sub(EVENTS_BEFORE)
+        .max(records.store.log_floor());
+    let mut reader = records.store.events_from(first);
     let read = reader.read(EVENTS_MAX, &mut |accepted| {
-        let Body::Commit {
-            collection,
-            rkey,
-            operation,
-            ..
-        } = accepted.event.body
-        else {
+        if accepted.event.did != ask.did || !stream.vouches_since(accepted.event.time_us) {
             return;
+        }
+        let (collection, rkey, operation) = match accepted.event.body {
+            Body::Commit {
+                collection,
+                rkey,
+                operation,
+                ..
+            } => (collection, rkey, operation),
+            // Whether its records went with it is for the data server to say.
+            Body::Account { .. } => return changes.clear(),
+            Body::Identity { .. } => return,
         };
-        if accepted.event.did != ask.did || collection != ask.collection {
+        if collection != ask.collection {
             return;
         }
         let record = match operation {
@@ -111,9 +129,9 @@ fn changes(records: &Records, ask: &ListAsk, as_of: u64) -> Result<Changes, Edge
         changes.insert(rkey.to_owned(), record);
     });
     match read.map_err(|error| problems::of_engine(&records.store, &error))? {
-        // Too much has come since: a mixture of some of it would be neither old nor new.
-        Progress::Read => Ok(Changes::new()),
-        _ => Ok(changes),
+        Progress::CaughtUp => Ok(changes),
+        // Too much has come since, or some of it is lost: a mixture would be neither old nor new.
+        Progress::Read | Progress::Lost { .. } | Progress::Trimmed { .. } => Ok(Changes::new()),
     }
 }
 
@@ -147,10 +165,11 @@ fn apply(
         }
     }
     let belongs = |rkey: &str| {
-        let is_behind_start =
-            is_first_page || first.as_deref().is_some_and(|first| comes_before(first, rkey));
-        let is_before_end =
-            is_last || last.as_deref().is_some_and(|last| comes_before(rkey, last));
+        let is_behind_start = is_first_page
+            || first
+                .as_deref()
+                .is_some_and(|first| comes_before(first, rkey));
+        let is_before_end = is_last || last.as_deref().is_some_and(|last| comes_before(rkey, last));
         is_behind_start && is_before_end
     };
     let added = changes.into_iter().filter(|(rkey, _)| belongs(rkey));
@@ -200,7 +219,10 @@ mod tests {
         page.iter()
             .map(|record| {
                 let rkey = record.uri.rsplit('/').next().unwrap().to_owned();
-                (rkey, String::from_utf8(record.value_json().to_vec()).unwrap())
+                (
+                    rkey,
+                    String::from_utf8(record.value_json().to_vec()).unwrap(),
+                )
             })
             .collect()
     }
@@ -212,12 +234,29 @@ mod tests {
 
     #[test]
     fn deletes_updates_and_creates_of_the_page_are_applied() {
-        let changes = [("k9", true), ("k6", false), ("k4", true), ("k3", true), ("k0", true)];
-        let got = page(&["k8", "k6", "k4", "k2"], &changes, &ask(None, false), false);
+        let changes = [
+            ("k9", true),
+            ("k6", false),
+            ("k4", true),
+            ("k3", true),
+            ("k0", true),
+        ];
+        let got = page(
+            &["k8", "k6", "k4", "k2"],
+            &changes,
+            &ask(None, false),
+            false,
+        );
         // k0 comes on a later page.
         assert_eq!(
             got,
-            own(&[("k9", "2"), ("k8", "1"), ("k4", "2"), ("k3", "2"), ("k2", "1")])
+            own(&[
+                ("k9", "2"),
+                ("k8", "1"),
+                ("k4", "2"),
+                ("k3", "2"),
+                ("k2", "1")
+            ])
         );
     }
 

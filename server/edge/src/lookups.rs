@@ -26,9 +26,7 @@ impl Drop for Waiting<'_> {
 impl Lookups {
     pub(crate) fn new(running_max: usize, waiting_max: usize) -> Self {
         Self {
-            places: Arc::new(Semaphore::new(
-                running_max.clamp(1, Semaphore::MAX_PERMITS),
-            )),
+            places: Arc::new(Semaphore::new(running_max.clamp(1, Semaphore::MAX_PERMITS))),
             waiting: AtomicUsize::new(0),
             waiting_max,
         }

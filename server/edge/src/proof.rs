@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use orrery_engine::{AccountState, CacheSpace, CachedValue};
-use orrery_repo::{PublicKey, RepoError, verify_record_proof};
+use orrery_engine::{AccountState, CacheSpace, CachedValue, Recorded};
+use orrery_links::syntax::Tid;
+use orrery_repo::{RepoError, verify_record_proof};
 use orrery_resolve::origin::get_record_proof;
-use orrery_resolve::{Document, Flights, KeyKind};
+use orrery_resolve::{Document, Flights};
 use orrery_server::EdgeError;
 
 use crate::clock::now_us;
 use crate::freshness::{Checked, InWindow, Tell, decide};
+use crate::identities::public_key;
 use crate::problems;
 use crate::records::{Key, Records, has_failed, hidden};
 
@@ -33,8 +35,20 @@ pub(crate) struct Proofs {
 
 /// What a checked proof says.
 enum Proven {
-    Record,
+    /// The record, as of this revision of the repository.
+    Record {
+        rev: String,
+    },
     Absent,
+}
+
+/// What there is here.
+enum Looked {
+    Kept(Bytes),
+    /// The data server is to be asked; a proof of a repository before this revision is of what the record was.
+    Ask {
+        newest_rev: Option<u64>,
+    },
 }
 
 impl Proofs {
@@ -54,7 +68,10 @@ impl Proofs {
             let work = key.clone();
             let outcome = self
                 .flights
-                .run(key.clone(), move || async move { seek(&records, &work).await })
+                .run(
+                    key.clone(),
+                    move || async move { seek(&records, &work).await },
+                )
                 .await
                 .map_err(problems::of_flight)?;
             if has_failed(&outcome.result) || store.changed_through(hash) <= outcome.as_of {
@@ -74,10 +91,10 @@ async fn seek(records: &Arc<Records>, key: &Key) -> Outcome {
 async fn find(records: &Arc<Records>, key: &Key) -> Result<Bytes, EdgeError> {
     let here = Arc::clone(records);
     let work = key.clone();
-    let kept = records.lookups.run(move || look(&here, &work)).await??;
-    if let Some(car) = kept {
-        return Ok(car);
-    }
+    let newest_rev = match records.lookups.run(move || look(&here, &work)).await?? {
+        Looked::Kept(car) => return Ok(car),
+        Looked::Ask { newest_rev } => newest_rev,
+    };
     if !records.options.fetches {
         return Err(EdgeError::Unavailable(
             "no proof of this record is kept here, and this server asks no data servers".to_owned(),
@@ -110,7 +127,15 @@ async fn find(records: &Arc<Records>, key: &Key) -> Result<Bytes, EdgeError> {
         Proven::Absent => Err(EdgeError::RecordNotFound(
             "the account's data server proves that there is no such record".to_owned(),
         )),
-        Proven::Record => {
+        Proven::Record { rev } => {
+            let is_old = newest_rev
+                .is_some_and(|newest| Tid::parse(&rev).is_ok_and(|rev| rev.to_u64() < newest));
+            if is_old {
+                return Err(EdgeError::Unproven(
+                    "the data server's proof is of what the record was before its last change"
+                        .to_owned(),
+                ));
+            }
             let here = Arc::clone(records);
             let uri = key.uri();
             let kept = car.clone();
@@ -124,7 +149,7 @@ async fn find(records: &Arc<Records>, key: &Key) -> Result<Bytes, EdgeError> {
 }
 
 /// What is kept and still stands. Blocks.
-fn look(records: &Records, key: &Key) -> Result<Option<Bytes>, EdgeError> {
+fn look(records: &Records, key: &Key) -> Result<Looked, EdgeError> {
     let engine = |error| problems::of_engine(&records.store, &error);
     let account = records.store.account(&key.did).map_err(engine)?;
     if let AccountState::Hidden { status } = account.state {
@@ -145,12 +170,17 @@ fn look(records: &Records, key: &Key) -> Result<Option<Bytes>, EdgeError> {
     });
     let stream = records.stream(&key.collection);
     let window = InWindow::of(&recorded);
-    match decide(window, account.purged_through, checked, &stream) {
-        Tell::Deleted => Err(EdgeError::Deleted("the record was deleted".to_owned())),
-        Tell::Fetched => Ok(value.and_then(|value| car_of(value.bytes))),
+    let newest_rev = match &recorded {
+        Recorded::Found { rev, .. } => Some(*rev),
+        Recorded::Deleted { .. } | Recorded::Unknown { .. } => None,
+    };
+    let kept = match decide(window, account.purged_through, checked, &stream) {
+        Tell::Deleted => return Err(EdgeError::Deleted("the record was deleted".to_owned())),
+        Tell::Fetched => value.and_then(|value| car_of(value.bytes)),
         // An event has no proof.
-        Tell::Event | Tell::Ask { .. } => Ok(None),
-    }
+        Tell::Event | Tell::Ask { .. } => None,
+    };
+    Ok(kept.map_or(Looked::Ask { newest_rev }, Looked::Kept))
 }
 
 fn car_of(mut bytes: Vec<u8>) -> Option<Bytes> {
@@ -194,10 +224,9 @@ async fn check(
             key.did
         )));
     };
-    let public = PublicKey::from_verification_method(kind_name(signing.kind), &signing.multibase)
-        .map_err(|error| {
-            EdgeError::Unproven(format!("the signing key of {} is none: {error}", key.did))
-        })?;
+    let public = public_key(signing).map_err(|error| {
+        EdgeError::Unproven(format!("the signing key of {} is none: {error}", key.did))
+    })?;
     let key = key.clone();
     let car = car.clone();
     records
@@ -205,22 +234,13 @@ async fn check(
         .run(move || {
             let proof = verify_record_proof(&car, &key.did, &key.collection, &key.rkey, &public)?;
             Ok(match proof.record {
-                Some(_) => Proven::Record,
+                Some(_) => Proven::Record {
+                    rev: proof.rev.to_owned(),
+                },
                 None => Proven::Absent,
             })
         })
         .await
-}
-
-/// The type that documents give it.
-fn kind_name(kind: KeyKind) -> &'static str {
-    match kind {
-        KeyKind::Multikey => "Multikey",
-        KeyKind::LegacyK256 => "EcdsaSecp256k1VerificationKey2019",
-        KeyKind::LegacyP256 => "EcdsaSecp256r1VerificationKey2019",
-        // Refused by its name.
-        _ => "another type",
-    }
 }
 
 fn unproven(error: &RepoError) -> EdgeError {

@@ -165,9 +165,7 @@ impl Records {
 
     /// The record, from wherever it is.
     pub(crate) async fn find(self: &Arc<Self>, key: Key) -> Result<Arc<EdgeRecord>, EdgeError> {
-        let hash = self
-            .store
-            .record_hash(&key.did, &key.collection, &key.rkey);
+        let hash = self.store.record_hash(&key.did, &key.collection, &key.rkey);
         for _ in 0..SHARED_ROUNDS {
             if let Some(found) = self.in_memory(hash, &key.did, &key.collection, &key.rkey) {
                 count(&self.counters.memory);
@@ -362,9 +360,7 @@ impl Records {
         checked: Checked,
         before: Option<Checked>,
     ) {
-        let hash = self
-            .store
-            .record_hash(&key.did, &key.collection, &key.rkey);
+        let hash = self.store.record_hash(&key.did, &key.collection, &key.rkey);
         self.memory.put(hash, record, checked);
         let is_newer = before.is_none_or(|before| before.as_of < checked.as_of);
         if is_newer && let Some(cache) = &self.cache {
@@ -382,10 +378,9 @@ impl Records {
         stream: &Stream,
         window: InWindow,
     ) {
-        let hash = self
-            .store
-            .record_hash(&key.did, &key.collection, &key.rkey);
-        if matches!(window, InWindow::Unknown { window_from } if before.as_of.saturating_add(1) < window_from) {
+        let hash = self.store.record_hash(&key.did, &key.collection, &key.rkey);
+        if matches!(window, InWindow::Unknown { window_from } if before.as_of.saturating_add(1) < window_from)
+        {
             // Nobody knows of what lies between; it is told since that was just now, and not for longer.
             return;
         }
@@ -403,15 +398,16 @@ impl Records {
             return;
         };
         let middle = window_from.midpoint(as_of);
-        if is_vouched && before.as_of < middle && let Some(cache) = &self.cache {
+        if is_vouched
+            && before.as_of < middle
+            && let Some(cache) = &self.cache
+        {
             cache.put(CacheSpace::Record, &record.uri, &value_of(record, checked));
         }
     }
 
     fn forget(&self, key: &Key, uri: &str, is_kept: bool) {
-        let hash = self
-            .store
-            .record_hash(&key.did, &key.collection, &key.rkey);
+        let hash = self.store.record_hash(&key.did, &key.collection, &key.rkey);
         self.memory.forget(hash);
         if is_kept && let Some(cache) = &self.cache {
             cache.remove(CacheSpace::Record, uri);
@@ -445,7 +441,9 @@ pub(crate) fn event_record(
     body: &[u8],
 ) -> Result<EdgeRecord, EdgeError> {
     let unreadable = |error: orrery_repo::RepoError| {
-        EdgeError::Unavailable(format!("the record came in a form that is unreadable: {error}"))
+        EdgeError::Unavailable(format!(
+            "the record came in a form that is unreadable: {error}"
+        ))
     };
     let json;
     let json = match encoding {
@@ -456,10 +454,10 @@ pub(crate) fn event_record(
         }
     };
     let cid = match (cid, encoding) {
-        ("", Encoding::Json) => orrery_repo::record_cid(json).ok().map(|cid| cid.to_string()),
-        ("", Encoding::DagCbor) => {
-            Some(Cid::of(orrery_repo::Codec::DagCbor, body).to_string())
-        }
+        ("", Encoding::Json) => orrery_repo::record_cid(json)
+            .ok()
+            .map(|cid| cid.to_string()),
+        ("", Encoding::DagCbor) => Some(Cid::of(orrery_repo::Codec::DagCbor, body).to_string()),
         (told, _) => Some(told.to_owned()),
     };
     Ok(render::record(uri.to_owned(), cid, json))
@@ -468,9 +466,7 @@ pub(crate) fn event_record(
 /// The content id that the record really has. A data server that says another is not believed.
 pub(crate) fn proven_cid(told: Option<&str>, json: &[u8]) -> Result<String, EdgeError> {
     let real = orrery_repo::record_cid(json)
-        .map_err(|error| {
-            EdgeError::Unproven(format!("the data server's record is none: {error}"))
-        })?
+        .map_err(|error| EdgeError::Unproven(format!("the data server's record is none: {error}")))?
         .to_string();
     match told {
         Some(told) if told != real => Err(EdgeError::Unproven(format!(

@@ -45,8 +45,14 @@ async fn a_proof_that_proves_nothing_is_refused_and_not_kept() {
     let place = place(&signed);
     let car = signed.car(DID, POST, "a", &post("one"));
     let mut tampered = vec![
-        ("another key's", Signed::new(8).car(DID, POST, "a", &post("one"))),
-        ("another account's", signed.car("did:plc:b", POST, "a", &post("one"))),
+        (
+            "another key's",
+            Signed::new(8).car(DID, POST, "a", &post("one")),
+        ),
+        (
+            "another account's",
+            signed.car("did:plc:b", POST, "a", &post("one")),
+        ),
         ("no CAR", b"<html>".to_vec()),
         ("cut", car[..car.len() - 1].to_vec()),
     ];

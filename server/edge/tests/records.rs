@@ -43,7 +43,11 @@ async fn a_thousand_requests_for_an_unknown_record_ask_once() {
     let mut requests = JoinSet::new();
     for _ in 0..1_000 {
         let edge = Arc::clone(&place.edge);
-        requests.spawn(async move { edge.record(DID, POST, "a").await.map(|record| record.answer.len()) });
+        requests.spawn(async move {
+            edge.record(DID, POST, "a")
+                .await
+                .map(|record| record.answer.len())
+        });
     }
     place.network.until_waiting(1).await;
     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -73,7 +77,10 @@ async fn a_delete_that_comes_while_a_record_is_fetched_is_heeded() {
     place.network.let_go();
     assert!(matches!(late.await.unwrap(), Err(EdgeError::Deleted(_))));
     early.await.unwrap();
-    assert!(matches!(place.get(DID, "a").await, Err(EdgeError::Deleted(_))));
+    assert!(matches!(
+        place.get(DID, "a").await,
+        Err(EdgeError::Deleted(_))
+    ));
     assert_eq!(place.network.asked(DID, "a"), 1);
 }
 
@@ -215,7 +222,9 @@ async fn what_a_data_server_says_wrongly_is_an_error_and_is_not_kept() {
     place
         .network
         .record_with_cid(DID, "cid", &post("one"), Some(&other));
-    place.network.record_with_cid(DID, "no-cid", &post("one"), None);
+    place
+        .network
+        .record_with_cid(DID, "no-cid", &post("one"), None);
     place
         .network
         .record_says(DID, "garbage", Says::Json(200, "<html>".to_owned()));
@@ -232,9 +241,18 @@ async fn what_a_data_server_says_wrongly_is_an_error_and_is_not_kept() {
         .network
         .record_says(DID, "origin", Says::Json(400, origin.to_owned()));
     let error = place.get(DID, "cid").await.unwrap_err();
-    assert!(matches!(&error, EdgeError::Unproven(text) if text.contains(&other)), "{error:?}");
-    assert!(matches!(place.get(DID, "garbage").await, Err(EdgeError::Unavailable(_))));
-    assert!(matches!(place.get(DID, "slow").await, Err(EdgeError::Unavailable(_))));
+    assert!(
+        matches!(&error, EdgeError::Unproven(text) if text.contains(&other)),
+        "{error:?}"
+    );
+    assert!(matches!(
+        place.get(DID, "garbage").await,
+        Err(EdgeError::Unavailable(_))
+    ));
+    assert!(matches!(
+        place.get(DID, "slow").await,
+        Err(EdgeError::Unavailable(_))
+    ));
     let error = place.get(DID, "origin").await.unwrap_err();
     assert!(
         matches!(&error, EdgeError::Origin { name, .. } if name == "RepoTakendown"),
@@ -245,7 +263,10 @@ async fn what_a_data_server_says_wrongly_is_an_error_and_is_not_kept() {
     // Mended, it is told.
     place.network.record(DID, "cid", &post("one"));
     assert_eq!(place.value(DID, "cid").await.unwrap(), post("one"));
-    assert!(matches!(place.get(OTHER, "a").await, Err(EdgeError::Unavailable(_))));
+    assert!(matches!(
+        place.get(OTHER, "a").await,
+        Err(EdgeError::Unavailable(_))
+    ));
 }
 
 #[tokio::test]
@@ -288,7 +309,10 @@ async fn an_event_that_was_missed_while_down_undoes_what_was_fetched_before() {
     place.source.delete(DID, "a");
     place.source.write(DID, "b", &post("two"));
     place.tap.is_live.store(true, Ordering::SeqCst);
-    assert!(matches!(place.get(DID, "a").await, Err(EdgeError::Deleted(_))));
+    assert!(matches!(
+        place.get(DID, "a").await,
+        Err(EdgeError::Deleted(_))
+    ));
     assert_eq!(place.value(DID, "b").await.unwrap(), post("two"));
     assert_eq!(place.network.asked(DID, "b"), 1);
 }
@@ -308,8 +332,13 @@ async fn while_the_stream_is_away_records_are_checked_and_its_return_brings_them
     assert_eq!(place.value(DID, "far").await.unwrap(), post("two"));
     assert_eq!(place.value(DID, "near").await.unwrap(), post("two"));
     // Where it cannot be checked it is not told.
-    place.network.record_says(DID, "near", Says::Json(500, "{}".to_owned()));
-    assert!(matches!(place.get(DID, "near").await, Err(EdgeError::Unavailable(_))));
+    place
+        .network
+        .record_says(DID, "near", Says::Json(500, "{}".to_owned()));
+    assert!(matches!(
+        place.get(DID, "near").await,
+        Err(EdgeError::Unavailable(_))
+    ));
     // The stream brings what it missed, and vouches for the time since.
     place.source.write(DID, "near", &post("two"));
     place.tap.is_live.store(true, Ordering::SeqCst);
@@ -333,6 +362,12 @@ async fn without_a_network_what_is_there_is_told_however_old() {
     assert_eq!(place.value(DID, "a").await.unwrap(), post("one"));
     assert!(place.edge.at_once(DID, POST, "a").is_some());
     place.source.delete(DID, "a");
-    assert!(matches!(place.get(DID, "a").await, Err(EdgeError::Deleted(_))));
-    assert!(matches!(place.get(DID, "b").await, Err(EdgeError::Unavailable(_))));
+    assert!(matches!(
+        place.get(DID, "a").await,
+        Err(EdgeError::Deleted(_))
+    ));
+    assert!(matches!(
+        place.get(DID, "b").await,
+        Err(EdgeError::Unavailable(_))
+    ));
 }

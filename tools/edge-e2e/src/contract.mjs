@@ -36,7 +36,7 @@ export const METHODS = {
   backlinks: 'blue.microcosm.links.getBacklinks',
   backlinksCount: 'blue.microcosm.links.getBacklinksCount',
   batchRecords: 'blue.orrery.repo.getRecords',
-  batchCounts: 'blue.orrery.links.getBacklinksCounts',
+  batchCounts: 'blue.orrery.links.getCounts',
 }
 
 /** Status and error names of each kind of refusal: any of the names will do. */
@@ -52,7 +52,7 @@ export const REFUSALS = {
   // Somebody whom orrery had to ask did not answer.
   technical: [[500, 502, 503, 504], ['Failed', 'ServerError', 'ResolutionFailed', 'UpstreamFailure', 'UpstreamTimeout']],
   // The origin said that it is not to be asked now.
-  retryLater: [[429, 500, 502, 503], ['ServerError', 'UpstreamFailure', 'RateLimitExceeded']],
+  retryLater: [[503], ['ServerOverloaded']],
   // The origin's answer cannot be used: wrong, unreadable, too large, too late, or elsewhere.
   badOrigin: [[500, 502, 504], ['ServerError', 'UpstreamFailure', 'UpstreamTimeout', 'InvalidProof', 'BadProof']],
 }
@@ -65,13 +65,13 @@ export const batchRecords = {
 
 /** Batch of counts: what is sent, and the totals in the order asked. */
 export const batchCounts = {
-  body: (pairs) => ({ pairs: pairs.map(([subject, source]) => ({ subject, source })) }),
+  body: (pairs) => ({ items: pairs.map(([subject, source]) => ({ subject, source })) }),
   totals: (answer) => answer.counts.map((count) => count.total),
 }
 
 /** `hydrate=true` of a list of backlinks: `{did, collection, rkey, status, cid, value}` of each. */
 export function hydratedLinks(answer) {
-  return answer.records.map(({ did, collection, rkey, record }) => ({ did, collection, rkey, ...record }))
+  return answer.records.map(({ did, collection, rkey, status, cid, value }) => ({ did, collection, rkey, status, cid, value }))
 }
 
 /** The words for what became of a record that was to be hydrated. */

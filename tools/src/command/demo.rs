@@ -95,7 +95,8 @@ pub(crate) fn run(arguments: DemoArguments) -> Result<()> {
     let server = orrery_server::Config::default();
     let result = runtime.block_on(async {
         let result = running
-            .run(listener, server, &EdgeSettings::offline(), signals, show).await;
+            .run(listener, server, &EdgeSettings::offline(), signals, show)
+            .await;
         stream.stop().await;
         result
     });

@@ -78,13 +78,8 @@ pub(crate) fn run(arguments: ServeArguments) -> Result<()> {
         env!("CARGO_PKG_VERSION"),
     ));
     let config = server_config(&arguments.http);
-    let result = runtime.block_on(running.run(
-        listener,
-        config,
-        &edge,
-        signals,
-        std::future::pending(),
-    ));
+    let result =
+        runtime.block_on(running.run(listener, config, &edge, signals, std::future::pending()));
     running::end(runtime);
     result
 }

@@ -91,11 +91,18 @@ async fn answer(mut socket: TcpStream, manner: Manner) -> Option<()> {
                 tokio::time::sleep(Duration::from_secs(600)).await;
             }
             Manner::Garbage => {
-                socket.write_all(b"\x16\x03\x01 what is this\r\n\r\n").await.ok()?;
+                socket
+                    .write_all(b"\x16\x03\x01 what is this\r\n\r\n")
+                    .await
+                    .ok()?;
                 return None;
             }
             Manner::Huge { says_so } => {
-                let length = if *says_so { "content-length: 5000000000\r\n" } else { "" };
+                let length = if *says_so {
+                    "content-length: 5000000000\r\n"
+                } else {
+                    ""
+                };
                 let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\n{length}\r\n");
                 socket.write_all(head.as_bytes()).await.ok()?;
                 let piece = vec![b' '; 1 << 16];
@@ -105,11 +112,15 @@ async fn answer(mut socket: TcpStream, manner: Manner) -> Option<()> {
                 return None;
             }
             Manner::Redirects(to) => {
-                let head = format!("HTTP/1.1 302 Found\r\nlocation: {to}\r\ncontent-length: 0\r\n\r\n");
+                let head =
+                    format!("HTTP/1.1 302 Found\r\nlocation: {to}\r\ncontent-length: 0\r\n\r\n");
                 socket.write_all(head.as_bytes()).await.ok()?;
             }
             Manner::Trickles => {
-                socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n").await.ok()?;
+                socket
+                    .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n")
+                    .await
+                    .ok()?;
                 loop {
                     socket.write_all(b" ").await.ok()?;
                     tokio::time::sleep(Duration::from_millis(50)).await;

@@ -89,7 +89,9 @@ impl Source {
     }
 
     pub fn write(&mut self, did: &str, rkey: &str, json: &str) {
-        let cid = orrery_repo::record_cid(json.as_bytes()).unwrap().to_string();
+        let cid = orrery_repo::record_cid(json.as_bytes())
+            .unwrap()
+            .to_string();
         let record = Record {
             cid: &cid,
             encoding: Encoding::Json,

@@ -90,7 +90,9 @@ impl Fake {
     }
 
     pub fn record(&self, did: &str, rkey: &str, json: &str) {
-        let cid = orrery_repo::record_cid(json.as_bytes()).unwrap().to_string();
+        let cid = orrery_repo::record_cid(json.as_bytes())
+            .unwrap()
+            .to_string();
         self.record_with_cid(did, rkey, json, Some(&cid));
     }
 

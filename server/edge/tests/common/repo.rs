@@ -102,5 +102,7 @@ fn base58(bytes: &[u8]) -> String {
         }
     }
     let digits = digits.iter().rev();
-    digits.map(|digit| char::from(DIGITS[*digit as usize])).collect()
+    digits
+        .map(|digit| char::from(DIGITS[*digit as usize]))
+        .collect()
 }

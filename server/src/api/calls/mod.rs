@@ -99,8 +99,8 @@ pub(crate) type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, P
 /// The media type of JSON from the edge, as clients of the services in use get it.
 pub(crate) const JSON: &str = "application/json; charset=utf-8";
 
-/// How long records may be kept by others: hardly, since a delete counts at once here.
-const RECORD_CACHE: HeaderValue = HeaderValue::from_static("public, max-age=5");
+/// Others may keep records, and have to ask before they tell them: a delete counts at once.
+const RECORD_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
 /// How long identities may be kept by others.
 const IDENTITY_CACHE: HeaderValue = HeaderValue::from_static("public, max-age=60");
 const NO_CACHE: HeaderValue = HeaderValue::from_static("no-store");

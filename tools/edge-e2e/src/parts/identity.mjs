@@ -27,7 +27,9 @@ export async function identity(world) {
 
   // A claim that no name confirms.
   const { erin } = people
+  await erin.rename(erin.handle)
   dns.handles.delete(erin.handle)
+  await world.settle()
   const document = await world.plc.document(erin.did)
   const fields = { did: erin.did, ...(await dataOf(world.plc, document)), handle: 'handle.invalid' }
   answers(checks, 'an unconfirmed handle: mini doc by DID', await orrery.get(METHODS.miniDoc[0], { identifier: erin.did }), fields)

@@ -103,7 +103,7 @@ async function falseRecords(world, next) {
     ['half a JSON', async ({ forward, give }) => give({ bytes: (await forward()).bytes.subarray(0, 40) })],
     ['nothing', async ({ give }) => give({ bytes: '' })],
     ['400 without an error object', async ({ give }) => give(text)],
-    ['404', async (exchange) => json({ error: 'NotFound', message: 'no' }, { status: 404 })(exchange)],
+    ['404', async (exchange) => json({ error: 'NotFound', message: 'no' }, { status: 404 })(exchange), 'noRecord'],
     ['500', async (exchange) => json({ error: 'Broken', message: 'no' }, { status: 500 })(exchange)],
     ['a redirect to loopback', redirect(`http://127.0.0.1:${elsewhere.address().port}/`)],
     ['a redirect to a metadata address', redirect('http://169.254.169.254/latest/meta-data/')],
@@ -111,7 +111,7 @@ async function falseRecords(world, next) {
     ['a body without end', async ({ response }) => endless(response)],
     ['no answer', async () => {}],
   ]
-  for (const [what, rule] of cases) {
+  for (const [what, rule, kind = 'badOrigin'] of cases) {
     const { collection, rkey, record } = next()
     const params = { repo: carol.did, collection, rkey }
     proxy.rules.set(METHODS.getRecord, rule)
@@ -120,7 +120,7 @@ async function falseRecords(world, next) {
     if (what === 'no answer') await others(world)
     const answer = await asked
     const took = Date.now() - begun
-    refused(checks, `a PDS that gives ${what}`, answer, 'badOrigin')
+    refused(checks, `a PDS that gives ${what}`, answer, kind)
     checks.that(`a PDS that gives ${what}: within the time limit`, took < LIMIT_MS, `${took} ms`)
     proxy.rules.delete(METHODS.getRecord)
     const after = await orrery.get(METHODS.getRecord, params)
