@@ -19,7 +19,7 @@ fn place(signed: &Signed) -> Place {
 
 #[tokio::test]
 async fn a_proof_is_told_as_it_came_and_asked_for_once() {
-    let signed = Signed::new(7);
+    let mut signed = Signed::new(7);
     let mut place = place(&signed);
     let car = signed.car(DID, POST, "a", &post("one"));
     place.network.says(URL, Says::Bytes(car.clone()));
@@ -30,6 +30,11 @@ async fn a_proof_is_told_as_it_came_and_asked_for_once() {
     assert_eq!(place.network.asked_url(URL), 1);
     // The record changes, and with it its proof.
     place.source.write(DID, "a", &post("two"));
+    // The old proof is as true as it was, and of what is no longer.
+    let error = place.edge.proof(DID, POST, "a").await.unwrap_err();
+    assert!(matches!(error, EdgeError::Unproven(_)), "{error:?}");
+    // Some revision behind that of the event.
+    signed.rev = "3zzzzzzzzzz2a";
     let newer = signed.car(DID, POST, "a", &post("two"));
     place.network.says(URL, Says::Bytes(newer.clone()));
     let proof = place.edge.proof(DID, POST, "a").await.unwrap();

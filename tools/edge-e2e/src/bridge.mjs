@@ -57,6 +57,11 @@ export class Bridge {
     this.#http.close()
   }
 
+  /** Forgets all events so far, as a Jetstream forgets those older than its window. */
+  forget() {
+    this.events = []
+  }
+
   /** A commit of the filler account. */
   fill() {
     this.#filled += 1

@@ -6,12 +6,15 @@ use orrery_repo::{Cid, Codec, Rules, json_to_cbor};
 
 pub struct Signed {
     key: SigningKey,
+    /// The revision of the repository.
+    pub rev: &'static str,
 }
 
 impl Signed {
     pub fn new(seed: u8) -> Self {
         Self {
             key: SigningKey::from_slice(&[seed; 32]).unwrap(),
+            rev: "3mabc2222222a",
         }
     }
 
@@ -38,7 +41,7 @@ impl Signed {
         }));
         let root = Cid::of(Codec::DagCbor, &node);
         let mut commit = serde_json::json!({
-            "did": did, "version": 3, "rev": "3mabc2222222a", "prev": null,
+            "did": did, "version": 3, "rev": self.rev, "prev": null,
             "data": { "$link": root.to_string() },
         });
         let signature: Signature = self.key.sign(&cbor(&commit));
