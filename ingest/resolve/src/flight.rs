@@ -187,22 +187,28 @@ where
             // Dropped when the work ends, panics, or is never polled.
             let landing = self;
             let value = work.await;
-            // Still on the board: one who joins between this and the drop gets the value at once.
+            // Off the board first: whoever has the value and asks again is not given it again.
+            landing.leave();
             landing.result.send_replace(Some(value));
         });
     }
 }
 
-impl<K: Eq + Hash, V> Drop for Landing<K, V> {
-    fn drop(&mut self) {
+impl<K: Eq + Hash, V> Landing<K, V> {
+    /// Frees the key, unless it is that of a later flight by now.
+    fn leave(&self) {
         let mut board = self.shared.board.lock();
-        board.under_way = board.under_way.saturating_sub(1);
-        if board
-            .by_key
-            .get(&self.key)
-            .is_some_and(|flight| flight.number == self.number)
-        {
+        let flight = board.by_key.get(&self.key);
+        if flight.is_some_and(|flight| flight.number == self.number) {
             board.by_key.remove(&self.key);
         }
+    }
+}
+
+impl<K: Eq + Hash, V> Drop for Landing<K, V> {
+    fn drop(&mut self) {
+        self.leave();
+        let mut board = self.shared.board.lock();
+        board.under_way = board.under_way.saturating_sub(1);
     }
 }

@@ -137,3 +137,29 @@ async fn who_comes_after_forgetting_does_not_get_the_old_result() {
     assert_eq!(old, Ok(1));
     assert_eq!(flights.under_way(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_has_a_value_and_asks_again_gets_another() {
+    let flights: Flights<u8, u32> = Flights::new(64);
+    let mut callers = tokio::task::JoinSet::new();
+    let made = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
+    for _ in 0..4 {
+        let (flights, made) = (flights.clone(), std::sync::Arc::clone(&made));
+        callers.spawn(async move {
+            let mut last = None;
+            for _ in 0..2_000 {
+                let made = std::sync::Arc::clone(&made);
+                let make = move || async move {
+                    tokio::task::yield_now().await;
+                    made.fetch_add(1, std::sync::atomic::Ordering::SeqCst)
+                };
+                let value = flights.run(1, make).await.unwrap();
+                assert!(last < Some(value), "{value} again");
+                last = Some(value);
+            }
+        });
+    }
+    while let Some(caller) = callers.join_next().await {
+        caller.unwrap();
+    }
+}
