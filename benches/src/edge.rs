@@ -246,7 +246,8 @@ impl Connection {
             let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") else {
                 continue;
             };
-            let mut lines = answer[..end].split(|byte| *byte == b'\n');
+            let head = answer.get(..end).unwrap_or_default();
+            let mut lines = head.split(|byte| *byte == b'\n');
             let length = lines
                 .find_map(|line| line.strip_prefix(LENGTH))
                 .ok_or("an answer without a length")?;
@@ -257,7 +258,8 @@ impl Connection {
                 }
             }
             self.body.clear();
-            self.body.extend_from_slice(&answer[end + 4..]);
+            self.body
+                .extend_from_slice(answer.get(end + 4..).unwrap_or_default());
             self.head = answer;
             return Ok(());
         }
@@ -269,7 +271,8 @@ async fn throughput(servers: [(&Running, SocketAddr, &str); 2]) -> Outcome {
     let mut rates = [Vec::new(), Vec::new()];
     let mut costs = [Vec::new(), Vec::new()];
     for _ in 0..ROUNDS {
-        for (place, (running, address, path)) in servers.iter().enumerate() {
+        let figures = rates.iter_mut().zip(&mut costs);
+        for ((running, address, path), (rates, costs)) in servers.iter().zip(figures) {
             let before = running.ticks()?;
             let started = Instant::now();
             let until = started + TURN;
@@ -296,8 +299,8 @@ async fn throughput(servers: [(&Running, SocketAddr, &str); 2]) -> Outcome {
                 asked += client??;
             }
             let ticks = running.ticks()? - before;
-            rates[place].push(asked as f64 / started.elapsed().as_secs_f64());
-            costs[place].push(ticks as f64 * 10_000.0 / asked as f64);
+            rates.push(asked as f64 / started.elapsed().as_secs_f64());
+            costs.push(ticks as f64 * 10_000.0 / asked as f64);
         }
     }
     let [edge, constant] = rates.map(median);
@@ -312,7 +315,7 @@ async fn throughput(servers: [(&Running, SocketAddr, &str); 2]) -> Outcome {
 
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
+    values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
 /// Asks at a fixed rate, whether or not answers come.
@@ -343,7 +346,8 @@ async fn paced(name: &str, address: SocketAddr, path: &str, seconds: u64) -> Out
     took.sort_unstable();
     let at = |share: f64| {
         let place = (took.len() as f64 * share) as usize;
-        took[place.min(took.len() - 1)] as f64 / 1_000.0
+        let took = took.get(place).or(took.last()).copied();
+        took.unwrap_or_default() as f64 / 1_000.0
     };
     println!(
         "  {name}: {} answers, p50 {:.2} ms, p99 {:.2} ms, p99.9 {:.2} ms, most {:.2} ms",

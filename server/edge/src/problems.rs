@@ -64,7 +64,7 @@ pub(crate) fn of_origin(error: OriginError) -> EdgeError {
             let message = "the data server asks to be left alone for a while".to_owned();
             busy(message, after)
         }
-        OriginError::Busy { .. } => busy(
+        OriginError::Busy => busy(
             "too many requests wait for the data server".to_owned(),
             None,
         ),
