@@ -57,7 +57,7 @@ pub(crate) enum Command {
     /// Run the whole system on a synthetic stream, and print URLs to try
     Demo(DemoArguments),
     /// Follow the network and answer queries
-    Serve(ServeArguments),
+    Serve(Box<ServeArguments>),
     /// Load saved Jetstream events into a data directory
     Ingest(IngestArguments),
     /// Write a synthetic event stream as JSON lines, or serve it as a Jetstream server does

@@ -49,7 +49,7 @@ fn main() -> ExitCode {
     cli::tell_unknown_variables(std::env::vars_os().map(|(name, _)| name));
     let result = logging::start(cli.log.as_deref()).and_then(|()| match cli.command {
         Command::Demo(arguments) => command::demo::run(arguments),
-        Command::Serve(arguments) => command::serve::run(arguments),
+        Command::Serve(arguments) => command::serve::run(*arguments),
         Command::Ingest(arguments) => command::ingest::run(arguments),
         Command::Synth(arguments) => command::synth::run(arguments),
         Command::Inspect(arguments) => command::inspect::run(&arguments),
