@@ -1,14 +1,12 @@
 //! The edge cache as the server asks it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use orrery_engine::Store;
 use orrery_resolve::{Keep, KeepNothing, Network, Resolver, ResolverOptions};
 use orrery_server::{
-    CallAnswer, CallAsk, Edge, EdgeIdentity, EdgePage, EdgeRecord, Fact, FactKind, ListAsk,
-    MiniDoc, Work,
+    CallAnswer, CallAsk, Edge, EdgeIdentity, EdgePage, EdgeRecord, Fact, ListAsk, MiniDoc, Work,
 };
 use serde_json::value::RawValue;
 
@@ -20,7 +18,7 @@ use crate::lookups::Lookups;
 use crate::options::EdgeOptions;
 use crate::proof::Proofs;
 use crate::records::{Key, Records};
-use crate::{call, identities, list};
+use crate::{call, facts, identities, list};
 
 /// Records and identities of the network, kept fresh by the stream that feeds a store.
 pub struct EdgeCache {
@@ -127,46 +125,6 @@ impl Edge for EdgeCache {
     }
 
     fn facts(&self) -> Vec<Fact> {
-        let counters = &self.records.counters;
-        let mut facts = Vec::new();
-        let mut fact = |name: String, help, kind, value: u64| {
-            #[allow(clippy::cast_precision_loss)] // A number for a graph.
-            let value = value as f64;
-            facts.push(Fact {
-                name,
-                help,
-                kind,
-                value,
-            });
-        };
-        let answers: [(&str, &AtomicU64); 6] = [
-            ("memory", &counters.memory),
-            ("window", &counters.window),
-            ("kept", &counters.kept),
-            ("fetched", &counters.fetched),
-            ("absent", &counters.absent),
-            ("failed", &counters.failed),
-        ];
-        for (from, counter) in answers {
-            fact(
-                format!("orrery_edge_records_total{{from=\"{from}\"}}"),
-                "Records that were looked for, by where they were found.",
-                FactKind::Counter,
-                counter.load(Ordering::Relaxed),
-            );
-        }
-        fact(
-            "orrery_edge_memory_bytes".to_owned(),
-            "Bytes of answers in memory.",
-            FactKind::Gauge,
-            self.records.memory.bytes(),
-        );
-        fact(
-            "orrery_edge_memory_answers".to_owned(),
-            "Answers in memory.",
-            FactKind::Gauge,
-            self.records.memory.len(),
-        );
-        facts
+        facts::of(&self.records)
     }
 }

@@ -11,6 +11,7 @@
 //! - `memory.rs` answers in memory · `keep.rs` identities on disk · `render.rs` the answer's bytes
 //! - `follow.rs` what events change beside records · `often.rs` which records are linked to often
 //! - `offline.rs` a network that nobody is asked in
+//! - `facts.rs` numbers for the metrics page
 //! - `lookups.rs` a bounded number of blocking look-ups · `problems.rs` errors of others in the words of ours
 #![forbid(unsafe_code)]
 
@@ -18,6 +19,7 @@ mod call;
 mod clock;
 mod edge;
 mod error;
+mod facts;
 mod follow;
 mod followed;
 mod freshness;
