@@ -155,7 +155,7 @@ fn source(orrery: &std::path::Path) -> Result<(Running, String)> {
     let mut command = Command::new(orrery);
     command
         .args(["synth", "--serve", "127.0.0.1:0", "--rate", "400"])
-        .args(["--times", "present", "--json"])
+        .args(["--times", "now", "--json"])
         .stdout(Stdio::piped())
         .stderr(Stdio::null());
     let mut child = command.spawn()?;
