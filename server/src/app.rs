@@ -259,20 +259,21 @@ async fn wrap(State(app): State<Arc<App>>, request: Request, next: Next) -> Resp
     let mut response = match admit(&app, &request, is_unlimited) {
         Err(problem) => problem.into(),
         Ok(()) if request.method() == Method::OPTIONS => preflight(methods),
-        Ok(()) => {
-            // What is ready needs none of the way to its handler.
-            let work = async {
-                match call.and_then(|call| ready(&app, call, &request)) {
-                    Some(ready) => ready,
-                    None => next.run(request).await,
-                }
-            };
-            caught(work).await
-        }
+        Ok(()) => caught(next.run(request)).await,
     };
     if endpoint.is_some_and(|endpoint| endpoint.group == Group::Stats) {
         name(&mut response, &app.request_ids.next());
     }
+    everywhere(&mut response, has_page);
+    let took = started.elapsed();
+    let status = response.status().as_u16();
+    app.metrics.answered(route, status, took);
+    tracing::debug!(route, status, ?took, "answered");
+    response
+}
+
+/// Adds the headers that are on every answer.
+fn everywhere(response: &mut Response<Body>, has_page: bool) {
     let headers = response.headers_mut();
     headers.insert(
         header::ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -294,22 +295,42 @@ async fn wrap(State(app): State<Arc<App>>, request: Request, next: Next) -> Resp
             "origin, access-control-request-method, access-control-request-headers"
         }),
     );
+}
+
+/// The whole answer to a request whose route has it at once, before any other part of the way that requests go: most of what such an
+/// answer costs would be that way. `None` where it has to be gone.
+pub(crate) fn at_once<B>(
+    app: &App,
+    peer: Peer,
+    request: &axum::http::Request<B>,
+) -> Option<Response<Body>> {
+    let started = Instant::now();
+    let path = request.uri().path();
+    let call = calls::CALLS
+        .iter()
+        .find(|call| call.at_once().is_some() && call.path == path)?;
+    let work = || ready(app, call, request.method(), request.uri());
+    // Of a panic the other way tells, if it meets it too.
+    let mut response = catch_unwind(AssertUnwindSafe(work)).unwrap_or(None)?;
+    if let Some(limiter) = &app.limiter {
+        let client = client_address(peer.0, request.headers(), &app.config.trusted_proxies);
+        limiter.take(client, started).ok()?;
+    }
+    if request.uri().query()?.len() > app.config.query_bytes_max {
+        return None;
+    }
+    everywhere(&mut response, false);
     let took = started.elapsed();
     let status = response.status().as_u16();
-    app.metrics.answered(route, status, took);
-    tracing::debug!(route, status, ?took, "answered");
-    response
+    app.metrics.answered(call.path, status, took);
+    tracing::debug!(route = call.path, status, ?took, "answered");
+    Some(response)
 }
 
 /// The answer that the route has at once, if it has one.
-fn ready(app: &App, call: &Call, request: &Request) -> Option<Response<Body>> {
-    match call.takes {
-        Takes::Query {
-            at_once: Some(at_once),
-            ..
-        } if request.method() == Method::GET => at_once(app, request.uri()),
-        _ => None,
-    }
+fn ready(app: &App, call: &Call, method: &Method, uri: &Uri) -> Option<Response<Body>> {
+    let at_once = call.at_once()?;
+    (method == Method::GET).then(|| at_once(app, uri)).flatten()
 }
 
 /// Names the request in its answer: in a header, and in the body of an error.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
+use futures_util::future::{Either, ready};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
@@ -63,12 +64,20 @@ pub async fn serve(
     let answers = listen(
         listener,
         app::router(Arc::clone(&app)),
+        Some(Arc::clone(&app)),
         &config,
         stopped.clone(),
     );
     let metrics = async {
         if let Some(listener) = metrics_listener {
-            listen(listener, app::metrics_router(app), &config, stopped.clone()).await;
+            listen(
+                listener,
+                app::metrics_router(app),
+                None,
+                &config,
+                stopped.clone(),
+            )
+            .await;
         }
     };
     let streams = async {
@@ -83,6 +92,7 @@ pub async fn serve(
 async fn listen(
     listener: TcpListener,
     router: Router,
+    app: Option<Arc<App>>,
     config: &Config,
     mut stopped: watch::Receiver<bool>,
 ) {
@@ -114,6 +124,7 @@ async fn listen(
                     stream,
                     peer,
                     router.clone(),
+                    app.clone(),
                     config.clone(),
                     stopped.clone(),
                 );
@@ -135,6 +146,7 @@ async fn connection(
     stream: TcpStream,
     peer: Peer,
     router: Router,
+    app: Option<Arc<App>>,
     config: Config,
     mut stopped: watch::Receiver<bool>,
 ) {
@@ -142,9 +154,13 @@ async fn connection(
     let _ = stream.set_nodelay(true);
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |request: Request<Incoming>| {
+        let app = app.as_deref();
+        if let Some(response) = app.and_then(|app| app::at_once(app, peer, &request)) {
+            return Either::Left(ready(Ok(response)));
+        }
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(peer);
-        router.call(request)
+        Either::Right(router.call(request))
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -82,6 +82,13 @@ impl Call {
         }
     }
 
+    pub(crate) fn at_once(&self) -> Option<AtOnce> {
+        match self.takes {
+            Takes::Query { at_once, .. } => at_once,
+            Takes::Body { .. } => None,
+        }
+    }
+
     pub(crate) fn fields(&self) -> &'static [Field] {
         match self.takes {
             Takes::Query { fields, .. } => fields,
