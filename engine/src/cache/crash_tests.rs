@@ -192,3 +192,54 @@ fn what_the_log_has_lost_is_not_known_any_more() {
         }
     }
 }
+
+#[test]
+fn a_full_disk_costs_what_an_index_cannot_be_made_for_and_not_the_cache() {
+    let fs = SimFs::new();
+    let cache = opened(&fs);
+    for n in 0..200 {
+        cache.put(CacheSpace::Record, &key(n), &value(n, 500));
+    }
+    drop(cache);
+    // As a crash leaves it while a full file is closed.
+    let index = cache_dir().join("0000000000000002.index");
+    fs.unlink(&index).unwrap();
+    fs.set_capacity(Some(fs.used()));
+    let cache = opened(&fs);
+    let known = |n: u64| cache.get(CacheSpace::Record, &key(n)).is_some();
+    assert!(known(199) && !known(0));
+    assert_eq!(cache.status().off, None);
+    assert!(cache.give_way(1) > 0);
+}
+
+#[test]
+fn what_a_start_removes_does_not_come_back() {
+    let fs = SimFs::new();
+    let cache = opened(&fs);
+    for n in 0..100 {
+        cache.put(CacheSpace::Record, &key(n), &value(n, 500));
+    }
+    drop(cache);
+    fs.sync_dir(&cache_dir()).unwrap();
+    let left = |fs: &SimFs| {
+        let files = fs.list(&cache_dir()).unwrap().into_iter();
+        files.map(|file| file.name).collect::<Vec<_>>()
+    };
+    let emptied = fs.killed();
+    let off = CacheOptions { most_bytes: 0 };
+    assert!(super::open(super::testing::opening(emptied.shared()), off).is_none());
+    // The newest misses its header, so that nothing is known to be newer than the others.
+    let torn = fs.killed();
+    let newest = left(&torn).pop().unwrap();
+    torn.put(&cache_dir().join(&newest), b"torn");
+    drop(opened(&torn));
+    for fs in [emptied, torn] {
+        let now = left(&fs);
+        assert!(!now.contains(&newest), "{now:?}");
+        for loss in Loss::ALL {
+            fs.record();
+            let image = fs.images().pop().unwrap();
+            assert_eq!(left(&image.crash(loss)), now, "{loss:?}");
+        }
+    }
+}

@@ -73,25 +73,37 @@ pub(crate) fn open(opening: Opening, options: CacheOptions) -> Option<ValueCache
     }
 }
 
-/// Does to a cache that is not opened what must be done before the log goes on: cuts off what it knows of events that
-/// the log has lost, whose seqs are now given to others.
-pub(crate) fn cut(opening: Opening) {
+/// Does to a cache that nobody asks what must be done before the log goes on: cuts off what it knows of events that
+/// the log has lost, whose seqs are now given to others. Gives it where there is one, to make room for others out of it.
+pub(crate) fn cut(opening: Opening) -> Option<ValueCache> {
     let dir = opening.dir.join(CACHE);
     let is_there = listed(&*opening.fs, &dir)
         .is_ok_and(|files| files.iter().any(|(name, _)| parse_name(name).is_some()));
     let limits = Limits::with_files(u64::MAX, u64::MAX);
-    // One of a newer format is left alone, and whoever reads it looks at its seqs.
-    if is_there && let Err(error) = open_within(opening, limits) {
-        tracing::info!(%error, "the cache of fetched values is left as it is");
+    if !is_there {
+        return None;
+    }
+    match open_within(opening, limits) {
+        Ok(inner) => Some(ValueCache::new(inner, false)),
+        // One of a newer format is left alone, and whoever reads it looks at its seqs.
+        Err(error) => {
+            tracing::info!(%error, "the cache of fetched values is left as it is");
+            None
+        }
     }
 }
 
 /// Removes the files of a cache, of any version.
 fn remove_all(fs: &dyn Fs, dir: &Path) -> Result<()> {
+    let mut is_changed = false;
     for (name, _) in listed(fs, dir)? {
         if parse_name(&name).is_some() || is_left_over(&name) {
             remove(fs, &dir.join(name))?;
+            is_changed = true;
         }
+    }
+    if is_changed {
+        fs.sync_dir(dir).map_err(Error::io("sync directory", dir))?;
     }
     Ok(())
 }
@@ -144,6 +156,11 @@ pub(super) fn open_within(opening: Opening, limits: Limits) -> Result<Inner> {
         _lock: opening.lock,
     };
     inner.take_in(&numbers, opening.last_seq)?;
+    // What was removed may know of seqs that are given again now: it must not come back behind that.
+    inner
+        .fs
+        .sync_dir(&inner.dir)
+        .map_err(Error::io("sync directory", &inner.dir))?;
     Ok(inner)
 }
 
@@ -275,8 +292,13 @@ impl Inner {
             }
             if Some(*number) == newest {
                 active = Some(file);
-            } else {
-                self.close(&file)?;
+            } else if let Err(error) = self.close(&file) {
+                // On a full disk the cache is what makes room: it is opened, with what is newer.
+                tracing::warn!(%error, "a file of cached values cannot be closed, and is removed with the older ones");
+                drop(file);
+                while self.evict(None) > 0 {}
+                let name = format!("{}{TEMPORARY_SUFFIX}", index_name(*number));
+                remove(&*self.fs, &self.dir.join(name))?;
             }
         }
         let next = newest.map_or(1, |newest| newest.saturating_add(1));
