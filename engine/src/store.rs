@@ -187,7 +187,7 @@ impl Shared {
             directory_id: directory.id,
             secret: directory.secret,
             last_seq: self.durable.lock().seq,
-            room: Box::new(room),
+            room: Arc::new(room),
             lock: Some(Arc::clone(&self.lock)),
         };
         let opened = match self.options.cache {

@@ -86,7 +86,7 @@ fn without_room_on_disk_nothing_is_kept_and_nothing_is_left() {
     let room = Arc::new(AtomicU64::new(u64::MAX));
     let asked = Arc::clone(&room);
     let opening = super::Opening {
-        room: Box::new(move || asked.load(Ordering::Relaxed)),
+        room: Arc::new(move || asked.load(Ordering::Relaxed)),
         ..opening(fs.shared())
     };
     let limits = Limits {
