@@ -105,6 +105,15 @@ impl Error {
         )
     }
 
+    /// Whether something could not be read, with nothing written before.
+    pub(crate) fn is_of_reading(&self) -> bool {
+        match self {
+            Self::Format(_) => true,
+            Self::Io { op, .. } => matches!(*op, "open" | "read" | "read the length of" | "map"),
+            _ => false,
+        }
+    }
+
     /// What an operator can do after a write failed with this error.
     pub(crate) fn advice(&self) -> &'static str {
         use std::io::ErrorKind::{QuotaExceeded, StorageFull};

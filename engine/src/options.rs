@@ -48,8 +48,8 @@ pub struct Options {
     pub disk_limit: Option<u64>,
     /// Bytes of the file system to leave free.
     pub disk_reserve: u64,
-    /// A cache of values fetched from elsewhere, in the data directory; with none its files, where there are some, are
-    /// left alone. What it takes counts for the two bounds above, and it gives way before anything else does.
+    /// A cache of values fetched from elsewhere, in the data directory; with none its files, where there are some, stay,
+    /// and nobody reads them. What it takes counts for the two bounds above, and it gives way before anything else does.
     pub cache: Option<CacheOptions>,
     /// Whether sealed files are mapped. Otherwise each is read onto the heap when it is opened: for drives
     /// whose errors are to be error messages and not signals, with memory for the whole index.

@@ -187,13 +187,14 @@ impl Shared {
             directory_id: directory.id,
             secret: directory.secret,
             last_seq: self.durable.lock().seq,
-            room: Box::new(room),
+            room: Arc::new(room),
             lock: Some(Arc::clone(&self.lock)),
         };
-        let Some(options) = self.options.cache else {
-            return cache::cut(opening);
+        let opened = match self.options.cache {
+            Some(options) => cache::open(opening, options),
+            None => cache::cut(opening),
         };
-        if let Some(cache) = cache::open(opening, options) {
+        if let Some(cache) = opened {
             // Set once: a store is opened once.
             let _ = self.cache.set(Arc::new(cache));
         }
@@ -430,6 +431,8 @@ impl Store {
     /// The cache of values fetched from elsewhere. `None` where none was asked for, or it cannot be used.
     #[must_use]
     pub fn cache(&self) -> Option<Arc<ValueCache>> {
+        // Where none was asked for, one that is there only gives way.
+        self.shared.options.cache?;
         self.shared.cache.get().cloned()
     }
 
@@ -458,7 +461,12 @@ impl Store {
                 ("manifest", durable.manifest_bytes),
             ]
             .into_iter()
-            .chain(self.cache().map(|cache| ("cache", cache.bytes())))
+            .chain(
+                self.shared
+                    .cache
+                    .get()
+                    .map(|cache| ("cache", cache.bytes())),
+            )
             .collect(),
             memtable_bytes: generation.memtable.heap_bytes(),
             mask_heap_bytes: masks().map(|mask| mask.heap_bytes()).sum(),

@@ -10,6 +10,7 @@ use orrery_formats::cache::{Entry, FILE_HEADER_BYTES, FileHeader, Place, index};
 
 use super::Inner;
 use super::file::{CacheFile, Open, values_name};
+use super::files::Files;
 use crate::{Error, Result};
 
 /// What the writer knows.
@@ -36,6 +37,11 @@ pub(super) enum Make {
 }
 
 impl Appender {
+    /// Lets go of a file that gave way to others: as long as it is open its bytes stay on disk.
+    pub(super) fn let_go(&mut self, files: &Files) {
+        self.active.take_if(|active| !files.is_newest(active));
+    }
+
     /// Goes on with `active`, if that is there.
     pub(super) fn new(active: Option<Arc<CacheFile>>, next_number: u64) -> Self {
         Self {
@@ -119,10 +125,7 @@ impl Inner {
             return Ok(None);
         }
         appender.paused_until = None;
-        // One that gave way to others is gone.
-        appender
-            .active
-            .take_if(|active| !self.files.is_newest(active));
+        appender.let_go(&self.files);
         let is_full = |active: &Arc<CacheFile>| {
             active.unclosed().is_none_or(|open| {
                 open.bytes_with(bytes) > self.limits.file_bytes

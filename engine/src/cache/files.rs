@@ -178,6 +178,10 @@ impl Inner {
         }
         if freed > 0 {
             self.must_ask.store(true, Ordering::Relaxed);
+            // A writer that is at work does it itself with its next entry.
+            if let Some(mut appender) = self.appender.try_lock() {
+                appender.let_go(&self.files);
+            }
         }
         freed
     }

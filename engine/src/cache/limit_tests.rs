@@ -86,7 +86,7 @@ fn without_room_on_disk_nothing_is_kept_and_nothing_is_left() {
     let room = Arc::new(AtomicU64::new(u64::MAX));
     let asked = Arc::clone(&room);
     let opening = super::Opening {
-        room: Box::new(move || asked.load(Ordering::Relaxed)),
+        room: Arc::new(move || asked.load(Ordering::Relaxed)),
         ..opening(fs.shared())
     };
     let limits = Limits {
@@ -128,6 +128,19 @@ fn what_gives_way_is_the_oldest_and_the_cache_goes_on() {
     }
 }
 
+/// Whatever holds a file open keeps its bytes on disk, whether it has a name or not.
+#[test]
+fn a_file_that_gave_way_is_held_open_by_nobody() {
+    let cache = opened(&SimFs::new());
+    assert!(cache.put(CacheSpace::Record, &key(1), &value(1, 400)));
+    let newest = cache.inner().files.snapshot().first().map(Arc::downgrade);
+    assert!(cache.give_way(1) > 0);
+    assert!(newest.unwrap().upgrade().is_none());
+    assert!(cache.put(CacheSpace::Record, &key(2), &value(2, 400)));
+    assert_eq!(cache.get(CacheSpace::Record, &key(1)), None);
+    assert_eq!(cache.get(CacheSpace::Record, &key(2)), Some(value(2, 400)));
+}
+
 /// A store with a cache that takes `most_bytes`, filled.
 fn filled(fs: &SimFs, options: Options, most_bytes: u64) -> Store {
     let options = Options {
@@ -146,8 +159,12 @@ fn filled(fs: &SimFs, options: Options, most_bytes: u64) -> Store {
     store
 }
 
+/// As of before the first event.
 fn random_value(n: u64) -> CachedValue {
-    value(3 * n + 1, 50_000)
+    CachedValue {
+        as_of_seq: 0,
+        ..value(3 * n + 1, 50_000)
+    }
 }
 
 #[test]
@@ -180,6 +197,30 @@ fn the_cache_counts_for_the_limit_of_the_directory_and_gives_way_to_events() {
     }
     let status = store.status();
     assert!(status.bytes.iter().any(|(kind, _)| *kind == "cache"));
+}
+
+#[test]
+fn a_cache_that_was_not_asked_for_gives_way_to_events_too() {
+    let fs = SimFs::new();
+    drop(filled(&fs, Options::default(), 6 << 20));
+    let options = Options {
+        disk_limit: Some(20 << 20),
+        compact: false,
+        cache: None,
+        ..Options::default()
+    };
+    let store = Store::open_with_fs(fs.shared(), Path::new("data"), options).unwrap();
+    assert!(store.cache().is_none());
+    let before = fs.used();
+    let mut writer = store.writer().unwrap();
+    let step = crate::power_cut_tests::Step::Write {
+        actor: 1,
+        key: 1,
+        target: 1,
+    };
+    crate::power_cut_tests::apply(&mut writer, 1, step).unwrap();
+    assert_eq!(store.status().paused, None);
+    assert!(fs.used() < before, "{} of {before}", fs.used());
 }
 
 #[test]

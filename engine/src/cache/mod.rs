@@ -125,7 +125,7 @@ struct Inner {
     appender: Mutex<Appender>,
     off: Off,
     counts: Counts,
-    room: Box<RoomOf>,
+    room: Arc<RoomOf>,
     /// Whether the room that was granted is not there any more.
     must_ask: AtomicBool,
     /// Held by whoever closes files and makes room. Taken before the appender.

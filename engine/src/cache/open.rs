@@ -1,7 +1,8 @@
 //! What a start finds in the directory of the cache. Whatever is wrong there costs values and nothing else: no start
 //! fails for it.
 //!
-//! 1. A file of a newer format: the cache is off, and everything stays as it is.
+//! 1. A file of a newer format: the cache is off, and everything stays as it is. Where it cannot be opened for another reason,
+//!    it is removed: 4. must be done before the log goes on.
 //! 2. What was left half-made, files of another data directory and files without a sound header are removed; so are
 //!    all that are older than one that is missing, since it would have told what they do not know.
 //! 3. A file whose index says that it is as it was closed is not read. Any other is read through and cut at its first bad entry;
@@ -35,6 +36,7 @@ use crate::store::CACHE;
 use crate::{Error, Result};
 
 /// What a cache is opened with.
+#[derive(Clone)]
 pub(crate) struct Opening {
     pub(crate) fs: Arc<dyn Fs>,
     /// The data directory.
@@ -43,20 +45,21 @@ pub(crate) struct Opening {
     pub(crate) secret: [u8; 32],
     /// The last event that the log has.
     pub(crate) last_seq: u64,
-    pub(crate) room: Box<RoomOf>,
+    pub(crate) room: Arc<RoomOf>,
     pub(crate) lock: Option<Arc<DirLock>>,
 }
 
 /// Opens the cache of a data directory. `None` where there is to be none or it cannot be opened, of which the operator
 /// is told.
 pub(crate) fn open(opening: Opening, options: CacheOptions) -> Option<ValueCache> {
+    let dir = opening.dir.join(CACHE);
     if options.most_bytes == 0 {
-        if let Err(error) = remove_all(&*opening.fs, &opening.dir.join(CACHE)) {
+        if let Err(error) = remove_all(&*opening.fs, &dir) {
             tracing::warn!(%error, "the files of a cache that is off cannot be removed");
         }
         return None;
     }
-    match open_within(opening, Limits::new(options)) {
+    match open_or_retry(&opening, Limits::new(options)) {
         Ok(inner) => Some(ValueCache::new(inner, true)),
         Err(Error::Format(error @ FormatError::Version { .. })) => {
             tracing::warn!(
@@ -67,31 +70,72 @@ pub(crate) fn open(opening: Opening, options: CacheOptions) -> Option<ValueCache
             None
         }
         Err(error) => {
-            tracing::warn!(%error, "the cache of fetched values cannot be opened, and is not used");
+            tracing::warn!(%error, "the cache of fetched values cannot be opened, and is removed");
+            remove_unopened(&*opening.fs, &dir);
             None
         }
     }
 }
 
-/// Does to a cache that is not opened what must be done before the log goes on: cuts off what it knows of events that
-/// the log has lost, whose seqs are now given to others.
-pub(crate) fn cut(opening: Opening) {
+/// As [`open_within`], and once more after a failure that may pass. That of a sync does not: the second would tell nothing.
+fn open_or_retry(opening: &Opening, limits: Limits) -> Result<Inner> {
+    match open_within(opening.clone(), limits) {
+        Err(Error::Io { op, .. }) if !op.starts_with("sync") => {
+            open_within(opening.clone(), limits)
+        }
+        opened => opened,
+    }
+}
+
+/// Removes a cache that cannot be opened: the log goes on, and what it has lost would be told later, by the seqs that are given
+/// again now.
+fn remove_unopened(fs: &dyn Fs, dir: &Path) {
+    if let Err(error) = remove_all(fs, dir) {
+        tracing::error!(
+            %error,
+            "the cache of fetched values can neither be opened nor removed, and may tell values that are out of date when it \
+             can be opened again; to prevent that, stop, and delete the directory {CACHE}"
+        );
+    }
+}
+
+/// Does to a cache that nobody asks what must be done before the log goes on: cuts off what it knows of events that
+/// the log has lost, whose seqs are now given to others. Gives it where there is one, to make room for others out of it.
+pub(crate) fn cut(opening: Opening) -> Option<ValueCache> {
     let dir = opening.dir.join(CACHE);
-    let is_there = listed(&*opening.fs, &dir)
-        .is_ok_and(|files| files.iter().any(|(name, _)| parse_name(name).is_some()));
+    let is_there = listed(&*opening.fs, &dir).map_or(true, |files| {
+        files.iter().any(|(name, _)| parse_name(name).is_some())
+    });
     let limits = Limits::with_files(u64::MAX, u64::MAX);
-    // One of a newer format is left alone, and whoever reads it looks at its seqs.
-    if is_there && let Err(error) = open_within(opening, limits) {
-        tracing::info!(%error, "the cache of fetched values is left as it is");
+    if !is_there {
+        return None;
+    }
+    match open_or_retry(&opening, limits) {
+        Ok(inner) => Some(ValueCache::new(inner, false)),
+        // One of a newer format is left alone, and whoever reads it looks at its seqs.
+        Err(Error::Format(error @ FormatError::Version { .. })) => {
+            tracing::info!(%error, "the cache of fetched values is left as it is");
+            None
+        }
+        Err(error) => {
+            tracing::warn!(%error, "the cache of fetched values cannot be opened, and is removed");
+            remove_unopened(&*opening.fs, &dir);
+            None
+        }
     }
 }
 
 /// Removes the files of a cache, of any version.
 fn remove_all(fs: &dyn Fs, dir: &Path) -> Result<()> {
+    let mut is_changed = false;
     for (name, _) in listed(fs, dir)? {
         if parse_name(&name).is_some() || is_left_over(&name) {
             remove(fs, &dir.join(name))?;
+            is_changed = true;
         }
+    }
+    if is_changed {
+        fs.sync_dir(dir).map_err(Error::io("sync directory", dir))?;
     }
     Ok(())
 }
@@ -123,6 +167,7 @@ pub(super) fn open_within(opening: Opening, limits: Limits) -> Result<Inner> {
     let dir = opening.dir.join(CACHE);
     let fs = Arc::clone(&opening.fs);
     fs.create_dir_all(&dir).map_err(Error::io("create", &dir))?;
+    let before = listed(&*fs, &dir)?;
     let found = Found::read(&*fs, &dir, opening.directory_id)?;
     let numbers = found.sort_out(&*fs, &dir)?;
     let mut inner = Inner {
@@ -144,6 +189,13 @@ pub(super) fn open_within(opening: Opening, limits: Limits) -> Result<Inner> {
         _lock: opening.lock,
     };
     inner.take_in(&numbers, opening.last_seq)?;
+    // What was removed may know of seqs that are given again now: it must not come back behind that.
+    let after = listed(&*inner.fs, &inner.dir)?;
+    let is_left = |name: &String| after.iter().any(|(left, _)| left == name);
+    if !before.iter().all(|(name, _)| is_left(name)) {
+        let synced = inner.fs.sync_dir(&inner.dir);
+        synced.map_err(Error::io("sync directory", &inner.dir))?;
+    }
     Ok(inner)
 }
 
@@ -275,8 +327,13 @@ impl Inner {
             }
             if Some(*number) == newest {
                 active = Some(file);
-            } else {
-                self.close(&file)?;
+            } else if let Err(error) = self.close(&file) {
+                // On a full disk the cache is what makes room: it is opened, with what is newer.
+                tracing::warn!(%error, "a file of cached values cannot be closed, and is removed with the older ones");
+                drop(file);
+                while self.evict(None) > 0 {}
+                let name = format!("{}{TEMPORARY_SUFFIX}", index_name(*number));
+                remove(&*self.fs, &self.dir.join(name))?;
             }
         }
         let next = newest.map_or(1, |newest| newest.saturating_add(1));

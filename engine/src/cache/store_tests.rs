@@ -104,6 +104,18 @@ fn verify_finds_every_change_and_no_start_fails_for_it() {
 }
 
 #[test]
+fn what_a_power_cut_leaves_of_a_new_file_is_no_damage() {
+    let sound = directory();
+    for left in [&b""[..], &[0; 30], &[0; 48], &[0; 4096]] {
+        let fs = sound.killed();
+        fs.put(&cache_dir().join("0000000000000003.values"), left);
+        let (damages, notes) = verified(&fs, false);
+        assert_eq!(damages, Vec::<String>::new(), "{} bytes", left.len());
+        assert_eq!(notes.len(), 1, "{notes:?}");
+    }
+}
+
+#[test]
 fn an_index_of_other_values_is_damage() {
     let fs = directory();
     let values = cache_dir().join("0000000000000001.values");

@@ -28,7 +28,7 @@ pub(super) fn opening(fs: Arc<dyn Fs>) -> Opening {
         directory_id: DIRECTORY_ID,
         secret: [7; 32],
         last_seq: u64::MAX,
-        room: Box::new(|| u64::MAX),
+        room: Arc::new(|| u64::MAX),
         lock: None,
     }
 }

@@ -86,9 +86,16 @@ impl Window {
 
     /// Takes note of a key index that cannot be read. The writer makes it anew.
     fn report_damage(&self, error: &Error) {
-        tracing::warn!(%error, "a key index of the log is damaged");
+        // Once it is known to stay so, one line for each who asks would tell nothing new.
+        if self.keys.get().is_some_and(|keys| keys.report_damage()) {
+            tracing::warn!(%error, "a key index of the log is damaged");
+        }
+    }
+
+    /// A key index that a reader found damaged cannot be made anew before the next start.
+    pub(crate) fn give_up(&self) {
         if let Some(keys) = self.keys.get() {
-            keys.report_damage();
+            keys.give_up();
         }
     }
 }

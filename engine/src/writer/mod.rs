@@ -535,12 +535,20 @@ impl Writer {
         self.journal.rebuild_keys(&|did| generation.find_actor(did))
     }
 
-    /// Makes key indexes anew that a reader found damaged.
+    /// Makes key indexes anew that a reader found damaged. Where that fails for what is read, nothing has changed for the
+    /// writer, which may never need them; if it does, it fails then.
     fn mend_keys(&mut self) -> Result<()> {
-        if self.shared.window.take_damage() {
-            return self.rebuild_keys();
+        if !self.shared.window.take_damage() {
+            return Ok(());
         }
-        Ok(())
+        match self.rebuild_keys() {
+            Err(error) if error.is_of_reading() => {
+                tracing::error!(%error, "a damaged key index of the log cannot be made anew; what it had is not told");
+                self.shared.window.give_up();
+                Ok(())
+            }
+            done => done,
+        }
     }
 
     /// Tells the source's position after the last applied event. It becomes durable together with that

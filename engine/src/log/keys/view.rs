@@ -125,6 +125,8 @@ pub(crate) struct SharedKeys {
     view: RwLock<Arc<KeyView>>,
     /// Whether a reader met a damaged index.
     is_damaged: AtomicBool,
+    /// Whether one that is cannot be made anew.
+    is_given_up: AtomicBool,
 }
 
 impl SharedKeys {
@@ -132,6 +134,7 @@ impl SharedKeys {
         Self {
             view: RwLock::new(Arc::new(view)),
             is_damaged: AtomicBool::new(false),
+            is_given_up: AtomicBool::new(false),
         }
     }
 
@@ -145,9 +148,18 @@ impl SharedKeys {
         drop(old);
     }
 
-    /// Tells the writer that an index is to be made anew.
-    pub(crate) fn report_damage(&self) {
-        self.is_damaged.store(true, Ordering::Relaxed);
+    /// Tells the writer that an index is to be made anew, unless that has failed. Gives whether it is.
+    pub(crate) fn report_damage(&self) -> bool {
+        let is_hopeful = !self.is_given_up.load(Ordering::Relaxed);
+        if is_hopeful {
+            self.is_damaged.store(true, Ordering::Relaxed);
+        }
+        is_hopeful
+    }
+
+    /// No index is made anew for a reader any more.
+    pub(crate) fn give_up(&self) {
+        self.is_given_up.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn take_damage(&self) -> bool {

@@ -70,8 +70,11 @@ impl Check<'_> {
         let mut start = [0; FILE_HEADER_BYTES];
         let header = read_exact_at(&*file, 0, &mut start).map_err(Error::io("read", &path));
         let header = header.and_then(|is_whole| match is_whole {
-            true => Ok(Some(FileHeader::decode(&start)?)),
-            false => Ok(None),
+            // A power cut leaves zeros of what was never written to the disk.
+            true if is_closed || start != [0; FILE_HEADER_BYTES] => {
+                Ok(Some(FileHeader::decode(&start)?))
+            }
+            _ => Ok(None),
         });
         let header = match header {
             Ok(Some(header)) => header,

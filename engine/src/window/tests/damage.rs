@@ -167,6 +167,34 @@ fn a_damaged_key_index_costs_its_answers_until_the_writer_has_made_it_anew() {
     }
 }
 
+/// The writer does not need it, and goes on as it would have if nobody had asked.
+#[test]
+fn a_damaged_key_index_whose_log_file_cannot_be_read_does_not_stop_the_writer() {
+    let fs = SimFs::new();
+    let store = open(&fs);
+    let mut writer = store.writer().unwrap();
+    for key in 0..4_000 {
+        apply(&mut writer, key + 1, 0, write(key), 0);
+    }
+    writer.seal().unwrap();
+    drop((store, writer));
+    damage(&fs, &files(&fs, "keys")[0], 80_000);
+    let store = open(&fs);
+    let mut writer = store.writer().unwrap();
+    let is_lost = |key: &u64| record(&store, 0, *key) == unknown(4_001);
+    let lost = (0..4_000).find(is_lost).unwrap();
+    fs.unlink(&files(&fs, "log")[0]).unwrap();
+    writer.tick().unwrap();
+    // It is not tried again for each who asks.
+    let before = fs.calls();
+    assert!(is_lost(&lost));
+    writer.tick().unwrap();
+    assert_eq!(fs.calls(), before);
+    apply(&mut writer, 4_001, 0, write(lost), 0);
+    assert_eq!(seq_of(&record(&store, 0, lost)), Some(4_001));
+    assert_eq!(store.status().poisoned, None);
+}
+
 /// The key index at `path` as `change` makes it.
 fn rebuild(fs: &SimFs, path: &Path, change: impl FnOnce(&mut Vec<KeyEntry>)) {
     let bytes = fs.contents(path).unwrap();
