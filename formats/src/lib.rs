@@ -7,6 +7,7 @@ pub mod bitmap;
 pub mod bits;
 pub mod bytes;
 pub mod cache;
+pub mod cached_proof;
 pub mod cached_record;
 pub mod chunks;
 pub mod effect;

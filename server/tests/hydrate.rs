@@ -433,3 +433,26 @@ async fn a_query_of_the_own_service_is_answered_without_asking_anyone() {
     server.post(PROXY, &body).await.error(400, "InvalidRequest");
     assert!(server.edge.calls.lock().is_empty());
 }
+
+#[tokio::test]
+async fn no_more_records_are_held_for_an_answer_than_it_has_room_for() {
+    let server = Server::start().await;
+    let uris: Vec<String> = (0..100)
+        .map(|i| format!("at://did:plc:a/a.b.c/big{i}"))
+        .collect();
+    let body = json!({ "uris": uris }).to_string();
+    let answer = server
+        .post("/xrpc/blue.orrery.repo.getRecords", &body)
+        .await;
+    let json = answer.json();
+    let records = json["records"].as_array().unwrap();
+    assert_eq!(records.len(), 100);
+    let found = records.iter().filter(|r| r["status"] == "found").count();
+    assert_eq!(found, 15);
+    for record in records.iter().filter(|r| r["status"] != "found") {
+        assert_eq!(record["error"], "ResponseTooLarge", "{record}");
+    }
+    // Those of the answer, and those on their way.
+    let held = server.edge.big_most.load(Ordering::Relaxed);
+    assert!(held <= 15 + 2 * 16, "{held}");
+}

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use orrery_edge::{EdgeCache, EdgeOptions, Followed, Offline};
 use orrery_engine::{CacheOptions, Store};
-use orrery_resolve::{Client, ClientOptions, Network, ResolverOptions};
+use orrery_resolve::{Client, ClientOptions, HostLimits, Network, ResolverOptions};
 use orrery_server::{Edge, Index};
 use parking_lot::Mutex;
 
@@ -82,11 +82,19 @@ impl EdgeSettings {
             } else {
                 self.contact.clone()
             });
-            // The directory of DIDs is one host for all accounts of the network.
-            options.per_host.per_second = 20.0;
-            options.per_host.burst = 200;
-            options.per_host.waiting = 1024;
             options.total_timeout = FETCH_TIMEOUT;
+            // The directory of DIDs is one host for all accounts of the network. Data servers have the limits of all others: whoever
+            // keeps one that does not answer must not have as many waiting there as there may be fetches.
+            let directory = HostLimits {
+                concurrent: 32,
+                per_second: 20.0,
+                burst: 200,
+                waiting: 1024,
+            };
+            options.own_limits = authority_of(&self.plc)
+                .map(|authority| (authority, directory))
+                .into_iter()
+                .collect();
             options.dns = self.dns;
             options.allow_private = self.allow_private;
             options.trusted = address_of(&self.plc).into_iter().collect();
@@ -138,6 +146,18 @@ fn address_of(url: &str) -> Option<SocketAddr> {
     }
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     Some(SocketAddr::new(bare.parse::<IpAddr>().ok()?, port))
+}
+
+/// The host and the port of a URL.
+fn authority_of(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once("://")?;
+    let host = rest.split(['/', '?', '#']).next()?.to_ascii_lowercase();
+    let port = if scheme.eq_ignore_ascii_case("http") { 80 } else { 443 };
+    let behind_address = host.rsplit_once(']').map_or(&*host, |(_, rest)| rest);
+    Some(match behind_address.contains(':') {
+        true => host,
+        false => format!("{host}:{port}"),
+    })
 }
 
 /// What the followed stream vouches for.
@@ -193,7 +213,17 @@ impl Followed for Stream {
 
 #[cfg(test)]
 mod tests {
-    use super::address_of;
+    use super::{address_of, authority_of};
+
+    #[test]
+    fn a_url_names_a_host_and_a_port() {
+        let of = |url| authority_of(url).unwrap();
+        assert_eq!(of("https://plc.directory"), "plc.directory:443");
+        assert_eq!(of("https://PLC.example/base"), "plc.example:443");
+        assert_eq!(of("http://127.0.0.1:2582/"), "127.0.0.1:2582");
+        assert_eq!(of("http://[::1]"), "[::1]:80");
+        assert_eq!(of("https://[::1]:99?x"), "[::1]:99");
+    }
 
     #[test]
     fn only_a_url_with_an_address_names_one() {

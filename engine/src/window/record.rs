@@ -30,6 +30,8 @@ pub enum Recorded {
     Deleted {
         /// The seq of that event.
         seq: u64,
+        /// Its time, microseconds since 1970.
+        time_us: u64,
     },
     /// The window tells nothing of it.
     Unknown {
@@ -120,7 +122,10 @@ fn recorded_by(
         operation,
     } = event.body
     else {
-        return super::account::deletes(event).then_some(Recorded::Deleted { seq });
+        return super::account::deletes(event).then_some(Recorded::Deleted {
+            seq,
+            time_us: event.time_us,
+        });
     };
     if (of_collection, of_rkey) != (collection, rkey) {
         return None;
@@ -134,6 +139,9 @@ fn recorded_by(
             encoding: record.encoding,
             body: record.body.to_owned(),
         },
-        Operation::Delete => Recorded::Deleted { seq },
+        Operation::Delete => Recorded::Deleted {
+            seq,
+            time_us: event.time_us,
+        },
     })
 }

@@ -44,8 +44,16 @@ fn record(store: &Store, actor: u64, key: u64) -> Recorded {
 
 fn seq_of(recorded: &Recorded) -> Option<u64> {
     match recorded {
-        Recorded::Found { seq, .. } | Recorded::Deleted { seq } => Some(*seq),
+        Recorded::Found { seq, .. } | Recorded::Deleted { seq, .. } => Some(*seq),
         Recorded::Unknown { .. } => None,
+    }
+}
+
+/// The seq at which it was deleted, if it was.
+fn deleted_at(recorded: &Recorded) -> Option<u64> {
+    match recorded {
+        Recorded::Deleted { seq, .. } => Some(*seq),
+        _ => None,
     }
 }
 

@@ -46,13 +46,15 @@ impl Default for HostLimits {
 #[derive(Debug)]
 pub(crate) struct Hosts {
     limits: HostLimits,
-    interval: Duration,
+    /// By authority: those that are asked more, or less, than any other.
+    own_limits: Vec<(String, HostLimits)>,
     most: usize,
     hosts: Mutex<HashMap<String, Arc<Host>>>,
 }
 
 #[derive(Debug)]
 struct Host {
+    limits: HostLimits,
     slots: Arc<Semaphore>,
     waiting: AtomicUsize,
     pace: Mutex<Pace>,
@@ -94,13 +96,15 @@ impl Drop for Waiting<'_> {
 }
 
 impl Hosts {
-    /// No more than `most` hosts are remembered.
-    pub(crate) fn new(limits: HostLimits, most: usize) -> Self {
+    /// `limits` for all but those in `own_limits`. No more than `most` hosts are remembered.
+    pub(crate) fn new(
+        limits: HostLimits,
+        own_limits: Vec<(String, HostLimits)>,
+        most: usize,
+    ) -> Self {
         Self {
             limits,
-            // An infinite rate makes this zero.
-            interval: Duration::try_from_secs_f64(1.0 / limits.per_second)
-                .unwrap_or(Duration::ZERO),
+            own_limits,
             most,
             hosts: Mutex::new(HashMap::new()),
         }
@@ -118,7 +122,7 @@ impl Hosts {
             Err(_) => {
                 let before = host.waiting.fetch_add(1, Ordering::Relaxed);
                 let _waiting = Waiting(&host.waiting);
-                if before >= self.limits.waiting {
+                if before >= host.limits.waiting {
                     return Err(busy());
                 }
                 // Never closed, so this only ends with a slot.
@@ -129,20 +133,12 @@ impl Hosts {
             }
         };
         // Whoever waits here has a slot, so no more than `concurrent` places in the pace can be taken in vain.
-        let delay = self.take_token(&mut host.pace.lock(), Instant::now());
+        let delay = host.take_token(Instant::now());
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }
         host.not_held(authority)?;
         Ok(Turn { host, _slot: slot })
-    }
-
-    /// Counts one request and says how long it has to wait.
-    fn take_token(&self, pace: &mut Pace, now: Instant) -> Duration {
-        let credit = self.interval * self.limits.burst.saturating_sub(1);
-        let due = pace.due.max(now);
-        pace.due = due + self.interval;
-        due.saturating_duration_since(now).saturating_sub(credit)
     }
 
     fn host(&self, authority: &str) -> Option<Arc<Host>> {
@@ -157,8 +153,11 @@ impl Hosts {
         if hosts.len() >= self.most {
             return None;
         }
+        let own = self.own_limits.iter().find(|(of, _)| of == authority);
+        let limits = own.map_or(self.limits, |(_, limits)| *limits);
         let host = Arc::new(Host {
-            slots: Arc::new(Semaphore::new(self.limits.concurrent)),
+            limits,
+            slots: Arc::new(Semaphore::new(limits.concurrent)),
             waiting: AtomicUsize::new(0),
             pace: Mutex::new(Pace {
                 due: now,
@@ -196,6 +195,18 @@ fn make_room(hosts: &mut HashMap<String, Arc<Host>>, most: usize, now: Instant) 
 }
 
 impl Host {
+    /// Counts one request and says how long it has to wait.
+    fn take_token(&self, now: Instant) -> Duration {
+        // An infinite rate makes this zero.
+        let interval = Duration::try_from_secs_f64(1.0 / self.limits.per_second);
+        let interval = interval.unwrap_or(Duration::ZERO);
+        let credit = interval * self.limits.burst.saturating_sub(1);
+        let mut pace = self.pace.lock();
+        let due = pace.due.max(now);
+        pace.due = due + interval;
+        due.saturating_duration_since(now).saturating_sub(credit)
+    }
+
     fn not_held(&self, authority: &str) -> Result<(), FetchError> {
         let held = self.pace.lock().held_until;
         let after = held.map_or(Duration::ZERO, |until| {

@@ -7,7 +7,7 @@ fn hosts(most: usize, per_second: f64) -> Hosts {
         burst: 1,
         waiting: 1,
     };
-    Hosts::new(limits, most)
+    Hosts::new(limits, Vec::new(), most)
 }
 
 async fn ask(hosts: &Hosts, name: &str) -> Result<(), FetchError> {
@@ -101,7 +101,7 @@ async fn the_slowest_rate_and_the_largest_burst_are_bearable() {
         burst: u32::MAX,
         waiting: 0,
     };
-    let hosts = Hosts::new(limits, 1);
+    let hosts = Hosts::new(limits, Vec::new(), 1);
     for _ in 0..100 {
         ask(&hosts, "a:1").await.unwrap();
     }

@@ -20,8 +20,15 @@ pub(crate) struct Places {
 struct Shared {
     all: Arc<Semaphore>,
     per_address: usize,
+    waiting: usize,
     /// Has an entry for each address with a request that runs or waits, and no other.
-    addresses: Mutex<HashMap<IpAddr, Arc<Semaphore>>>,
+    addresses: Mutex<HashMap<IpAddr, OfAddress>>,
+}
+
+struct OfAddress {
+    places: Arc<Semaphore>,
+    /// Those who run, wait, or are about to.
+    asking: usize,
 }
 
 /// One request under way. Its place is free again when this is dropped.
@@ -32,28 +39,34 @@ pub(crate) struct Place {
 }
 
 impl Places {
-    /// So many places, and so many of them for one address.
-    pub(crate) fn new(all: usize, per_address: usize) -> Self {
+    /// So many places, so many of them for one address, and so many more who may wait for those.
+    pub(crate) fn new(all: usize, per_address: usize, waiting: usize) -> Self {
         Self {
             shared: Arc::new(Shared {
                 all: Arc::new(Semaphore::new(all)),
                 per_address,
+                waiting,
                 addresses: Mutex::default(),
             }),
         }
     }
 
-    /// Waits for a place, first among those who ask this address and then among all.
-    pub(crate) async fn take(&self, address: IpAddr) -> Place {
+    /// Waits for a place, first among those who ask this address and then among all. `None`: too many wait for the address.
+    pub(crate) async fn take(&self, address: IpAddr) -> Option<Place> {
         let address = network(address);
-        let of_address = Arc::clone(
-            self.shared
-                .addresses
-                .lock()
-                .entry(address)
-                .or_insert_with(|| Arc::new(Semaphore::new(self.shared.per_address))),
-        );
-        // From here on the entry is cleared away, also if the caller does not wait to the end.
+        let of_address = {
+            let mut addresses = self.shared.addresses.lock();
+            let of = addresses.entry(address).or_insert_with(|| OfAddress {
+                places: Arc::new(Semaphore::new(self.shared.per_address)),
+                asking: 0,
+            });
+            if of.asking >= self.shared.per_address.saturating_add(self.shared.waiting) {
+                return None;
+            }
+            of.asking += 1;
+            Arc::clone(&of.places)
+        };
+        // From here on it is counted out again, also if the caller does not wait to the end.
         let mut place = Place {
             shared: Arc::clone(&self.shared),
             address,
@@ -63,7 +76,7 @@ impl Places {
         let first = of_address.acquire_owned().await;
         let second = Arc::clone(&self.shared.all).acquire_owned().await;
         place.held = first.ok().zip(second.ok());
-        place
+        Some(place)
     }
 }
 
@@ -71,11 +84,11 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.held = None;
         let mut addresses = self.shared.addresses.lock();
-        // Everyone else who runs or waits there holds it, and nobody can begin to while the map is locked.
-        if addresses
-            .get(&self.address)
-            .is_some_and(|semaphore| Arc::strong_count(semaphore) == 1)
-        {
+        let Some(of) = addresses.get_mut(&self.address) else {
+            return;
+        };
+        of.asking = of.asking.saturating_sub(1);
+        if of.asking == 0 {
             addresses.remove(&self.address);
         }
     }
@@ -100,11 +113,12 @@ mod tests {
         tokio::time::timeout(Duration::from_millis(10), take)
             .await
             .ok()
+            .flatten()
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_address_gets_its_share_and_leaves_the_rest() {
-        let places = Places::new(5, 2);
+        let places = Places::new(5, 2, 10);
         let first = free(&places, "192.0.2.1").await.unwrap();
         let _second = free(&places, "::ffff:192.0.2.1").await.unwrap();
         assert!(free(&places, "192.0.2.1").await.is_none());
@@ -119,7 +133,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn addresses_nobody_asks_are_not_remembered() {
-        let places = Places::new(2, 1);
+        let places = Places::new(2, 1, 10);
         for round in 0..100 {
             let address = format!("192.0.2.{round}");
             let held = free(&places, &address).await.unwrap();
@@ -130,6 +144,27 @@ mod tests {
             assert_eq!(places.shared.addresses.lock().len(), 2);
             drop((held, other));
         }
+        assert!(places.shared.addresses.lock().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_beyond_who_may_wait_for_one_address_are_told_at_once() {
+        let places = Places::new(9, 1, 2);
+        let address: IpAddr = "192.0.2.1".parse().unwrap();
+        let held = places.take(address).await.unwrap();
+        let mut waiting = Vec::new();
+        for _ in 0..2 {
+            let places = places.clone();
+            waiting.push(tokio::spawn(async move { places.take(address).await }));
+        }
+        tokio::task::yield_now().await;
+        assert!(places.take(address).await.is_none());
+        assert!(places.take("192.0.2.2".parse().unwrap()).await.is_some());
+        drop(held);
+        for task in waiting {
+            assert!(task.await.unwrap().is_some());
+        }
+        assert!(places.take(address).await.is_some());
         assert!(places.shared.addresses.lock().is_empty());
     }
 }

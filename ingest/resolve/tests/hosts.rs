@@ -97,6 +97,26 @@ async fn a_host_that_does_not_answer_delays_no_other() {
 }
 
 #[tokio::test]
+async fn a_host_with_limits_of_its_own_is_asked_by_those() {
+    let (of_all, of_its_own) = (silent().await, silent().await);
+    let mut options = trusting(&[&of_all, &of_its_own]);
+    options.total_timeout = Duration::from_millis(500);
+    options.per_host.concurrent = 2;
+    let mut own = options.per_host;
+    own.concurrent = 5;
+    options.own_limits = vec![(of_its_own.address.to_string(), own)];
+    let client = Client::new(options).unwrap();
+    let mut tasks = JoinSet::new();
+    for server in [&of_all, &of_its_own] {
+        for _ in 0..10 {
+            ask(&mut tasks, &client, server);
+        }
+    }
+    while tasks.join_next().await.is_some() {}
+    assert_eq!((of_all.connections(), of_its_own.connections()), (2, 5));
+}
+
+#[tokio::test]
 async fn more_waiting_requests_than_were_set_are_turned_away_at_once() {
     let server = silent().await;
     let mut options = trusting(&[&server]);

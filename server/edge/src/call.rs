@@ -2,13 +2,32 @@
 
 use orrery_resolve::{Network, Request, Resolver};
 use orrery_server::{CallAnswer, CallAsk, EdgeError};
-use serde_json::Value;
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::problems;
 
 /// The longest answer that is passed on.
 const ANSWER_BYTES_MAX: usize = 5 << 20;
+
+/// The longest error that is read.
+const ERROR_BYTES_MAX: usize = 64 << 10;
+
+/// An error as services tell it.
+#[derive(Deserialize)]
+struct Problem {
+    error: Option<String>,
+    message: Option<String>,
+}
+
+/// Scheme, host and port: a service's endpoint is no more than that, whatever its document says.
+fn origin_of(endpoint: &str) -> Option<&str> {
+    let (scheme, rest) = endpoint.split_once("://")?;
+    let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
+    (end > 0)
+        .then_some(())
+        .and_then(|()| endpoint.get(..scheme.len() + 3 + end))
+}
 
 /// Asks the service. What the caller proves itself with goes to it and to nobody else: no redirect is followed.
 pub(crate) async fn call(
@@ -26,7 +45,10 @@ pub(crate) async fn call(
         .service(did, &format!("#{id}"), None)
         .await
         .map_err(problems::of_did)?;
-    let mut url = format!("{}/xrpc/{}", endpoint.trim_end_matches('/'), ask.method);
+    let base = origin_of(&endpoint).ok_or_else(|| {
+        EdgeError::Unavailable(format!("{endpoint}, the service's endpoint, names no host"))
+    })?;
+    let mut url = format!("{base}/xrpc/{}", ask.method);
     if !ask.query.is_empty() {
         url.push('?');
         url.push_str(&ask.query);
@@ -43,28 +65,26 @@ pub(crate) async fn call(
         }
     }
     let answer = network.get(request).await.map_err(problems::of_fetch)?;
-    let text = String::from_utf8(answer.body.to_vec()).ok();
-    let body = text.and_then(|text| RawValue::from_string(text).ok());
-    let Some(body) = body else {
-        return Err(EdgeError::Unavailable(format!(
-            "{did} answered with status {} and no JSON",
-            answer.status
-        )));
-    };
     if answer.status == 200 {
-        return Ok(CallAnswer { body });
+        let text = String::from_utf8(answer.body.to_vec()).ok();
+        let body = text.and_then(|text| RawValue::from_string(text).ok());
+        return body.map(|body| CallAnswer { body }).ok_or_else(|| {
+            EdgeError::Unavailable(format!("{did} answered with something that is no JSON"))
+        });
     }
-    let told: Option<Value> = serde_json::from_str(body.get()).ok();
-    let member = |name: &str| {
-        let value = told.as_ref()?.get(name)?.as_str()?;
-        Some(value.chars().take(500).collect::<String>())
+    let told = match answer.body.len() {
+        ..=ERROR_BYTES_MAX => serde_json::from_slice::<Problem>(&answer.body).ok(),
+        _ => None,
     };
-    match (answer.status, member("error")) {
+    let short = |text: String| text.chars().take(500).collect::<String>();
+    let error = told.as_ref().and_then(|told| told.error.clone()).map(short);
+    let message = told.and_then(|told| told.message).map(short);
+    match (answer.status, error) {
         (400..=499, Some(name)) => Err(EdgeError::Origin {
             name,
             message: format!(
                 "{did} says: {}",
-                member("message").unwrap_or_else(|| "no more than that".to_owned())
+                message.unwrap_or_else(|| "no more than that".to_owned())
             ),
         }),
         (status, _) => Err(EdgeError::Unavailable(format!(

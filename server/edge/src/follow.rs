@@ -33,11 +33,12 @@ pub(crate) struct Following {
 }
 
 impl Following {
-    /// Follows from here on.
+    /// Follows what came since the store was opened.
     pub(crate) fn start(records: Arc<Records>) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let until = Arc::clone(&stop);
-        let reader = records.store.events_from(records.store.next_seq());
+        let first = records.store.changed_floor().saturating_add(1);
+        let reader = records.store.events_from(first);
         let thread = thread::Builder::new()
             .name("edge".to_owned())
             .spawn(move || follow(&records, reader, &until))?;
@@ -145,16 +146,17 @@ impl<'a> Watch<'a> {
         for key in self.worth.drain(..) {
             let records = self.records;
             let stream = records.stream(&key.collection);
-            let checked = Checked {
-                as_of: records.visible(),
-                at_us: stream.now_us,
-            };
+            let as_of = records.visible();
             let found = records.store.record(&key.did, &key.collection, &key.rkey);
             // What the window does not have is not fetched unasked.
             if let Ok(recorded @ Recorded::Found { time_us, .. }) = found
                 && stream.vouches_since(time_us)
                 && let Ok(record) = records.of_event(&key.uri(), recorded)
             {
+                let checked = Checked {
+                    as_of,
+                    at_us: time_us,
+                };
                 cache.put(CacheSpace::Record, &record.uri, &value_of(&record, checked));
             }
         }

@@ -13,7 +13,7 @@ pub(crate) enum InWindow {
     /// Its newest event wrote it.
     Found { seq: u64, time_us: u64 },
     /// Its newest event, or one of its account, deleted it.
-    Deleted { seq: u64 },
+    Deleted { seq: u64, time_us: u64 },
     /// There is no event of it from this seq on.
     Unknown { window_from: u64 },
 }
@@ -23,7 +23,7 @@ impl InWindow {
     pub(crate) fn of(recorded: &Recorded) -> Self {
         match *recorded {
             Recorded::Found { seq, time_us, .. } => Self::Found { seq, time_us },
-            Recorded::Deleted { seq } => Self::Deleted { seq },
+            Recorded::Deleted { seq, time_us } => Self::Deleted { seq, time_us },
             Recorded::Unknown { window_from } => Self::Unknown { window_from },
         }
     }
@@ -95,7 +95,7 @@ pub(crate) fn decide(
 ) -> Tell {
     let fetched = fetched.filter(|checked| purged_through.is_none_or(|seq| seq <= checked.as_of));
     match (window, fetched) {
-        (InWindow::Found { seq, .. } | InWindow::Deleted { seq }, Some(checked))
+        (InWindow::Found { seq, .. } | InWindow::Deleted { seq, .. }, Some(checked))
             if checked.as_of >= seq =>
         {
             tell_fetched(checked, stream)
@@ -104,8 +104,8 @@ pub(crate) fn decide(
         (InWindow::Found { .. }, _) => Tell::Ask {
             stale: Stale::Event,
         },
-        // When that was is not known; a stream that is not whole since may lack a later creation.
-        (InWindow::Deleted { .. }, _) if stream.whole_since_us.is_some() => Tell::Deleted,
+        // A stream that is not whole since may lack that it was made again.
+        (InWindow::Deleted { time_us, .. }, _) if stream.vouches_since(time_us) => Tell::Deleted,
         (InWindow::Deleted { .. }, _) => Tell::Ask {
             stale: Stale::Deleted,
         },
@@ -169,9 +169,22 @@ mod tests {
             decide(event, None, fetched(10, 5_000), &LIVE),
             Tell::Fetched
         );
-        let gone = InWindow::Deleted { seq: 10 };
+        let gone = InWindow::Deleted {
+            seq: 10,
+            time_us: 5_000,
+        };
         assert_eq!(decide(gone, None, fetched(9, 5_000), &LIVE), Tell::Deleted);
         assert_eq!(decide(gone, None, fetched(10, 5_000), &LIVE), Tell::Fetched);
+        let before_a_gap = InWindow::Deleted {
+            seq: 10,
+            time_us: 999,
+        };
+        assert_eq!(
+            decide(before_a_gap, None, None, &LIVE),
+            Tell::Ask {
+                stale: Stale::Deleted
+            }
+        );
     }
 
     #[test]
@@ -237,7 +250,10 @@ mod tests {
             decide(event, None, fetched(20, 1_000_001), &BEHIND),
             ask(Stale::Fetched)
         );
-        let gone = InWindow::Deleted { seq: 10 };
+        let gone = InWindow::Deleted {
+            seq: 10,
+            time_us: 5_000,
+        };
         assert_eq!(decide(gone, None, None, &BEHIND), ask(Stale::Deleted));
     }
 

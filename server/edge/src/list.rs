@@ -4,15 +4,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use orrery_engine::{AccountState, Progress};
+use orrery_engine::{AccountState, Progress, Recorded};
 use orrery_formats::event::{Body, Operation};
 use orrery_resolve::origin::list_records;
 use orrery_server::{EdgeError, EdgePage, EdgeRecord, ListAsk};
 
+use crate::freshness::Stream;
 use crate::records::{Records, event_record, hidden, proven_cid};
 use crate::{problems, render};
 
-/// How many of the newest events are looked through for a page: those of some seconds, which are in memory or nearly so.
+/// How many of the newest events are looked through for records that a page lacks: those of some seconds, which are in memory or
+/// nearly so.
 const EVENTS_BEFORE: u64 = 8_192;
 /// How many more, which came while the page was on its way. More come only while the index catches up.
 const EVENTS_MAX: usize = 32_768;
@@ -56,7 +58,16 @@ pub(crate) async fn find(records: &Arc<Records>, ask: ListAsk) -> Result<EdgePag
         .run(move || {
             let prefix = render::uri(&ask.did, &ask.collection, "");
             let mut listed = Vec::with_capacity(page.records.len());
+            let stream = here.stream(&ask.collection);
             for record in page.records {
+                match of_stream(&here, &ask, &stream, record.uri.strip_prefix(&prefix))? {
+                    None => {}
+                    Some(Ok(newest)) => {
+                        listed.push(newest);
+                        continue;
+                    }
+                    Some(Err(Gone)) => continue,
+                }
                 let json = record.value.get().as_bytes();
                 let cid = proven_cid(record.cid.as_deref(), json)?;
                 listed.push(Arc::new(render::record(record.uri, Some(cid), json)));
@@ -69,6 +80,35 @@ pub(crate) async fn find(records: &Arc<Records>, ask: ListAsk) -> Result<EdgePag
             })
         })
         .await?
+}
+
+/// A record that is no longer there.
+struct Gone;
+
+/// What the stream said of a record last, as one that is asked for by itself is told. `None`: nothing that counts.
+#[allow(
+    clippy::type_complexity,
+    reason = "three ways, each with its own value"
+)]
+fn of_stream(
+    records: &Records,
+    ask: &ListAsk,
+    stream: &Stream,
+    rkey: Option<&str>,
+) -> Result<Option<Result<Arc<EdgeRecord>, Gone>>, EdgeError> {
+    let Some(rkey) = rkey.filter(|_| stream.whole_since_us.is_some()) else {
+        return Ok(None);
+    };
+    let recorded = records.store.record(&ask.did, &ask.collection, rkey);
+    let recorded = recorded.map_err(|error| problems::of_engine(&records.store, &error))?;
+    match &recorded {
+        Recorded::Deleted { time_us, .. } if stream.vouches_since(*time_us) => Ok(Some(Err(Gone))),
+        Recorded::Found { time_us, .. } if stream.vouches_since(*time_us) => {
+            let uri = render::uri(&ask.did, &ask.collection, rkey);
+            Ok(Some(Ok(records.of_event(&uri, recorded)?)))
+        }
+        _ => Ok(None),
+    }
 }
 
 async fn check_account(records: &Arc<Records>, did: &str) -> Result<(), EdgeError> {

@@ -35,13 +35,12 @@ pub(crate) fn of_did(error: ResolveError) -> EdgeError {
     }
 }
 
-/// About the account of a record: who asks for the record is told that it cannot be had.
+/// About the account of a record: that nobody knows it is told as it is, and of all else, that the record cannot be had.
 pub(crate) fn of_owner(error: ResolveError) -> EdgeError {
     match of_did(error) {
-        EdgeError::DidNotFound(message)
-        | EdgeError::ResolutionFailed(message)
-        | EdgeError::ServiceNotFound(message)
-        | EdgeError::Invalid(message) => EdgeError::Unavailable(message),
+        EdgeError::ResolutionFailed(message) | EdgeError::ServiceNotFound(message) => {
+            EdgeError::Unavailable(message)
+        }
         error => error,
     }
 }

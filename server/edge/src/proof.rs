@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use orrery_engine::{AccountState, CacheSpace, CachedValue, Recorded};
+use orrery_formats::cached_proof::CachedProof;
 use orrery_links::syntax::Tid;
 use orrery_repo::{RepoError, verify_record_proof};
 use orrery_resolve::origin::get_record_proof;
@@ -16,8 +17,6 @@ use crate::identities::public_key;
 use crate::problems;
 use crate::records::{Key, Records, has_failed, hidden};
 
-/// The version of what is kept: this byte, then the CAR.
-const VERSION: u8 = 1;
 /// How often a proof that was overtaken by an event is asked for together with others.
 const SHARED_ROUNDS: usize = 3;
 
@@ -33,22 +32,19 @@ pub(crate) struct Proofs {
     flights: Flights<Key, Outcome>,
 }
 
-/// What a checked proof says.
-enum Proven {
-    /// The record, as of this revision of the repository.
-    Record {
-        rev: String,
-    },
-    Absent,
+/// What a checked proof says, as of a revision of the repository.
+struct Proven {
+    rev: String,
+    /// The record's content id; `None`: there is no such record.
+    cid: Option<String>,
 }
 
 /// What there is here.
 enum Looked {
-    Kept(Bytes),
-    /// The data server is to be asked; a proof of a repository before this revision is of what the record was.
-    Ask {
-        newest_rev: Option<u64>,
-    },
+    /// A proof that stands, if the account's key still is the one that it was checked against.
+    Kept { key: String, car: Bytes },
+    /// The data server is to be asked. What the newest event says, with the revision of the repository that it made.
+    Ask { newest: Option<(u64, String)> },
 }
 
 impl Proofs {
@@ -91,9 +87,17 @@ async fn seek(records: &Arc<Records>, key: &Key) -> Outcome {
 async fn find(records: &Arc<Records>, key: &Key) -> Result<Bytes, EdgeError> {
     let here = Arc::clone(records);
     let work = key.clone();
-    let newest_rev = match records.lookups.run(move || look(&here, &work)).await?? {
-        Looked::Kept(car) => return Ok(car),
-        Looked::Ask { newest_rev } => newest_rev,
+    let newest = match records.lookups.run(move || look(&here, &work)).await?? {
+        Looked::Ask { newest } => newest,
+        Looked::Kept { key: checked, car } => {
+            let now = records.resolver.document(&key.did).await;
+            let key = now.as_ref().map(|now| now.signing_key.as_ref());
+            match key {
+                Ok(Some(key)) if key.multibase != checked => None,
+                // Also where the source of documents is down: it was good, and may still be.
+                _ => return Ok(car),
+            }
+        }
     };
     if !records.options.fetches {
         return Err(EdgeError::Unavailable(
@@ -111,6 +115,7 @@ async fn find(records: &Arc<Records>, key: &Key) -> Result<Bytes, EdgeError> {
     let car = get_record_proof(&*records.network, pds, &key.did, &key.collection, &key.rkey)
         .await
         .map_err(problems::of_origin)?;
+    let mut signing_key = multibase_of(&document);
     let proven = match check(records, key, &document, &car).await? {
         Err(error) if matches!(error.cause(), RepoError::SignatureWrong { .. }) => {
             // A key that was changed a moment ago; the document may be older than that.
@@ -119,33 +124,35 @@ async fn find(records: &Arc<Records>, key: &Key) -> Result<Bytes, EdgeError> {
             if newer.signing_key == document.signing_key {
                 return Err(unproven(&error));
             }
+            signing_key = multibase_of(&newer);
             check(records, key, &newer, &car).await?
         }
         proven => proven,
     };
-    match proven.map_err(|error| unproven(&error))? {
-        Proven::Absent => Err(EdgeError::RecordNotFound(
-            "the account's data server proves that there is no such record".to_owned(),
-        )),
-        Proven::Record { rev } => {
-            let is_old = newest_rev
-                .is_some_and(|newest| Tid::parse(&rev).is_ok_and(|rev| rev.to_u64() < newest));
-            if is_old {
-                return Err(EdgeError::Unproven(
-                    "the data server's proof is of what the record was before its last change"
-                        .to_owned(),
-                ));
-            }
-            let here = Arc::clone(records);
-            let uri = key.uri();
-            let kept = car.clone();
-            records
-                .lookups
-                .run(move || keep(&here, &uri, &kept, checked))
-                .await?;
-            Ok(car)
+    let proven = proven.map_err(|error| unproven(&error))?;
+    if let Some((newest, cid)) = newest {
+        let rev = Tid::parse(&proven.rev).map_or(0, Tid::to_u64);
+        let is_other = rev == newest && proven.cid.as_deref() != Some(&*cid) && !cid.is_empty();
+        if rev < newest || is_other {
+            return Err(EdgeError::Unproven(
+                "the data server's proof is of what the record was before its last change"
+                    .to_owned(),
+            ));
         }
     }
+    if proven.cid.is_none() {
+        return Err(EdgeError::RecordNotFound(
+            "the account's data server proves that there is no such record".to_owned(),
+        ));
+    }
+    let here = Arc::clone(records);
+    let uri = key.uri();
+    let kept = car.clone();
+    records
+        .lookups
+        .run(move || keep(&here, &uri, &signing_key, &kept, checked))
+        .await?;
+    Ok(car)
 }
 
 /// What is kept and still stands. Blocks.
@@ -170,34 +177,33 @@ fn look(records: &Records, key: &Key) -> Result<Looked, EdgeError> {
     });
     let stream = records.stream(&key.collection);
     let window = InWindow::of(&recorded);
-    let newest_rev = match &recorded {
-        Recorded::Found { rev, .. } => Some(*rev),
+    let newest = match &recorded {
+        Recorded::Found { rev, cid, .. } => Some((*rev, cid.clone())),
         Recorded::Deleted { .. } | Recorded::Unknown { .. } => None,
     };
     let kept = match decide(window, account.purged_through, checked, &stream) {
         Tell::Deleted => return Err(EdgeError::Deleted("the record was deleted".to_owned())),
-        Tell::Fetched => value.and_then(|value| car_of(value.bytes)),
+        Tell::Fetched => value
+            .as_ref()
+            .and_then(|value| CachedProof::decode(&value.bytes).ok()),
         // An event has no proof.
         Tell::Event | Tell::Ask { .. } => None,
     };
-    Ok(kept.map_or(Looked::Ask { newest_rev }, Looked::Kept))
+    Ok(match kept {
+        None => Looked::Ask { newest },
+        Some(kept) => Looked::Kept {
+            key: kept.key.to_owned(),
+            car: Bytes::copy_from_slice(kept.car),
+        },
+    })
 }
 
-fn car_of(mut bytes: Vec<u8>) -> Option<Bytes> {
-    if bytes.first() != Some(&VERSION) {
-        return None;
-    }
-    bytes.remove(0);
-    Some(Bytes::from(bytes))
-}
-
-fn keep(records: &Records, uri: &str, car: &[u8], checked: Checked) {
+fn keep(records: &Records, uri: &str, key: &str, car: &[u8], checked: Checked) {
     let Some(cache) = &records.cache else {
         return;
     };
-    let mut bytes = Vec::with_capacity(car.len() + 1);
-    bytes.push(VERSION);
-    bytes.extend_from_slice(car);
+    let mut bytes = Vec::new();
+    CachedProof { key, car }.encode(&mut bytes);
     let value = CachedValue {
         as_of_seq: checked.as_of,
         checked_us: checked.at_us,
@@ -233,14 +239,17 @@ async fn check(
         .lookups
         .run(move || {
             let proof = verify_record_proof(&car, &key.did, &key.collection, &key.rkey, &public)?;
-            Ok(match proof.record {
-                Some(_) => Proven::Record {
-                    rev: proof.rev.to_owned(),
-                },
-                None => Proven::Absent,
+            Ok(Proven {
+                rev: proof.rev.to_owned(),
+                cid: proof.record.map(|(cid, _)| cid.to_string()),
             })
         })
         .await
+}
+
+fn multibase_of(document: &Document) -> String {
+    let key = document.signing_key.as_ref();
+    key.map(|key| key.multibase.clone()).unwrap_or_default()
 }
 
 fn unproven(error: &RepoError) -> EdgeError {

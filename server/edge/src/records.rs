@@ -258,7 +258,9 @@ impl Records {
             .record(&key.did, &key.collection, &key.rkey)
             .map_err(|error| problems::of_engine(&self.store, &error))?;
         let uri = key.uri();
+        // What another version wrote is nothing to this one.
         let value = self.kept(&uri);
+        let value = value.filter(|value| CachedRecord::decode(&value.bytes).is_ok());
         let checked = value.as_ref().map(|value| Checked {
             as_of: value.as_of_seq,
             at_us: value.checked_us,
@@ -271,11 +273,12 @@ impl Records {
                 Tell::Event => {
                     count(&self.counters.window);
                     let record = self.of_event(&uri, recorded)?;
-                    let now = Checked {
+                    // It has been so since the event; that nothing came later is the stream's word, and not kept as another's.
+                    let since = Checked {
                         as_of,
-                        at_us: stream.now_us,
+                        at_us: time_of(window),
                     };
-                    self.keep(key, &record, now, checked);
+                    self.keep(key, &record, since, checked);
                     told(Ok(record))
                 }
                 Tell::Fetched => {
@@ -285,7 +288,7 @@ impl Records {
                         as_of,
                         at_us: stream.now_us,
                     });
-                    self.confirm(key, &record, as_of, checked, &stream, window);
+                    self.confirm(key, &record, as_of, checked, window);
                     told(Ok(record))
                 }
                 Tell::Deleted => {
@@ -368,38 +371,29 @@ impl Records {
         }
     }
 
-    /// Moves on up to where a value is known to be the present one: in memory always, on disk before the window leaves it behind.
+    /// Moves on the seq up to which a value is known to be the present one: in memory always, on disk before the window leaves it
+    /// behind. When it was checked stays: only its data server can make that newer.
     fn confirm(
         &self,
         key: &Key,
         record: &Arc<EdgeRecord>,
         as_of: u64,
         before: Checked,
-        stream: &Stream,
         window: InWindow,
     ) {
-        let hash = self.store.record_hash(&key.did, &key.collection, &key.rkey);
-        if matches!(window, InWindow::Unknown { window_from } if before.as_of.saturating_add(1) < window_from)
-        {
+        let first = match window {
+            InWindow::Unknown { window_from } => window_from,
+            InWindow::Found { seq, .. } | InWindow::Deleted { seq, .. } => seq,
+        };
+        if before.as_of.saturating_add(1) < first {
             // Nobody knows of what lies between; it is told since that was just now, and not for longer.
             return;
         }
-        let is_vouched = stream.whole_since_us.is_some();
-        let checked = Checked {
-            as_of,
-            at_us: if is_vouched {
-                stream.now_us
-            } else {
-                before.at_us
-            },
-        };
+        let checked = Checked { as_of, ..before };
+        let hash = self.store.record_hash(&key.did, &key.collection, &key.rkey);
         self.memory.put(hash, record, checked);
-        let InWindow::Unknown { window_from } = window else {
-            return;
-        };
-        let middle = window_from.midpoint(as_of);
-        if is_vouched
-            && before.as_of < middle
+        let middle = self.store.log_floor().midpoint(as_of);
+        if before.as_of < middle
             && let Some(cache) = &self.cache
         {
             cache.put(CacheSpace::Record, &record.uri, &value_of(record, checked));
@@ -495,6 +489,14 @@ pub(crate) fn value_of(record: &EdgeRecord, checked: Checked) -> CachedValue {
         as_of_seq: checked.as_of,
         checked_us: checked.at_us,
         bytes,
+    }
+}
+
+/// When the event was that the window has.
+fn time_of(window: InWindow) -> u64 {
+    match window {
+        InWindow::Found { time_us, .. } | InWindow::Deleted { time_us, .. } => time_us,
+        InWindow::Unknown { .. } => 0,
     }
 }
 

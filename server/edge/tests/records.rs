@@ -266,7 +266,7 @@ async fn what_a_data_server_says_wrongly_is_an_error_and_is_not_kept() {
     assert_eq!(place.value(DID, "cid").await.unwrap(), post("one"));
     assert!(matches!(
         place.get(OTHER, "a").await,
-        Err(EdgeError::Unavailable(_))
+        Err(EdgeError::DidNotFound(_))
     ));
 }
 

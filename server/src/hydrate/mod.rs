@@ -18,7 +18,7 @@ use crate::edge::{Edge, EdgeError, EdgeRecord};
 use crate::wire;
 
 pub(crate) use name::{RecordName, identifier};
-pub(crate) use path::Path;
+pub(crate) use path::{Path, Walk};
 pub(crate) use wanted::Wanted;
 
 /// The most bytes of records in one answer. What comes after them is told as unavailable.
@@ -119,7 +119,8 @@ pub(crate) async fn newest(
     }
 }
 
-/// The records of these names, in their order.
+/// The records of these names, in their order. No more of them are held at a time than an answer has room for, whatever is asked
+/// of them: with those that do not fit, it ends.
 pub(crate) async fn fetch(
     edge: &Arc<dyn Edge>,
     names: Vec<Result<RecordName, Lack>>,
@@ -127,6 +128,7 @@ pub(crate) async fn fetch(
 ) -> Vec<Fetched> {
     let mut got: HashMap<RecordName, Option<Fetched>> = HashMap::new();
     let mut asked = Vec::new();
+    let mut room = Room(BYTES_MAX);
     for name in names.iter().flatten() {
         if got.contains_key(name) {
             continue;
@@ -142,37 +144,61 @@ pub(crate) async fn fetch(
                 (name, result)
             });
         }
-        got.insert(name.clone(), at_once.map(Fetched::Found));
+        let at_once = at_once.map(|record| match room.take(record.value_json().len()) {
+            Ok(()) => Fetched::Found(record),
+            Err(lack) => Fetched::Lacking(lack),
+        });
+        got.insert(name.clone(), at_once);
     }
     let mut asked = stream::iter(asked).buffer_unordered(limits.concurrent);
+    let mut missing = Lack::late();
     while let Ok(Some((name, result))) = timeout_at(limits.deadline, asked.next()).await {
         let fetched = match result {
-            Ok(record) => Fetched::Found(record),
+            Ok(record) => match room.take(record.value_json().len()) {
+                Ok(()) => Fetched::Found(record),
+                Err(lack) => {
+                    missing = lack;
+                    break;
+                }
+            },
             Err(error) => Fetched::Lacking(error.into()),
         };
         got.insert(name, Some(fetched));
     }
+    drop(asked);
     let fetched = names.into_iter().map(|name| match name {
         Err(lack) => Fetched::Lacking(lack),
         Ok(name) => match got.get(&name) {
             Some(Some(fetched)) => fetched.clone(),
-            _ => Fetched::Lacking(Lack::late()),
+            _ => Fetched::Lacking(missing.clone()),
         },
     });
     fetched.collect()
 }
 
+/// Bytes that are left of an answer.
+struct Room(usize);
+
+impl Room {
+    fn take(&mut self, bytes: usize) -> Result<(), Lack> {
+        self.0 = self.0.checked_sub(bytes).ok_or_else(Lack::no_room)?;
+        Ok(())
+    }
+}
+
 /// Puts fetched records into the form of answers, as far as there is room.
 pub(crate) struct Teller {
     wanted: Wanted,
-    room: usize,
+    room: Room,
+    walk: Walk,
 }
 
 impl Teller {
     pub(crate) fn new(wanted: Wanted) -> Self {
         Self {
             wanted,
-            room: BYTES_MAX,
+            room: Room(BYTES_MAX),
+            walk: Walk::default(),
         }
     }
 
@@ -197,7 +223,7 @@ impl Teller {
     /// The whole record, if it is wanted.
     pub(crate) fn whole(&mut self, record: &EdgeRecord) -> Result<Box<RawValue>, Lack> {
         let text = json_of(record)?;
-        self.take(text.get().len())?;
+        self.room.take(text.get().len())?;
         Ok(text.to_owned())
     }
 
@@ -212,21 +238,16 @@ impl Teller {
         let mut chosen = std::collections::BTreeMap::new();
         let mut taken = 0;
         for path in self.wanted.paths() {
-            let values = path.values(text, path::VALUES_MAX);
+            let values = path.values(text, path::VALUES_MAX, &mut self.walk);
             taken += values.iter().map(|value| value.get().len()).sum::<usize>();
             let values = values.into_iter().map(ToOwned::to_owned).collect();
             chosen.insert(path.as_str().to_owned(), values);
-            if taken > self.room {
+            if taken > self.room.0 || self.walk.is_over() {
                 return Err(Lack::no_room());
             }
         }
-        self.take(taken)?;
+        self.room.take(taken)?;
         Ok((None, Some(chosen)))
-    }
-
-    fn take(&mut self, bytes: usize) -> Result<(), Lack> {
-        self.room = self.room.checked_sub(bytes).ok_or_else(Lack::no_room)?;
-        Ok(())
     }
 }
 

@@ -19,6 +19,9 @@ const STEPS_MAX: usize = 64;
 /// The most values that a path leads to in one record.
 pub(super) const VALUES_MAX: usize = 1000;
 
+/// The most bytes that are looked through for one answer, each as often as it is.
+const WALK_BYTES_MAX: usize = 256 << 20;
+
 /// A path, as it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Path(String);
@@ -40,16 +43,61 @@ impl Path {
         &self.0
     }
 
-    /// The values at the end of the path, in the order in which they stand; the first `most`.
-    pub(crate) fn values<'j>(&self, json: &'j RawValue, most: usize) -> Vec<&'j RawValue> {
+    /// The values at the end of the path, in the order in which they stand; the first `most`. Where the walk is over before the
+    /// end, some are missing.
+    pub(crate) fn values<'j>(
+        &self,
+        json: &'j RawValue,
+        most: usize,
+        walk: &mut Walk,
+    ) -> Vec<&'j RawValue> {
         let mut found = Vec::new();
         let is_array = json.get().trim_start().starts_with('[');
         if is_array {
-            descend(json, &self.0, STEPS_MAX, most, &mut found);
+            descend(json, &self.0, STEPS_MAX, most, walk, &mut found);
         } else {
-            descend(json, &format!(".{}", self.0), STEPS_MAX, most, &mut found);
+            let path = format!(".{}", self.0);
+            descend(json, &path, STEPS_MAX, most, walk, &mut found);
         }
         found
+    }
+}
+
+/// How far walks through the records of one answer may still go. Strangers write the records, and callers the paths: what one step
+/// through one record costs is not much, but an answer has many of both, and its thread is one of few.
+#[derive(Debug)]
+pub(crate) struct Walk {
+    left: usize,
+    is_over: bool,
+}
+
+impl Default for Walk {
+    fn default() -> Self {
+        Self {
+            left: WALK_BYTES_MAX,
+            is_over: false,
+        }
+    }
+}
+
+impl Walk {
+    /// Whether something was not looked through.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// Goes on through so many bytes, if it still may.
+    fn goes_through(&mut self, bytes: usize) -> bool {
+        match self.left.checked_sub(bytes) {
+            Some(left) if !self.is_over => {
+                self.left = left;
+                true
+            }
+            _ => {
+                self.is_over = true;
+                false
+            }
+        }
     }
 }
 
@@ -58,6 +106,7 @@ fn descend<'j>(
     rest: &str,
     steps: usize,
     most: usize,
+    walk: &mut Walk,
     found: &mut Vec<&'j RawValue>,
 ) {
     if found.len() >= most {
@@ -74,6 +123,9 @@ fn descend<'j>(
     if let Some(names) = rest.strip_prefix('.')
         && text.starts_with('{')
     {
+        if !walk.goes_through(text.len()) {
+            return;
+        }
         let mut from = serde_json::Deserializer::from_str(text);
         // What is no object has no members.
         let Ok(members) = from.deserialize_map(Members { names }) else {
@@ -81,13 +133,16 @@ fn descend<'j>(
         };
         for member in members {
             if let Some(after) = names.get(member.name.len()..) {
-                descend(member.value, after, steps, most, found);
+                descend(member.value, after, steps, most, walk, found);
             }
         }
     } else if rest.starts_with('[') && text.starts_with('[') {
+        if !walk.goes_through(text.len()) {
+            return;
+        }
         for element in serde_json::from_str::<Vec<&RawValue>>(text).unwrap_or_default() {
             if let Some(after) = after_element(rest, element) {
-                descend(element, after, steps, most, found);
+                descend(element, after, steps, most, walk, found);
             }
         }
     }
@@ -161,7 +216,8 @@ mod tests {
 
     fn found(json: &str, path: &str) -> Vec<String> {
         let json: &RawValue = serde_json::from_str(json).unwrap();
-        let values = Path::parse(path).unwrap().values(json, VALUES_MAX);
+        let path = Path::parse(path).unwrap();
+        let values = path.values(json, VALUES_MAX, &mut Walk::default());
         values.iter().map(|value| value.get().to_owned()).collect()
     }
 
@@ -224,5 +280,30 @@ mod tests {
         assert_eq!(found(&empty, &".".repeat(500)), [""; 0]);
         assert!(Path::parse("").is_err());
         assert!(Path::parse(&"a".repeat(513)).is_err());
+    }
+
+    #[test]
+    fn walks_of_one_answer_are_bounded_together() {
+        let depth = 62;
+        let record = format!(
+            "{{\"a\":{}{}1{}}}",
+            "[".repeat(depth),
+            "1,".repeat(500_000),
+            "]".repeat(depth)
+        );
+        let record = RawValue::from_string(record).unwrap();
+        let path = Path::parse(&format!("a{}", "[]".repeat(depth))).unwrap();
+        let mut walk = Walk::default();
+        assert_eq!(
+            path.values(&record, VALUES_MAX, &mut walk).len(),
+            VALUES_MAX
+        );
+        assert!(!walk.is_over());
+        let begin = std::time::Instant::now();
+        for _ in 0..1600 {
+            path.values(&record, VALUES_MAX, &mut walk);
+        }
+        assert!(walk.is_over());
+        assert!(begin.elapsed() < std::time::Duration::from_secs(10));
     }
 }

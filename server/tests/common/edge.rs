@@ -1,7 +1,7 @@
 //! An edge without a network: what it answers is said by the names that are asked for.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use orrery_server::{
@@ -22,6 +22,9 @@ pub struct Fake {
     running: AtomicUsize,
     /// The most calls for records at the same time.
     pub running_most: AtomicUsize,
+    /// Records of 1 MiB that were given, and the most of them that somebody held at a time.
+    big: Mutex<Vec<Weak<EdgeRecord>>>,
+    pub big_most: AtomicUsize,
     /// What other services were asked.
     pub calls: Mutex<Vec<CallAsk>>,
 }
@@ -36,6 +39,10 @@ pub fn record(did: &str, collection: &str, rkey: &str) -> EdgeRecord {
     let head = match &cid {
         Some(cid) => format!(r#"{{"cid":"{cid}","uri":"{uri}","value":"#),
         None => format!(r#"{{"uri":"{uri}","value":"#),
+    };
+    let value = match rkey.starts_with("big") {
+        true => format!(r#"{{"text":"{}"}}"#, "x".repeat(1 << 20)),
+        false => value,
     };
     EdgeRecord {
         uri,
@@ -124,7 +131,14 @@ impl Edge for Fake {
             } else {
                 rkey
             };
-            let record = answer(name, Arc::new(record(did, collection, rkey))).await;
+            let record = Arc::new(record(did, collection, rkey));
+            if rkey.starts_with("big") {
+                let mut big = self.big.lock();
+                big.retain(|record| record.strong_count() > 0);
+                big.push(Arc::downgrade(&record));
+                self.big_most.fetch_max(big.len(), Ordering::Relaxed);
+            }
+            let record = answer(name, record).await;
             self.running.fetch_sub(1, Ordering::Relaxed);
             record
         })

@@ -92,7 +92,7 @@ struct Model {
     /// The newest event of each key, of each account, and its newest deletion.
     records: BTreeMap<(u64, u64), Accepted>,
     accounts: BTreeMap<u64, Accepted>,
-    deletions: BTreeMap<u64, u64>,
+    deletions: BTreeMap<u64, Accepted>,
 }
 
 impl Model {
@@ -105,7 +105,7 @@ impl Model {
             Deed::Account(status) => {
                 self.accounts.insert(event.actor, event);
                 if status == Some("deleted") {
-                    self.deletions.insert(event.actor, event.seq);
+                    self.deletions.insert(event.actor, event);
                 }
             }
             Deed::Identity => {}
@@ -122,7 +122,8 @@ impl Model {
 
     fn record(&self, actor: u64, key: u64, floor: u64) -> Recorded {
         let event = self.records.get(&(actor, key));
-        let deletion = self.deletions.get(&actor).copied().unwrap_or(0);
+        let gone = self.deletions.get(&actor);
+        let deletion = gone.map_or(0, |event| event.seq);
         let seq = event.map_or(0, |event| event.seq);
         if seq.max(deletion) < floor {
             return Recorded::Unknown { window_from: floor };
@@ -137,9 +138,15 @@ impl Model {
                     encoding: Encoding::Json,
                     body: body_at(event.place, has_link).into_bytes(),
                 },
-                _ => Recorded::Deleted { seq },
+                _ => Recorded::Deleted {
+                    seq,
+                    time_us: time_us(event.place),
+                },
             },
-            _ => Recorded::Deleted { seq: deletion },
+            _ => Recorded::Deleted {
+                seq: deletion,
+                time_us: gone.map_or(0, |event| time_us(event.place)),
+            },
         }
     }
 
@@ -160,7 +167,7 @@ impl Model {
                 status: is_kept.then(|| status.to_owned()),
             },
         };
-        let deletion = self.deletions.get(&actor).copied();
+        let deletion = self.deletions.get(&actor).map(|event| event.seq);
         AccountView {
             state,
             purged_through: deletion.filter(|seq| *seq >= floor),

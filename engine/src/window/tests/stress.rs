@@ -57,7 +57,7 @@ fn true_seq(actor: u64, key: u64, recorded: &Recorded) -> u64 {
             assert_eq!(*body, body_at(*seq, has_link).into_bytes());
             *seq
         }
-        Recorded::Deleted { seq } => {
+        Recorded::Deleted { seq, .. } => {
             let (by, deed) = deed(*seq);
             assert_eq!(by, actor);
             assert!(

@@ -150,7 +150,7 @@ impl Connector {
         let mut left = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
         let mut problem = "the name has no address".to_owned();
         for address in addresses {
-            let place = self.places.take(address.ip()).await;
+            let place = self.place(url, address.ip()).await?;
             let share = time / left.max(1);
             left = left.saturating_sub(1);
             let begin = Instant::now();
@@ -170,6 +170,14 @@ impl Connector {
         Err(FetchError::Connect {
             host: url.host.to_string(),
             problem,
+        })
+    }
+
+    /// A place for a request to this address.
+    pub(crate) async fn place(&self, url: &Url, address: IpAddr) -> Result<Place, FetchError> {
+        let place = self.places.take(address).await;
+        place.ok_or_else(|| FetchError::Busy {
+            host: url.authority(),
         })
     }
 

@@ -79,13 +79,21 @@ impl Client {
             dns: Dns::new(options.dns, options.dns_timeout)?,
             tls,
             timeout: options.connect_timeout,
-            places: Places::new(options.concurrent, options.per_address),
+            places: Places::new(
+                options.concurrent,
+                options.per_address,
+                options.per_address_waiting,
+            ),
         };
         Ok(Self {
             shared: Arc::new(Shared {
                 user_agent,
                 connector,
-                hosts: Hosts::new(options.per_host, options.most_hosts),
+                hosts: Hosts::new(
+                    options.per_host,
+                    options.own_limits.clone(),
+                    options.most_hosts,
+                ),
                 pool: Pool::new(options.idle_connections, options.idle_timeout),
                 options,
             }),
@@ -217,7 +225,7 @@ impl Shared {
     ) -> Result<(Connection, Response<Incoming>, Place), FetchError> {
         let failed = |problem| broken(url, 0, problem);
         if let Some(mut connection) = self.pool.take(origin) {
-            let place = self.connector.places.take(connection.address).await;
+            let place = self.connector.place(url, connection.address).await?;
             match connection.send(request(url, headers)?).await {
                 Ok(response) => return Ok((connection, response, place)),
                 // The server closed it while the request was on its way. A GET can be sent twice.

@@ -24,11 +24,16 @@ pub struct ClientOptions {
     pub dns_timeout: Duration,
     /// What one host is asked at most.
     pub per_host: HostLimits,
+    /// The same for single hosts that are asked more than others, such as a directory of all accounts: by `host:port`, the host in
+    /// lower case.
+    pub own_limits: Vec<(String, HostLimits)>,
     /// Requests at once, to all hosts together.
     pub concurrent: usize,
     /// How many of them may go to one IPv4 address or one IPv6 network of 48 bits, whatever names lead there. Should be
     /// a small part, so that a server that does not answer leaves the rest to others.
     pub per_address: usize,
+    /// How many more may wait for that; those beyond are [`FetchError::Busy`](crate::FetchError::Busy) at once.
+    pub per_address_waiting: usize,
     /// Hosts whose limits are remembered.
     pub most_hosts: usize,
     /// Connections kept open for the next request.
@@ -55,8 +60,10 @@ impl ClientOptions {
             total_timeout: Duration::from_secs(10),
             dns_timeout: Duration::from_secs(4),
             per_host: HostLimits::default(),
+            own_limits: Vec::new(),
             concurrent: 256,
             per_address: 48,
+            per_address_waiting: 128,
             most_hosts: 4096,
             idle_connections: 128,
             idle_timeout: Duration::from_secs(30),
@@ -91,7 +98,6 @@ impl ClientOptions {
             }
         }
         for (name, count) in [
-            ("per_host.concurrent", self.per_host.concurrent),
             ("concurrent", self.concurrent),
             ("per_address", self.per_address),
             ("most_hosts", self.most_hosts),
@@ -100,12 +106,21 @@ impl ClientOptions {
                 return bad(name, "must not be zero or beyond all measure");
             }
         }
-        let rate = self.per_host.per_second;
-        if rate.is_nan() || rate < PER_SECOND_MIN {
-            return bad("per_host.per_second", "must be at least 0.001");
-        }
-        if self.per_host.burst == 0 {
-            return bad("per_host.burst", "must not be zero");
+        let own_limits = self.own_limits.iter().map(|(_, limits)| limits);
+        for limits in [&self.per_host].into_iter().chain(own_limits) {
+            if limits.concurrent == 0 || limits.concurrent > tokio::sync::Semaphore::MAX_PERMITS {
+                return bad(
+                    "per_host.concurrent",
+                    "must not be zero or beyond all measure",
+                );
+            }
+            let rate = limits.per_second;
+            if rate.is_nan() || rate < PER_SECOND_MIN {
+                return bad("per_host.per_second", "must be at least 0.001");
+            }
+            if limits.burst == 0 {
+                return bad("per_host.burst", "must not be zero");
+            }
         }
         Ok(())
     }
@@ -143,7 +158,7 @@ mod tests {
         let good = || ClientOptions::new("+https://example.com/contact");
         assert!(good().check().is_ok());
         type Change = fn(&mut ClientOptions);
-        let changes: [(&str, Change); 12] = [
+        let changes: [(&str, Change); 13] = [
             ("contact", |options| options.contact = " ".to_owned()),
             ("contact", |options| {
                 options.contact = "a\r\nb: c".to_owned()
@@ -168,6 +183,13 @@ mod tests {
                 options.per_host.per_second = f64::NAN
             }),
             ("per_host.burst", |options| options.per_host.burst = 0),
+            ("per_host.burst", |options| {
+                let limits = HostLimits {
+                    burst: 0,
+                    ..HostLimits::default()
+                };
+                options.own_limits = vec![("a.example:443".to_owned(), limits)];
+            }),
         ];
         for (expected, change) in changes {
             let mut options = good();

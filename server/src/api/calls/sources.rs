@@ -3,15 +3,17 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-use orrery_links::syntax::AtIdentifier;
+use orrery_links::syntax::{AtIdentifier, Cid};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::hydrate::{Path, RecordName, identifier};
+use crate::hydrate::{Path, RecordName, Walk, identifier};
 
 /// The most records that are looked for, and the most accounts.
 pub(super) const RECORDS_MAX: usize = 1000;
 pub(super) const ACCOUNTS_MAX: usize = 100;
+/// The most content ids that are remembered of a record.
+const CIDS_MAX: usize = 8;
 
 /// Where records are named, and how.
 #[derive(Debug)]
@@ -36,7 +38,7 @@ pub(super) struct NamedAs {
     /// The at-uri, as it is written or as its parts make it.
     pub(super) uri: String,
     pub(super) name: RecordName,
-    /// The content ids that it is named with.
+    /// The content ids that it is named with, the first of them.
     pub(super) cids: Vec<String>,
 }
 
@@ -82,13 +84,15 @@ struct Finding {
 /// What `output` names at the sources. What has another shape there names nothing.
 pub(super) fn named(output: &RawValue, sources: &[Source]) -> Named {
     let mut finding = Finding::default();
+    let mut walk = Walk::default();
     for source in sources {
-        let values = source.path.values(output, RECORDS_MAX + 1);
+        let values = source.path.values(output, RECORDS_MAX + 1, &mut walk);
         finding.named.is_truncated |= values.len() > RECORDS_MAX;
         for value in values.into_iter().take(RECORDS_MAX) {
             finding.value(value.get(), source.shape);
         }
     }
+    finding.named.is_truncated |= walk.is_over();
     finding.named
 }
 
@@ -140,8 +144,11 @@ impl Finding {
                 place
             }
         };
+        // What is no content id may be as long as the answer.
         if let Some(cid) = cid
             && let Some(record) = self.named.records.get_mut(place)
+            && record.cids.len() < CIDS_MAX
+            && Cid::parse(&cid).is_ok()
             && !record.cids.contains(&cid)
         {
             record.cids.push(cid);
@@ -195,8 +202,8 @@ mod tests {
             ["at://did:plc:a/a.b.c/1", "at://Alice.Example/a.b.c/2"]
         );
         assert_eq!(found.accounts, ["did:plc:a", "alice.example"]);
-        let refs = r#"{"value":{"embed":{"record":{"uri":"at://did:plc:a/a.b.c/1","cid":"bafya"}}},
-            "more":[{"uri":"at://did:plc:a/a.b.c/1","cid":"bafyb"},{"uri":"https://x.example"}],
+        let refs = r#"{"value":{"embed":{"record":{"uri":"at://did:plc:a/a.b.c/1","cid":"bafyreia"}}},
+            "more":[{"uri":"at://did:plc:a/a.b.c/1","cid":"bafyreib"},{"uri":"at://did:plc:a/a.b.c/1","cid":"no content id"},{"uri":"https://x.example"}],
             "who":["did:plc:z","not one"]}"#;
         let found = find(
             refs,
@@ -208,7 +215,7 @@ mod tests {
             ],
         );
         assert_eq!(uris(&found), ["at://did:plc:a/a.b.c/1"]);
-        assert_eq!(found.records[0].cids, ["bafya", "bafyb"]);
+        assert_eq!(found.records[0].cids, ["bafyreia", "bafyreib"]);
         assert_eq!(found.accounts, ["did:plc:a", "did:plc:z"]);
         assert!(!found.is_truncated);
     }
@@ -228,6 +235,23 @@ mod tests {
         assert!(found.is_truncated, "of the accounts one is left out");
         let found = find(&records(1001), &[("r[]", Shape::StrongRef)]);
         assert_eq!((found.records.len(), found.is_truncated), (1000, true));
+    }
+
+    #[test]
+    fn of_many_content_ids_of_one_record_some_are_remembered() {
+        let refs: Vec<String> = (0..1000)
+            .map(|i| {
+                format!(
+                    r#"{{"uri":"at://did:plc:a/a.b.c/1","cid":"bafyrei{}"}}"#,
+                    "a".repeat(i % 100)
+                )
+            })
+            .collect();
+        let found = find(
+            &format!("[{}]", refs.join(",")),
+            &[("[]", Shape::StrongRef)],
+        );
+        assert_eq!(found.records[0].cids.len(), CIDS_MAX);
     }
 
     #[test]
