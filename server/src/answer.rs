@@ -35,6 +35,7 @@ pub(crate) async fn answer(
     let index = Arc::clone(&app.index);
     let work = move || job(&*index, &ask).map(|reply| (reply, ask));
     let (reply, ask) = app.pool.run(work).await?;
+    let is_hydrated = matches!(reply.content, Content::Hydrated { .. });
     let body = match reply.content {
         Content::Whole(body) => body,
         Content::Hydrated {
@@ -57,7 +58,13 @@ pub(crate) async fn answer(
             app.pool.run(work).await?
         }
     };
-    of_the_index(app, body, &reply.coverage, view)
+    let mut response = of_the_index(app, body, &reply.coverage, view)?;
+    if is_hydrated {
+        // As records by themselves: a delete counts at once.
+        let headers = response.headers_mut();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    Ok(response)
 }
 
 /// An answer from the index around its body.

@@ -202,10 +202,10 @@ pub(crate) struct EdgeArguments {
     /// each request [default: none]
     #[arg(long, value_name = "TEXT", value_parser = units::parse_contact, env = "ORRERY_CONTACT")]
     pub(crate) contact: Option<String>,
-    /// Ask nobody: records and identities are told as far as they are here, however old
+    /// Ask nobody: records and identities are told as far as they are here, however old. So it is without --jetstream
     #[arg(long, env = "ORRERY_NO_FETCH")]
     pub(crate) no_fetch: bool,
-    /// Where DIDs of the method plc are looked up
+    /// Where DIDs of the method plc are looked up. An address in it is asked wherever it is, by http too
     #[arg(long, value_name = "URL", default_value = crate::edge::PLC_DEFAULT, env = "ORRERY_PLC")]
     pub(crate) plc: String,
     /// The name server to ask [default: the system's]
@@ -216,10 +216,10 @@ pub(crate) struct EdgeArguments {
     #[arg(long, env = "ORRERY_ALLOW_PRIVATE_NETWORK")]
     pub(crate) allow_private_network: bool,
     /// Memory for records and identities
-    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = units::parse_bytes, env = "ORRERY_EDGE_MEMORY")]
+    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = units::parse_edge_memory, env = "ORRERY_EDGE_MEMORY")]
     pub(crate) edge_memory: u64,
     /// How much of the data directory fetched records and identities may take, at least 4MiB; 0: nothing is kept on disk
-    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = units::parse_bytes, env = "ORRERY_EDGE_DISK")]
+    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = units::parse_edge_disk, env = "ORRERY_EDGE_DISK")]
     pub(crate) edge_disk: u64,
 }
 

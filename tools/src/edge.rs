@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use orrery_edge::{EdgeCache, EdgeOptions, Followed, Offline};
 use orrery_engine::{CacheOptions, Store};
-use orrery_resolve::{Client, ClientOptions, HostLimits, Network, ResolverOptions};
+use orrery_resolve::{
+    Client, ClientOptions, HostLimits, KeepNothing, Network, Resolver, ResolverOptions,
+};
 use orrery_server::{Edge, Index};
 use parking_lot::Mutex;
 
@@ -45,17 +47,39 @@ impl EdgeSettings {
         }
     }
 
-    /// As the command line has it.
-    pub(crate) fn of(arguments: &EdgeArguments) -> Self {
+    /// As the command line has it. Without a stream to follow nobody is asked: what is there is told.
+    pub(crate) fn of(arguments: &EdgeArguments, follows: bool) -> Self {
         Self {
             plc: arguments.plc.clone(),
             dns: arguments.dns,
             contact: arguments.contact.clone().unwrap_or_default(),
             allow_private: arguments.allow_private_network,
-            fetches: !arguments.no_fetch,
+            fetches: follows && !arguments.no_fetch,
             memory_bytes: arguments.edge_memory,
             disk_bytes: arguments.edge_disk,
         }
+    }
+
+    fn resolving(&self) -> ResolverOptions {
+        ResolverOptions {
+            plc: self.plc.clone(),
+            memory_bytes: self.memory_bytes / 4,
+            allow_private: self.allow_private,
+            allow_test: self.allow_private,
+            ..ResolverOptions::default()
+        }
+    }
+
+    /// Refuses what cannot be used, before anything is made.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Usage`].
+    pub(crate) fn check(&self) -> Result<()> {
+        let asked = Resolver::new(Arc::new(Offline), self.resolving(), Arc::new(KeepNothing));
+        asked
+            .map_err(|error| Failure::Usage(format!("--plc {}: {error}", self.plc)))
+            .map(drop)
     }
 
     /// What the store keeps of it.
@@ -102,13 +126,7 @@ impl EdgeSettings {
         } else {
             Arc::new(Offline)
         };
-        let resolving = ResolverOptions {
-            plc: self.plc.clone(),
-            memory_bytes: self.memory_bytes / 4,
-            allow_private: self.allow_private,
-            allow_test: self.allow_private,
-            ..ResolverOptions::default()
-        };
+        let resolving = self.resolving();
         let options = EdgeOptions {
             memory_bytes: self.memory_bytes / 4 * 3,
             fetches: self.fetches,
@@ -152,7 +170,11 @@ fn address_of(url: &str) -> Option<SocketAddr> {
 fn authority_of(url: &str) -> Option<String> {
     let (scheme, rest) = url.split_once("://")?;
     let host = rest.split(['/', '?', '#']).next()?.to_ascii_lowercase();
-    let port = if scheme.eq_ignore_ascii_case("http") { 80 } else { 443 };
+    let port = if scheme.eq_ignore_ascii_case("http") {
+        80
+    } else {
+        443
+    };
     let behind_address = host.rsplit_once(']').map_or(&*host, |(_, rest)| rest);
     Some(match behind_address.contains(':') {
         true => host,

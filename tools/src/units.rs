@@ -151,14 +151,34 @@ pub(crate) fn parse_domain(text: &str) -> Result<String, String> {
         .map_err(|error| format!("not a domain name such as links.example.org: {error}"))
 }
 
+/// Room for fetched values on disk: none, or enough for some files.
+pub(crate) fn parse_edge_disk(text: &str) -> Result<u64, String> {
+    let least = orrery_engine::CacheOptions::LEAST;
+    match parse_bytes(text)? {
+        bytes if bytes == 0 || bytes >= least => Ok(bytes),
+        _ => Err("give at least 4MiB, or 0 to keep nothing on disk".to_owned()),
+    }
+}
+
+/// Memory for records and identities.
+pub(crate) fn parse_edge_memory(text: &str) -> Result<u64, String> {
+    match parse_bytes(text)? {
+        bytes if bytes >= 1 << 20 => Ok(bytes),
+        _ => Err(
+            "give at least 1MiB: with less, others are asked the same again and again".to_owned(),
+        ),
+    }
+}
+
 /// How a server's operator can be reached: one line of plain characters, for a header.
 pub(crate) fn parse_contact(text: &str) -> Result<String, String> {
     let text = text.trim();
     let is_plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'(' | b')' | b'\\');
     if text.is_empty() || text.len() > 200 || !text.bytes().all(is_plain) {
-        return Err(format!(
-            "{text:?} is no contact; give a URL or a mail address, such as https://example.org/about"
-        ));
+        return Err(
+            "no contact; give a URL or a mail address of up to 200 plain characters, such as https://example.org/about"
+                .to_owned(),
+        );
     }
     Ok(text.to_owned())
 }

@@ -30,9 +30,8 @@ pub(crate) async fn mini_doc(resolver: &Resolver, identifier: &str) -> Result<Mi
         .await
         .map_err(problem_of(identifier))?;
     let document = &identity.document;
-    let lacks = |what| {
-        EdgeError::ResolutionFailed(format!("the document of {} names no {what}", document.did))
-    };
+    let lacks =
+        |what| EdgeError::Invalid(format!("the document of {} names no {what}", document.did));
     let pds = document.pds.clone().ok_or_else(|| lacks("data server"))?;
     let key = document
         .signing_key

@@ -121,7 +121,8 @@ async fn check_account(records: &Arc<Records>, did: &str) -> Result<(), EdgeErro
     let account = account.map_err(|error| problems::of_engine(&records.store, &error))?;
     match account.state {
         AccountState::Hidden { status } => Err(EdgeError::Hidden(hidden(status.as_deref()))),
-        _ => Ok(()),
+        AccountState::Deleted => Err(EdgeError::Deleted("the account was deleted".to_owned())),
+        AccountState::Active | AccountState::Unknown => Ok(()),
     }
 }
 

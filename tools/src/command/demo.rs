@@ -192,6 +192,20 @@ fn candidates(generator: &Generator) -> Vec<Candidate> {
             }),
         },
         Candidate {
+            what: "And what do these likes themselves say?",
+            paths: paths(&posts, &|post| {
+                probe::path(
+                    "/xrpc/blue.microcosm.links.getBacklinks",
+                    &[
+                        ("subject", post),
+                        ("source", "app.bsky.feed.like:subject.uri"),
+                        ("limit", "2"),
+                        ("hydrate", "true"),
+                    ],
+                )
+            }),
+        },
+        Candidate {
             what: "What links to this account, and how?",
             paths: paths(&popular.accounts, &|account| {
                 probe::path("/links/all", &[("target", account)])

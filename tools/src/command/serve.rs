@@ -29,6 +29,8 @@ pub(crate) fn run(arguments: ServeArguments) -> Result<()> {
             arguments.data.display()
         )));
     }
+    let edge = EdgeSettings::of(&arguments.edge, arguments.jetstream.is_some());
+    edge.check()?;
     let listener = running::bind(arguments.http.bind)?;
     if let Some(metrics) = arguments.http.metrics {
         // Bound again by the server; this tells before anything else is done.
@@ -42,7 +44,6 @@ pub(crate) fn run(arguments: ServeArguments) -> Result<()> {
     options.compact = arguments.jetstream.is_some();
     arguments.disk.apply(&mut options);
     options.map_files = !arguments.no_mmap;
-    let edge = EdgeSettings::of(&arguments.edge);
     options.cache = Some(edge.cache());
     let mut running = Running::open(&arguments.data, options)?;
     let runtime = running::runtime()?;
