@@ -5,7 +5,7 @@ use std::path::Path;
 use orrery_formats::envelope::{FileBuilder, FileKind};
 use orrery_formats::keys::{self, KeyEntry, KeysFile};
 
-use super::{Deed, apply, dir, files, open, options, record, seq_of, write};
+use super::{Deed, apply, deleted_at, dir, files, open, options, record, seq_of, write};
 use crate::io::Fs;
 use crate::io::fault::SimFs;
 use crate::log::{FrameBuffer, LogReader};
