@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use orrery_engine::{AccountState, Progress, Recorded};
 use orrery_formats::event::{Body, Operation};
-use orrery_resolve::origin::list_records;
+use orrery_resolve::origin::{OriginRecord, list_records};
 use orrery_server::{EdgeError, EdgePage, EdgeRecord, ListAsk};
 
 use crate::freshness::Stream;
@@ -59,6 +59,15 @@ pub(crate) async fn find(records: &Arc<Records>, ask: ListAsk) -> Result<EdgePag
             let prefix = render::uri(&ask.did, &ask.collection, "");
             let mut listed = Vec::with_capacity(page.records.len());
             let stream = here.stream(&ask.collection);
+            let rkey_of = |record: Option<&OriginRecord>| {
+                let rkey = record?.uri.strip_prefix(&prefix)?;
+                Some(rkey.to_owned())
+            };
+            let span = Span {
+                first: rkey_of(page.records.first()),
+                last: rkey_of(page.records.last()),
+                is_last: page.cursor.is_none(),
+            };
             for record in page.records {
                 match of_stream(&here, &ask, &stream, record.uri.strip_prefix(&prefix))? {
                     None => {}
@@ -73,13 +82,20 @@ pub(crate) async fn find(records: &Arc<Records>, ask: ListAsk) -> Result<EdgePag
                 listed.push(Arc::new(render::record(record.uri, Some(cid), json)));
             }
             let changes = changes(&here, &ask, as_of)?;
-            let is_last = page.cursor.is_none();
             Ok(EdgePage {
-                records: apply(listed, changes, &prefix, &ask, is_last),
+                records: apply(listed, changes, &prefix, &ask, &span),
                 cursor: page.cursor,
             })
         })
         .await?
+}
+
+/// What the data server's page spans, whatever of it is gone.
+struct Span {
+    first: Option<String>,
+    last: Option<String>,
+    /// No page follows.
+    is_last: bool,
 }
 
 /// A record that is no longer there.
@@ -183,7 +199,7 @@ fn apply(
     mut changes: Changes,
     prefix: &str,
     ask: &ListAsk,
-    is_last: bool,
+    span: &Span,
 ) -> Vec<Arc<EdgeRecord>> {
     if changes.is_empty() {
         return listed;
@@ -194,8 +210,6 @@ fn apply(
     };
     // Walked from the greatest key down, unless in reverse.
     let comes_before = |a: &str, b: &str| if ask.reverse { a < b } else { a > b };
-    let first = listed.first().map(|record| rkey_of(record));
-    let last = listed.last().map(|record| rkey_of(record));
     let is_first_page = ask.cursor.is_none();
     let mut page = Vec::with_capacity(listed.len());
     for record in listed {
@@ -207,10 +221,15 @@ fn apply(
     }
     let belongs = |rkey: &str| {
         let is_behind_start = is_first_page
-            || first
+            || span
+                .first
                 .as_deref()
                 .is_some_and(|first| comes_before(first, rkey));
-        let is_before_end = is_last || last.as_deref().is_some_and(|last| comes_before(rkey, last));
+        let is_before_end = span.is_last
+            || span
+                .last
+                .as_deref()
+                .is_some_and(|last| comes_before(rkey, last));
         is_behind_start && is_before_end
     };
     let added = changes.into_iter().filter(|(rkey, _)| belongs(rkey));
@@ -256,7 +275,12 @@ mod tests {
             .iter()
             .map(|(key, is_there)| ((*key).to_owned(), is_there.then(|| record(key, "2"))))
             .collect();
-        let page = apply(listed, changes, "at://did:plc:a/a.b.c/", ask, is_last);
+        let span = Span {
+            first: keys.first().map(|key| (*key).to_owned()),
+            last: keys.last().map(|key| (*key).to_owned()),
+            is_last,
+        };
+        let page = apply(listed, changes, "at://did:plc:a/a.b.c/", ask, &span);
         page.iter()
             .map(|record| {
                 let rkey = record.uri.rsplit('/').next().unwrap().to_owned();

@@ -68,6 +68,7 @@ async fn a_page_is_the_data_servers_with_what_the_stream_said_of_late() {
     place.source.write(DID, "g", &post("new"));
     place.source.delete(DID, "e");
     place.source.write(DID, "d", &post("new"));
+    place.source.delete(DID, "c");
     place.source.write(DID, "a", &post("later page"));
     let ask = || ListAsk {
         did: DID.to_owned(),
@@ -85,7 +86,8 @@ async fn a_page_is_the_data_servers_with_what_the_stream_said_of_late() {
             format!("{} {value}", record.uri.rsplit('/').next().unwrap())
         })
         .collect();
-    let expected = [("g", "new"), ("d", "new"), ("c", "old")];
+    // The page reaches as far as it did, though what it ended with is gone.
+    let expected = [("g", "new"), ("d", "new")];
     assert_eq!(
         told,
         expected.map(|(rkey, text)| format!("{rkey} {}", post(text)))
