@@ -70,6 +70,7 @@ fn the_demo_prints_urls_with_answers_within_20_s_and_ends_on_sigint() {
     let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md"));
     let readme = readme.unwrap();
     let (_, of_demo) = readme.split_once("Of the demo").unwrap();
+    let (of_demo, _) = of_demo.split_once("\n## ").unwrap();
     let asked: Vec<&str> = of_demo
         .lines()
         .filter_map(|line| line.strip_prefix("curl 'http://127.0.0.1:6789"))
