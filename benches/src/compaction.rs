@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use orrery_engine::{Options, Store};
-use orrery_ingest::decode;
 use orrery_query::{Filter, Paging, Queries};
-use orrery_synth::Generator;
 
-use crate::Outcome;
+use crate::events::{Feed, liked_post};
+use crate::harness::percentile::Times;
+use crate::{Outcome, Result};
 
 /// Events in the directory before the clock starts.
 const EVENTS_BEFORE: u64 = 1_500_000;
@@ -29,40 +29,14 @@ fn options(compact: bool) -> Options {
     options
 }
 
-fn feed(
-    writer: &mut orrery_engine::Writer,
-    generator: &mut Generator,
-    line: &mut Vec<u8>,
-) -> Outcome {
-    if generator.next_into(line).is_some() {
-        let event = orrery_jetstream::Event::parse_bytes(line);
-        let event = event.map_err(|reason| reason.reason())?;
-        if let Ok(event) = decode(&event) {
-            writer.apply(&event)?;
-        }
-    }
-    Ok(())
-}
-
 /// What to ask: the likes of each of the posts.
 fn filters_of(posts: &[String]) -> Vec<Filter> {
     let filter = |uri: &String| Filter::new(uri.as_str(), "app.bsky.feed.like", ".subject.uri");
     posts.iter().map(filter).collect()
 }
 
-/// The value of the first `"uri":"…"` of a line.
-fn subject(line: &[u8]) -> Option<String> {
-    let text = std::str::from_utf8(line).ok()?;
-    if !text.contains("\"app.bsky.feed.like\"") {
-        return None;
-    }
-    let (_, rest) = text.split_once("\"uri\":\"")?;
-    let (uri, _) = rest.split_once('"')?;
-    Some(uri.to_owned())
-}
-
 struct Measured {
-    latencies: Vec<Duration>,
+    latencies: Times,
     merges: u64,
     merged_bytes: u64,
     segments: usize,
@@ -70,21 +44,15 @@ struct Measured {
 }
 
 /// One round on a copy of `from`.
-fn round(
-    from: &Path,
-    compact: bool,
-    seconds: u64,
-    filters: &[Filter],
-) -> Result<Measured, Box<dyn std::error::Error>> {
+fn round(from: &Path, compact: bool, seconds: u64, filters: &[Filter]) -> Result<Measured> {
     let dir = tempfile::tempdir()?;
     copy(from, dir.path())?;
     let store = Store::open(dir.path(), options(compact))?;
     let mut writer = store.writer()?;
     let done = AtomicBool::new(false);
-    let mut generator = Generator::new(orrery_synth::Options::finite(77, u64::MAX >> 8))?;
+    let mut feed = Feed::new(orrery_synth::Options::finite(77, u64::MAX >> 8))?;
     let (latencies, late) = std::thread::scope(|scope| {
-        let fed = scope.spawn(|| -> Result<u64, String> {
-            let mut line = Vec::new();
+        let fed = scope.spawn(|| -> std::result::Result<u64, String> {
             let start = Instant::now();
             let mut count = 0_u64;
             let mut late = 0_u64;
@@ -92,7 +60,7 @@ fn round(
                 let due = start.elapsed().as_micros() as u64 * EVENTS_PER_SECOND / 1_000_000;
                 late = late.max(due.saturating_sub(count));
                 while count < due {
-                    feed(&mut writer, &mut generator, &mut line)
+                    feed.apply_next(&mut writer)
                         .map_err(|error| error.to_string())?;
                     count += 1;
                 }
@@ -103,7 +71,7 @@ fn round(
         });
         let queries = Queries::new(64 << 20);
         let start = Instant::now();
-        let mut latencies = Vec::new();
+        let mut latencies = Times::default();
         for number in 0..seconds * QUERIES_PER_SECOND {
             // Open loop: a slow answer delays the next question, and that counts.
             let due = Duration::from_micros(number * 1_000_000 / QUERIES_PER_SECOND);
@@ -132,7 +100,7 @@ fn round(
                 done.store(true, Ordering::Relaxed);
                 return Err(error.to_string());
             }
-            latencies.push(start.elapsed().saturating_sub(due));
+            latencies.add(start.elapsed().saturating_sub(due));
         }
         done.store(true, Ordering::Relaxed);
         let late = fed
@@ -164,11 +132,8 @@ fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-fn percentile(sorted: &[Duration], share: f64) -> f64 {
-    let place = ((sorted.len() as f64 * share) as usize).min(sorted.len().saturating_sub(1));
-    sorted
-        .get(place)
-        .map_or(0.0, |time| time.as_secs_f64() * 1e6)
+fn micros(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
 }
 
 pub(crate) fn run(seconds: u64) -> Outcome {
@@ -177,12 +142,11 @@ pub(crate) fn run(seconds: u64) -> Outcome {
     {
         let store = Store::open(prepared.path(), options(false))?;
         let mut writer = store.writer()?;
-        let mut generator = Generator::new(orrery_synth::Options::finite(1, EVENTS_BEFORE))?;
-        let mut line = Vec::new();
+        let mut feed = Feed::new(orrery_synth::Options::finite(1, EVENTS_BEFORE))?;
         for number in 0..EVENTS_BEFORE {
-            feed(&mut writer, &mut generator, &mut line)?;
+            feed.apply_next(&mut writer)?;
             if number % 251 == 0 {
-                subjects.extend(subject(&line));
+                subjects.extend(liked_post(feed.line()));
             }
             if number % 4_096 == 0 {
                 writer.tick()?;
@@ -199,17 +163,15 @@ pub(crate) fn run(seconds: u64) -> Outcome {
         "{QUERIES_PER_SECOND} queries a second over {} targets, {EVENTS_PER_SECOND} events a second, {seconds} s a round",
         filters.len()
     );
-    let mut all = [Vec::new(), Vec::new()];
+    let mut all = [Times::default(), Times::default()];
     for _ in 0..ROUNDS {
         for (compact, latencies) in [false, true].into_iter().zip(&mut all) {
-            let measured = round(prepared.path(), compact, seconds, &filters)?;
-            let mut sorted = measured.latencies.clone();
-            sorted.sort_unstable();
+            let mut measured = round(prepared.path(), compact, seconds, &filters)?;
             println!(
                 "  {} p50 {:>8.1} us, p99 {:>8.1} us; {} merges, {} bytes, {} segments after; feed at most {} events late",
                 if compact { "compacting" } else { "resting   " },
-                percentile(&sorted, 0.5),
-                percentile(&sorted, 0.99),
+                micros(measured.latencies.at(0.5)),
+                micros(measured.latencies.at(0.99)),
                 measured.merges,
                 measured.merged_bytes,
                 measured.segments,
@@ -219,10 +181,8 @@ pub(crate) fn run(seconds: u64) -> Outcome {
         }
     }
     let [mut resting, mut compacting] = all;
-    resting.sort_unstable();
-    compacting.sort_unstable();
     for share in [0.5, 0.99, 0.999] {
-        let (without, with) = (percentile(&resting, share), percentile(&compacting, share));
+        let (without, with) = (micros(resting.at(share)), micros(compacting.at(share)));
         println!(
             "  p{:<5} without {without:>8.1} us, with {with:>8.1} us: {:.2} x",
             share * 100.0,

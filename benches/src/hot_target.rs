@@ -5,20 +5,27 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use orrery_engine::event::{Body, Encoding, Event, Operation, Record};
-use orrery_engine::{Options, Store, Writer};
+use orrery_engine::{Options, Store};
 use orrery_links::syntax::Tid;
 use orrery_query::{Filter, Paging, Queries};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region};
 
-use crate::Outcome;
+use crate::harness::figures::{Budget, Figures};
+use crate::harness::percentile::Times;
+use crate::{Outcome, Result};
 
-const LIKE: &str = "app.bsky.feed.like";
-const TARGET: &str = "at://did:plc:hothothothothothothothot/app.bsky.feed.post/3mbd3542k2222";
+pub(crate) const LIKE: &str = "app.bsky.feed.like";
+/// Where likes link.
+pub(crate) const PATH: &str = ".subject.uri";
+pub(crate) const TARGET: &str =
+    "at://did:plc:hothothothothothothothot/app.bsky.feed.post/3mbd3542k2222";
 /// Each link comes from another account out of so many.
 const ACTORS: u64 = 700_000;
 /// Deleted links that are timed.
 const DELETES: u64 = 1_000;
 const ROUNDS: usize = 51;
+/// Counts of accounts with nothing remembered.
+const COLD_ROUNDS: usize = 5;
 
 /// The n-th link: its author's DID and the record key.
 fn link(n: u64) -> (String, u64) {
@@ -36,11 +43,17 @@ fn link(n: u64) -> (String, u64) {
     (did, (1_767_225_600_000_000 + n * 1_000) << 10 | (n & 31))
 }
 
-fn apply(writer: &mut Writer, n: u64, at: u64, record: Option<&[u8]>) -> Outcome {
+/// Calls `each` with the creation or the deletion of the n-th link, as the event number `at`.
+fn with_event(
+    n: u64,
+    at: u64,
+    record: Option<&[u8]>,
+    each: &mut dyn FnMut(&Event<'_>) -> Outcome,
+) -> Outcome {
     let (did, key) = link(n);
     let rev = (1_767_225_600_000_000 + at * 1_000) << 10;
     let rkey = Tid::from_u64(key)?.to_string();
-    writer.apply(&Event {
+    each(&Event {
         time_us: rev >> 10,
         did: &did,
         body: Body::Commit {
@@ -55,31 +68,50 @@ fn apply(writer: &mut Writer, n: u64, at: u64, record: Option<&[u8]>) -> Outcome
                 })
             }),
         },
-    })?;
+    })
+}
+
+/// Calls `each` with the events that make the target hot: its links, and deletes of 5 % of them.
+pub(crate) fn each_event(links: u64, each: &mut dyn FnMut(&Event<'_>) -> Outcome) -> Outcome {
+    let body = format!(
+        r#"{{"$type":"{LIKE}","createdAt":"2026-01-01T00:00:00Z","subject":{{"cid":"bafyreib","uri":"{TARGET}"}}}}"#
+    );
+    for n in 0..links {
+        with_event(n, n, Some(body.as_bytes()), each)?;
+    }
+    // Deletes come from all over the list.
+    for (n, at) in (0..links).step_by(20).zip(links..) {
+        with_event(n, at, None, each)?;
+    }
+    Ok(())
+}
+
+/// Calls `each` with deletes of [`DELETES`] more of the links, from all over the list.
+pub(crate) fn each_delete(links: u64, each: &mut dyn FnMut(&Event<'_>) -> Outcome) -> Outcome {
+    let places = (1..links).step_by((links / DELETES).max(1) as usize);
+    for (n, at) in places.zip(2 * links..).take(DELETES as usize) {
+        with_event(n, at, None, each)?;
+    }
     Ok(())
 }
 
 /// A data directory with the hot target's links, 5 % dead, in segments of `seal_events` events.
-fn build(dir: &Path, links: u64, seal_events: u32) -> Result<Store, Box<dyn std::error::Error>> {
+pub(crate) fn build(dir: &Path, links: u64, seal_events: u32) -> Result<Store> {
     let mut options = Options::default();
     options.seal_events = seal_events;
     options.seal_heap_bytes = 2 << 30;
     options.compact = false;
     let store = Store::open(dir, options)?;
     let mut writer = store.writer()?;
-    let body = format!(
-        r#"{{"$type":"{LIKE}","createdAt":"2026-01-01T00:00:00Z","subject":{{"cid":"bafyreib","uri":"{TARGET}"}}}}"#
-    );
-    for n in 0..links {
-        apply(&mut writer, n, n, Some(body.as_bytes()))?;
-        if n.is_multiple_of(4_096) {
+    let mut count = 0_u64;
+    each_event(links, &mut |event| {
+        writer.apply(event)?;
+        count += 1;
+        if count.is_multiple_of(4_096) {
             writer.tick()?;
         }
-    }
-    // Deletes come from all over the list.
-    for (n, at) in (0..links).step_by(20).zip(links..) {
-        apply(&mut writer, n, at, None)?;
-    }
+        Ok(())
+    })?;
     writer.seal()?;
     store.give_back(writer);
     Ok(store)
@@ -102,83 +134,109 @@ fn measure<T>(mut call: impl FnMut() -> T) -> (Duration, usize) {
     (times.get(ROUNDS / 2).copied().unwrap_or_default(), bytes)
 }
 
-fn report(what: &str, measured: (Duration, usize)) {
-    let (time, bytes) = measured;
-    println!(
-        "  {what:34} {:>10.1} us, {bytes:>8} B allocated",
-        time.as_secs_f64() * 1e6
-    );
+fn micros(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
 }
 
-pub(crate) fn run(links: u64) -> Outcome {
+fn report(figures: &mut Figures, what: &str, measured: (Duration, usize), budget: Budget) {
+    let (time, bytes) = measured;
+    let note = format!("{bytes} B allocated");
+    figures.noted(what, micros(time), "us", budget, note);
+}
+
+pub(crate) fn run(links: u64, figures: &mut Figures) -> Outcome {
     let per_segment = u32::try_from(links / 17)?;
-    for (name, seal_events) in [
-        ("over many segments", per_segment),
-        ("in one segment", u32::try_from(links * 2)?),
-    ] {
+    let in_one = u32::try_from(links * 2)?;
+    for (name, seal_events) in [("many segments", per_segment), ("one segment", in_one)] {
         let dir = tempfile::tempdir()?;
         let store = build(dir.path(), links, seal_events)?;
-        let snapshot = store.snapshot();
-        println!(
-            "{links} links {name} ({}), 5 % dead",
-            store.status().segments
-        );
-        let queries = Queries::new(64 << 20);
-        let filter = Filter::new(TARGET, LIKE, ".subject.uri");
-        let total = queries.count(&snapshot, &filter)?;
-        println!("  {total} live links");
-        report("count", measure(|| queries.count(&snapshot, &filter)));
-        let page = |cursor| Paging {
-            limit: 100,
-            cursor,
-            ..Paging::default()
-        };
-        report(
-            "page 1",
-            measure(|| queries.records(&snapshot, &filter, &page(None))),
-        );
-        let mut paging = Paging {
-            limit: 1_000,
-            ..Paging::default()
-        };
-        // 4,999 pages of 100 before page 5,000, walked in pages of 1,000 and the rest in one of 900.
-        let before_page = 499_900.min(total.saturating_sub(200));
-        let mut left = before_page;
-        while left > 0 {
-            paging.limit = u32::try_from(left.min(1_000))?;
-            let page = queries.records(&snapshot, &filter, &paging)?;
-            left -= page.items.len() as u64;
-            paging.cursor = page.cursor;
-        }
-        let deep = page(paging.cursor);
-        report(
-            "page 5,000",
-            measure(|| queries.records(&snapshot, &filter, &deep)),
-        );
-        let start = Instant::now();
-        let distinct = Queries::new(64 << 20).count_distinct(&snapshot, &filter)?;
-        println!(
-            "  distinct, cold {:>29.1} us ({distinct} accounts)",
-            start.elapsed().as_secs_f64() * 1e6
-        );
-        report(
-            "distinct, cached",
-            measure(|| queries.count_distinct(&snapshot, &filter)),
-        );
-        let mut writer = store.writer()?;
-        let start = Instant::now();
-        for (n, at) in (1..links)
-            .step_by((links / DELETES) as usize)
-            .zip(2 * links..)
-        {
-            apply(&mut writer, n, at, None)?;
-        }
-        println!(
-            "  one delete {:>33.1} us, amortised over {DELETES}",
-            start.elapsed().as_secs_f64() * 1e6 / DELETES as f64
-        );
-        let after = queries.count(&store.snapshot(), &filter)?;
-        println!("  {after} live links after");
+        let segments = store.status().segments;
+        println!("  {links} links in {name} ({segments}), 5 % dead");
+        read(&store, figures, name)?;
+        delete(&store, figures, name, links)?;
     }
+    Ok(())
+}
+
+/// Questions to the target as it was built.
+fn read(store: &Store, figures: &mut Figures, name: &str) -> Outcome {
+    const PAGE: Budget = Budget::at_most(200.0, 50.0);
+    let snapshot = store.snapshot();
+    let queries = Queries::new(64 << 20);
+    let filter = Filter::new(TARGET, LIKE, PATH);
+    let total = queries.count(&snapshot, &filter)?;
+    let measured = measure(|| queries.count(&snapshot, &filter));
+    report(figures, &format!("count, {name}"), measured, PAGE);
+    let page = |cursor| Paging {
+        limit: 100,
+        cursor,
+        ..Paging::default()
+    };
+    let first = measure(|| queries.records(&snapshot, &filter, &page(None)));
+    report(figures, &format!("page 1, {name}"), first, PAGE);
+    let mut paging = Paging {
+        limit: 1_000,
+        ..Paging::default()
+    };
+    // 4,999 pages of 100 before page 5,000, walked in pages of 1,000 and the rest in one of 900.
+    let mut left = 499_900.min(total.saturating_sub(200));
+    while left > 0 {
+        paging.limit = u32::try_from(left.min(1_000))?;
+        let page = queries.records(&snapshot, &filter, &paging)?;
+        left -= page.items.len() as u64;
+        paging.cursor = page.cursor;
+    }
+    let deep = page(paging.cursor);
+    let deep = measure(|| queries.records(&snapshot, &filter, &deep));
+    report(figures, &format!("page 5,000, {name}"), deep, PAGE);
+    let ratio = micros(deep.0) / micros(first.0).max(0.001);
+    let twice = Budget::AtMost {
+        must: 2.0,
+        aim: None,
+    };
+    figures.judged(format!("page 5,000, of page 1, {name}"), ratio, "x", twice);
+    let mut colds = Times::default();
+    let mut distinct = 0;
+    for _ in 0..COLD_ROUNDS {
+        let queries = Queries::new(64 << 20);
+        let start = Instant::now();
+        distinct = queries.count_distinct(&snapshot, &filter)?;
+        colds.add(start.elapsed());
+    }
+    figures.noted(
+        format!("distinct accounts, cold, {name}"),
+        micros(colds.at(0.5)) / 1e3,
+        "ms",
+        Budget::at_most(50.0, 10.0),
+        format!("{distinct} accounts of {total} links"),
+    );
+    let cached = measure(|| queries.count_distinct(&snapshot, &filter));
+    let budget = Budget::AtMost {
+        must: 200.0,
+        aim: None,
+    };
+    report(
+        figures,
+        &format!("distinct accounts, cached, {name}"),
+        cached,
+        budget,
+    );
+    Ok(())
+}
+
+/// Links of it deleted one by one, from all over the list.
+fn delete(store: &Store, figures: &mut Figures, name: &str, links: u64) -> Outcome {
+    let mut writer = store.writer()?;
+    let start = Instant::now();
+    each_delete(links, &mut |event| {
+        writer.apply(event)?;
+        Ok(())
+    })?;
+    figures.judged(
+        format!("one delete, amortised over {DELETES}, {name}"),
+        micros(start.elapsed()) / DELETES as f64,
+        "us",
+        Budget::at_most(20.0, 5.0),
+    );
     Ok(())
 }

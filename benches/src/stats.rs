@@ -8,29 +8,13 @@ use orrery_formats::sketch::{Element, Sketch};
 use orrery_query::stats::{ALL_TIME, Align, Order, SeriesOf, Steps, collections, timeseries};
 
 use crate::Outcome;
+use crate::random::Random;
 
 const HOUR_US: u64 = 3_600_000_000;
 const DAYS: u64 = 40;
 const ACCOUNTS: u64 = 200_000;
 /// A Thursday.
 const FIRST_HOUR: u32 = 2_800 * 168;
-
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
-    }
-}
 
 fn name(index: u64) -> String {
     format!("com.app{:03}.collection{index:04}", index % 97)
@@ -40,7 +24,7 @@ fn name(index: u64) -> String {
 /// sealed and merged.
 pub(crate) fn run(events: u64, kinds: u64) -> Outcome {
     println!("a sketch of that many accounts takes:");
-    let mut random = Random(1);
+    let mut random = Random::new(1);
     for size in [1u64, 3, 10, 128, 129, 1_000, 10_000, 100_000] {
         let mut sketch = Sketch::new();
         while sketch.estimate() < size {

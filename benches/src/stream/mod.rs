@@ -8,7 +8,7 @@ mod plan;
 use std::cell::RefCell;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -21,7 +21,9 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::Outcome;
+use crate::harness::process::Process;
+use crate::harness::program::{on_first_core, orrery, pin};
+use crate::{Outcome, Result};
 use feed::{Feed, Ledger};
 use plan::{Wanted, chained, mixed};
 
@@ -35,10 +37,9 @@ const REPLAYED_EVENTS: u64 = 880_000;
 const DRAIN: Duration = Duration::from_secs(3);
 
 type Socket = WebSocketStream<TcpStream>;
-type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 pub(crate) fn run(seconds: u64, subscribers: u64) -> Outcome {
-    let orrery = program()?;
+    let orrery = orrery()?;
     let pinned = pin();
     println!(
         "server on {}, source and clients on the other",
@@ -58,28 +59,6 @@ pub(crate) fn run(seconds: u64, subscribers: u64) -> Outcome {
     }))
 }
 
-/// The program beside this one.
-pub(crate) fn program() -> Result<PathBuf> {
-    let own = std::env::current_exe()?;
-    let path = own.with_file_name("orrery");
-    if path.exists() {
-        return Ok(path);
-    }
-    let why = "is not there; cargo build --release -p orrery makes it";
-    Err(format!("{} {why}", path.display()).into())
-}
-
-/// Keeps this process on the second core.
-pub(crate) fn pin() -> bool {
-    let id = std::process::id().to_string();
-    let set = Command::new("taskset")
-        .args(["-cp", "1", &id])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    set.is_ok_and(|status| status.success())
-}
-
 /// A running server. Killed when dropped.
 struct Server {
     child: Child,
@@ -97,13 +76,7 @@ impl Drop for Server {
 impl Server {
     fn start(orrery: &Path, pinned: bool, data: &Path, source: &str) -> Result<Self> {
         let free = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let mut command = if pinned {
-            let mut command = Command::new("taskset");
-            command.args(["-c", "0"]).arg(orrery);
-            command
-        } else {
-            Command::new(orrery)
-        };
+        let mut command = on_first_core(pinned, orrery);
         let child = command
             .arg("serve")
             .arg("--data")
@@ -128,29 +101,16 @@ impl Server {
         Err("the server does not answer".into())
     }
 
+    fn process(&self) -> Process {
+        Process::Id(self.child.id())
+    }
+
     fn rss_anon_kib(&self) -> u64 {
-        let path = format!("/proc/{}/status", self.child.id());
-        let status = fs::read_to_string(path).unwrap_or_default();
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("RssAnon:"));
-        line.and_then(|rest| rest.split_whitespace().next()?.parse().ok())
-            .unwrap_or(0)
+        self.process().rss_anon_kib()
     }
 
     fn cpu_seconds(&self) -> f64 {
-        let path = format!("/proc/{}/stat", self.child.id());
-        let stat = fs::read_to_string(path).unwrap_or_default();
-        let fields = stat
-            .rsplit(')')
-            .next()
-            .unwrap_or_default()
-            .split_whitespace();
-        let ticks = fields
-            .skip(11)
-            .take(2)
-            .filter_map(|n| n.parse::<u64>().ok());
-        ticks.sum::<u64>() as f64 / 100.0
+        self.process().cpu_seconds()
     }
 
     async fn subscribe(&self, query: &str) -> Result<Socket> {
