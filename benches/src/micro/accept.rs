@@ -11,10 +11,11 @@ use crate::events::{decoded, lines};
 use crate::harness::timing::Subject;
 use crate::{Outcome, Result};
 
-/// A store that seals and syncs only when told to.
-pub(super) fn idle_options() -> Options {
+/// A store that seals and syncs only when told to, for so many events.
+pub(super) fn idle_options(events: u64) -> Options {
     let mut options = Options::default();
-    options.seal_events = u32::MAX;
+    // What is looked up by number is made ready for all events at once: no more of them than can come.
+    options.seal_events = u32::try_from(2 * events).unwrap_or(u32::MAX).max(262_144);
     options.seal_heap_bytes = usize::MAX;
     options.commit_interval = Duration::from_secs(3_600);
     options.compact = false;
@@ -29,9 +30,9 @@ pub(super) struct Fresh {
 }
 
 impl Fresh {
-    pub(super) fn new() -> Result<Self> {
+    pub(super) fn new(events: &[Event<'_>]) -> Result<Self> {
         let dir = tempfile::tempdir()?;
-        let store = Store::open(dir.path(), idle_options())?;
+        let store = Store::open(dir.path(), idle_options(events.len() as u64))?;
         Ok(Self {
             writer: store.writer()?,
             store,
@@ -58,7 +59,7 @@ struct Accept {
 impl Subject for Accept {
     fn ready(&mut self) -> Outcome {
         self.fresh = None;
-        self.fresh = Some(Fresh::new()?);
+        self.fresh = Some(Fresh::new(&self.events)?);
         Ok(())
     }
 
@@ -92,7 +93,7 @@ pub(super) fn repeat(size: Size) -> Result<Box<dyn Subject>> {
     let mut events = decoded(lines(size.seed, size.events)?)?;
     // An identity may be told as often as its server likes: nothing of it is indexed, and none is a repeat.
     events.retain(|event| matches!(event.body, Body::Commit { .. }));
-    let mut fresh = Fresh::new()?;
+    let mut fresh = Fresh::new(&events)?;
     fresh.apply(&events, false)?;
     Ok(Box::new(Repeat { events, fresh }))
 }

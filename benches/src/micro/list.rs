@@ -36,7 +36,7 @@ impl<F: FnMut(&Snapshot) -> Result<u64>> Subject for Reading<F> {
 /// The links of one target, 5 % dead, in one segment.
 fn hot(size: Size) -> Result<Sealed> {
     let dir = tempfile::tempdir()?;
-    let store = hot_target::build(dir.path(), size.events, u32::MAX)?;
+    let store = hot_target::build(dir.path(), size.events, u32::try_from(2 * size.events)?)?;
     Ok(Sealed {
         snapshot: store.snapshot(),
         _store: store,
@@ -54,7 +54,7 @@ fn reading(
 /// Liked posts of a sealed stream, each once, and the stream's store.
 fn liked(size: Size) -> Result<(Sealed, Vec<String>)> {
     let dir = tempfile::tempdir()?;
-    let store = Store::open(dir.path(), idle_options())?;
+    let store = Store::open(dir.path(), idle_options(size.events))?;
     let mut writer = store.writer()?;
     let mut feed = Feed::new(orrery_synth::Options::finite(size.seed, size.events))?;
     let mut targets = Vec::new();

@@ -16,7 +16,7 @@ struct Seal {
 impl Subject for Seal {
     fn ready(&mut self) -> Outcome {
         self.fresh = None;
-        let mut fresh = Fresh::new()?;
+        let mut fresh = Fresh::new(&self.events)?;
         fresh.apply(&self.events, false)?;
         self.fresh = Some(fresh);
         Ok(())
