@@ -14,7 +14,7 @@ use tokio::time::sleep;
 use crate::baseline::constant;
 use crate::harness::program::{Running, on_first_core, orrery, pin};
 use crate::load::{Asked, answers, body, free_address, paced, throughput};
-use crate::{Outcome, Result};
+use crate::{Outcome, Result, wrk};
 
 /// Turns of each server.
 const ROUNDS: u64 = 5;
@@ -71,7 +71,7 @@ pub(crate) fn run(seconds: u64) -> Outcome {
                 path: constant::PATH,
             },
         ];
-        if let [edge, constant] = throughput(&asked, ROUNDS, TURN).await?.as_slice() {
+        if let [edge, constant] = throughput(&asked, ROUNDS, TURN, wrk::is_there()).await?.as_slice() {
             println!(
                 "getRecord {:.0} requests/s, {:.1} us of CPU each; constant {:.0}, {:.1} us: {:.0} % of the throughput, medians of {ROUNDS} turns",
                 edge.per_second,

@@ -9,9 +9,9 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, sleep_until};
 
-use crate::Result;
 use crate::harness::percentile::{Times, median};
 use crate::harness::program::Running;
+use crate::{Result, wrk};
 
 /// Connections that ask as fast as they are answered.
 const CONNECTIONS: usize = 32;
@@ -31,6 +31,8 @@ pub(crate) struct Asked<'a> {
 pub(crate) struct Throughput {
     pub(crate) per_second: f64,
     pub(crate) cpu_us_each: f64,
+    /// CPU seconds of the server a second: where it falls short of the cores that the server has, the clients were what is measured.
+    pub(crate) busy: f64,
 }
 
 /// An address that nobody listens on.
@@ -133,26 +135,35 @@ fn content_length(head: &[u8]) -> Result<usize> {
     Ok(std::str::from_utf8(length)?.trim_end().parse()?)
 }
 
-/// Asks in turns, each for `turn`, as fast as answers come. Medians of `rounds` turns, in the order of `asked`.
+/// Asks in turns, each for `turn`, as fast as answers come: with `wrk` if told so. Medians of `rounds` turns, in the order
+/// of `asked`.
 pub(crate) async fn throughput(
     asked: &[Asked<'_>],
     rounds: u64,
     turn: Duration,
+    by_wrk: bool,
 ) -> Result<Vec<Throughput>> {
-    let mut figures: Vec<(Vec<f64>, Vec<f64>)> = vec![(Vec::new(), Vec::new()); asked.len()];
-    for _ in 0..rounds {
-        for (asked, (rates, costs)) in asked.iter().zip(&mut figures) {
+    let mut figures: Vec<[Vec<f64>; 3]> = vec![Default::default(); asked.len()];
+    for _ in 0..rounds.max(1) {
+        for (asked, [rates, costs, busy]) in asked.iter().zip(&mut figures) {
             let before = asked.running.usage()?.cpu_seconds;
             let started = Instant::now();
-            let answered = as_fast_as_possible(asked, started + turn).await?;
+            let answered = if by_wrk {
+                wrk::answered(asked.address, asked.path, turn)?
+            } else {
+                as_fast_as_possible(asked, started + turn).await?
+            };
+            let took = started.elapsed().as_secs_f64();
             let cpu = asked.running.usage()?.cpu_seconds - before;
-            rates.push(answered as f64 / started.elapsed().as_secs_f64());
+            rates.push(answered as f64 / took);
             costs.push(cpu * 1e6 / answered.max(1) as f64);
+            busy.push(cpu / took);
         }
     }
-    let figures = figures.iter().map(|(rates, costs)| Throughput {
+    let figures = figures.iter().map(|[rates, costs, busy]| Throughput {
         per_second: median(rates),
         cpu_us_each: median(costs),
+        busy: median(busy),
     });
     Ok(figures.collect())
 }

@@ -24,11 +24,13 @@ mod harness;
 mod hot_target;
 mod ingest;
 mod load;
+mod many;
 mod micro;
 mod random;
 mod scenario;
 mod stats;
 mod stream;
+mod wrk;
 
 use std::alloc::System;
 use std::process::ExitCode;

@@ -128,6 +128,7 @@ impl Figures {
         let said = match budget.verdict(value) {
             Verdict::Open => String::new(),
             Verdict::Aim => format!("  (aim {aim}: reached)"),
+            Verdict::Must if aim.is_empty() => format!("  (must {must}: held)"),
             Verdict::Must => format!("  (must {must}: held; aim {aim}: not reached)"),
             Verdict::Missed => format!("  (must {must}: MISSED)"),
         };

@@ -105,7 +105,7 @@ fn bounds(curves: &[Curve]) -> (Range<f64>, Range<f64>) {
     };
     let (x, y) = (most(|point| point.0), most(|point| point.1));
     let end = |most: f64, room: f64| if most > 0.0 { most * room } else { 1.0 };
-    (0.0..end(x, 1.0), 0.0..end(y, 1.08))
+    (0.0..end(x, 1.0), 0.0..end(y, 1.2))
 }
 
 /// At most [`POINTS_MAX`] of the points, evenly, the first and the last among them; those that are no numbers are left out.

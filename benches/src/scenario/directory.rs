@@ -53,7 +53,7 @@ pub(super) fn of_status(figures: &mut Figures, status: &Status) {
     }
 }
 
-/// What `orrery inspect` says of a directory: bytes per link and per account, and the bytes by section.
+/// What `orrery inspect` says of a directory: bytes per link and per account; where these are judged, by section too.
 pub(super) fn inspected(
     figures: &mut Figures,
     data: &Path,
@@ -74,6 +74,9 @@ pub(super) fn inspected(
     ] {
         let what = format!("index, {when}: {what}");
         figures.judged(what, number(&summary, &[name]), "B", budget);
+    }
+    if !is_judged {
+        return Ok(summary);
     }
     for section in summary
         .get("sections")

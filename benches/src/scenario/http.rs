@@ -16,7 +16,7 @@ use crate::harness::figures::{Budget, Figures};
 use crate::harness::program::{Running, on_first_core, orrery, pin};
 use crate::hot_target::{LIKE, PATH};
 use crate::load::{Asked, answers, body, free_address, paced, throughput};
-use crate::{Outcome, Result};
+use crate::{Outcome, Result, wrk};
 
 const EVENTS: u64 = 200_000;
 const ROUNDS: u64 = 5;
@@ -133,7 +133,8 @@ async fn compare(
     rounds: u64,
     is_judged: bool,
 ) -> Outcome {
-    let measured = throughput(asked, rounds, TURN).await?;
+    let by_wrk = wrk::is_there();
+    let measured = throughput(asked, rounds, TURN, by_wrk).await?;
     let [route, constant] = measured.as_slice() else {
         return Err("two routes are measured".into());
     };
@@ -148,10 +149,17 @@ async fn compare(
         route.per_second / constant.per_second * 100.0,
         "%",
         budget,
-        format!("medians of {rounds} turns each"),
+        format!(
+            "medians of {rounds} turns each by {}; the server is busy {:.0} % of a core, the constant's {:.0} %",
+            if by_wrk { "wrk" } else { "the own clients" },
+            route.busy * 100.0,
+            constant.busy * 100.0,
+        ),
     );
     figures.add(format!("{name}: requests per second"), route.per_second, "");
     figures.add("constant: requests per second", constant.per_second, "");
+    let share = constant.cpu_us_each / route.cpu_us_each * 100.0;
+    figures.add(format!("{name}, of the constant route, by CPU"), share, "%");
     figures.add(format!("{name}: CPU of a request"), route.cpu_us_each, "us");
     figures.add("constant: CPU of a request", constant.cpu_us_each, "us");
     Ok(())

@@ -13,7 +13,7 @@ mod restart;
 
 use crate::harness::arguments::Arguments;
 use crate::harness::figures::Figures;
-use crate::{Outcome, compaction, hot_target, stream};
+use crate::{Outcome, compaction, hot_target, many, stream};
 
 type Scenario = fn(&Arguments, &mut Figures) -> Outcome;
 
@@ -33,6 +33,11 @@ const ALL: &[(&str, &str, Scenario)] = &[
         "hot-target",
         "a target with a million links",
         |arguments, figures| hot_target::run(arguments.events.unwrap_or(1_000_000), figures),
+    ),
+    (
+        "many-to-many",
+        "counts by what records link to beside",
+        |arguments, figures| many::run(arguments.events.unwrap_or(1_000_000), figures),
     ),
     ("deletes", "records deleted from all over", deletes::run),
     (

@@ -59,7 +59,7 @@ pub(super) fn run(arguments: &Arguments, figures: &mut Figures) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let mut took = Vec::new();
+    let (mut took, mut cpu) = (Vec::new(), Vec::new());
     let mut peak = 0;
     for _ in 0..arguments.rounds.unwrap_or(ROUNDS).max(1) {
         let address = free_address()?;
@@ -80,6 +80,7 @@ pub(super) fn run(arguments: &Arguments, figures: &mut Figures) -> Outcome {
             Ok::<_, Box<dyn std::error::Error>>(())
         })?;
         took.push(start.elapsed().as_secs_f64());
+        cpu.push(server.usage()?.cpu_seconds);
         peak = peak.max(server.peak_kib());
         // As it came: without a word.
         server.kill()?;
@@ -90,6 +91,7 @@ pub(super) fn run(arguments: &Arguments, figures: &mut Figures) -> Outcome {
         "s",
         Budget::at_most(5.0, 2.0),
     );
+    figures.add("CPU of it", median(&cpu), "s");
     figures.add("peak RssAnon of it", peak as f64 / 1_024.0, "MiB");
     Ok(())
 }
