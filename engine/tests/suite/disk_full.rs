@@ -1,7 +1,5 @@
 //! Pauses and resumes on a real file system that is too small: a tmpfs, where this process may mount one.
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, reason = "a failure is to end the test")]
-
 use std::path::Path;
 use std::process::Command;
 

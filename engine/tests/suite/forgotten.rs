@@ -5,12 +5,6 @@
 //! link. Section by section their segments end the same, which is stronger than looking for what might be left;
 //! that is looked for too. What stays of the account is its DID with the state that says it is deleted, and the
 //! DIDs it linked to: accounts are numbered, and numbers stay. So do counts of events by collection and hour.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a failure is to end the test"
-)]
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::ops::ControlFlow;

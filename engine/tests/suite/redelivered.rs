@@ -1,7 +1,5 @@
 //! Events that come again after the log's window has lost them, or that were not selected when they came first:
 //! what was applied moves nothing, and what was not is new.
-#![expect(clippy::unwrap_used, reason = "a failure is to end the test")]
-
 use std::fs;
 use std::path::PathBuf;
 

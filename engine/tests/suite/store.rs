@@ -1,6 +1,4 @@
 //! The store end to end: what is applied is seen, at once, after a seal, and after a restart.
-#![expect(clippy::unwrap_used, reason = "a failure is to end the test")]
-
 use orrery_engine::event::{Body, Encoding, Event, Operation, Record};
 use orrery_engine::{Applied, Options, Snapshot, SourceCursor, Store, Writer};
 

@@ -1,22 +1,13 @@
 //! Every answer, on an index whatever happened to it, is the one that looking at every record gives; and
 //! a walk over pages gives what stood throughout exactly once, whatever happens between its pages.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    unreachable_pub,
-    reason = "a test fails by panicking, and its helper module is its own"
-)]
-
-mod support;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
+use crate::support::{Index, TestView, did};
 use orrery_query::{Cursor, Filter, ManyToMany, Paging, Queries};
 use proptest::prelude::*;
 use proptest::sample::select;
-use support::{Index, TestView, did};
 
 const COLLECTIONS: [&str; 2] = ["a.b.like", "a.b.list"];
 const PATHS: [&str; 3] = [".subject", ".other", ".tags[]"];

@@ -6,7 +6,7 @@
 //! length, of all kinds of files or of one (`seg`, `mask`, `log`, `keys`, `manifest`), with the outcomes counted:
 //!
 //! ```text
-//! ORRERY_DAMAGE=all TMPDIR=/dev/shm cargo test --release -p orrery-query --test damage -- --nocapture
+//! ORRERY_DAMAGE=all TMPDIR=/dev/shm cargo test --release -p orrery-query --test suite damage -- --nocapture
 //! ```
 #![allow(
     clippy::unwrap_used,
@@ -16,7 +16,6 @@
     reason = "a failure is to end the test, and a sweep tells its counts"
 )]
 
-#[path = "damage/sample.rs"]
 mod sample;
 
 use std::collections::BTreeMap;

@@ -1,7 +1,5 @@
 //! Answers without a segment that is set aside: records whose account stood in it cannot be named and are left
 //! out, and every other one is given, page by page.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
-
 use orrery_engine::event::{Body, Encoding, Event, Operation, Record};
 use orrery_engine::{Options, Store, Writer};
 use orrery_query::{Filter, ManyToMany, Paging, Queries};

@@ -1,18 +1,9 @@
 //! Random sequences of events through the engine and through the model, every kind of answer compared.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
-
-mod model;
-
-use model::compare::{self, Dice};
-use model::ops::{self, Action, Op, Recipe, Standing};
-use model::real::{self, Real};
-use model::run::Driver;
-use model::universe::Universe;
+use crate::model::compare::{self, Dice};
+use crate::model::ops::{self, Action, Op, Recipe, Standing};
+use crate::model::real::{self, Real};
+use crate::model::run::Driver;
+use crate::model::universe::Universe;
 use orrery_engine::Options;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 

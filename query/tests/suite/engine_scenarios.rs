@@ -1,18 +1,9 @@
 //! Short histories with answers written out by hand from the rules of links, events and answers, for the
 //! model and the real engine alike: what the random comparison stands on.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
-
-mod model;
-
-use model::event::{Body, Event, Operation, Outcome};
-use model::real::{Real, options};
-use model::view::{Other, Question, System};
-use model::world::ModelSystem;
+use crate::model::event::{Body, Event, Operation, Outcome};
+use crate::model::real::{Real, options};
+use crate::model::view::{Other, Question, System};
+use crate::model::world::ModelSystem;
 
 const A: &str = "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa";
 const B: &str = "did:plc:bbbbbbbbbbbbbbbbbbbbbbb2";

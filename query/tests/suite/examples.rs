@@ -8,10 +8,8 @@
     reason = "a test fails by panicking, and its helper module is shared by two files"
 )]
 
-mod support;
-
+use crate::support::Index;
 use orrery_query::{Error, Filter, ManyToMany, Paging, Queries};
-use support::Index;
 
 const LIKE: &str = "a.b.like";
 

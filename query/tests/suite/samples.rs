@@ -1,12 +1,5 @@
 //! Records of collections by example.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
-
 use orrery_engine::event::{Body, Encoding, Event, Operation, Record};
 use orrery_engine::{Options, SampleRecord, Snapshot, Store, Writer};
 use orrery_query::limits::{SAMPLE_BYTES_MAX, SAMPLE_COLLECTIONS_MAX};

@@ -1,12 +1,5 @@
 //! Lists in an order are those of all counts sorted, though not all are found; and what an answer may add up is
 //! bounded.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
-
 use std::cmp::Reverse;
 use std::time::Duration;
 

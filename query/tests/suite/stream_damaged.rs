@@ -1,7 +1,5 @@
 //! The link stream without a segment that is set aside: subjects that stood in it cannot be named. All others are told,
 //! and that some are missing.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
-
 use std::ops::ControlFlow;
 
 use orrery_engine::event::{Body, Encoding, Event, Operation as Written, Record};

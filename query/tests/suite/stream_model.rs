@@ -1,23 +1,13 @@
 //! Random sequences of events through the engine and the model, and the link stream over them: applying what it tells,
 //! in order, gives at every event exactly the links that the model shows, from whatever cursor it is resumed.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
-
-mod model;
-mod stream;
-
 use std::ops::Range;
 
-use model::ops;
-use model::real;
-use model::universe::Universe;
+use crate::model::ops;
+use crate::model::real;
+use crate::model::universe::Universe;
+use crate::stream::driver::Driver;
 use orrery_engine::Options;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use stream::driver::Driver;
 
 fn hold(cases: u32, length: Range<usize>, options: &Options, in_order: bool) {
     let universe = Universe::small();

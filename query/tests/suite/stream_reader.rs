@@ -1,11 +1,4 @@
 //! Readers of the link stream over a store: large accounts, cursors ahead of the store, joining a live stream.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
-
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 

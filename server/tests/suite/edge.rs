@@ -1,21 +1,11 @@
 //! Records and identities over real sockets: statuses, names of errors, and bodies, as clients of the services in use and the
 //! lexicons of the network want them.
 
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a helper that fails fails its test"
-)]
-
-mod common;
-
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use common::Server;
-use common::edge::{CID, OTHER_CID};
+use crate::common::Server;
+use crate::common::edge::{CID, OTHER_CID};
 use orrery_server::Config;
 use serde_json::json;
 
@@ -79,7 +69,7 @@ async fn what_is_in_memory_waits_for_nothing() {
         let target = get("did:plc:a", "slow");
         tokio::spawn(async move {
             let head = format!("GET {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
-            common::exchange(address, head.as_bytes()).await
+            crate::common::exchange(address, head.as_bytes()).await
         })
     };
     while server.edge.fetched.load(Ordering::Relaxed) == 0 {
@@ -384,7 +374,7 @@ async fn without_an_edge_its_routes_say_so() {
     let body = r#"{"uris":[]}"#;
     let hydrated = format!(
         "/links?target={}&{LIKE}&path=.subject.uri&hydrate=true",
-        common::POST
+        crate::common::POST
     );
     let answers = [
         server.get(&get("did:plc:a", "warm1")).await,

@@ -1,20 +1,10 @@
 //! Answers with the records that they name: pages of backlinks, batches, and queries of other services.
 
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a helper that fails fails its test"
-)]
-
-mod common;
-
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use common::edge::{CID, OTHER_CID};
-use common::{POST, Server};
+use crate::common::edge::{CID, OTHER_CID};
+use crate::common::{POST, Server};
 use orrery_server::Config;
 use serde_json::{Value, json};
 
@@ -285,7 +275,7 @@ async fn bodies_are_bounded_in_depth_and_in_time() {
     }
     let head = "POST /xrpc/blue.orrery.repo.getRecords HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
                 content-type: application/json\r\ncontent-length: 100\r\n\r\n{";
-    let answer = common::exchange(server.address, head.as_bytes()).await;
+    let answer = crate::common::exchange(server.address, head.as_bytes()).await;
     answer.error(408, "RequestTimeout");
 }
 

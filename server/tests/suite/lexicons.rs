@@ -1,22 +1,12 @@
 //! The published lexicons against the running server: neither knows a method, a parameter, a member or an error that the other
 //! does not.
 
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a helper that fails fails its test"
-)]
-
-mod common;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use common::edge::{CID, OTHER_CID};
-use common::lexicon::Lexicons;
-use common::{POST, Server};
+use crate::common::edge::{CID, OTHER_CID};
+use crate::common::lexicon::Lexicons;
+use crate::common::{POST, Server};
 use orrery_server::Config;
 use serde_json::{Value, json};
 

@@ -1,20 +1,10 @@
 //! The OpenAPI document against the running server: neither knows a route, a parameter or a shape of an answer
 //! that the other does not.
 
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a helper that fails fails its test"
-)]
-
-mod common;
-
 use std::collections::BTreeSet;
 
-use common::schema::check;
-use common::{POST, Response, Server};
+use crate::common::schema::check;
+use crate::common::{POST, Response, Server};
 use orrery_server::Config;
 use serde_json::Value;
 
@@ -35,7 +25,7 @@ fn good(path: &str, name: &str) -> String {
         "repo" | "identifier" => "Alice.Example".into(),
         "handle" => "alice.example".into(),
         "rkey" => "3k".into(),
-        "cid" => common::edge::CID.into(),
+        "cid" => crate::common::edge::CID.into(),
         "at_uri" => "at://did:plc:a/app.bsky.feed.like/3k".into(),
         "id" => "%23atproto_pds".into(),
         "type" => "AtprotoPersonalDataServer".into(),
@@ -203,7 +193,7 @@ async fn the_websocket_takes_and_refuses_what_the_document_says() {
         let answer = server.get(&format!("{path}?{query}")).await;
         assert!(answer.error(400, "InvalidRequest").contains("websocket"));
         declared(&document, operation, &answer);
-        common::feed::Client::open(server.address, &format!("?{query}")).await;
+        crate::common::feed::Client::open(server.address, &format!("?{query}")).await;
     }
     for parameter in all {
         let name = parameter["name"].as_str().unwrap();
@@ -415,7 +405,7 @@ async fn the_document_the_front_page_and_the_manual_know_the_same_routes() {
         .into_iter()
         .map(|(path, _)| path)
         .collect();
-    let manual: BTreeSet<String> = include_str!("../API.md")
+    let manual: BTreeSet<String> = include_str!("../../API.md")
         .replace("`POST ", "`GET ")
         .split("`GET ")
         .skip(1)

@@ -1,8 +1,6 @@
 //! Every route over a real socket: the shapes of its answers, its parameters and its errors.
 
-mod common;
-
-use common::{HOSTILE, POST, Server};
+use crate::common::{HOSTILE, POST, Server};
 use serde_json::{Value, json};
 
 const LIKES: &str = "source=app.bsky.feed.like:subject.uri";

@@ -1,10 +1,8 @@
 //! What every route shares: methods, headers, health, limits, failures and shutdown, over real sockets.
 
-mod common;
-
 use std::time::{Duration, Instant};
 
-use common::{POST, Server, exchange};
+use crate::common::{POST, Server, exchange};
 use orrery_server::{Config, RateLimit, Selection};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -1,16 +1,6 @@
 //! The routes that tell of collections, over a real socket: shapes, parameters, pages and errors.
 
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a helper that fails fails its test"
-)]
-
-mod common;
-
-use common::{Response, Server};
+use crate::common::{Response, Server};
 use serde_json::{Value, json};
 
 /// The three hours of the model's events.

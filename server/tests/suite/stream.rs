@@ -1,19 +1,9 @@
 //! What subscribers of the link stream are told, over real websockets.
 
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a helper that fails fails its test"
-)]
-
-mod common;
-
 use std::time::Duration;
 
-use common::Server;
-use common::feed::{Client, LIKE, TIME_US};
+use crate::common::Server;
+use crate::common::feed::{Client, LIKE, TIME_US};
 use orrery_query::stream::Info;
 use orrery_server::{Config, StreamConfig};
 use serde_json::json;

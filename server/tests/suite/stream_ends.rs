@@ -1,19 +1,9 @@
 //! How subscriptions are refused and how they end, and that nobody else notices.
 
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a helper that fails fails its test"
-)]
-
-mod common;
-
 use std::time::{Duration, Instant};
 
-use common::Server;
-use common::feed::{Client, LIKE};
+use crate::common::Server;
+use crate::common::feed::{Client, LIKE};
 use futures_util::{SinkExt, StreamExt};
 use orrery_server::{Config, StreamConfig};
 use serde_json::json;
@@ -312,7 +302,7 @@ async fn places_are_bounded_are_none_of_http_and_are_given_back() {
     assert_eq!(server.get("/_health").await.status, 200);
     let ask = async || {
         let head = b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
-        common::exchange(metrics, head).await.body
+        crate::common::exchange(metrics, head).await.body
     };
     tell(&server, 1);
     for client in &mut clients {

@@ -1,18 +1,8 @@
 //! The page of the link stream in a browser. Skipped, and said so, where there is none.
 
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a helper that fails fails its test"
-)]
-
-mod common;
-
-use common::Server;
-use common::browser::Page;
-use common::feed::LIKE;
+use crate::common::Server;
+use crate::common::browser::Page;
+use crate::common::feed::LIKE;
 use serde_json::json;
 
 const FOLLOW: &str = "com.ex.follow:subject";

@@ -1,21 +1,11 @@
 //! Cursors of the link stream: what a subscriber missed comes first, and then the present, without a gap or a repeat.
 
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a helper that fails fails its test"
-)]
-
-mod common;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use common::Server;
-use common::feed::{Client, LIKE, TIME_US};
+use crate::common::Server;
+use crate::common::feed::{Client, LIKE, TIME_US};
 use orrery_server::{Config, StreamConfig};
 
 async fn server(delay: Duration) -> Server {

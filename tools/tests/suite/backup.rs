@@ -1,25 +1,15 @@
 //! `orrery backup` and `orrery restore`: consistent beside a running server, incremental, and whatever ends
 //! one before its time, the backup before still restores.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a helper that fails fails its test"
-)]
-
-mod common;
-
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use common::directory::{apply, copy, files, options};
-use common::{
+use crate::common::directory::{apply, copy, files, options};
+use crate::common::{
     Server, answers_of, assert_same, ingest, last_line, orrery, synthetic, targets, text,
 };
+use bytes::Bytes;
 use orrery_engine::offline::verify::verify;
 use orrery_synth::{Config, Options, Pace, Source};
 use rustix::process::Signal;

@@ -1,21 +1,11 @@
 //! What answers say they rest on, when what is selected changes from run to run.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a helper that fails fails its test"
-)]
-
-mod common;
-
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use common::{Server, ingest, orrery, synthetic, text};
+use crate::common::{Server, ingest, orrery, synthetic, text};
 use orrery_engine::{Options, SelectionEntry, SourceCursor, Store};
 use orrery_formats::event::{Body, Event};
 use rustix::process::Signal;

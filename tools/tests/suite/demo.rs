@@ -1,20 +1,10 @@
 //! The demo shows URLs that answer, soon, and ends when asked.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a helper that fails fails its test"
-)]
-
-mod common;
-
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use common::{Server, orrery};
+use crate::common::{Server, orrery};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 

@@ -1,21 +1,11 @@
 //! The program on a disk that is full, fails or is damaged: it says so, goes on answering, and loses nothing.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a helper that fails fails its test"
-)]
-
-mod common;
-
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::common::{Server, ingest, orrery, synthetic, text};
 use bytes::Bytes;
-use common::{Server, ingest, orrery, synthetic, text};
 use orrery_synth::{Config, Handle, Options, Pace, Source};
 use rustix::process::Signal;
 use serde_json::Value;

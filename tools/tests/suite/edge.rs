@@ -1,24 +1,14 @@
 //! The edge cache of a running server and the hosts that it asks: those that behave badly are an error in time and nobody
 //! else's trouble, and those that it must not ask are not asked.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a helper that fails fails its test"
-)]
-
-mod common;
-
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::Server;
-use common::hosts::{Host, Manner, document};
-use common::jetstream::Jetstream;
+use crate::common::Server;
+use crate::common::hosts::{Host, Manner, document};
+use crate::common::jetstream::Jetstream;
 use parking_lot::Mutex;
 use serde_json::Value;
 

@@ -1,20 +1,10 @@
 //! Recorded answers of the services in use today, compared by the script that recorded them.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a helper that fails fails its test"
-)]
-
-mod common;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{Server, ingest, text};
+use crate::common::{Server, ingest, text};
 
 /// An index with the events of the recording, answering.
 struct Recorded {

@@ -1,19 +1,9 @@
 //! `orrery ingest` and `orrery synth` on the command line.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a helper that fails fails its test"
-)]
-
-mod common;
-
 use std::io::Write;
 use std::process::Stdio;
 
-use common::{ingest, last_line, orrery, synthetic, text};
+use crate::common::{ingest, last_line, orrery, synthetic, text};
 use serde_json::json;
 
 #[test]

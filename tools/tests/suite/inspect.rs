@@ -1,22 +1,12 @@
 //! `orrery inspect` and `orrery synth --serve`.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a helper that fails fails its test"
-)]
-
-mod common;
-
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use common::directory::{apply, files, options};
-use common::{Server, ingest, orrery, synthetic, targets, text};
+use crate::common::directory::{apply, files, options};
+use crate::common::{Server, ingest, orrery, synthetic, targets, text};
 use orrery_engine::io::OsFs;
 use orrery_engine::lock::DirLock;
 use rustix::process::Signal;

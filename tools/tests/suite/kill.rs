@@ -2,22 +2,12 @@
 //! follows a server that drops connections, and in the end answers as an undisturbed one does. Six times by
 //! default; `ORRERY_KILLS=50` for more.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a helper that fails fails its test"
-)]
-
-mod common;
-
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::common::{Server, answers_of, assert_same, ingest, synthetic, targets};
 use bytes::Bytes;
-use common::{Server, answers_of, assert_same, ingest, synthetic, targets};
 use orrery_engine::{BucketSum, Store};
 use orrery_synth::{Config, Faults, Options, Pace, Source};
 use rustix::process::Signal;
@@ -226,7 +216,7 @@ fn a_terminated_server_commits_and_another_source_is_refused() {
     let server = Server::start(&["serve", "--data", data], &log);
     assert_eq!(indexed_through(&server), last["time_us"].as_u64());
     drop(server);
-    let output = common::orrery()
+    let output = crate::common::orrery()
         .args([
             "serve",
             "--bind",
@@ -239,7 +229,7 @@ fn a_terminated_server_commits_and_another_source_is_refused() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(1));
-    let error = common::text(&output.stderr);
+    let error = crate::common::text(&output.stderr);
     assert!(
         error.contains("--force-source") && error.contains(&stream.url()),
         "{error}"

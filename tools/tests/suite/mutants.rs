@@ -1,13 +1,6 @@
 //! The list of mutants of the durability code (`tools/mutants`) fits the code. Running the mutants takes too long for
 //! each test run; this keeps the list from going stale meanwhile.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a helper that fails fails its test"
-)]
-
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 

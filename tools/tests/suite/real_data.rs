@@ -1,18 +1,8 @@
 //! Real captures give the numbers that an independent count of them gives.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a helper that fails fails its test"
-)]
-
-mod common;
-
 use std::path::PathBuf;
 
-use common::{ingest, shared};
+use crate::common::{ingest, shared};
 use serde_json::{Value, json};
 
 /// Loads the files of a directory of shared data whose names end with `suffix`.

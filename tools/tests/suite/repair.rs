@@ -1,20 +1,10 @@
 //! `orrery repair`: segments that are damaged, cut or gone come back from the log or a backup, and answer as before; what
 //! does not come back is named.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a helper that fails fails its test"
-)]
-
-mod common;
-
 use std::path::{Path, PathBuf};
 
-use common::directory::{apply, copy, files, options, try_apply};
-use common::{answers_of, assert_same, ingest, last_line, orrery, synthetic, targets, text};
+use crate::common::directory::{apply, copy, files, options, try_apply};
+use crate::common::{answers_of, assert_same, ingest, last_line, orrery, synthetic, targets, text};
 use orrery_engine::Store;
 use orrery_engine::offline::verify::verify;
 use serde_json::Value;
@@ -175,7 +165,7 @@ fn what_stays_lost_is_named_by_file_seqs_and_times_and_ends_with_1() {
     assert!(told.contains("--backup"), "{told}");
     let failed = text(&output.stderr).to_owned();
     assert!(failed.contains("is repaired: 1 segment"), "{failed}");
-    let status = Store::open(&data, common::directory::options(1_000))
+    let status = Store::open(&data, crate::common::directory::options(1_000))
         .unwrap()
         .status();
     assert_eq!(status.degraded.len(), 1, "it opens, and says so");
@@ -186,7 +176,7 @@ fn what_stays_lost_is_named_by_file_seqs_and_times_and_ends_with_1() {
     let (code, report) = repair(&data, &["--write-off"]);
     assert_eq!(code, 1, "{report}");
     assert_eq!(report["segments"][0]["written_off"], true, "{report}");
-    let status = Store::open(&data, common::directory::options(1_000))
+    let status = Store::open(&data, crate::common::directory::options(1_000))
         .unwrap()
         .status();
     assert!(status.degraded[0].is_written_off);

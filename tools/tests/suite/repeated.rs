@@ -1,16 +1,6 @@
 //! Delivering events again changes no answer: not after, and not meanwhile.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a helper that fails fails its test"
-)]
-
-mod common;
-
-use common::{answers, answers_of, assert_same, ingest, orrery, synthetic, targets};
+use crate::common::{answers, answers_of, assert_same, ingest, orrery, synthetic, targets};
 use orrery_engine::{Options, Store};
 use orrery_ingest::decode;
 
@@ -74,8 +64,12 @@ fn a_file_of_forty_days_loaded_again_after_a_full_compaction_moves_nothing() {
         ])
         .output()
         .unwrap();
-    assert!(made.status.success(), "{}", common::text(&made.stderr));
-    let lines = common::text(&made.stdout);
+    assert!(
+        made.status.success(),
+        "{}",
+        crate::common::text(&made.stderr)
+    );
+    let lines = crate::common::text(&made.stdout);
     let whole = dir.path().join("whole.jsonl");
     std::fs::write(&whole, &lines).unwrap();
     let middle = dir.path().join("middle.jsonl");

@@ -1,21 +1,11 @@
 //! `orrery replay` and `orrery dump`: what is made anew out of a log, segments or a dump answers alike.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a helper that fails fails its test"
-)]
-
-mod common;
-
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Stdio;
 
-use common::directory::{apply, copy, options};
-use common::{answers_of, assert_same, ingest, last_line, orrery, synthetic, targets, text};
+use crate::common::directory::{apply, copy, options};
+use crate::common::{answers_of, assert_same, ingest, last_line, orrery, synthetic, targets, text};
 use orrery_engine::offline::Directory;
 use orrery_engine::offline::verify::verify;
 use serde_json::Value;

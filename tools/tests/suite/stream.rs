@@ -1,25 +1,15 @@
 //! The link stream of a running server that follows a Jetstream server: what subscribers are told from an event to a frame, that
 //! cursors hold over kills at any moment, and that subscribers who behave badly are nobody else's trouble.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a helper that fails fails its test"
-)]
-
-mod common;
-
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::Server;
-use common::directory::Random;
-use common::jetstream::{Jetstream, Subscriber, TIME_US};
+use crate::common::Server;
+use crate::common::directory::Random;
+use crate::common::jetstream::{Jetstream, Subscriber, TIME_US};
 use futures_util::{SinkExt, StreamExt};
 use parking_lot::Mutex;
 use rustix::process::Signal;
@@ -59,7 +49,7 @@ async fn events_become_frames_byte_for_byte() {
     let mut extended = Subscriber::open(server.address, &format!("?{EVERYTHING}")).await;
     let post = "at://did:plc:bbbbbbbbbbbbbbbbbbbbbbbb/com.ex.post/3j";
     let did = "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa";
-    let revs: Vec<String> = (0..4).map(common::jetstream::tid).collect();
+    let revs: Vec<String> = (0..4).map(crate::common::jetstream::tid).collect();
     jetstream.commit(
         did,
         "3k",

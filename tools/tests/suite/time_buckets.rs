@@ -2,14 +2,6 @@
 //! are as good as the method promises. `ORRERY_BUCKET_EVENTS=5000000` (with `--release`) takes more events than the
 //! 60,000 by default; from 1,000,000 on, the spread of the errors is checked too.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a helper that fails fails its test"
-)]
-
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 

@@ -1,20 +1,10 @@
 //! What the program says of command lines, variables and directories that cannot be right.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a helper that fails fails its test"
-)]
-
-mod common;
-
 use std::path::Path;
 use std::process::Output;
 use std::time::Duration;
 
-use common::{Server, ingest, orrery, synthetic, text};
+use crate::common::{Server, ingest, orrery, synthetic, text};
 use orrery_engine::event::{Body, Encoding, Event, Operation, Record};
 use orrery_engine::{Options, SourceCursor, Store};
 use rustix::process::Signal;
@@ -359,7 +349,7 @@ fn a_backup_without_a_missing_segment_says_so_and_restores_to_where_it_is_set_as
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{said}");
         assert!(said.contains(missing) && said.contains("lacks"), "{said}");
-        let summary = common::last_line(&output);
+        let summary = crate::common::last_line(&output);
         let incomplete = summary["incomplete"].as_array().unwrap();
         assert_eq!(incomplete.len(), 1, "{summary}");
         // Once the store knows of it, it is the same.

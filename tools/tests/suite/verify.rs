@@ -1,20 +1,10 @@
 //! `orrery verify` finds every changed byte, and names file and section. 100 random changes by default;
 //! `ORRERY_CHANGES=1000` for more.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a helper that fails fails its test"
-)]
-
-mod common;
-
 use std::path::{Path, PathBuf};
 
-use common::directory::{Random, apply, copy, files, options};
-use common::{orrery, synthetic, text};
+use crate::common::directory::{Random, apply, copy, files, options};
+use crate::common::{orrery, synthetic, text};
 use orrery_engine::offline::verify::{Damage, Report, verify};
 use orrery_formats::chunks::SealedFile;
 use orrery_formats::envelope::{FileKind, HEADER_BYTES};

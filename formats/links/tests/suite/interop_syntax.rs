@@ -3,12 +3,6 @@
 //! The vectors are not part of this repository: they are looked for beside it, or where
 //! `ORRERY_SHARED` says, and without them these tests say that they were skipped.
 
-#![allow(
-    clippy::panic,
-    clippy::expect_used,
-    reason = "a test helper fails by panicking"
-)]
-
 use std::path::{Path, PathBuf};
 
 use orrery_links::SyntaxError;

@@ -1,11 +1,5 @@
 //! Limits, hostile shapes, errors, and the order of links.
 
-#![allow(
-    clippy::panic,
-    clippy::expect_used,
-    reason = "a test helper fails by panicking"
-)]
-
 use orrery_links::{ExtractError, Extractor, Found, Limits, Source, SyntaxError, Truncation};
 
 fn paths(extractor: &mut Extractor, record: &str) -> (Vec<String>, Option<Truncation>) {

@@ -1,11 +1,5 @@
 //! Records in formats other than JSON text: whatever implements [`Node`] is walked by the same rules.
 
-#![allow(
-    clippy::panic,
-    clippy::expect_used,
-    reason = "a test helper fails by panicking"
-)]
-
 use orrery_links::{ExtractError, Extractor, Limits, Node, Truncation, View};
 
 /// A value of a format that has bytes, and no text form.

@@ -1,23 +1,13 @@
 //! Properties: the extractor and its scanner against `serde_json` and a naive walk, the target test
 //! against a naive reading of its rules, and stability of everything that is stored.
 
-#![allow(
-    clippy::panic,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    reason = "a test helper fails by panicking"
-)]
-
-mod support;
-
+use crate::support::{OwnedLink, naive_links, naive_target};
 use orrery_links::syntax::{AtUri, Did, Tid};
 use orrery_links::{
     ExtractError, Extractor, Limits, Source, TargetKind, normalise_target, parse_target,
 };
 use proptest::prelude::*;
 use serde_json::Value;
-use support::{OwnedLink, naive_links, naive_target};
 
 /// The links of a record as owned, sorted values, or the error.
 fn extracted(record: &[u8]) -> Result<Vec<OwnedLink>, ExtractError> {

@@ -1,12 +1,6 @@
 //! The worked examples of the link contract, one test for each table: strings and their targets, and
 //! records and their links. Where the service in use today is wrong, the better answer stands here.
 
-#![allow(
-    clippy::panic,
-    clippy::expect_used,
-    reason = "a test helper fails by panicking"
-)]
-
 use orrery_links::{Extractor, TargetKind, normalise_target, parse_target};
 
 use TargetKind::{AtUri, Did, Uri};

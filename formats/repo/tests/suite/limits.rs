@@ -1,21 +1,11 @@
 //! Bytes that claim much or nest deeply, and what rules allow in records.
 
-#![allow(
-    clippy::panic,
-    clippy::expect_used,
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
-
+use crate::support::{Blocks, add, car, put_section};
 use orrery_repo::cbor::Reader;
 use orrery_repo::{
     Car, CarLimits, Cid, Codec, Form, PublicKey, RepoError, Rules, cbor_to_json, json_to_cbor,
     record_cid,
 };
-use support::{Blocks, add, car, put_section};
 
 fn nested_json(depth: usize, open: &str, close: &str) -> String {
     format!("{{\"a\":{}0{}}}", open.repeat(depth), close.repeat(depth))
@@ -451,7 +441,7 @@ fn keys_of_other_kinds_and_forms_are_refused() {
             "EcdsaSecp256k1VerificationKey2019",
             "EcdsaSecp256r1VerificationKey2019",
         ] {
-            let text = format!("z{}", support::base58(point));
+            let text = format!("z{}", crate::support::base58(point));
             let read = PublicKey::from_verification_method(kind, &text);
             assert!(matches!(read, Err(RepoError::PublicKey { .. })), "{read:?}");
         }

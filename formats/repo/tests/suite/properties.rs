@@ -1,15 +1,6 @@
 //! Generated repositories and records: what a plain map has is what is proven, walked and read.
 
-#![allow(
-    clippy::panic,
-    clippy::expect_used,
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
-
+use crate::support::{Blocks, Records};
 use orrery_repo::mst::{self, Proven};
 use orrery_repo::{
     Car, CarLimits, Cid, Codec, RepoError, Rules, cbor_to_json, json_to_cbor, record_cid,
@@ -17,7 +8,6 @@ use orrery_repo::{
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use support::{Blocks, Records};
 
 fn path() -> impl Strategy<Value = String> {
     // Few characters, so that keys share prefixes and are each other's prefixes.
@@ -38,8 +28,8 @@ proptest! {
     #[test]
     fn a_tree_proves_and_walks_what_a_map_has(records in records(), others in vec(path(), 20)) {
         let mut blocks = Blocks::new();
-        let root = support::build(&records, &mut blocks);
-        let bytes = support::car(&[root], &blocks);
+        let root = crate::support::build(&records, &mut blocks);
+        let bytes = crate::support::car(&[root], &blocks);
         let car = Car::read(&bytes, &CarLimits::PROOF).unwrap();
         for path in records.keys().chain(&others) {
             let expected = records.get(path).map_or(Proven::Absent, |cid| Proven::Present(*cid));
@@ -56,11 +46,11 @@ proptest! {
         pick in any::<prop::sample::Index>(),
     ) {
         let mut blocks = Blocks::new();
-        let root = support::build(&records, &mut blocks);
+        let root = crate::support::build(&records, &mut blocks);
         let cids: Vec<Cid> = blocks.keys().copied().collect();
         let gone = cids[pick.index(cids.len())];
         blocks.remove(&gone);
-        let bytes = support::car(&[root], &blocks);
+        let bytes = crate::support::car(&[root], &blocks);
         let car = Car::read(&bytes, &CarLimits::PROOF).unwrap();
         for path in records.keys().chain(&others) {
             let expected = records.get(path).map_or(Proven::Absent, |cid| Proven::Present(*cid));

@@ -1,18 +1,9 @@
 //! Real repositories, records and frames of the stream.
 
-#![allow(
-    clippy::panic,
-    clippy::expect_used,
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
-
 use std::collections::BTreeMap;
 use std::fs;
 
+use crate::support::data;
 use orrery_repo::cbor::{Item, Reader};
 use orrery_repo::mst::{self, Proven};
 use orrery_repo::{
@@ -21,16 +12,15 @@ use orrery_repo::{
 };
 use serde_json::Value;
 use serde_json::value::RawValue;
-use support::data;
 
 /// Walks a repository whole: its tree rebuilds to the same root, each record's block is there, reads as
 /// JSON and encodes to the same bytes again.
-fn read_whole(name: &str, bytes: &[u8]) -> support::Records {
+fn read_whole(name: &str, bytes: &[u8]) -> crate::support::Records {
     let car = Car::read(bytes, &CarLimits::EXPORT).unwrap_or_else(|e| panic!("{name}: {e}"));
     let root = car.root().unwrap();
     let commit = Commit::parse(car.block(&root).unwrap()).unwrap_or_else(|e| panic!("{name}: {e}"));
     let mut last = String::new();
-    let mut records = support::Records::new();
+    let mut records = crate::support::Records::new();
     for record in mst::walk(&car, &commit.data) {
         let (path, cid) = record.unwrap_or_else(|e| panic!("{name}: {e}"));
         assert!(last < path, "{name}: {path} behind {last}");
@@ -41,13 +31,17 @@ fn read_whole(name: &str, bytes: &[u8]) -> support::Records {
         assert_eq!(again.as_deref(), Ok(block), "{name}: {path}");
         records.insert(path, cid);
     }
-    let mut blocks = support::Blocks::new();
-    assert_eq!(support::build(&records, &mut blocks), commit.data, "{name}");
+    let mut blocks = crate::support::Blocks::new();
+    assert_eq!(
+        crate::support::build(&records, &mut blocks),
+        commit.data,
+        "{name}"
+    );
     records
 }
 
 /// Path and CID of each line of a listing.
-fn listing(text: &str, path: impl Fn(&Value) -> String) -> support::Records {
+fn listing(text: &str, path: impl Fn(&Value) -> String) -> crate::support::Records {
     text.lines()
         .map(|line| {
             let line: Value = serde_json::from_str(line).unwrap();
@@ -96,7 +90,7 @@ fn the_listing_of_another_implementation_is_the_same() {
         return;
     };
     let listed = data::text("car/jetstream_corpus_repo.expected_records.tsv").unwrap();
-    let listed: support::Records = listed
+    let listed: crate::support::Records = listed
         .lines()
         .map(|line| line.split_once('\t').unwrap())
         .map(|(path, cid)| (path.to_owned(), Cid::parse(cid).unwrap()))

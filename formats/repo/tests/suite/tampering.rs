@@ -1,21 +1,11 @@
 //! Proofs that were tampered with: each way is refused, each with its own error.
 
-#![allow(
-    clippy::panic,
-    clippy::expect_used,
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
-
+use crate::support::{Blocks, DID, REV, RawEntry, Repo, Secret, Unsigned, add, car, raw_node};
 use orrery_repo::cbor::{Item, put};
 use orrery_repo::{
     Car, CarLimits, Cid, Codec, Curve, Form, Found, RecordProof, RepoError, mst,
     verify_record_proof,
 };
-use support::{Blocks, DID, REV, RawEntry, Repo, Secret, Unsigned, add, car, raw_node};
 
 /// Paths of the layers 2, 1 and 0.
 const PATHS: [&str; 7] = ["k/39", "k/02", "k/48", "k/00", "k/04", "k/40", "k/49"];
@@ -373,14 +363,15 @@ fn nodes_that_break_a_rule_are_refused_by_it() {
 #[test]
 fn trees_of_another_shape_are_refused() {
     let value = Cid::of(Codec::DagCbor, b"x");
-    let leaf = |blocks: &mut Blocks, key| add(blocks, support::node(None, &[(key, value, None)]));
+    let leaf =
+        |blocks: &mut Blocks, key| add(blocks, crate::support::node(None, &[(key, value, None)]));
 
     // A layer is left out between 2 and 0.
     let mut blocks = Blocks::new();
     let low = leaf(&mut blocks, "k/00");
     let root = add(
         &mut blocks,
-        support::node(Some(low), &[("k/39", value, None)]),
+        crate::support::node(Some(low), &[("k/39", value, None)]),
     );
     assert_eq!(
         broken(&blocks, root, "k/00"),
@@ -392,7 +383,7 @@ fn trees_of_another_shape_are_refused() {
     let low = leaf(&mut blocks, "k/00");
     let root = add(
         &mut blocks,
-        support::node(None, &[("k/04", value, Some(low))]),
+        crate::support::node(None, &[("k/04", value, Some(low))]),
     );
     assert_eq!(broken(&blocks, root, "k/00"), "no node below layer 0");
 
@@ -401,28 +392,28 @@ fn trees_of_another_shape_are_refused() {
     let low = leaf(&mut blocks, "k/40");
     let root = add(
         &mut blocks,
-        support::node(Some(low), &[("k/02", value, None)]),
+        crate::support::node(Some(low), &[("k/02", value, None)]),
     );
     assert_eq!(broken(&blocks, root, "k/00"), "keys in their order");
     let mut blocks = Blocks::new();
     let low = leaf(&mut blocks, "k/00");
     let root = add(
         &mut blocks,
-        support::node(None, &[("k/02", value, Some(low))]),
+        crate::support::node(None, &[("k/02", value, Some(low))]),
     );
     assert_eq!(broken(&blocks, root, "k/04"), "keys in their order");
 
     // A node without anything, and a root that only leads on.
     let mut blocks = Blocks::new();
-    let low = add(&mut blocks, support::node(None, &[]));
+    let low = add(&mut blocks, crate::support::node(None, &[]));
     let root = add(
         &mut blocks,
-        support::node(Some(low), &[("k/02", value, None)]),
+        crate::support::node(Some(low), &[("k/02", value, None)]),
     );
     assert_eq!(broken(&blocks, root, "k/00"), "entries or a node below");
     let mut blocks = Blocks::new();
     let low = leaf(&mut blocks, "k/00");
-    let root = add(&mut blocks, support::node(Some(low), &[]));
+    let root = add(&mut blocks, crate::support::node(Some(low), &[]));
     assert_eq!(broken(&blocks, root, "k/00"), "a root with entries");
 }
 

@@ -1,23 +1,13 @@
 //! The published test vectors: CBOR, data model, CIDs, keys and signatures, trees.
 
-#![allow(
-    clippy::panic,
-    clippy::expect_used,
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
-
 use std::collections::BTreeMap;
 
+use crate::support::data;
 use orrery_repo::cbor::{Item, Reader, put};
 use orrery_repo::mst::{self, Proven};
 use orrery_repo::{
     Car, CarLimits, Cid, PublicKey, RepoError, Rules, cbor_to_json, json_to_cbor, record_cid,
 };
-use support::data;
 
 /// Reads one value whole and writes it again.
 fn again(bytes: &[u8]) -> Result<Vec<u8>, RepoError> {
@@ -306,11 +296,11 @@ fn commit_proofs_prove_every_change_with_the_blocks_that_are_stated() {
         let comment = data::str(case, "comment");
         let leaf = Cid::parse(data::str(case, "leafValue")).unwrap();
         let mut blocks = BTreeMap::new();
-        let mut records: support::Records = strings(&case["keys"])
+        let mut records: crate::support::Records = strings(&case["keys"])
             .into_iter()
             .map(|key| (key, leaf))
             .collect();
-        let before = support::build(&records, &mut blocks);
+        let before = crate::support::build(&records, &mut blocks);
         assert_eq!(before.to_string(), data::str(case, "rootBeforeCommit"));
         let (adds, dels) = (strings(&case["adds"]), strings(&case["dels"]));
         for key in &adds {
@@ -320,7 +310,7 @@ fn commit_proofs_prove_every_change_with_the_blocks_that_are_stated() {
             assert!(records.remove(key).is_some());
         }
         blocks.clear();
-        let after = support::build(&records, &mut blocks);
+        let after = crate::support::build(&records, &mut blocks);
         assert_eq!(after.to_string(), data::str(case, "rootAfterCommit"));
 
         let stated: Vec<Cid> = strings(&case["blocksInProof"])
@@ -328,7 +318,7 @@ fn commit_proofs_prove_every_change_with_the_blocks_that_are_stated() {
             .map(|cid| Cid::parse(cid).unwrap())
             .collect();
         blocks.retain(|cid, _| stated.contains(cid));
-        let bytes = support::car(&[after], &blocks);
+        let bytes = crate::support::car(&[after], &blocks);
         let car = Car::read(&bytes, &CarLimits::PROOF).unwrap();
         for key in &adds {
             let proven = mst::prove(&car, &after, key);
@@ -351,11 +341,11 @@ fn mst_diff_cases_are_proven_by_the_nodes_that_are_stated() {
     for (name, bytes) in files.iter().filter(|(name, _)| name.ends_with(".car")) {
         let car = Car::read(bytes, &CarLimits::PROOF).unwrap();
         let root = car.root().unwrap();
-        let records: Result<support::Records, RepoError> = mst::walk(&car, &root).collect();
+        let records: Result<crate::support::Records, RepoError> = mst::walk(&car, &root).collect();
         let records = records.unwrap_or_else(|error| panic!("{name}: {error}"));
         // The tree is the one that its records give.
         let mut blocks = BTreeMap::new();
-        assert_eq!(support::build(&records, &mut blocks), root, "{name}");
+        assert_eq!(crate::support::build(&records, &mut blocks), root, "{name}");
         let stem = name.rsplit('/').next().unwrap().to_owned();
         trees.insert(stem, (root, records, blocks));
     }
@@ -369,7 +359,7 @@ fn mst_diff_cases_are_proven_by_the_nodes_that_are_stated() {
         let nodes: Vec<Cid> = nodes.iter().map(parse).collect();
         let prove_all = |without: Option<&Cid>| -> Result<(), RepoError> {
             let kept = |cid: &Cid| nodes.contains(cid) && Some(cid) != without;
-            let bytes = support::car(&[*root], blocks.iter().filter(|(cid, _)| kept(cid)));
+            let bytes = crate::support::car(&[*root], blocks.iter().filter(|(cid, _)| kept(cid)));
             let car = Car::read(&bytes, &CarLimits::PROOF).unwrap();
             for op in case["results"]["record_ops"].as_array().unwrap() {
                 let path = data::str(op, "rpath");

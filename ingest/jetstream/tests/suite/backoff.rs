@@ -1,17 +1,7 @@
 //! Delays between attempts, in paused time.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
-
-mod common;
-
 use std::time::Duration;
 
-use common::next;
+use crate::common::next;
 use orrery_jetstream::{Client, Config, Delivery, Error};
 use tokio::time::Instant;
 

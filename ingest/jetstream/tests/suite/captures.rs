@@ -1,15 +1,5 @@
 //! Real and synthetic captures of the wire, where the shared test data is present.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
-
-mod common;
-
-use common::shared;
+use crate::common::shared;
 use orrery_jetstream::{Cursor, Decoder, Event, Kind, Operation, Position};
 
 /// Each line parses, and re-reading it as plain JSON gives the same members.

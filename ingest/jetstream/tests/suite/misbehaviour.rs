@@ -1,17 +1,7 @@
 //! Servers that misbehave, each in one way, and what the client makes of it.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
-
-mod common;
-
 use std::time::{Duration, Instant};
 
-use common::*;
+use crate::common::*;
 use futures_util::SinkExt as _;
 use orrery_jetstream::{Cursor, Delivery, Error, Malformed};
 use tokio::io::AsyncWriteExt as _;

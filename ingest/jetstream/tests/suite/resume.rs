@@ -1,20 +1,10 @@
 //! No event is lost between connections, whatever ends them.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
-
-mod common;
-
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use common::*;
+use crate::common::*;
 use orrery_jetstream::{Cursor, Delivery};
 use tokio::io::AsyncWriteExt as _;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;

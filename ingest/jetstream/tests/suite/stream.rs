@@ -1,19 +1,9 @@
 //! Connections that work: encodings, filters, silence, back-pressure, closing.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
-
-mod common;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use common::*;
+use crate::common::*;
 use futures_util::{SinkExt as _, StreamExt as _};
 use orrery_jetstream::{Cursor, Delivery, Options};
 use tokio::sync::mpsc;

@@ -1,16 +1,7 @@
 //! TLS with a certificate authority made for the test, trusted and not.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
-
-mod common;
-
 use std::sync::Arc;
 
-use common::{collect_until, event, next_error, subscribe};
+use crate::common::{collect_until, event, next_error, subscribe};
 use futures_util::{SinkExt as _, StreamExt as _};
 use orrery_jetstream::{Config, Error, rustls};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};

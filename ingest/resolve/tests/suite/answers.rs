@@ -1,19 +1,10 @@
 //! Servers that answer badly, slowly, too much or not at all: a plain error each, and in time.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
-
-mod common;
-
 use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{Server, client, get, head, ok, trusting};
+use crate::common::{Server, client, get, head, ok, trusting};
 use orrery_resolve::{Client, FetchError, Request};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpSocket, TcpStream};

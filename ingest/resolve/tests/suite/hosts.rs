@@ -1,20 +1,11 @@
 //! What one host is asked, and that it is nobody else's matter.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
-
-mod common;
-
 use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use common::dns::{DnsServer, Reply};
-use common::{Server, get, head, ok, trusting};
+use crate::common::dns::{DnsServer, Reply};
+use crate::common::{Server, get, head, ok, trusting};
 use orrery_resolve::{Client, FetchError};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;

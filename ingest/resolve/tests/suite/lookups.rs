@@ -1,17 +1,8 @@
 //! TXT records and addresses, against a DNS server that does what it is told.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
-
-mod common;
-
 use std::time::{Duration, Instant};
 
-use common::dns::{A, AAAA, DnsServer, Reply, TXT, txt};
-use common::{Server, get, ok, trusting};
+use crate::common::dns::{A, AAAA, DnsServer, Reply, TXT, txt};
+use crate::common::{Server, get, ok, trusting};
 use orrery_resolve::{Client, DnsError, FetchError};
 
 fn client(dns: &DnsServer, servers: &[&Server]) -> Client {

@@ -1,15 +1,6 @@
 //! What is never connected to. Each test has a server that would notice.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
-
-mod common;
-
-use common::dns::{DnsServer, Reply};
-use common::{Server, client, get, get_following, head, moved, ok, trusting};
+use crate::common::dns::{DnsServer, Reply};
+use crate::common::{Server, client, get, get_following, head, moved, ok, trusting};
 use orrery_resolve::address::Refusal;
 use orrery_resolve::{Client, FetchError};
 use tokio::io::AsyncWriteExt as _;
@@ -294,7 +285,7 @@ async fn the_address_that_was_checked_is_the_one_connected_to() {
     // One question per family, and none in between.
     let mut kinds: Vec<_> = dns.asked().iter().map(|asked| asked.kind).collect();
     kinds.sort_unstable();
-    assert_eq!(kinds, [common::dns::A, common::dns::AAAA]);
+    assert_eq!(kinds, [crate::common::dns::A, crate::common::dns::AAAA]);
 
     let error = get(&client, &url).await.unwrap_err();
     assert!(

@@ -1,14 +1,5 @@
 //! What is sent: headers, redirects, and over which connection.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
-
-mod common;
-
-use common::{MOST, Server, client, get, get_following, head, moved, ok};
+use crate::common::{MOST, Server, client, get, get_following, head, moved, ok};
 use orrery_resolve::{FetchError, Request};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 

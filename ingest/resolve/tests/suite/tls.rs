@@ -1,17 +1,8 @@
 //! TLS with a certificate made for the test, trusted and not, for this name and another.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
-
-mod common;
-
 use std::sync::Arc;
 
-use common::dns::{DnsServer, Reply};
-use common::{Server, get, ok, trusting};
+use crate::common::dns::{DnsServer, Reply};
+use crate::common::{Server, get, ok, trusting};
 use orrery_resolve::{Client, FetchError, rustls};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

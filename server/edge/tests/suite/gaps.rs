@@ -1,13 +1,8 @@
 //! What was known before the stream lost something is not told as if it had been seen whole.
-// Tests fail by panicking.
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use common::{DID, POST, Place, now_us, options, post};
+use crate::common::{DID, POST, Place, now_us, options, post};
 use orrery_edge::EdgeOptions;
 use orrery_engine::{CacheSpace, CachedValue};
 

@@ -1,14 +1,9 @@
 //! Identities over the stream, and pages of an account's records.
-// Tests fail by panicking.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
-
-mod common;
-
 use std::time::{Duration, Instant};
 
-use common::network::Says;
-use common::repo::Signed;
-use common::{DID, POST, Place, post};
+use crate::common::network::Says;
+use crate::common::repo::Signed;
+use crate::common::{DID, POST, Place, post};
 use orrery_server::{CallAsk, Edge as _, EdgeError, ListAsk};
 
 #[tokio::test]

@@ -1,12 +1,7 @@
 //! Proofs are checked before they are told, and kept while their record stands.
-// Tests fail by panicking.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
-
-mod common;
-
-use common::network::Says;
-use common::repo::Signed;
-use common::{DID, POST, Place, post};
+use crate::common::network::Says;
+use crate::common::repo::Signed;
+use crate::common::{DID, POST, Place, post};
 use orrery_server::{Edge as _, EdgeError};
 
 const HANDLE: &str = "alice.test";

@@ -1,15 +1,10 @@
 //! What is told of records: the newest that is known, never what an event has undone, and not what may have changed unseen.
-// Tests fail by panicking.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
-
-mod common;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use common::network::Says;
-use common::{DID, OTHER, POST, Place, now_us, options, post, strict};
+use crate::common::network::Says;
+use crate::common::{DID, OTHER, POST, Place, now_us, options, post, strict};
 use orrery_edge::EdgeOptions;
 use orrery_resolve::FetchError;
 use orrery_server::{Edge as _, EdgeError};

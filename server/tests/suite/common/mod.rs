@@ -1,14 +1,4 @@
 //! A small index in plain vectors, a server over it on a real socket, and a client that speaks raw HTTP.
-// Each test binary uses a part of this, and as its own module, not as a library.
-#![allow(dead_code, unreachable_pub, unused_imports)]
-// Helpers of tests fail by panicking, as tests do.
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used
-)]
-
 pub mod browser;
 pub mod edge;
 pub mod feed;

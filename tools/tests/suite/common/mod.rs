@@ -4,14 +4,6 @@
     unreachable_pub,
     reason = "each test binary uses its own part"
 )]
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a helper that fails fails its test"
-)]
-
 pub mod directory;
 pub mod hosts;
 pub mod jetstream;

@@ -4,16 +4,6 @@
     reason = "each test file compiles this module for itself and uses a part"
 )]
 #![allow(
-    unreachable_pub,
-    reason = "a module of a test has nobody to be private from"
-)]
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
-#![allow(
     clippy::result_large_err,
     reason = "the websocket crate gives the callback its type"
 )]

@@ -3,18 +3,6 @@
     dead_code,
     reason = "each test file compiles this module for itself and uses a part"
 )]
-#![allow(
-    unreachable_pub,
-    reason = "a module of a test has nobody to be private from"
-)]
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
-
 pub mod dns;
 
 use std::future::Future;

@@ -1,14 +1,4 @@
 //! A store with a writer, a network of one data server and one directory of DIDs, and an edge cache over both.
-// Each test binary uses a part of this, and as its own module, not as a library.
-#![allow(dead_code, unreachable_pub)]
-// Helpers of tests fail by panicking, as tests do.
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used
-)]
-
 pub mod network;
 pub mod repo;
 
