@@ -12,8 +12,8 @@
     reason = "a measurement that fails ends"
 )]
 
-#[allow(missing_docs)]
-#[path = "../tests/common/mod.rs"]
+#[allow(dead_code, missing_docs, unreachable_pub, unused_imports)]
+#[path = "../tests/suite/common/mod.rs"]
 mod common;
 
 use std::net::SocketAddr;

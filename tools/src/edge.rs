@@ -21,6 +21,10 @@ use crate::index::StoreIndex;
 /// How long what was found out about the stream stands. The lag moves by as much.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
+/// Silence after which a source that never told of the present is taken to have nothing more to tell of the past. Longer than where only
+/// a lag is shown: what is vouched for too early is served without a check.
+const QUIET_AFTER: Duration = Duration::from_secs(60);
+
 /// What the edge cache is to be like.
 #[derive(Debug, Clone)]
 pub(crate) struct EdgeSettings {
@@ -204,7 +208,7 @@ impl Stream {
             return since_us;
         }
         let status = self.index.status();
-        let is_through = status.lag_us == Some(0)
+        let is_through = self.index.is_quiet_for(QUIET_AFTER)
             || status
                 .indexed_through_us
                 .is_some_and(|through| through >= self.started_us);

@@ -86,15 +86,20 @@ impl Health {
         silence.observe(&stats, Instant::now());
     }
 
-    /// How far behind the index is, in microseconds, given the time of its newest event.
-    pub(crate) fn lag_us(&self, indexed_through_us: Option<u64>) -> Option<u64> {
+    /// Whether a connection has stood for so long and brought nothing.
+    pub(crate) fn is_quiet_for(&self, time: Duration) -> bool {
         self.observe();
         let since = self
             .silence
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .since;
-        if since.elapsed() >= QUIET_AFTER && self.subscription.stats().connected {
+        since.elapsed() >= time && self.subscription.stats().connected
+    }
+
+    /// How far behind the index is, in microseconds, given the time of its newest event.
+    pub(crate) fn lag_us(&self, indexed_through_us: Option<u64>) -> Option<u64> {
+        if self.is_quiet_for(QUIET_AFTER) {
             return Some(0);
         }
         indexed_through_us.map(|time_us| now_us().saturating_sub(time_us))

@@ -2,6 +2,7 @@
 //! begins, and tells how far that snapshot reaches.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use orrery_engine::{SelectionEntry, Snapshot, Store};
 use orrery_ingest::Whole;
@@ -82,6 +83,12 @@ impl StoreIndex {
     /// Whether the present selection takes the collection.
     pub(crate) fn selects(&self, collection: &str) -> bool {
         self.with_whole(|whole| whole.is_some_and(|whole| whole.selection.takes(collection)))
+    }
+
+    /// Whether the source is connected and has brought nothing for so long.
+    pub(crate) fn is_quiet_for(&self, time: Duration) -> bool {
+        let health = self.health.get();
+        health.is_some_and(|health| health.is_quiet_for(time))
     }
 
     /// Tells of the followed source from now on.

@@ -20,11 +20,12 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 
 use super::closing::Closing;
+use super::dispatcher::Dispatcher;
 use super::intake::{Intake, Meter, Stopped};
 use super::options::parse_message;
 use super::queue::Frame;
 use super::replay::{PAUSE_LONG, Piece, Replay, Then, place_of};
-use super::subscriber::Wants;
+use super::subscriber::{Subscriber, Wants};
 use super::{Hub, Subscription};
 
 /// Buffers of a socket: many are idle.
@@ -91,6 +92,7 @@ pub(super) async fn serve(hub: Arc<Hub>, mut subscription: Subscription, upgrade
         meter: &meter,
         pings: &pings,
         subscription: &subscription,
+        joins: subscription.requires_hello && subscription.replay_from.is_none(),
     };
     let start = subscription.replay_from;
     let gone = tokio::select! {
@@ -152,6 +154,9 @@ struct Reading<'a> {
     meter: &'a Meter,
     pings: &'a Pings,
     subscription: &'a Subscription,
+    /// Whether the first message of options has it told what comes: done before the next message is read, so that the answer to a
+    /// ping behind the options says that it is.
+    joins: bool,
 }
 
 impl Reading<'_> {
@@ -222,16 +227,17 @@ impl Reading<'_> {
 
     /// Takes up what a message says. Large filters are made ready and put into the index one after the other, with pauses: the
     /// index is locked meanwhile, and the dispatcher waits for it.
-    async fn options(&self, text: &str) -> Result<(), Closing> {
+    async fn options(&mut self, text: &str) -> Result<(), Closing> {
         let Subscription {
             dispatcher,
             subscriber,
             ..
         } = self.subscription;
         let unlisted = &self.hub.unlisted;
+        let joins = self.joins;
         if text.len() <= TAKEN_HERE {
             let wants = Wants::new(prepared(&parse_message(text)?)?, unlisted)?;
-            dispatcher.change(subscriber, wants)?;
+            take_up(dispatcher, subscriber, wants, joins)?;
         } else {
             let _turn = self.hub.updates.acquire().await;
             let text = text.to_owned();
@@ -240,14 +246,29 @@ impl Reading<'_> {
             let took = blocking(move || {
                 let begun = Instant::now();
                 let wants = Wants::new(prepared(&parse_message(&text)?)?, &unlisted)?;
-                dispatcher.change(&subscriber, wants)?;
+                take_up(&dispatcher, &subscriber, wants, joins)?;
                 Ok(begun.elapsed())
             });
             sleep(took.await?.min(UPDATE_PAUSE_MAX)).await;
         }
+        self.joins = false;
         subscriber.hello.notify_one();
         Ok(())
     }
+}
+
+/// Has a subscriber told what it wants now; `joins`: from now on.
+fn take_up(
+    dispatcher: &Dispatcher,
+    subscriber: &Arc<Subscriber>,
+    wants: Wants,
+    joins: bool,
+) -> Result<(), Closing> {
+    dispatcher.change(subscriber, wants)?;
+    if joins {
+        dispatcher.join(subscriber, (0, None))?;
+    }
+    Ok(())
 }
 
 /// What filters want, ready for an index.
@@ -292,14 +313,8 @@ impl Writing<'_> {
         if subscription.requires_hello {
             self.ping_until(subscriber.hello.notified()).await?;
         }
-        match start {
-            Some(start) => self.replay(subscription, start).await?,
-            None if subscription.requires_hello => {
-                let dispatcher = Arc::clone(&subscription.dispatcher);
-                let subscriber = Arc::clone(subscriber);
-                blocking(move || dispatcher.join(&subscriber, (0, None))).await?;
-            }
-            None => {}
+        if let Some(start) = start {
+            self.replay(subscription, start).await?;
         }
         let mut taken = Vec::new();
         loop {

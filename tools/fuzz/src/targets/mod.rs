@@ -9,7 +9,7 @@ mod jetstream;
 mod links;
 mod log;
 mod manifest;
-#[path = "../../../../formats/links/tests/support/mod.rs"]
+#[path = "../../../../formats/links/tests/suite/support/mod.rs"]
 mod naive;
 mod query;
 mod repo;

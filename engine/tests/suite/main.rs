@@ -1,0 +1,15 @@
+//! The store as a whole. One program for all, so that what they share is built once.
+
+#![allow(
+    unreachable_pub,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests fail by panicking, and stand in modules of a program"
+)]
+
+mod disk_full;
+mod forgotten;
+mod redelivered;
+mod store;

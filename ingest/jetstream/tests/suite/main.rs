@@ -1,0 +1,18 @@
+//! The client against a real websocket server. One program for all, so that what they share is built once.
+
+#![allow(
+    unreachable_pub,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests fail by panicking, and stand in modules of a program"
+)]
+
+mod backoff;
+mod captures;
+mod common;
+mod misbehaviour;
+mod resume;
+mod stream;
+mod tls;

@@ -1,0 +1,18 @@
+//! Requests, look-ups and refusals against servers on loopback. One program for all, so that what they share is built once.
+
+#![allow(
+    unreachable_pub,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests fail by panicking, and stand in modules of a program"
+)]
+
+mod answers;
+mod common;
+mod hosts;
+mod lookups;
+mod refusals;
+mod requests;
+mod tls;

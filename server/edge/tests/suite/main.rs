@@ -1,0 +1,16 @@
+//! The edge cache beside stand-ins of the network. One program for all, so that what they share is built once.
+
+#![allow(
+    unreachable_pub,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests fail by panicking, and stand in modules of a program"
+)]
+
+mod common;
+mod gaps;
+mod identities;
+mod proofs;
+mod records;

@@ -1,0 +1,543 @@
+//! What every route shares: methods, headers, health, limits, failures and shutdown, over real sockets.
+
+use std::time::{Duration, Instant};
+
+use crate::common::{POST, Server, exchange};
+use orrery_server::{Config, RateLimit, Selection};
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+const TAIL: &str = "collection=app.bsky.feed.like&path=.subject.uri";
+
+fn count(target: &str) -> String {
+    format!("/links/count?target={target}&{TAIL}")
+}
+
+#[tokio::test]
+async fn every_path_answers_head_and_options_and_no_other_method() {
+    let server = Server::start().await;
+    for path in [
+        &count(POST),
+        "/",
+        "/robots.txt",
+        "/style.css",
+        "/_health",
+        "/xrpc/_health",
+        "/readyz",
+        "/links/all?target=x",
+        "/nothing/here",
+        "/links/",
+        "/links/count",
+    ] {
+        let get = server.get(path).await;
+        let head = server.ask("HEAD", path, &[]).await;
+        assert_eq!(
+            (head.status, head.body.as_str()),
+            (get.status, ""),
+            "{path}"
+        );
+        assert_eq!(
+            head.header("content-type"),
+            get.header("content-type"),
+            "{path}"
+        );
+        assert_eq!(
+            head.header("content-length"),
+            get.header("content-length"),
+            "{path}"
+        );
+        assert_eq!(
+            get.header("content-length"),
+            Some(get.body.len().to_string().as_str())
+        );
+        let headers = [
+            ("origin", "https://app.example"),
+            ("access-control-request-method", "GET"),
+        ];
+        let options = server.ask("OPTIONS", path, &headers).await;
+        assert_eq!((options.status, options.body.as_str()), (200, ""), "{path}");
+        for name in ["origin", "methods", "headers"] {
+            let name = format!("access-control-allow-{name}");
+            assert_eq!(options.header(&name), Some("*"), "{path} {name}");
+        }
+        assert!(options.header("vary").unwrap().contains("origin"), "{path}");
+    }
+    for method in ["POST", "PUT", "DELETE", "PATCH"] {
+        let refused = server
+            .ask(method, "/links/count", &[("content-length", "0")])
+            .await;
+        refused.error(405, "MethodNotAllowed");
+        assert_eq!(refused.header("allow"), Some("GET,HEAD,OPTIONS"));
+    }
+    for path in [
+        "/nothing",
+        "/links/",
+        "/xrpc/blue.microcosm.links.getDistinct",
+        "/LINKS",
+        "//",
+    ] {
+        server.get(path).await.error(404, "NotFound");
+    }
+}
+
+#[tokio::test]
+async fn the_small_files_are_there() {
+    let domain = Some("links.example".to_owned());
+    let server = Server::with(Config {
+        did_web_domain: domain,
+        ..Config::default()
+    })
+    .await;
+    let robots = server.get("/robots.txt").await;
+    assert_eq!(
+        robots.header("content-type"),
+        Some("text/plain; charset=utf-8")
+    );
+    assert_eq!(
+        robots.body,
+        "User-agent: *\nDisallow: /links\nDisallow: /links/\nDisallow: /xrpc/\n"
+    );
+    assert_eq!(
+        server.get("/.well-known/did.json").await.json(),
+        json!({"id": "did:web:links.example", "service": [{
+            "id": "#constellation", "type": "ConstellationGraphService",
+            "serviceEndpoint": "https://links.example"}, {
+            "id": "#slingshot", "type": "SlingshotRecordProxy",
+            "serviceEndpoint": "https://links.example"}]})
+    );
+    let style = server.get("/style.css").await;
+    assert_eq!(
+        style.header("content-type"),
+        Some("text/css; charset=utf-8")
+    );
+    Server::start()
+        .await
+        .get("/.well-known/did.json")
+        .await
+        .error(404, "NotFound");
+}
+
+#[tokio::test]
+async fn health_and_readiness_follow_the_index() {
+    let server = Server::start().await;
+    for path in ["/_health", "/xrpc/_health"] {
+        let health = server.get(path).await;
+        assert_eq!(health.header("cache-control"), Some("no-store"));
+        assert_eq!(
+            health.json(),
+            json!({"version": env!("CARGO_PKG_VERSION"), "status": "ok", "lag_seconds": 1.5,
+                   "indexed_through": 1_700_000_004_000_000_u64,
+                   "source": "wss://jetstream.example/subscribe",
+                   "coverage": {"from": 1_700_000_000_000_000_u64, "through": 1_700_000_004_000_000_u64}})
+        );
+    }
+    assert_eq!(server.get("/readyz").await.status, 200);
+    for lag_us in [Some(61_000_000), None] {
+        server.model.status.lock().lag_us = lag_us;
+        assert_eq!(server.get("/_health").await.json()["status"], "catching-up");
+        server.get("/readyz").await.error(503, "NotReady");
+    }
+    {
+        let mut status = server.model.status.lock();
+        status.source = None;
+        status.degraded = Some("segment 7 is damaged".into());
+        status.selection = Selection {
+            collections: vec!["app.bsky.*".into()],
+            exclude: vec!["app.bsky.feed.like".into(), "a.b.c".into()],
+        };
+    }
+    let health = server.get("/_health").await.json();
+    assert_eq!(health["status"], "degraded");
+    assert_eq!(health["reason"], "segment 7 is damaged");
+    assert_eq!(health["coverage"]["collections"], json!(["app.bsky.*"]));
+    assert_eq!(
+        server.get("/readyz").await.status,
+        200,
+        "nothing is followed"
+    );
+    let answer = server.get(&format!("/links?target={POST}&{TAIL}")).await;
+    assert_eq!(
+        answer.header("orrery-coverage-collections"),
+        Some("app.bsky.*")
+    );
+    assert_eq!(
+        answer.header("orrery-coverage-exclude"),
+        Some("app.bsky.feed.like,a.b.c")
+    );
+    assert_eq!(
+        answer.json()["coverage"]["exclude"],
+        json!(["app.bsky.feed.like", "a.b.c"])
+    );
+}
+
+#[tokio::test]
+async fn failures_and_panics_are_answers_and_the_server_goes_on() {
+    let server = Server::start().await;
+    let panic = server.get(&count("test:panic")).await;
+    panic.error(500, "InternalServerError");
+    let failed = server.get(&count("test:fail")).await;
+    assert!(!failed.error(500, "InternalServerError").contains("secret"));
+    let unavailable = server.get(&count("test:unavailable")).await;
+    assert_eq!(unavailable.error(503, "NotReady"), "still opening");
+    server.model.status.lock().source = Some("test:panic".into());
+    server
+        .get("/_health")
+        .await
+        .error(500, "InternalServerError");
+    server.model.status.lock().source = None;
+    assert_eq!(server.get(&count(POST)).await.json(), json!({"total": 5}));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_pool_turns_requests_away() {
+    let config = Config {
+        queries_max: 1,
+        queries_waiting_max: 1,
+        ..Config::default()
+    };
+    let server = std::sync::Arc::new(Server::with(config).await);
+    let slow = |server: &std::sync::Arc<Server>| {
+        let server = server.clone();
+        tokio::spawn(async move { server.get(&count("test:slow")).await })
+    };
+    let running = slow(&server);
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    let waiting = slow(&server);
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    let refused = server.get(&count(POST)).await;
+    refused.error(503, "ServerOverloaded");
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert_eq!(
+        server.get("/_health").await.status,
+        200,
+        "health needs no place"
+    );
+    assert_eq!(running.await.unwrap().status, 200);
+    assert_eq!(waiting.await.unwrap().status, 200);
+    assert_eq!(server.get(&count(POST)).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_query_ends_at_the_deadline_and_keeps_its_place_until_it_ends() {
+    let config = Config {
+        queries_max: 1,
+        request_deadline: Duration::from_millis(200),
+        ..Config::default()
+    };
+    let server = Server::with(config).await;
+    let start = Instant::now();
+    server.get(&count("test:slow")).await.error(504, "Timeout");
+    assert!(
+        start.elapsed() < Duration::from_millis(600),
+        "{:?}",
+        start.elapsed()
+    );
+    server
+        .get(&count(POST))
+        .await
+        .error(503, "ServerOverloaded");
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert_eq!(server.get(&count(POST)).await.status, 200);
+}
+
+#[tokio::test]
+async fn an_address_that_asks_too_much_is_told_when_to_come_back() {
+    let limit = RateLimit {
+        per_second: 0.1,
+        burst: 3,
+        loopback: true,
+    };
+    let config = Config {
+        rate_limit: Some(limit),
+        trusted_proxies: vec!["127.0.0.1".parse().unwrap()],
+        ..Config::default()
+    };
+    let server = Server::with(config).await;
+    for _ in 0..3 {
+        assert_eq!(server.get(&count(POST)).await.status, 200);
+    }
+    let refused = server.get(&count(POST)).await;
+    refused.error(429, "RateLimitExceeded");
+    let seconds: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=10).contains(&seconds), "{seconds}");
+    let other = [("x-forwarded-for", "198.51.100.1, 192.0.2.7")];
+    assert_eq!(server.ask("GET", &count(POST), &other).await.status, 200);
+    assert_eq!(server.get("/_health").await.status, 200);
+
+    let limit = RateLimit {
+        loopback: false,
+        ..limit
+    };
+    let exempt = Server::with(Config {
+        rate_limit: Some(limit),
+        ..Config::default()
+    })
+    .await;
+    for _ in 0..6 {
+        assert_eq!(exempt.get(&count(POST)).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn heads_and_queries_are_bounded() {
+    let server = Server::start().await;
+    let long = format!("{}&x={}", count(POST), "a".repeat(61_440));
+    server.get(&long).await.error(414, "InvalidRequest");
+    let longer = format!("{}&x={}", count(POST), "a".repeat(70_000));
+    // Without content, as the document says; so are the two below.
+    let refused = server.get(&longer).await;
+    assert_eq!((refused.status, &*refused.body), (414, ""));
+    let wide = "a".repeat(200_000);
+    let refused = server.ask("GET", "/", &[("x", &wide)]).await;
+    assert_eq!((refused.status, &*refused.body), (431, ""));
+    let fits = format!("{}&did={}", count(POST), "did:plc:a&did=".repeat(3000));
+    assert_eq!(server.get(&fits).await.json(), json!({"total": 2}));
+    let refused = exchange(server.address, b"nonsense\r\n\r\n").await;
+    assert_eq!((refused.status, &*refused.body), (400, ""));
+}
+
+#[tokio::test]
+async fn a_client_that_sends_no_head_is_dropped_and_gives_its_place_to_others() {
+    let config = Config {
+        connections_max: 1,
+        header_timeout: Duration::from_millis(300),
+        ..Config::default()
+    };
+    let server = Server::with(config).await;
+    let mut silent = TcpStream::connect(server.address).await.unwrap();
+    silent.write_all(b"GET / HT").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let start = Instant::now();
+    assert_eq!(server.get(&count(POST)).await.status, 200);
+    assert!(
+        start.elapsed() >= Duration::from_millis(100),
+        "had to wait for the only place"
+    );
+    let mut rest = Vec::new();
+    tokio::time::timeout(Duration::from_secs(5), silent.read_to_end(&mut rest))
+        .await
+        .expect("the silent connection is closed")
+        .unwrap();
+
+    // A connection that stays idle after an answer ends too.
+    let mut idle = TcpStream::connect(server.address).await.unwrap();
+    idle.write_all(b"GET /_health HTTP/1.1\r\nhost: x\r\n\r\n")
+        .await
+        .unwrap();
+    tokio::time::timeout(Duration::from_secs(5), idle.read_to_end(&mut rest))
+        .await
+        .expect("the idle connection is closed")
+        .unwrap();
+    assert!(String::from_utf8_lossy(&rest).contains("200 OK"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn shutdown_lets_requests_finish_and_accepts_no_more() {
+    let mut server = Server::start().await;
+    let mut idle = TcpStream::connect(server.address).await.unwrap();
+    idle.write_all(b"GET /_health HTTP/1.1\r\nhost: x\r\n\r\n")
+        .await
+        .unwrap();
+    let mut first = [0; 12];
+    idle.read_exact(&mut first).await.unwrap();
+    let address = server.address;
+    let head = format!("GET {} HTTP/1.1\r\nhost: x\r\n\r\n", count("test:slow"));
+    let running = tokio::spawn(async move { exchange(address, head.as_bytes()).await });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let start = Instant::now();
+    server.stop();
+    server.ended().await;
+    assert!(
+        start.elapsed() < Duration::from_secs(5),
+        "idle connections do not hold it up"
+    );
+    assert_eq!(running.await.unwrap().status, 200);
+    assert!(TcpStream::connect(address).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn shutdown_cuts_what_outlives_the_grace() {
+    let config = Config {
+        shutdown_grace: Duration::from_millis(50),
+        ..Config::default()
+    };
+    let mut server = Server::with(config).await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let head = format!("GET {} HTTP/1.1\r\nhost: x\r\n\r\n", count("test:slow"));
+    stream.write_all(head.as_bytes()).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let start = Instant::now();
+    server.stop();
+    server.ended().await;
+    assert!(
+        start.elapsed() < Duration::from_millis(400),
+        "{:?}",
+        start.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn metrics_are_served_on_their_own_address() {
+    let free = TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let server = Server::with(Config {
+        metrics: Some(free),
+        ..Config::default()
+    })
+    .await;
+    server.get(&count(POST)).await;
+    server.get("/links/count").await;
+    server.get("/no/such/route").await;
+    let record = "/xrpc/com.atproto.repo.getRecord?repo=did:plc:a&collection=a.b.c&rkey=3k";
+    server.get(record).await;
+    let page = exchange(
+        free,
+        b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+    )
+    .await;
+    assert_eq!(page.status, 200);
+    for line in [
+        "orrery_http_requests_total{route=\"/links/count\",status=\"200\"} 1",
+        "orrery_http_requests_total{route=\"/links/count\",status=\"400\"} 1",
+        "orrery_http_requests_total{route=\"other\",status=\"404\"} 1",
+        "orrery_http_requests_total{route=\"/xrpc/com.atproto.repo.getRecord\",status=\"200\"} 1",
+        "orrery_http_edge_free 512",
+        "orrery_edge_fetched_total 1",
+        "orrery_links 16",
+        "orrery_lag_seconds 1.5",
+    ] {
+        assert!(
+            page.body.lines().any(|l| l == line),
+            "{line} in {}",
+            page.body
+        );
+    }
+    assert!(!page.body.contains("/no/such/route"));
+    server.get("/metrics").await.error(404, "NotFound");
+
+    let taken = Config {
+        metrics: Some(free),
+        ..Config::default()
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let error = orrery_server::serve(
+        listener,
+        server.model.clone(),
+        server.feed(),
+        None,
+        taken,
+        async {},
+    )
+    .await;
+    assert!(error.unwrap_err().to_string().contains("metrics"));
+}
+
+#[tokio::test]
+async fn settings_under_which_nothing_could_be_served_are_refused() {
+    let server = Server::start().await;
+    for (config, name) in [
+        (
+            Config {
+                queries_max: 0,
+                ..Config::default()
+            },
+            "queries_max",
+        ),
+        (
+            Config {
+                connections_max: 0,
+                ..Config::default()
+            },
+            "connections_max",
+        ),
+        (
+            Config {
+                header_bytes_max: 100,
+                ..Config::default()
+            },
+            "header_bytes_max",
+        ),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let ended = orrery_server::serve(
+            listener,
+            server.model.clone(),
+            server.feed(),
+            None,
+            config,
+            async {},
+        )
+        .await;
+        assert!(ended.unwrap_err().to_string().contains(name));
+    }
+}
+
+#[tokio::test]
+async fn the_front_page_asks_about_accounts_only_and_is_there_without_an_example() {
+    let server = Server::start().await;
+    let page = server.page("/").await;
+    assert_eq!(page.status, 200);
+    assert!(page.body.contains("did:plc:m"), "{}", page.body);
+    server.model.status.lock().source = Some("test:no-counts".into());
+    let page = server.page("/").await;
+    assert_eq!(page.status, 200);
+    assert!(!page.body.contains("did:plc:m"), "{}", page.body);
+}
+
+#[tokio::test]
+async fn answers_from_a_damaged_index_are_marked_and_not_cached() {
+    let server = Server::start().await;
+    let path = format!("/links?target={POST}&{TAIL}");
+    let answer = server.get(&path).await;
+    assert_eq!(answer.header("orrery-degraded"), None);
+    *server.model.degraded.lock() = vec![(26, 50), (101, 200)];
+    for path in [path.as_str(), "/", &format!("/links/all?target={POST}")] {
+        let answer = server.get(path).await;
+        assert_eq!(answer.status, 200, "{path}");
+        assert_eq!(answer.header("orrery-degraded"), Some("26-50, 101-200"));
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+    }
+    let answer = server.get(&path).await.json();
+    assert_eq!(answer["coverage"]["degraded"], json!(["26-50", "101-200"]));
+    // A page says so before its figures, and calls nothing none.
+    for (path, said) in [
+        (
+            "/links/all?target=at://nobody",
+            "Nothing that can be read links to it.",
+        ),
+        (
+            "/links?target=at://nobody&collection=a.b.c&path=.x",
+            "None in what can be read.",
+        ),
+        ("/", "Questions to begin with"),
+        ("/collections", "app.bsky.feed.like"),
+    ] {
+        let page = server.page(path).await.body;
+        let warned = page
+            .find("Incomplete: a part of the index is damaged")
+            .unwrap();
+        assert!(page.contains("events of seq 26-50, 101-200"), "{path}");
+        assert!(warned < page.find(said).unwrap(), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_strict_server_refuses_what_damage_could_change() {
+    let server = Server::with(Config {
+        strict: true,
+        ..Config::default()
+    })
+    .await;
+    let path = format!("/links?target={POST}&{TAIL}");
+    assert_eq!(server.get(&path).await.status, 200);
+    *server.model.degraded.lock() = vec![(26, 50)];
+    let refused = server.get(&path).await;
+    refused.error(503, "IndexDegraded");
+    assert_eq!(refused.header("cache-control"), Some("no-store"));
+    assert!(refused.body.contains("26-50"), "{}", refused.body);
+    assert_eq!(server.get("/_health").await.status, 200);
+}

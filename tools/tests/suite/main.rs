@@ -1,0 +1,30 @@
+//! The program as its users run it. One program for all, so that what they share is built once.
+
+#![allow(
+    unreachable_pub,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests fail by panicking, and stand in modules of a program"
+)]
+
+mod backup;
+mod common;
+mod coverage;
+mod demo;
+mod disk;
+mod edge;
+mod golden;
+mod ingest_command;
+mod inspect;
+mod kill;
+mod mutants;
+mod real_data;
+mod repair;
+mod repeated;
+mod replay;
+mod stream;
+mod time_buckets;
+mod usage;
+mod verify;
