@@ -103,6 +103,29 @@ pub fn read_bits(region: Region<'_>, bit_offset: u64, width: u32) -> Result<u64>
     Ok((word >> shift) as u64 & mask(width))
 }
 
+/// The lowest `count` bits of at most 128.
+#[inline]
+pub(crate) const fn below(count: u64) -> u128 {
+    match count {
+        0..128 => (1 << count) - 1,
+        _ => u128::MAX,
+    }
+}
+
+/// The `count` (at most 128) bits from bit `start` on, as a set.
+///
+/// # Errors
+/// As [`read_bits`].
+#[inline]
+pub(crate) fn bitmap(region: Region<'_>, start: u64, count: u64) -> Result<u128> {
+    let low = read_bits(region, start, count.min(64) as u32)?;
+    let high = match count {
+        0..=64 => 0,
+        _ => read_bits(region, start + 64, (count - 64).min(64) as u32)?,
+    };
+    Ok(u128::from(high) << 64 | u128::from(low))
+}
+
 /// At most eight bytes as an integer, with two loads that may overlap instead of a loop.
 #[inline]
 fn load_short(bytes: &[u8]) -> u64 {

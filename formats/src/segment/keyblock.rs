@@ -1,13 +1,16 @@
 //! Record keys of one block of rows or targets (at most 128), random access.
 //!
-//! Most keys are TIDs, and most TIDs come from clocks of milliseconds with a clock id below 32. So a
-//! key has one of three classes: *compact*, such a TID as milliseconds above a base and 5 bits of clock
-//! id; *wide*, any TID near a second base, as a number; and *rest*, which takes the TIDs that lie far
-//! from both bases and the keys that are strings (by their id in the table of keys).
+//! Most keys are TIDs, and most clock ids of TIDs are below 32: those of the usual libraries. So a key has
+//! one of three classes: *compact*, a TID with such a clock id as time above a base and 5 bits of clock id,
+//! the time being in milliseconds where most TIDs of the block are of whole ones, and in microseconds
+//! elsewhere; *wide*, any TID near a second base, as a number, without the upper 5 bits of the clock id
+//! where all of them are zero; and *rest*, which takes the TIDs that lie far from both bases and the keys
+//! that are strings (by their id in the table of keys).
 //!
 //! ```text
-//! u8        flags: 1 compact, 2 wide, 4 rest present; 8 the rest has TIDs
-//! u48 u8    base in ms, width            if compact
+//! u8        flags: 1 compact, 2 wide, 4 rest present; 8 the rest has TIDs; 16 compact entries are in
+//!           microseconds; 32 wide entries are without the upper bits of the clock id
+//! u56 u8    base in ms or us, width      if compact
 //! u64 u8    base, width                  if wide
 //! u8        width                        if rest
 //! bits      one for each key that is not compact      if compact and (wide or rest)
@@ -23,7 +26,7 @@ mod write;
 pub(super) use write::encode;
 
 use crate::Result;
-use crate::bits::{BitReader, read_bits};
+use crate::bits::{BitReader, below, bitmap, read_bits};
 use crate::bytes::Reader;
 use crate::chunks::Region;
 
@@ -61,11 +64,110 @@ const COMPACT: u8 = 1;
 const WIDE: u8 = 2;
 const REST: u8 = 4;
 const REST_HAS_TIDS: u8 = 8;
+const COMPACT_US: u8 = 16;
+const WIDE_SHORT: u8 = 32;
+const FLAGS: u8 = 63;
 
-/// Milliseconds and clock id of a TID that can be compact.
-fn split(tid: u64) -> Option<(u64, u64)> {
+/// Time and clock id of a TID that can be compact: the time in microseconds with that flag, else in
+/// milliseconds.
+fn split(tid: u64, flags: u8) -> Option<(u64, u64)> {
     let (time_us, clock) = (tid >> 10, tid & 0x3ff);
-    (clock < 32 && time_us.is_multiple_of(1000)).then_some((time_us / 1000, clock))
+    if clock >= 32 {
+        None
+    } else if flags & COMPACT_US != 0 {
+        Some((time_us, clock))
+    } else {
+        time_us
+            .is_multiple_of(1000)
+            .then_some((time_us / 1000, clock))
+    }
+}
+
+/// The TID of a compact entry; `None` for a time of 2^53 us or more.
+fn compact_tid(base: u64, entry: u64, flags: u8) -> Option<u64> {
+    let time = base + (entry >> 5);
+    let time_us = if flags & COMPACT_US != 0 {
+        time
+    } else {
+        time.checked_mul(1000)?
+    };
+    (time_us < 1 << 53).then_some(time_us << 10 | (entry & 31))
+}
+
+/// A TID as the number that wide entries count from; `None` where it has a clock id that they leave out.
+fn wide_number(tid: u64, flags: u8) -> Option<u64> {
+    if flags & WIDE_SHORT == 0 {
+        return Some(tid);
+    }
+    (tid & 0x3e0 == 0).then_some(tid >> 10 << 5 | (tid & 31))
+}
+
+/// The TID of a wide entry; `None` where there is none.
+fn wide_tid(base: u64, entry: u64, flags: u8) -> Option<u64> {
+    let number = base.checked_add(entry)?;
+    let tid = match flags & WIDE_SHORT {
+        0 => number,
+        _ if number >= 1 << 58 => return None,
+        _ => number >> 5 << 10 | (number & 31),
+    };
+    (tid < STRING).then_some(tid)
+}
+
+/// What the head of a block says of its entries.
+#[derive(Clone, Copy)]
+struct Head {
+    flags: u8,
+    /// Base and width of an entry.
+    compact: (u64, u32),
+    wide: (u64, u32),
+    rest_width: u32,
+}
+
+impl Head {
+    /// Reads the head by a function that gives the next so many bytes. `None` for damage.
+    fn read<E>(
+        mut next: impl FnMut(usize) -> std::result::Result<u64, E>,
+    ) -> std::result::Result<Option<Self>, E> {
+        let flags = next(1)? as u8;
+        let mut head = Self {
+            flags,
+            compact: (0, 0),
+            wide: (0, 0),
+            rest_width: 0,
+        };
+        if flags & (COMPACT | WIDE | REST) == 0 || flags > FLAGS {
+            return Ok(None);
+        }
+        if flags & COMPACT != 0 {
+            head.compact = (next(7)?, next(1)? as u32);
+        }
+        if flags & WIDE != 0 {
+            head.wide = (next(8)?, next(1)? as u32);
+        }
+        if flags & REST != 0 {
+            head.rest_width = next(1)? as u32;
+        }
+        let is_sound = head.compact.1 <= 53 && head.wide.1 <= 63 && head.rest_width <= 64;
+        Ok(is_sound.then_some(head))
+    }
+
+    /// The head at byte `offset` of `region`, and the byte behind it.
+    fn at(region: Region<'_>, offset: u64) -> Result<(Self, u64)> {
+        let mut at = offset;
+        let head = Self::read(|bytes| {
+            let from = at;
+            at += bytes as u64;
+            match bytes {
+                8 => region.u64_at(from),
+                7 => Ok(u64::from(region.u32_at(from)?) | u64::from(region.u32_at(from + 3)?) >> 8 << 32),
+                _ => region.u8_at(from).map(u64::from),
+            }
+        })?;
+        match head {
+            Some(head) => Ok((head, at)),
+            None => Err(region.corrupt(offset, "the head of a block of keys", "another")),
+        }
+    }
 }
 
 fn inside(value: u64, base: u64, width: u32) -> bool {
@@ -77,11 +179,7 @@ pub(super) struct KeyBlock<'a> {
     region: Region<'a>,
     offset: u64,
     count: u64,
-    /// Base and width of an entry.
-    compact: (u64, u32),
-    wide: (u64, u32),
-    rest_width: u32,
-    rest_has_tids: bool,
+    head: Head,
     /// Keys that are not compact, and keys of the rest among them.
     others: u128,
     rest: u128,
@@ -95,31 +193,11 @@ impl<'a> KeyBlock<'a> {
     /// The block of `count` keys, at most 128, that starts at byte `offset`.
     pub(super) fn open(region: Region<'a>, offset: u64, count: u64) -> Result<Self> {
         let damaged = |expected: &str, found: u64| region.corrupt(offset, expected, found);
-        let flags = region.u8_at(offset)?;
-        if flags & (COMPACT | WIDE | REST) == 0 || flags > 15 || count > 128 {
-            return Err(damaged("flags of a block of keys", u64::from(flags)));
+        let (head, at) = Head::at(region, offset)?;
+        if count > 128 {
+            return Err(damaged("at most 128 keys", count));
         }
-        let mut at = offset + 1;
-        let (mut compact, mut wide, mut rest_width) = ((0, 0), (0, 0), 0);
-        if flags & COMPACT != 0 {
-            let base = u64::from(region.u32_at(at)?) | u64::from(region.u16_at(at + 4)?) << 32;
-            compact = (base, u32::from(region.u8_at(at + 6)?));
-            at += 7;
-        }
-        if flags & WIDE != 0 {
-            wide = (region.u64_at(at)?, u32::from(region.u8_at(at + 8)?));
-            at += 9;
-        }
-        if flags & REST != 0 {
-            rest_width = u32::from(region.u8_at(at)?);
-            at += 1;
-        }
-        if compact.1 > 44 || wide.1 > 63 || rest_width > 64 {
-            return Err(damaged(
-                "widths of keys",
-                u64::from(compact.1.max(wide.1).max(rest_width)),
-            ));
-        }
+        let flags = head.flags;
         let mut bit = at * 8;
         let all = below(count);
         let others = if flags & COMPACT == 0 {
@@ -149,22 +227,19 @@ impl<'a> KeyBlock<'a> {
         let ones = |map: u128| u64::from(map.count_ones());
         let compact_bits = match flags & COMPACT {
             0 => 0,
-            _ => (count - ones(others)) * u64::from(compact.1 + 5),
+            _ => (count - ones(others)) * u64::from(head.compact.1 + 5),
         };
         let wide_bit = bit + compact_bits;
         Ok(Self {
             region,
             offset,
             count,
-            compact,
-            wide,
-            rest_width,
-            rest_has_tids: flags & REST_HAS_TIDS != 0,
+            head,
             others,
             rest,
             compact_bit: bit,
             wide_bit,
-            rest_bit: wide_bit + (ones(others) - ones(rest)) * u64::from(wide.1),
+            rest_bit: wide_bit + (ones(others) - ones(rest)) * u64::from(head.wide.1),
         })
     }
 
@@ -182,23 +257,28 @@ impl<'a> KeyBlock<'a> {
         let entry = |start: u64, place: u64, width: u32| {
             read_bits(self.region, start + place * u64::from(width), width)
         };
+        let Head {
+            flags,
+            compact,
+            wide,
+            rest_width,
+        } = self.head;
         if self.others >> index & 1 == 0 {
-            let entry = entry(self.compact_bit, index - others, self.compact.1 + 5)?;
-            let time_us = (self.compact.0 + (entry >> 5)) * 1000;
-            if time_us >= 1 << 53 {
-                return Err(damaged("a time below 2^53", time_us));
-            }
-            return Ok(PackedKey::Tid(time_us << 10 | (entry & 31)));
-        }
-        if self.rest >> index & 1 == 0 {
-            let entry = entry(self.wide_bit, others - rest, self.wide.1)?;
-            return match self.wide.0.checked_add(entry) {
-                Some(tid) if tid < STRING => Ok(PackedKey::Tid(tid)),
-                _ => Err(damaged("a TID", entry)),
+            let entry = entry(self.compact_bit, index - others, compact.1 + 5)?;
+            return match compact_tid(compact.0, entry, flags) {
+                Some(tid) => Ok(PackedKey::Tid(tid)),
+                None => Err(damaged("a time below 2^53", entry)),
             };
         }
-        let entry = entry(self.rest_bit, rest, self.rest_width)?;
-        if self.rest_has_tids {
+        if self.rest >> index & 1 == 0 {
+            let entry = entry(self.wide_bit, others - rest, wide.1)?;
+            return match wide_tid(wide.0, entry, flags) {
+                Some(tid) => Ok(PackedKey::Tid(tid)),
+                None => Err(damaged("a TID", entry)),
+            };
+        }
+        let entry = entry(self.rest_bit, rest, rest_width)?;
+        if flags & REST_HAS_TIDS != 0 {
             return Ok(PackedKey::from_u64(entry));
         }
         match u32::try_from(entry) {
@@ -213,49 +293,23 @@ pub(super) fn read(region: Region<'_>, offset: u64, count: u64, index: u64) -> R
     KeyBlock::open(region, offset, count)?.get(index)
 }
 
-/// The lowest `count` bits of at most 128.
-const fn below(count: u64) -> u128 {
-    match count {
-        0..128 => (1 << count) - 1,
-        _ => u128::MAX,
-    }
-}
-
-/// The `count` (at most 128) bits from `start`.
-fn bitmap(region: Region<'_>, start: u64, count: u64) -> Result<u128> {
-    let low = read_bits(region, start, count.min(64) as u32)?;
-    let high = match count {
-        0..=64 => 0,
-        _ => read_bits(region, start + 64, (count - 64).min(64) as u32)?,
-    };
-    Ok(u128::from(high) << 64 | u128::from(low))
-}
-
 /// All keys of the block that starts where `bytes` does, appended to `out`. `None` for damage.
 pub(super) fn decode(bytes: &[u8], count: usize, out: &mut Vec<PackedKey>) -> Option<()> {
-    let mut head = Reader::new("keys", bytes);
-    let flags = head.u8().ok()?;
-    if flags & (COMPACT | WIDE | REST) == 0 || flags > 15 {
-        return None;
-    }
-    let (mut compact, mut wide, mut rest_width) = ((0, 0), (0, 0), 0);
-    if flags & COMPACT != 0 {
-        let low = u64::from(head.u32().ok()?);
-        compact = (
-            low | u64::from(head.u16().ok()?) << 32,
-            u32::from(head.u8().ok()?),
-        );
-    }
-    if flags & WIDE != 0 {
-        wide = (head.u64().ok()?, u32::from(head.u8().ok()?));
-    }
-    if flags & REST != 0 {
-        rest_width = u32::from(head.u8().ok()?);
-    }
-    if compact.1 > 44 || wide.1 > 63 || rest_width > 64 {
-        return None;
-    }
-    let mut bits = BitReader::new(bytes, head.position() as usize * 8);
+    let mut reader = Reader::new("keys", bytes);
+    let head = Head::read(|bytes| match bytes {
+        8 => reader.u64(),
+        7 => Ok(u64::from(reader.u32()?)
+            | u64::from(reader.u16()?) << 32
+            | u64::from(reader.u8()?) << 48),
+        _ => reader.u8().map(u64::from),
+    });
+    let Head {
+        flags,
+        compact,
+        wide,
+        rest_width,
+    } = head.ok()??;
+    let mut bits = BitReader::new(bytes, reader.position() as usize * 8);
     let mut map = |has: bool| -> Option<u128> {
         if !has {
             return Some(0);
@@ -289,18 +343,9 @@ pub(super) fn decode(bytes: &[u8], count: usize, out: &mut Vec<PackedKey>) -> Op
     rests.skip(wide_bits.into());
     for i in 0..count {
         out.push(if others >> i & 1 == 0 {
-            let entry = compacts.read(compact_width)?;
-            let time_us = (compact.0 + (entry >> 5)) * 1000;
-            if time_us >= 1 << 53 {
-                return None;
-            }
-            PackedKey::Tid(time_us << 10 | (entry & 31))
+            PackedKey::Tid(compact_tid(compact.0, compacts.read(compact_width)?, flags)?)
         } else if rest >> i & 1 == 0 {
-            let tid = wide.0.checked_add(wides.read(wide.1)?)?;
-            if tid >= STRING {
-                return None;
-            }
-            PackedKey::Tid(tid)
+            PackedKey::Tid(wide_tid(wide.0, wides.read(wide.1)?, flags)?)
         } else {
             let entry = rests.read(rest_width)?;
             if flags & REST_HAS_TIDS != 0 {
@@ -315,25 +360,18 @@ pub(super) fn decode(bytes: &[u8], count: usize, out: &mut Vec<PackedKey>) -> Op
 
 /// Whether the block that starts at byte `offset` may hold `key`, by its head alone; `false` is certain.
 pub(super) fn may_hold(region: Region<'_>, offset: u64, key: PackedKey) -> Result<bool> {
-    let flags = region.u8_at(offset)?;
+    let (head, _) = Head::at(region, offset)?;
+    let flags = head.flags;
     let PackedKey::Tid(tid) = key else {
         return Ok(flags & REST != 0);
     };
     if flags & REST_HAS_TIDS != 0 {
         return Ok(true);
     }
-    let mut at = offset + 1;
-    if flags & COMPACT != 0 {
-        let base = u64::from(region.u32_at(at)?) | u64::from(region.u16_at(at + 4)?) << 32;
-        let width = u32::from(region.u8_at(at + 6)?).min(63);
-        if split(tid).is_some_and(|(ms, _)| inside(ms, base, width)) {
-            return Ok(true);
-        }
-        at += 7;
-    }
-    if flags & WIDE == 0 {
-        return Ok(false);
-    }
-    let width = u32::from(region.u8_at(at + 8)?).min(63);
-    Ok(inside(tid, region.u64_at(at)?, width))
+    let is_in = |number: Option<u64>, (base, width): (u64, u32)| {
+        number.is_some_and(|number| inside(number, base, width))
+    };
+    let compact = split(tid, flags).map(|(time, _)| time);
+    Ok((flags & COMPACT != 0 && is_in(compact, head.compact))
+        || (flags & WIDE != 0 && is_in(wide_number(tid, flags), head.wide)))
 }

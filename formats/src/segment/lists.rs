@@ -10,7 +10,8 @@
 //! u32   long lists in the blocks before, if the width is 7
 //! bits  the sources, in rising order, at the segment's width of sources
 //! bits  each list's index into them
-//! bits  each list's code: rows less one, or 64 for a long list
+//! bits  a bit for each list, set where it has more than one row, if any has
+//! bits  the code of each list with more than one row: rows less one, or 64 for a long list
 //! bits  each list's rows, back to back:
 //!         1 row       the row, at the segment's width of rows
 //!         2 to 64     the first row, 5 bits of width, the others less the first at that width
@@ -28,7 +29,7 @@ use super::list::{Kind, List};
 use super::rows::BLOCK;
 use crate::Result;
 use crate::bitmap::Bitmap;
-use crate::bits::{BitReader, bits_of, read_bits, width_for};
+use crate::bits::{BitReader, below, bitmap, bits_of, read_bits, width_for};
 use crate::chunks::Region;
 use crate::monotone::Monotone;
 
@@ -72,10 +73,20 @@ struct Block {
 }
 
 impl Block {
-    fn codes(&self) -> u64 {
+    /// The bit where the set of lists with more than one row begins.
+    fn several(&self) -> u64 {
         self.start
             + self.sources * u64::from(self.source_width)
             + self.lists * u64::from(self.index_width)
+    }
+
+    /// The lists with more than one row, and the bit where their codes begin.
+    fn read_several(&self, region: Region<'_>) -> Result<(u128, u64)> {
+        let at = self.several();
+        match self.code_width {
+            0 => Ok((0, at)),
+            _ => Ok((bitmap(region, at, self.lists)?, at + self.lists)),
+        }
     }
 }
 
@@ -129,8 +140,8 @@ impl<'a> Postings<'a> {
     pub(super) fn get(&self, id: u32) -> Result<List<'a>> {
         let block = self.block(id)?;
         let row_width = width_below(self.rows);
-        let codes = block.codes();
-        let codes_len = block.lists * u64::from(block.code_width);
+        let (several, codes) = block.read_several(self.blocks)?;
+        let codes_len = u64::from(several.count_ones()) * u64::from(block.code_width);
         // At most 113 bytes.
         let (first_byte, shift) = (codes / 8, codes % 8);
         let bytes = (shift + codes_len).div_ceil(8) as usize;
@@ -143,27 +154,31 @@ impl<'a> Postings<'a> {
             })
         };
         let place = u64::from(id % BLOCK);
+        let before = several & below(place);
+        // Of those before it a list with one row has as many bits as any other; only the rest is walked over.
+        let singles = place - u64::from(before.count_ones());
         let mut at = codes + codes_len;
         let mut long = block.long;
-        if block.code_width == 0 {
-            at += place * u64::from(row_width);
-        } else {
-            for i in 0..place {
-                at += match code(i)? {
-                    0 => u64::from(row_width),
-                    others @ 1..LONG_CODE => {
-                        let width =
-                            read_bits(self.blocks, at + u64::from(row_width), DELTA_WIDTH_BITS)?;
-                        u64::from(row_width + DELTA_WIDTH_BITS) + others * width
-                    }
-                    _ => {
-                        long = long.saturating_add(1);
-                        0
-                    }
-                };
+        let (mut left, mut number) = (before, 0);
+        while left != 0 {
+            let place = u64::from(left.trailing_zeros());
+            left &= left - 1;
+            let singles = place - number;
+            match code(number)? {
+                others @ ..LONG_CODE => {
+                    let rows = at + singles * u64::from(row_width);
+                    let width = read_bits(self.blocks, rows + u64::from(row_width), DELTA_WIDTH_BITS)?;
+                    at += u64::from(row_width + DELTA_WIDTH_BITS) + others * width;
+                }
+                _ => long = long.saturating_add(1),
             }
+            number += 1;
         }
-        let code = code(place)?;
+        at += singles * u64::from(row_width);
+        let code = match several >> place & 1 {
+            0 => 0,
+            _ => code(number)?,
+        };
         if code >= LONG_CODE {
             return self.long(id, long);
         }
@@ -194,7 +209,13 @@ impl<'a> Postings<'a> {
     /// How many rows the list has, without opening it.
     pub(super) fn len(&self, id: u32) -> Result<u32> {
         let block = self.block(id)?;
-        let at = block.codes() + u64::from(id % BLOCK) * u64::from(block.code_width);
+        let (several, codes) = block.read_several(self.blocks)?;
+        let place = u64::from(id % BLOCK);
+        if several >> place & 1 == 0 {
+            return Ok(1);
+        }
+        let number = u64::from((several & below(place)).count_ones());
+        let at = codes + number * u64::from(block.code_width);
         match read_bits(self.blocks, at, block.code_width)? {
             code @ 0..LONG_CODE => Ok(code as u32 + 1),
             _ => Ok(self.get(id)?.len()),
@@ -326,8 +347,16 @@ impl<'a> ListScan<'a> {
             }
             self.lists.push((*sources.get(index as usize)?, 0));
         }
-        for (_, code) in &mut self.lists {
-            *code = bits.read(block.code_width)? as u32;
+        if block.code_width > 0 {
+            let lists = block.lists as u32;
+            let low = bits.read(lists.min(64))?;
+            let high = bits.read(lists.saturating_sub(64))?;
+            let several = u128::from(high) << 64 | u128::from(low);
+            for (i, (_, code)) in self.lists.iter_mut().enumerate() {
+                if several >> i & 1 == 1 {
+                    *code = bits.read(block.code_width)? as u32;
+                }
+            }
         }
         self.rows = bits;
         Some(())

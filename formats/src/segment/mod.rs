@@ -75,7 +75,7 @@ pub use samples::{
     SAMPLE_BODY_MAX, SAMPLE_KEY_MAX, SAMPLES_MAX, Sample, SampleCollection, SampleCollections,
     is_sample_section,
 };
-pub use states::{AccountStates, States};
+pub use states::{AccountStates, States, rev_bound};
 pub use value::{DidRef, RecordKey, TargetRef, Text};
 pub use workspace::{InMemory, Scratch, Workspace};
 

@@ -19,7 +19,8 @@
 //!   bits  first link - first link of the block - index in the block         Elias–Fano
 //!   bits  actor - least actor
 //!   bits  the shapes, in rising order, at the segment's width of shapes
-//!   bits  each row's index into them
+//!   bits  where there are several, the index of the commonest of them; a bit for each row, set where its
+//!         shape is another; each such row's index
 //!   keys  a block of keys, from a whole byte on
 //! ```
 //!
@@ -34,7 +35,7 @@ pub(super) use write::{PackedRow, RowsWriter};
 
 use super::ef::EfHead;
 use super::keyblock::{self, KeyBlock, PackedKey};
-use crate::bits::{read_bits, width_for};
+use crate::bits::{below, bitmap, read_bits, width_for};
 use crate::chunks::Region;
 use crate::{Error, Result};
 
@@ -292,8 +293,16 @@ impl<'a> Rows<'a> {
         let (block, i) = self.locate(row)?;
         let width = width_for(block.shapes - 1);
         let shapes = block.shape_bit();
-        let indexes = shapes + block.shapes * u64::from(self.shape_width);
-        let index = read_bits(block.region, indexes + i * u64::from(width), width)?;
+        let mut at = shapes + block.shapes * u64::from(self.shape_width);
+        if width > 0 {
+            let others = at + u64::from(width);
+            let map = bitmap(block.region, others, block.count)?;
+            if map >> i & 1 == 1 {
+                let before = u64::from((map & below(i)).count_ones());
+                at = others + block.count + before * u64::from(width);
+            }
+        }
+        let index = read_bits(block.region, at, width)?;
         if index >= block.shapes {
             return Err(block
                 .region

@@ -5,24 +5,43 @@
 //! u8    width of account seqs
 //! u8    width of statuses
 //! u8    width of times of deletion, 0 when there is none
-//! u16   byte offset in the block of the revisions
+//! u8    width of revisions
+//! u40   least step of a revision other than 0
+//! bits  revisions: 0 for none, else its step less the least, plus one
 //! bits  one for each state with an account seq other than 0
 //! bits  those account seqs
 //! bits  statuses
 //! bits  where that width is not 0, one for each state with a time of deletion other than 0, then those times
-//! keys  revisions, as a block of keys
 //! ```
+//!
+//! A revision is rounded up, see [`rev_bound`]: its step is its upper 33 bits.
 
 use super::ActorState;
-use super::keyblock::{self, PackedKey};
 use super::rows::{BLOCK, offset_u32};
 use crate::bits::{BitWriter, read_bits, width_for};
-use crate::bytes::{put_u16, put_u32};
+use crate::bytes::put_u32;
 use crate::chunks::Region;
 use crate::monotone::{self, Monotone};
 use crate::{Error, Result};
 
-const HEAD: u64 = 5;
+const HEAD: u64 = 9;
+/// Bits of a revision that are not kept: a second and a bit of the time that it begins with.
+const REV_BITS: u32 = 30;
+/// The steps of revisions have so many bits.
+const STEP_BITS: u32 = 63 - REV_BITS;
+
+/// The revision that a segment keeps in the place of `last_rev`: the greatest one of the same step of 2^20
+/// microseconds, so that no revision above it is one that was applied. 0, for none, stays.
+///
+/// A revision only ever proves an event new by being above it, and those between the two are decided by
+/// what is known of their key, as older ones are.
+#[must_use]
+pub const fn rev_bound(last_rev: u64) -> u64 {
+    match last_rev {
+        0 => 0,
+        rev => rev | ((1 << REV_BITS) - 1),
+    }
+}
 
 /// The directory and the blocks of `states`.
 pub(super) fn encode(states: &[ActorState]) -> Result<(Vec<u8>, Vec<u8>)> {
@@ -39,11 +58,30 @@ pub(super) fn encode(states: &[ActorState]) -> Result<(Vec<u8>, Vec<u8>)> {
 
 /// Appends one block, of at most 128 states.
 pub(super) fn encode_block(block: &[ActorState], out: &mut Vec<u8>) -> Result<()> {
+    let steps = block.iter().map(|state| state.last_rev >> REV_BITS);
+    if let Some(step) = steps.clone().find(|step| step >> STEP_BITS != 0) {
+        return Err(Error::TooLarge {
+            what: "a revision, as a number",
+            found: step << REV_BITS,
+            limit: u64::MAX >> 1,
+        });
+    }
+    let known = steps.zip(block).filter(|(_, state)| state.last_rev != 0);
+    let known = known.map(|(step, _)| step);
+    let least = known.clone().min().unwrap_or(0);
+    let rev_width = known.max().map_or(0, |most| width_for(most - least + 1));
+    let mut bits = BitWriter::new();
+    for state in block {
+        let entry = match state.last_rev {
+            0 => 0,
+            rev => (rev >> REV_BITS) - least + 1,
+        };
+        bits.write(entry, rev_width);
+    }
     let seqs = block.iter().map(|state| state.account_seq);
     let seq_width = width_for(seqs.max().unwrap_or(0));
     let statuses = block.iter().map(|state| state.status);
     let status_width = width_for(u64::from(statuses.max().unwrap_or(0)));
-    let mut bits = BitWriter::new();
     for state in block {
         bits.write(u64::from(state.account_seq != 0), 1);
     }
@@ -63,23 +101,14 @@ pub(super) fn encode_block(block: &[ActorState], out: &mut Vec<u8>) -> Result<()
             bits.write(state.purged_us, purge_width);
         }
     }
-    let bits = bits.finish();
-    out.extend_from_slice(&[seq_width as u8, status_width as u8, purge_width as u8]);
-    // 128 states of at most 138 bits: far below 2^16.
-    put_u16(out, HEAD as u16 + bits.len() as u16);
-    out.extend_from_slice(&bits);
-    let mut keys = Vec::with_capacity(block.len());
-    for state in block {
-        if state.last_rev >> 63 != 0 {
-            return Err(Error::TooLarge {
-                what: "a revision, as a number",
-                found: state.last_rev,
-                limit: u64::MAX >> 1,
-            });
-        }
-        keys.push(PackedKey::Tid(state.last_rev));
-    }
-    keyblock::encode(&keys, &mut Vec::new(), out);
+    out.extend_from_slice(&[
+        seq_width as u8,
+        status_width as u8,
+        purge_width as u8,
+        rev_width as u8,
+    ]);
+    out.extend(least.to_le_bytes().iter().take(5));
+    out.extend_from_slice(&bits.finish());
     Ok(())
 }
 
@@ -100,18 +129,31 @@ struct Block {
     seq_width: u32,
     status_width: u32,
     purge_width: u32,
-    /// Byte offset in the section.
-    keys: u64,
+    rev_width: u32,
+    least_step: u64,
+}
+
+impl Block {
+    /// The bit where the revisions begin.
+    const fn revs(&self) -> u64 {
+        (self.start + HEAD) * 8
+    }
+
+    /// The bit behind them.
+    fn seqs(&self) -> u64 {
+        self.revs() + self.count * u64::from(self.rev_width)
+    }
 }
 
 impl StateBlocks<'_> {
     /// The block of the state at `index`.
     fn block(&self, index: u32) -> Result<Block> {
         let start = u64::from(self.directory.u32_at(4 * u64::from(index / BLOCK))?);
-        let [seq_width, status_width, purge_width, k0, k1] =
-            self.data.array_at::<{ HEAD as usize }>(start)?;
-        if seq_width > 64 || status_width > 8 || purge_width > 64 {
-            let found = seq_width.max(status_width).max(purge_width);
+        let head = self.data.array_at::<{ HEAD as usize }>(start)?;
+        let [seq_width, status_width, purge_width, rev_width, l0, l1, l2, l3, l4] = head;
+        if seq_width > 64 || status_width > 8 || purge_width > 64 || rev_width > 34 {
+            let widths = [seq_width, status_width, purge_width, rev_width];
+            let found = format!("{widths:?}");
             return Err(self.data.corrupt(start, "widths of states", found));
         }
         let first = index - index % BLOCK;
@@ -121,7 +163,8 @@ impl StateBlocks<'_> {
             seq_width: seq_width.into(),
             status_width: status_width.into(),
             purge_width: purge_width.into(),
-            keys: start + u64::from(u16::from_le_bytes([k0, k1])),
+            rev_width: rev_width.into(),
+            least_step: u64::from_le_bytes([l0, l1, l2, l3, l4, 0, 0, 0]),
         })
     }
 
@@ -129,8 +172,8 @@ impl StateBlocks<'_> {
     fn read(&self, index: u32, id: u32) -> Result<ActorState> {
         let block = self.block(index)?;
         let i = u64::from(index % BLOCK);
-        let bit = (block.start + HEAD) * 8;
-        let (account_seq, statuses) = self.sparse(bit, block.count, block.seq_width, i)?;
+        let (account_seq, statuses) =
+            self.sparse(block.seqs(), block.count, block.seq_width, i)?;
         let status = read_bits(
             self.data,
             statuses + i * u64::from(block.status_width),
@@ -142,10 +185,17 @@ impl StateBlocks<'_> {
             let purges = statuses + block.count * u64::from(block.status_width);
             self.sparse(purges, block.count, block.purge_width, i)?.0
         };
-        let key = keyblock::read(self.data, block.keys, block.count, i)?;
-        let PackedKey::Tid(last_rev) = key else {
-            let found = "the id of a string";
-            return Err(self.data.corrupt(block.keys, "a revision", found));
+        let rev_bit = block.revs() + i * u64::from(block.rev_width);
+        let last_rev = match read_bits(self.data, rev_bit, block.rev_width)? {
+            0 => 0,
+            entry => {
+                let step = block.least_step + (entry - 1);
+                if step >> STEP_BITS != 0 {
+                    let expected = "a revision below 2^63";
+                    return Err(self.data.corrupt(block.start, expected, step));
+                }
+                rev_bound((step << REV_BITS) | 1)
+            }
         };
         Ok(ActorState {
             id,
@@ -230,7 +280,7 @@ impl<'s> AccountStates<'s> {
     fn step(&mut self) -> Result<Option<ActorState>> {
         while self.index < self.blocks.ids.len() {
             let block = self.blocks.block(self.index)?;
-            let bit = (block.start + HEAD) * 8 + u64::from(self.index % BLOCK);
+            let bit = block.seqs() + u64::from(self.index % BLOCK);
             // No account seq has a bit where all are 0.
             if block.seq_width == 0 {
                 let next = (self.index - self.index % BLOCK).saturating_add(BLOCK);

@@ -1,10 +1,13 @@
 //! Writing a block of keys: which classes make it shortest.
 
-use super::{COMPACT, PackedKey, REST, REST_HAS_TIDS, WIDE, inside, split};
+use super::{
+    COMPACT, COMPACT_US, PackedKey, REST, REST_HAS_TIDS, WIDE, WIDE_SHORT, inside, split, wide_number,
+};
 use crate::bits::{BitWriter, width_for};
 
 /// The window of numbers, as a base and a width in bits, that makes the entries inside it and
-/// `outside_bits` for each number outside shortest in all. `sorted` is not empty.
+/// `outside_bits` for each number outside shortest in all, with a bit for each number where there are such
+/// numbers. `sorted` is not empty.
 fn best_window(sorted: &[u64], extra_bits: u64, outside_bits: u64) -> (u64, u32) {
     let (Some(first), Some(last)) = (sorted.first(), sorted.last()) else {
         return (0, 0);
@@ -28,7 +31,8 @@ fn best_window(sorted: &[u64], extra_bits: u64, outside_bits: u64) -> (u64, u32)
             }
             count -= 1;
         }
-        let bits = most * (u64::from(width) + extra_bits) + (all - most) * outside_bits;
+        let map = if most < all { all } else { 0 };
+        let bits = most * (u64::from(width) + extra_bits) + (all - most) * outside_bits + map;
         if bits <= best.0 {
             best = (bits, base, width);
         }
@@ -42,22 +46,51 @@ fn best_window(sorted: &[u64], extra_bits: u64, outside_bits: u64) -> (u64, u32)
 
 /// Appends the block of at most 128 keys.
 pub(in crate::segment) fn encode(keys: &[PackedKey], scratch: &mut Vec<u64>, out: &mut Vec<u8>) {
+    // In milliseconds where that fits at least half of the TIDs that can be compact at all.
+    let (mut short, mut whole) = (0usize, 0usize);
+    for key in keys {
+        if let PackedKey::Tid(tid) = *key
+            && split(tid, COMPACT_US).is_some()
+        {
+            short += 1;
+            whole += usize::from(split(tid, 0).is_some());
+        }
+    }
+    let (mut head_flags, unit_bits) = if whole * 2 >= short {
+        (0, 10)
+    } else {
+        (COMPACT_US, 0)
+    };
     scratch.clear();
     scratch.extend(keys.iter().filter_map(|key| match key {
-        PackedKey::Tid(tid) => split(*tid).map(|(ms, _)| ms),
+        PackedKey::Tid(tid) => split(*tid, head_flags).map(|(time, _)| time),
         PackedKey::Str(_) => None,
     }));
     scratch.sort_unstable();
-    let compact = (!scratch.is_empty()).then(|| best_window(scratch, 5, 64));
+    let compact = match (scratch.first(), scratch.last()) {
+        (Some(first), Some(last)) => {
+            // Outside of the window a key is most likely wide, at the distance of all of them.
+            let outside = u64::from(width_for(last - first)) + 5 + unit_bits;
+            Some(best_window(scratch, 5, outside.min(64)))
+        }
+        _ => None,
+    };
+    let compact_flags = head_flags;
     let as_compact = |tid: u64| {
-        let ((base, width), (ms, clock)) = (compact?, split(tid)?);
-        inside(ms, base, width).then(|| (ms - base) << 5 | clock)
+        let ((base, width), (time, clock)) = (compact?, split(tid, compact_flags)?);
+        inside(time, base, width).then(|| (time - base) << 5 | clock)
     };
     scratch.clear();
     scratch.extend(keys.iter().filter_map(|key| match key {
         PackedKey::Tid(tid) if as_compact(*tid).is_none() => Some(*tid),
         _ => None,
     }));
+    if !scratch.is_empty() && scratch.iter().all(|&tid| wide_number(tid, WIDE_SHORT).is_some()) {
+        head_flags |= WIDE_SHORT;
+        for tid in scratch.iter_mut() {
+            *tid = wide_number(*tid, WIDE_SHORT).unwrap_or_default();
+        }
+    }
     scratch.sort_unstable();
     let wide = (!scratch.is_empty())
         .then(|| best_window(scratch, 0, 64))
@@ -65,13 +98,14 @@ pub(in crate::segment) fn encode(keys: &[PackedKey], scratch: &mut Vec<u64>, out
         .filter(|&(base, width)| {
             scratch
                 .iter()
-                .filter(|&&tid| inside(tid, base, width))
+                .filter(|&&number| inside(number, base, width))
                 .count()
                 > 1
         });
+    let wide_flags = head_flags;
     let as_wide = |tid: u64| {
-        let (base, width) = wide?;
-        inside(tid, base, width).then(|| tid - base)
+        let ((base, width), number) = (wide?, wide_number(tid, wide_flags)?);
+        inside(number, base, width).then(|| number - base)
     };
     let class = |key: PackedKey| match key {
         PackedKey::Tid(tid) if as_compact(tid).is_some() => COMPACT,
@@ -96,9 +130,16 @@ pub(in crate::segment) fn encode(keys: &[PackedKey], scratch: &mut Vec<u64>, out
         width_for(u64::from(string_max))
     };
 
+    if flags & COMPACT != 0 {
+        flags |= compact_flags;
+    }
+    if flags & WIDE != 0 {
+        flags |= wide_flags & WIDE_SHORT;
+    }
     out.push(flags);
     if let Some((base, width)) = compact.filter(|_| flags & COMPACT != 0) {
-        out.extend(base.to_le_bytes().iter().take(6));
+        // A time has at most 53 bits.
+        out.extend(base.to_le_bytes().iter().take(7));
         out.push(width as u8);
     }
     if let Some((base, width)) = wide.filter(|_| flags & WIDE != 0) {

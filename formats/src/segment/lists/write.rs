@@ -168,7 +168,12 @@ impl<W: Workspace> ListsWriter<W> {
             let index = sources.partition_point(|other| other < source);
             bits.write(index as u64, index_width);
         }
-        for (_, code) in &self.pending {
+        if code_width > 0 {
+            for (_, code) in &self.pending {
+                bits.write(u64::from(*code != 0), 1);
+            }
+        }
+        for (_, code) in self.pending.iter().filter(|(_, code)| *code != 0) {
             bits.write(*code, code_width);
         }
         // The rows follow bit by bit.

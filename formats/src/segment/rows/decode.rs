@@ -111,8 +111,17 @@ impl Rows<'_> {
             numbers.push(shapes.read(self.shape_width)?);
         }
         let width = width_for(block.shapes - 1);
-        for row in rows.iter_mut() {
-            row.shape = *numbers.get(shapes.read(width)? as usize)? as u32;
+        let common = *numbers.get(shapes.read(width)? as usize)? as u32;
+        let mut others = 0;
+        if width > 0 {
+            others = u128::from(shapes.read(count.min(64) as u32)?);
+            others |= u128::from(shapes.read(count.saturating_sub(64) as u32)?) << 64;
+        }
+        for (i, row) in rows.iter_mut().enumerate() {
+            row.shape = match others >> i & 1 {
+                0 => common,
+                _ => *numbers.get(shapes.read(width)? as usize)? as u32,
+            };
         }
         Some(())
     }

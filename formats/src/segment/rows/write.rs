@@ -139,15 +139,26 @@ fn encode_block(rows: &[PackedRow], shape_width: u32, scratch: &mut Scratch, out
     shapes.clear();
     shapes.extend(rows.iter().map(|row| row.shape));
     shapes.sort_unstable();
+    let common = shapes
+        .chunk_by(|a, b| a == b)
+        .rev()
+        .max_by_key(|of_shape| of_shape.len())
+        .and_then(|of_shape| of_shape.first().copied());
     shapes.dedup();
     for &shape in shapes.iter() {
         bits.write(u64::from(shape), shape_width);
     }
     let shapes_less_one = shapes.len().saturating_sub(1);
     let index_width = width_for(shapes_less_one as u64);
-    for row in rows {
-        let index = shapes.partition_point(|&shape| shape < row.shape);
-        bits.write(index as u64, index_width);
+    let index_of = |wanted: u32| shapes.partition_point(|&shape| shape < wanted) as u64;
+    if let Some(common) = common.filter(|_| shapes.len() > 1) {
+        bits.write(index_of(common), index_width);
+        for row in rows {
+            bits.write(u64::from(row.shape != common), 1);
+        }
+        for row in rows.iter().filter(|row| row.shape != common) {
+            bits.write(index_of(row.shape), index_width);
+        }
     }
     let bits = bits.finish();
     put_u64(out, time_base);

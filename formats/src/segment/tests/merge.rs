@@ -151,7 +151,7 @@ fn cut<'a>(whole: &SegmentInput<'a>, count: usize) -> Vec<SegmentInput<'a>> {
                 .states
                 .retain(|state| !(state.id as usize + part).is_multiple_of(3));
             for state in &mut input.actors.states {
-                state.last_rev ^= part as u64;
+                state.last_rev = rev_bound(state.last_rev ^ (part as u64) << 30);
                 state.account_seq &= !(part as u64);
                 // Some accounts are deleted in this part or that.
                 state.purged_us *= u64::from(part as u32 >= state.id % 4);

@@ -194,7 +194,7 @@ impl Owned {
             .map(|(id, last_rev, account_seq, status, purged_us)| {
                 let state = ActorState {
                     id,
-                    last_rev,
+                    last_rev: rev_bound(last_rev),
                     account_seq,
                     status,
                     purged_us,
