@@ -2,7 +2,7 @@
 //! envelope. Whatever is not just that is left to the reader that takes all of JSON, so nothing here names an error, and
 //! what is read here is read alike there.
 //!
-//! A record is checked to be JSON and passed over. Its strings are looked at sixteen bytes at a time.
+//! A record is checked to be JSON and passed over. Strings are looked at sixteen bytes at a time.
 
 use std::borrow::Cow;
 
@@ -388,57 +388,48 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Bytes looked at together. A sum over so many that has no branch, not even `||`, becomes vector instructions wherever there are any.
-const LANES: usize = 16;
-
 #[inline(always)]
 const fn ends_plain(byte: u8) -> bool {
-    (byte == b'"') | (byte == b'\\') | (byte < 0x20)
+    byte == b'"' || byte == b'\\' || byte < 0x20
+}
+
+/// The high bit of each byte that is no plain string contents. Above the lowest mark there may be wrong ones, since
+/// subtractions borrow upwards; the lowest is right.
+#[inline(always)]
+const fn ends_of(bytes: [u8; 8]) -> u64 {
+    const ONES: u64 = u64::from_le_bytes([0x01; 8]);
+    const HIGHS: u64 = u64::from_le_bytes([0x80; 8]);
+    let x = u64::from_le_bytes(bytes);
+    let (quote, backslash) = (x ^ ONES * b'"' as u64, x ^ ONES * b'\\' as u64);
+    let quotes = quote.wrapping_sub(ONES) & !quote;
+    let backslashes = backslash.wrapping_sub(ONES) & !backslash;
+    let controls = x.wrapping_sub(ONES * 0x20) & !x;
+    (quotes | backslashes | controls) & HIGHS
 }
 
 /// The place of the first byte from `from` on that is no plain string contents: a quote, a backslash, a control
-/// character, or the end.
+/// character, or the end. Two words at a time.
 #[inline]
 fn plain_end(bytes: &[u8], from: usize) -> usize {
     let mut at = from;
-    while let Some(lanes) = bytes.get(at..).and_then(|rest| rest.first_chunk::<LANES>()) {
-        let mut any = 0;
-        for byte in lanes {
-            any |= u8::from(ends_plain(*byte));
+    let place = |ends: u64| (ends.trailing_zeros() / 8) as usize;
+    while let Some((first, rest)) = bytes
+        .get(at..)
+        .and_then(|rest| rest.split_first_chunk::<8>())
+        && let Some(second) = rest.first_chunk::<8>()
+    {
+        let (first, second) = (ends_of(*first), ends_of(*second));
+        if first != 0 {
+            return at + place(first);
         }
-        if any != 0 {
-            break;
+        if second != 0 {
+            return at + 8 + place(second);
         }
-        at += LANES;
+        at += 16;
     }
-    let rest = bytes.get(at..).unwrap_or_default();
-    at + first_end(rest)
-}
-
-/// The same in few bytes, eight at a time.
-#[inline]
-fn first_end(rest: &[u8]) -> usize {
-    const ONES: u64 = u64::from_le_bytes([0x01; 8]);
-    const HIGHS: u64 = u64::from_le_bytes([0x80; 8]);
-    // The lowest mark of bytes that are zero is right, though the subtraction borrows upwards.
-    const fn zeros(x: u64) -> u64 {
-        x.wrapping_sub(ONES) & !x & HIGHS
-    }
-    let mut at = 0;
-    while let Some(word) = rest.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-        let x = u64::from_le_bytes(*word);
-        let control = x.wrapping_sub(ONES * 0x20) & !x & HIGHS;
-        let ends = zeros(x ^ ONES * b'"' as u64) | zeros(x ^ ONES * b'\\' as u64) | control;
-        if ends != 0 {
-            return at + (ends.trailing_zeros() / 8) as usize;
-        }
-        at += 8;
-    }
-    let last = rest.get(at..).unwrap_or_default();
-    at + last
-        .iter()
-        .position(|byte| ends_plain(*byte))
-        .unwrap_or(last.len())
+    let last = bytes.get(at..).unwrap_or_default();
+    let end = last.iter().position(|byte| ends_plain(*byte));
+    at + end.unwrap_or(last.len())
 }
 
 #[cfg(test)]
