@@ -32,10 +32,10 @@ pub fn decode<'a>(event: &'a WireEvent<'_>) -> Result<Event<'a>, Reason> {
             rkey: validate::rkey(&commit.rkey)?,
             operation: match &commit.operation {
                 WireOperation::Create { record, cid } => {
-                    Operation::Create(json_record(record.get(), cid.as_deref())?)
+                    Operation::Create(json_record(record, cid.as_deref())?)
                 }
                 WireOperation::Update { record, cid } => {
-                    Operation::Update(json_record(record.get(), cid.as_deref())?)
+                    Operation::Update(json_record(record, cid.as_deref())?)
                 }
                 WireOperation::Delete => Operation::Delete,
             },

@@ -7,10 +7,12 @@
 //! save look-ups.
 
 mod cache;
+mod id_hashes;
 mod states;
 mod target_form;
 
 pub(crate) use cache::DidCache;
+pub(crate) use id_hashes::IdHashes;
 pub(crate) use states::{States, account_event_is_old, is_deletion, is_hidden, set_account};
 pub(crate) use target_form::{TargetForm, target_form};
 

@@ -4,9 +4,8 @@
 use std::collections::{HashMap, hash_map};
 
 use orrery_formats::segment::ActorState;
-use xxhash_rust::xxh3::Xxh3Builder;
 
-use super::{ACTIVE, ActorId, INACTIVE};
+use super::{ACTIVE, ActorId, INACTIVE, IdHashes};
 use crate::Result;
 use crate::snapshot::Generation;
 
@@ -19,7 +18,7 @@ struct Entry {
     is_touched: bool,
 }
 
-type Entries = HashMap<ActorId, Entry, Xxh3Builder>;
+type Entries = HashMap<ActorId, Entry, IdHashes>;
 
 /// See the module's description. Memory is bounded by the events between two seals and [`LOOKED_UP_MAX`].
 #[derive(Default)]

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use super::limit::{Cut, Needs, Share, Taken, bytes_of};
 use super::touched::Touched;
-use crate::actors::ActorId;
+use crate::actors::{ActorId, IdHashes};
 use crate::concurrent::Chunked;
 
 /// The most heap that samples take. Beyond, each collection gets half of the share it had, so that long ones and
@@ -100,9 +100,93 @@ impl Slot {
     }
 }
 
+/// The samples of a collection, oldest first, and what those that live count together: most events only look at that.
+#[derive(Default)]
+struct Slots {
+    slots: VecDeque<Slot>,
+    live: usize,
+    live_heap: u64,
+}
+
+impl Slots {
+    /// Ends the live samples of a key, and drops those that no snapshot asks for any more. Gives the heap bytes that are
+    /// free now.
+    fn end(&mut self, actor: ActorId, key_hash: u64, seq: u64) -> usize {
+        let mut freed = 0;
+        if self.live < self.slots.len() {
+            // Dead for all that is published.
+            let published = seq.saturating_sub(1);
+            self.slots.retain(|slot| {
+                let is_dead = slot.dead_from <= published;
+                freed += if is_dead { slot.heap as usize } else { 0 };
+                !is_dead
+            });
+        }
+        let (first, second) = self.slots.as_mut_slices();
+        for slot in first.iter_mut().chain(second) {
+            if slot.key_hash == key_hash && slot.actor == actor && slot.is_live() {
+                slot.dead_from = seq;
+                self.live -= 1;
+                self.live_heap -= u64::from(slot.heap);
+            }
+        }
+        freed
+    }
+
+    fn push(&mut self, slot: Slot) {
+        self.live += 1;
+        self.live_heap += u64::from(slot.heap);
+        self.slots.push_back(slot);
+    }
+
+    /// Drops the oldest live samples that do not fit in `share` or are too many, none being too long for it. Gives the
+    /// heap bytes that are free now.
+    fn keep_to(&mut self, share: Share) -> usize {
+        let mut freed = 0;
+        while self.live > SAMPLES_MAX || self.live_heap > share.bytes() {
+            if !self.slots.front().is_some_and(Slot::is_live) {
+                return freed + self.trim(share);
+            }
+            let heap = self.slots.pop_front().map_or(0, |slot| slot.heap);
+            self.live -= 1;
+            self.live_heap -= u64::from(heap);
+            freed += heap as usize;
+        }
+        freed
+    }
+
+    /// Drops live samples that are too long for `share`, and the oldest ones that do not fit in it or are too many. Those
+    /// that were ended stay until no snapshot may show them. Gives the heap bytes that are free now.
+    fn trim(&mut self, share: Share) -> usize {
+        let is_long = |slot: &Slot| u64::from(slot.heap) > share.longest();
+        let (mut live, mut live_heap, mut kept_from) = (0, 0, 0);
+        for (place, slot) in self.slots.iter().enumerate().rev() {
+            if !slot.is_live() || is_long(slot) {
+                continue;
+            }
+            let heap = u64::from(slot.heap);
+            if live == SAMPLES_MAX || live_heap + heap > share.bytes() {
+                kept_from = place + 1;
+                break;
+            }
+            live += 1;
+            live_heap += heap;
+        }
+        let (mut place, mut freed) = (0, 0);
+        self.slots.retain(|slot| {
+            let is_dropped = slot.is_live() && (place < kept_from || is_long(slot));
+            place += 1;
+            freed += if is_dropped { slot.heap as usize } else { 0 };
+            !is_dropped
+        });
+        (self.live, self.live_heap) = (live, live_heap);
+        freed
+    }
+}
+
 struct Inner {
-    /// By id of the collection in the memtable, oldest first.
-    collections: HashMap<u32, VecDeque<Slot>>,
+    /// By id of the collection in the memtable.
+    collections: HashMap<u32, Slots, IdHashes>,
     accounts: HashMap<ActorId, Vec<AccountChange>>,
     /// The heap that a collection may take.
     share: Share,
@@ -119,15 +203,15 @@ impl Inner {
             self.share = share;
             let mut freed = 0;
             self.collections.retain(|_, slots| {
-                freed += trim(slots, share);
-                !slots.is_empty()
+                freed += slots.trim(share);
+                !slots.slots.is_empty()
             });
             self.heap = self.heap.saturating_sub(freed);
         }
         if self.heap <= HEAP_AFTER {
             return;
         }
-        let newest = |slots: &VecDeque<Slot>| slots.back().map_or(0, |slot| slot.sample.seq);
+        let newest = |slots: &Slots| slots.slots.back().map_or(0, |slot| slot.sample.seq);
         let collections = self.collections.values();
         let mut by_age: Vec<(u64, usize)> = collections
             .map(|slots| (newest(slots), heap_of(slots)))
@@ -171,7 +255,7 @@ impl RecentSamples {
     pub(crate) fn new() -> Self {
         Self {
             inner: Mutex::new(Inner {
-                collections: HashMap::new(),
+                collections: HashMap::default(),
                 accounts: HashMap::new(),
                 share: Share::MOST,
                 heap: 0,
@@ -193,7 +277,6 @@ impl RecentSamples {
         new: Option<NewSample<'_>>,
     ) {
         let heap = |new: &NewSample<'_>| new.rkey.len() + new.body.len() + SAMPLE_HEAP;
-        let published = seq.saturating_sub(1);
         let mut inner = self.inner.lock();
         let inner = &mut *inner;
         let new = new.filter(|new| {
@@ -206,22 +289,7 @@ impl RecentSamples {
             (Some(_), None) => inner.collections.entry(collection).or_default(),
             (None, None) => return,
         };
-        let mut any_dead = false;
-        for slot in slots.iter_mut() {
-            // Dead for all that is published: nobody asks for it any more.
-            any_dead |= slot.dead_from <= published;
-            if slot.key_hash == key_hash && slot.actor == actor {
-                slot.dead_from = slot.dead_from.min(seq);
-            }
-        }
-        let mut freed = 0;
-        if any_dead {
-            slots.retain(|slot| {
-                let is_dead = slot.dead_from <= published;
-                freed += if is_dead { slot.heap as usize } else { 0 };
-                !is_dead
-            });
-        }
+        let mut freed = slots.end(actor, key_hash, seq);
         if let Some(new) = new {
             let heap = heap(&new);
             inner.heap += heap;
@@ -235,7 +303,7 @@ impl RecentSamples {
                 rkey: new.rkey.into(),
                 body: new.body.into(),
             };
-            slots.push_back(Slot {
+            slots.push(Slot {
                 actor,
                 heap: heap as u32,
                 key_hash,
@@ -248,7 +316,8 @@ impl RecentSamples {
                 activity.first_seq.store(seq, Ordering::Relaxed);
             }
         }
-        freed += trim(slots, inner.share);
+        // None is too long: a smaller share drops those that are.
+        freed += slots.keep_to(inner.share);
         inner.heap = inner.heap.saturating_sub(freed);
         if inner.heap > HEAP_MAX {
             inner.make_room();
@@ -284,7 +353,7 @@ impl RecentSamples {
     pub(crate) fn of(&self, collection: u32, seq: u64) -> Vec<Arc<RecentSample>> {
         let inner = self.inner.lock();
         let slots = inner.collections.get(&collection);
-        let seen = slots.into_iter().flatten().rev();
+        let seen = slots.into_iter().flat_map(|slots| &slots.slots).rev();
         seen.filter(|slot| slot.is_seen(seq))
             .map(|slot| Arc::clone(&slot.sample))
             .collect()
@@ -313,8 +382,8 @@ impl RecentSamples {
                 .and_then(|changes| changes.last())
                 .is_some_and(|change| sample.seq < change.deleted_seq)
         };
-        let live = |slots: &VecDeque<Slot>| -> Vec<Arc<RecentSample>> {
-            let live = slots.iter().rev();
+        let live = |slots: &Slots| -> Vec<Arc<RecentSample>> {
+            let live = slots.slots.iter().rev();
             live.filter(|slot| slot.is_live() && !is_deleted(&slot.sample))
                 .map(|slot| Arc::clone(&slot.sample))
                 .collect()
@@ -353,45 +422,8 @@ impl RecentSamples {
     }
 }
 
-fn heap_of(slots: &VecDeque<Slot>) -> usize {
-    slots.iter().map(|slot| slot.heap as usize).sum()
-}
-
-/// Drops live samples that are too long for `share`, and the oldest ones that do not fit in it or are too many. Those
-/// that were ended stay until no snapshot may show them. Gives the heap bytes that are free now.
-fn trim(slots: &mut VecDeque<Slot>, share: Share) -> usize {
-    let is_long = |slot: &Slot| u64::from(slot.heap) > share.longest();
-    let (mut count, mut bytes, mut any_long, mut kept_from) = (0, 0, false, 0);
-    for (place, slot) in slots.iter().enumerate().rev() {
-        if !slot.is_live() {
-            continue;
-        }
-        if is_long(slot) {
-            any_long = true;
-            continue;
-        }
-        bytes += u64::from(slot.heap);
-        count += 1;
-        if count > SAMPLES_MAX || bytes > share.bytes() {
-            kept_from = place + 1;
-            break;
-        }
-    }
-    let mut freed = 0;
-    while kept_from > 0 && slots.front().is_some_and(Slot::is_live) {
-        freed += slots.pop_front().map_or(0, |slot| slot.heap as usize);
-        kept_from -= 1;
-    }
-    if kept_from > 0 || any_long {
-        let mut place = 0;
-        slots.retain(|slot| {
-            let is_dropped = slot.is_live() && (place < kept_from || is_long(slot));
-            place += 1;
-            freed += if is_dropped { slot.heap as usize } else { 0 };
-            !is_dropped
-        });
-    }
-    freed
+fn heap_of(slots: &Slots) -> usize {
+    slots.slots.iter().map(|slot| slot.heap as usize).sum()
 }
 
 #[cfg(test)]

@@ -29,9 +29,8 @@ use orrery_formats::manifest::SelectionEntry;
 use orrery_formats::segment::hour_of;
 use orrery_formats::sketch::Secret;
 use orrery_links::{Extractor, Limits};
-use xxhash_rust::xxh3::Xxh3Builder;
 
-use crate::actors::{ActorId, States, is_hidden};
+use crate::actors::{ActorId, IdHashes, States, is_hidden};
 use crate::compaction::Worker;
 use crate::journal::{Journal, key_write};
 use crate::log::Recovery;
@@ -99,9 +98,9 @@ pub struct Writer {
     pub(crate) generation: Arc<Generation>,
     pub(crate) journal: Journal,
     /// The newest row of each key in the memtable, by the key's hash.
-    keys: HashMap<(ActorId, u64), u32, Xxh3Builder>,
+    keys: HashMap<(ActorId, u64), u32, IdHashes>,
     /// The newest event time of each key that an event since the last seal left without a row.
-    passed: HashMap<(ActorId, u64), u64, Xxh3Builder>,
+    passed: HashMap<(ActorId, u64), u64, IdHashes>,
     pub(crate) states: States,
     /// Seqs of rows that died since the last seal.
     pub(crate) kills: Vec<u64>,

@@ -55,8 +55,8 @@ fn print(event: &Event<'_>) {
     match &event.kind {
         Kind::Commit(commit) => {
             let (name, bytes) = match &commit.operation {
-                Operation::Create { record, .. } => ("create", record.get().len()),
-                Operation::Update { record, .. } => ("update", record.get().len()),
+                Operation::Create { record, .. } => ("create", record.len()),
+                Operation::Update { record, .. } => ("update", record.len()),
                 Operation::Delete => ("delete", 0),
             };
             println!(

@@ -4,8 +4,8 @@
 //! DIDs, NSIDs, record keys, revisions or CIDs, nor that an inner `did` equals the outer one: a consumer that stores
 //! them does that, with its own rules and its own counters. Member order is free and unknown members are ignored.
 //!
-//! A frame is read in one pass. Strings are borrowed unless they hold an escape, and a record stays the text it came
-//! as, so the usual event costs no allocation.
+//! A frame is read in one pass (`plain.rs`; what is unusual takes a second one here). Strings are borrowed unless they
+//! hold an escape, and a record stays the text it came as, so the usual event costs no allocation.
 
 use std::borrow::Cow;
 
@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 use crate::cursor::Cursor;
 use crate::diagnose::diagnose;
 use crate::malformed::Malformed;
+use crate::plain;
 
 /// One event of the stream.
 ///
@@ -28,7 +29,7 @@ use crate::malformed::Malformed;
 /// let Kind::Commit(commit) = &event.kind else { panic!("a commit") };
 /// let Operation::Create { record, .. } = &commit.operation else { panic!("a create") };
 /// assert_eq!(commit.collection, "app.bsky.graph.follow");
-/// assert!(record.get().starts_with('{'));
+/// assert!(record.starts_with('{'));
 /// # Ok::<(), orrery_jetstream::Malformed>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -73,14 +74,14 @@ pub enum Operation<'a> {
     /// The record is new.
     Create {
         /// The record, an object, as the text the server sent.
-        record: &'a RawValue,
+        record: &'a str,
         /// CID of the record; servers send it, but nothing here depends on it.
         cid: Option<Cow<'a, str>>,
     },
     /// The record replaces an older one at the same key.
     Update {
         /// The record, an object, as the text the server sent.
-        record: &'a RawValue,
+        record: &'a str,
         /// CID of the record; servers send it, but nothing here depends on it.
         cid: Option<Cow<'a, str>>,
     },
@@ -178,12 +179,20 @@ pub(crate) struct WireAccount<'a> {
 }
 
 impl<'a> Event<'a> {
-    /// Reads one frame in a single pass over `text`.
+    /// Reads one frame, in a single pass over `text` if it is as servers write it.
     ///
     /// # Errors
     ///
-    /// The [`Malformed`] reason. Finding it out takes a second pass, which only bad frames pay for.
+    /// The [`Malformed`] reason. Finding it out takes further passes, which only bad frames pay for.
     pub fn parse(text: &'a str) -> Result<Self, Malformed> {
+        match plain::read(text) {
+            Some(event) => Ok(event),
+            None => Self::parse_any(text),
+        }
+    }
+
+    /// Reads a frame of any form.
+    pub(crate) fn parse_any(text: &'a str) -> Result<Self, Malformed> {
         let wire: WireEvent<'a> = serde_json::from_str(text).map_err(|_| diagnose(text))?;
         let kind = match wire.kind.as_ref() {
             "commit" => Kind::Commit(wire.commit.ok_or(Malformed::MissingCommit)?.into_commit()?),
@@ -247,10 +256,10 @@ impl<'a> WireCommit<'a> {
     }
 }
 
-fn object(record: Option<&RawValue>) -> Result<&RawValue, Malformed> {
-    let record = record.ok_or(Malformed::MissingRecord)?;
+fn object(record: Option<&RawValue>) -> Result<&str, Malformed> {
+    let record = record.ok_or(Malformed::MissingRecord)?.get();
     // A raw value never begins with white space, so its first byte tells its type.
-    if record.get().starts_with('{') {
+    if record.starts_with('{') {
         Ok(record)
     } else {
         Err(Malformed::BadRecord)

@@ -36,7 +36,7 @@ fn a_create_is_read_without_copying() {
         panic!("operation")
     };
     assert_eq!(
-        (record.get(), cid.as_deref()),
+        (record, cid.as_deref()),
         (r#"{"$type":"c.d.e"}"#, Some("bafy"))
     );
     assert!(

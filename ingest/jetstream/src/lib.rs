@@ -55,6 +55,7 @@ mod error;
 mod event;
 mod malformed;
 mod options;
+mod plain;
 mod position;
 mod queue;
 mod resume;

@@ -32,7 +32,7 @@ fn check_lines(path: &str) -> Option<usize> {
                 };
                 assert_eq!(expected["operation"], name);
                 assert_eq!(expected.get("cid").and_then(|value| value.as_str()), cid);
-                let record = record.map(|record| serde_json::from_str(record.get()).unwrap());
+                let record = record.map(|record| serde_json::from_str(record).unwrap());
                 assert_eq!(expected.get("record").cloned(), record);
             }
             Kind::Identity(identity) => {
