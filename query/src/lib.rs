@@ -12,6 +12,7 @@
 //! - `stats/` how much each collection is used, over time
 //! - `samples.rs` records of collections by example
 //! - `stream/` what each event says about links, for those who subscribed
+//! - `kept_counts.rs` counts that are told again from memory
 //! - `cache.rs` the bounded cache; `actor_set.rs` sets of accounts
 
 #![forbid(unsafe_code)]
@@ -24,6 +25,7 @@ mod cursor;
 mod distinct;
 mod engine_view;
 mod error;
+mod kept_counts;
 pub mod limits;
 mod many_to_many;
 mod queries;
@@ -38,6 +40,7 @@ mod view;
 pub use cursor::Cursor;
 pub use engine_view::SnapshotPart;
 pub use error::{CursorError, Error, Result, StreamError};
+pub use kept_counts::KeptCounts;
 pub use queries::Queries;
 pub use types::{
     Filter, ManyItem, ManyPage, ManyToMany, OtherCount, Page, Paging, RecordId, SourceTotals, Stats,

@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, Uri, header};
 use tokio::time::Instant;
 
-use crate::api::{Ask, Content, Endpoint};
+use crate::api::{Ask, Content, Endpoint, links};
 use crate::app::App;
 use crate::hydrate::{self, Lack, RecordName, Teller};
 use crate::negotiate::{View, negotiate};
@@ -65,6 +65,28 @@ pub(crate) async fn answer(
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     Ok(response)
+}
+
+/// The answer of an endpoint that counts records, where that takes no waiting: JSON alone.
+pub(crate) fn answer_at_once(
+    app: &App,
+    endpoint: &'static Endpoint,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Option<Response<Body>> {
+    let generation = links::counts_by(endpoint.path)?;
+    let view = negotiate(headers).ok().filter(|view| *view == View::Json)?;
+    let params = Params::parse(uri.query()?).ok()?;
+    let ask = Ask {
+        view,
+        endpoint,
+        params,
+    };
+    let reply = links::total_at_once(&*app.index, &ask, generation)?;
+    let Content::Whole(body) = reply.content else {
+        return None;
+    };
+    of_the_index(app, body, &reply.coverage, view).ok()
 }
 
 /// An answer from the index around its body.

@@ -19,7 +19,7 @@ use bytes::Bytes;
 use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
 
-use crate::answer::answer;
+use crate::answer::{answer, answer_at_once};
 use crate::api::calls::{self, Call, Takes};
 use crate::api::plain::{Form, PLAIN, Plain};
 use crate::api::{self, Group};
@@ -305,32 +305,41 @@ pub(crate) fn at_once<B>(
     request: &axum::http::Request<B>,
 ) -> Option<Response<Body>> {
     let started = Instant::now();
-    let path = request.uri().path();
-    let call = calls::CALLS
-        .iter()
-        .find(|call| call.at_once().is_some() && call.path == path)?;
-    let work = || ready(app, call, request.method(), request.uri());
+    if request.method() != Method::GET || request.uri().query()?.len() > app.config.query_bytes_max
+    {
+        return None;
+    }
+    let work = || ready(app, request);
     // Of a panic the other way tells, if it meets it too.
-    let mut response = catch_unwind(AssertUnwindSafe(work)).unwrap_or(None)?;
+    let (mut response, route, has_page) = catch_unwind(AssertUnwindSafe(work)).unwrap_or(None)?;
     if let Some(limiter) = &app.limiter {
         let client = client_address(peer.0, request.headers(), &app.config.trusted_proxies);
         limiter.take(client, started).ok()?;
     }
-    if request.uri().query()?.len() > app.config.query_bytes_max {
-        return None;
-    }
-    everywhere(&mut response, false);
+    everywhere(&mut response, has_page);
     let took = started.elapsed();
     let status = response.status().as_u16();
-    app.metrics.answered(call.path, status, took);
-    tracing::debug!(route = call.path, status, ?took, "answered");
+    app.metrics.answered(route, status, took);
+    tracing::debug!(route, status, ?took, "answered");
     Some(response)
 }
 
-/// The answer that the route has at once, if it has one.
-fn ready(app: &App, call: &Call, method: &Method, uri: &Uri) -> Option<Response<Body>> {
+/// The answer that a route has at once, if it has one, the route, and whether that has a page for people too.
+fn ready<B>(
+    app: &App,
+    request: &axum::http::Request<B>,
+) -> Option<(Response<Body>, &'static str, bool)> {
+    let (uri, headers) = (request.uri(), request.headers());
+    let path = uri.path();
+    if let Some(endpoint) = api::ENDPOINTS.iter().find(|endpoint| endpoint.path == path) {
+        let response = answer_at_once(app, endpoint, uri, headers)?;
+        return Some((response, endpoint.path, true));
+    }
+    let call = calls::CALLS
+        .iter()
+        .find(|call| call.at_once().is_some() && call.path == path)?;
     let at_once = call.at_once()?;
-    (method == Method::GET).then(|| at_once(app, uri)).flatten()
+    Some((at_once(app, uri)?, call.path, false))
 }
 
 /// Names the request in its answer: in a header, and in the body of an error.

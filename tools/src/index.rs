@@ -9,8 +9,8 @@ use orrery_ingest::Whole;
 use orrery_query::samples;
 use orrery_query::stats::{self, Place};
 use orrery_query::{
-    Cursor, Filter, ManyItem, ManyPage, ManyToMany, OtherCount, Page, Queries, RecordId,
-    SourceTotals, Stats,
+    Cursor, Filter, KeptCounts, ManyItem, ManyPage, ManyToMany, OtherCount, Page, Queries,
+    RecordId, SourceTotals, Stats,
 };
 use orrery_server::{
     Answer, CollectionCounts, Counts, Fact, FactKind, Hours, Index, IndexError, Listing, Order,
@@ -27,6 +27,7 @@ use crate::lost;
 pub(crate) struct StoreIndex {
     store: Store,
     queries: Queries,
+    counts: KeptCounts,
     whole: RwLock<Selected>,
     /// Set once where a source is followed.
     health: OnceLock<Arc<Health>>,
@@ -54,6 +55,7 @@ impl StoreIndex {
             whole: RwLock::new(Selected::of(store.selections())),
             store,
             queries: Queries::default(),
+            counts: KeptCounts::default(),
             health: OnceLock::new(),
         }
     }
@@ -117,14 +119,19 @@ impl StoreIndex {
                 Err(error) if is_mended(&self.store, &error) => continue,
                 value => value?,
             };
-            let degraded = snapshot.degraded_in(hours.clone());
-            let degraded = degraded.map(|d| (d.first_seq, d.last_seq)).collect();
-            return Ok(Answer {
-                value,
-                indexed_through_us: snapshot.indexed_through_us(),
-                coverage_from_us: self.coverage_from_us(&snapshot),
-                degraded: lost::with_gaps(degraded, &self.store.gaps()),
-            });
+            return Ok(self.resting_on(&snapshot, hours, value));
+        }
+    }
+
+    /// An answer with what it rests on.
+    fn resting_on<T>(&self, snapshot: &Snapshot, hours: &Hours, value: T) -> Answer<T> {
+        let degraded = snapshot.degraded_in(hours.clone());
+        let degraded = degraded.map(|d| (d.first_seq, d.last_seq)).collect();
+        Answer {
+            value,
+            indexed_through_us: snapshot.indexed_through_us(),
+            coverage_from_us: self.coverage_from_us(snapshot),
+            degraded: lost::with_gaps(degraded, &self.store.gaps()),
         }
     }
 }
@@ -165,7 +172,13 @@ fn many_listing<T>(page: ManyPage<T>) -> Listing<T> {
 
 impl Index for StoreIndex {
     fn count(&self, filter: &Filter) -> Result<Answer<u64>, IndexError> {
-        self.answer(|snapshot| self.queries.count(snapshot, filter))
+        self.answer(|snapshot| self.counts.count(snapshot, filter))
+    }
+
+    fn count_at_once(&self, filter: &Filter) -> Option<Answer<u64>> {
+        let snapshot = self.store.snapshot();
+        let count = self.counts.get(&snapshot, filter)?;
+        Some(self.resting_on(&snapshot, &stats::ALL_TIME, count))
     }
 
     fn count_distinct(&self, filter: &Filter) -> Result<Answer<u64>, IndexError> {

@@ -8,7 +8,7 @@ use orrery_query::limits::{PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX, PAGE_ITEMS_MIN};
 use super::{Ask, Content, Job, Reply, coverage};
 use crate::html::{self, Items};
 use crate::hydrate::{self, Wanted};
-use crate::index::Paging;
+use crate::index::{Answer, Index, Paging};
 use crate::params::Params;
 use crate::problem::Problem;
 use crate::wire::{self, Coverage, Hydrated, NextCursor, Record};
@@ -241,35 +241,69 @@ pub(crate) fn count_distinct_dids(params: &Params) -> Result<Job, Problem> {
     total(params, Generation::Links, true)
 }
 
+/// The routes that count records.
+const COUNTS: &[(&str, Generation)] = &[
+    (
+        "/xrpc/blue.microcosm.links.getBacklinksCount",
+        Generation::Xrpc,
+    ),
+    ("/links/count", Generation::Links),
+];
+
+/// How a route names what it counts, if it counts records.
+pub(crate) fn counts_by(path: &str) -> Option<Generation> {
+    COUNTS
+        .iter()
+        .find(|(counts, _)| *counts == path)
+        .map(|(_, generation)| *generation)
+}
+
+/// What a route that counts records answers, where the index tells that without waiting. Of what is wrong with the request the other
+/// way tells.
+pub(crate) fn total_at_once(index: &dyn Index, ask: &Ask, generation: Generation) -> Option<Reply> {
+    let filter = filter(&ask.params, generation).ok()?;
+    ask.params.flag("reverse").ok()?;
+    let answer = index.count_at_once(&filter)?;
+    told(index, ask, &filter, "records", &answer).ok()
+}
+
 fn total(params: &Params, generation: Generation, distinct: bool) -> Result<Job, Problem> {
     let filter = filter(params, generation)?;
     // No order to reverse, but what is wrong on a list is wrong here.
     params.flag("reverse")?;
     Ok(Box::new(move |index, ask| {
-        let answer = if distinct {
-            index.count_distinct(&filter)?
+        let (what, answer) = if distinct {
+            ("accounts", index.count_distinct(&filter)?)
         } else {
-            index.count(&filter)?
+            ("records", index.count(&filter)?)
         };
-        let coverage = coverage(index, ask, &answer);
-        let view = html::Answer {
-            target: &filter.target,
-            source: Some(&filter),
-            facts: &[(if distinct { "accounts" } else { "records" }, answer.value)],
-            order: "",
-            items: Items::None,
-            cursor: &NextCursor::Absent,
-            coverage: &coverage,
-        };
-        let body = html::body(
-            ask,
-            &view,
-            &wire::Total {
-                total: answer.value,
-            },
-        )?;
-        Ok(Reply::new(body, coverage))
+        told(index, ask, &filter, what, &answer)
     }))
+}
+
+/// The answer that tells a total.
+fn told(
+    index: &dyn Index,
+    ask: &Ask,
+    filter: &Filter,
+    what: &'static str,
+    answer: &Answer<u64>,
+) -> Result<Reply, Problem> {
+    let coverage = coverage(index, ask, answer);
+    let view = html::Answer {
+        target: &filter.target,
+        source: Some(filter),
+        facts: &[(what, answer.value)],
+        order: "",
+        items: Items::None,
+        cursor: &NextCursor::Absent,
+        coverage: &coverage,
+    };
+    let total = wire::Total {
+        total: answer.value,
+    };
+    let body = html::body(ask, &view, &total)?;
+    Ok(Reply::new(body, coverage))
 }
 
 pub(crate) fn all(params: &Params) -> Result<Job, Problem> {

@@ -19,6 +19,10 @@ pub trait Index: Send + Sync + 'static {
     /// # Errors
     /// As [`IndexError`] says; so for every call below.
     fn count(&self, filter: &Filter) -> Result<Answer<u64>, IndexError>;
+    /// The same, where it is known without waiting for anything. Must not block: an async worker calls it.
+    fn count_at_once(&self, _: &Filter) -> Option<Answer<u64>> {
+        None
+    }
     /// How many accounts those records belong to.
     fn count_distinct(&self, filter: &Filter) -> Result<Answer<u64>, IndexError>;
     /// How many records each filter selects and, where asked, how many accounts they belong to: all from one snapshot.

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::common::{POST, Server, exchange};
+use std::sync::atomic::Ordering;
+
+use crate::common::{POST, Response, Server, exchange};
 use orrery_server::{Config, RateLimit, Selection};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -12,6 +14,83 @@ const TAIL: &str = "collection=app.bsky.feed.like&path=.subject.uri";
 
 fn count(target: &str) -> String {
     format!("/links/count?target={target}&{TAIL}")
+}
+
+#[tokio::test]
+async fn a_count_that_is_known_at_once_is_the_answer_of_the_long_way() {
+    let server = Server::start().await;
+    let xrpc = format!(
+        "/xrpc/blue.microcosm.links.getBacklinksCount?subject={POST}&source=app.bsky.feed.like:subject.uri"
+    );
+    // What is asked, how it is accepted, and whether the short way has an answer.
+    let html = "text/html";
+    let cases = [
+        (count(POST), "*/*", true),
+        (xrpc.clone(), "*/*", true),
+        (xrpc, html, false),
+        (format!("{}&reverse=true", count(POST)), "*/*", true),
+        (format!("{}&did=did:plc:a", count(POST)), "*/*", true),
+        (count("did%3Aplc%3Anobody"), "*/*", true),
+        // As told to whoever asks for a handle.
+        (count("alice.example"), "*/*", true),
+        (count("test:panic"), "*/*", false),
+        (count("test:fail"), "*/*", false),
+        (count(POST), html, false),
+        (count(POST), "nonsense", false),
+        (format!("/links/count?target={POST}"), "*/*", false),
+        (format!("{}&since=x", count(POST)), "*/*", false),
+        (format!("{}&reverse=maybe", count(POST)), "*/*", false),
+        (
+            format!("/links/count/distinct-dids?target={POST}&{TAIL}"),
+            "*/*",
+            false,
+        ),
+        ("/links/count".to_owned(), "*/*", false),
+    ];
+    for degraded in [vec![], vec![(3, 7)]] {
+        *server.model.degraded.lock() = degraded;
+        for (path, accept, is_quick) in &cases {
+            let headers = [("accept", *accept)];
+            let (flag, told) = (&server.model.is_quick, &server.model.at_once);
+            flag.store(false, Ordering::Relaxed);
+            let long = server.ask("GET", path, &headers).await;
+            flag.store(true, Ordering::Relaxed);
+            let before = told.load(Ordering::Relaxed);
+            let quick = server.ask("GET", path, &headers).await;
+            let was_quick = told.load(Ordering::Relaxed) > before;
+            assert_eq!(was_quick, *is_quick, "{path}");
+            let without_date = |response: &Response| {
+                let mut headers = response.headers.clone();
+                headers.retain(|(name, _)| name != "date");
+                headers.sort();
+                headers
+            };
+            assert_eq!(quick.status, long.status, "{path}");
+            assert_eq!(quick.body, long.body, "{path}");
+            assert_eq!(without_date(&quick), without_date(&long), "{path}");
+        }
+    }
+    let metrics = server.ask("HEAD", &count(POST), &[]).await;
+    assert_eq!((metrics.status, metrics.body.as_str()), (200, ""));
+}
+
+#[tokio::test]
+async fn counts_that_are_known_at_once_are_limited_by_rate() {
+    let server = Server::with(Config {
+        rate_limit: Some(RateLimit {
+            per_second: 0.1,
+            burst: 3,
+            loopback: true,
+        }),
+        ..Config::default()
+    })
+    .await;
+    server.model.is_quick.store(true, Ordering::Relaxed);
+    let mut statuses = Vec::new();
+    for _ in 0..4 {
+        statuses.push(server.get(&count(POST)).await.status);
+    }
+    assert_eq!(statuses, [200, 200, 200, 429]);
 }
 
 #[tokio::test]

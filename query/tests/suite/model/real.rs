@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use orrery_engine::event::{self as wire, Encoding, Record};
 use orrery_engine::{Applied, Options, Snapshot, SourceCursor, Store, Writer};
-use orrery_query::{Cursor, Filter, ManyToMany, Page, Paging, Queries, RecordId};
+use orrery_query::{Cursor, Filter, KeptCounts, ManyToMany, Page, Paging, Queries, RecordId};
 use tempfile::TempDir;
 
 use super::event::{Body, Event, Key, Operation, Outcome};
@@ -22,12 +22,14 @@ pub struct Real {
     /// `None` only while restarting.
     open: Option<(Store, Writer)>,
     queries: Arc<Queries>,
+    counts: Arc<KeptCounts>,
 }
 
 /// A snapshot with the queries that it is asked through.
 pub struct RealView {
     snapshot: Snapshot,
     queries: Arc<Queries>,
+    counts: Arc<KeptCounts>,
 }
 
 /// Settings that seal after `events` events and commit after a few hundred bytes, or only when told.
@@ -52,6 +54,7 @@ impl Real {
             options,
             open: None,
             queries: Arc::default(),
+            counts: Arc::default(),
         };
         real.start();
         real
@@ -63,6 +66,7 @@ impl Real {
         let writer = store.writer().expect("the writer is free");
         // A cache is of one run: seqs of events that were never durable are given again.
         self.queries = Arc::new(Queries::with_links_min(1 << 20, 1));
+        self.counts = Arc::default();
         self.open = Some((store, writer));
     }
 
@@ -120,6 +124,7 @@ impl Real {
         RealView {
             snapshot,
             queries: Arc::clone(&self.queries),
+            counts: Arc::clone(&self.counts),
         }
     }
 }
@@ -330,9 +335,25 @@ fn told<T>(page: Page<T>) -> (Option<u64>, Vec<T>, Option<Cursor>) {
 
 impl View for RealView {
     fn count(&self, question: &Question) -> u64 {
-        self.queries
-            .count(&self.snapshot, &filter(question))
-            .expect("a count")
+        let filter = filter(question);
+        let count = self
+            .queries
+            .count(&self.snapshot, &filter)
+            .expect("a count");
+        // Kept from an older snapshot, or by the next line.
+        let at_once = self.counts.get(&self.snapshot, &filter);
+        assert!(
+            at_once.is_none_or(|at_once| at_once == count),
+            "{at_once:?}, not {count}: {filter:?}"
+        );
+        let kept = self.counts.count(&self.snapshot, &filter);
+        assert_eq!(kept.expect("a count"), count);
+        let at_once = self.counts.get(&self.snapshot, &filter);
+        assert!(
+            at_once.is_none_or(|at_once| at_once == count),
+            "{at_once:?}, not {count}: {filter:?}"
+        );
+        count
     }
 
     fn count_distinct(&self, question: &Question) -> u64 {

@@ -9,6 +9,7 @@ mod stats;
 
 use std::collections::BTreeSet;
 use std::io;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use orrery_query::{Filter, ManyItem, ManyToMany, OtherCount, RecordId, SourceTotals, Stats};
@@ -38,6 +39,9 @@ pub struct Model {
     pub status: Mutex<Status>,
     pub degraded: Mutex<Vec<(u64, u64)>>,
     pub events: Vec<stats::Event>,
+    /// Whether it tells counts at once, and how often it did.
+    pub is_quick: AtomicBool,
+    pub at_once: AtomicUsize,
 }
 
 pub const POST: &str = "at://did:plc:author/app.bsky.feed.post/1";
@@ -109,6 +113,8 @@ impl Model {
             }),
             degraded: Mutex::default(),
             events: stats::sample(),
+            is_quick: AtomicBool::new(false),
+            at_once: AtomicUsize::new(0),
         }
     }
 
@@ -179,6 +185,14 @@ fn page<T>(mut all: Vec<T>, total: bool, paging: &Paging) -> Result<Listing<T>, 
 impl Index for Model {
     fn count(&self, filter: &Filter) -> Result<Answer<u64>, IndexError> {
         Ok(self.answer(self.matching(filter)?.len() as u64))
+    }
+    fn count_at_once(&self, filter: &Filter) -> Option<Answer<u64>> {
+        if !self.is_quick.load(Ordering::Relaxed) {
+            return None;
+        }
+        let answer = self.count(filter).ok()?;
+        self.at_once.fetch_add(1, Ordering::Relaxed);
+        Some(answer)
     }
     fn count_distinct(&self, filter: &Filter) -> Result<Answer<u64>, IndexError> {
         let dids: BTreeSet<_> = self.matching(filter)?.iter().map(|l| l.did).collect();
