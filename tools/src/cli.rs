@@ -375,6 +375,9 @@ pub(crate) struct SynthArguments {
     /// Spread the events over this much event time instead, such as 48h
     #[arg(long, value_name = "DURATION", value_parser = units::parse_duration, env = "ORRERY_SPAN")]
     pub(crate) span: Option<Duration>,
+    /// The order of an import: creates only, repo by repo, with keys of years
+    #[arg(long, env = "ORRERY_BACKFILL")]
+    pub(crate) backfill: bool,
 }
 
 /// What a served event is stamped with.

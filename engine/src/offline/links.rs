@@ -83,7 +83,7 @@ pub struct ActorRow {
 pub struct ActorInfo {
     /// Its id.
     pub id: ActorId,
-    /// Its newest revision, as a number; 0 for none.
+    /// Its newest revision, as a number, rounded up to the last of its second; 0 for none.
     pub last_rev: u64,
     /// Whether its records are not shown.
     pub hidden: bool,

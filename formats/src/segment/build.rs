@@ -13,13 +13,13 @@ use super::hash;
 use super::key_ranges::{FarKeysWriter, KeyRangesWriter};
 use super::keyblock::PackedKey;
 use super::layout::{KIND, ROWS_MAX, Section, SegmentInfo, VERSION};
+use super::links::LinksWriter;
 use super::lists::width_below;
 use super::passed::{PASSED_HASH_BITS, PassedWriter};
 use super::rows::{PackedRow, RowsWriter};
 use super::targets::{PackedRecord, RecordsWriter};
 use super::value::plc_bytes;
 use super::{RecordKey, SegmentInput, samples, states, strings};
-use crate::bits::BitWriter;
 use crate::bytes::{put_u32, put_varint};
 use crate::envelope::FileBuilder;
 use crate::{Error, Result, filter, monotone};
@@ -106,14 +106,6 @@ pub fn build(input: &SegmentInput<'_>) -> Result<Vec<u8>> {
     let order = TargetOrder::sort(input, &tables);
     info.did_targets = order.dids.len() as u32;
     info.record_targets = order.records.len() as u32;
-    let width = width_below(info.targets);
-    let mut bits = BitWriter::new();
-    for &target in &input.link_targets {
-        // The index was checked when links were collected.
-        let ordinal = order.ordinals.get(target as usize).copied().unwrap_or(0);
-        bits.write(u64::from(ordinal), width);
-    }
-    put(Section::Links, bits.finish());
     put(Section::DidTargets, monotone_list(&order.dids));
     let records = order
         .records
@@ -135,6 +127,19 @@ pub fn build(input: &SegmentInput<'_>) -> Result<Vec<u8>> {
     let lists = links.group(input, &order, info.targets, info.sources, info.rows)?;
     info.lists = lists.written.count;
     info.long_lists = lists.written.long_count;
+    info.hot_targets = lists.hot.len();
+    info.hot_widths = lists.hot.widths();
+    put(Section::HotTargets, lists.hot.encode());
+    let mut writer = LinksWriter::new(&lists.hot);
+    let (mut directory, mut data) = (Vec::new(), Vec::new());
+    for &target in &input.link_targets {
+        // The index was checked when links were collected.
+        let ordinal = order.ordinals.get(target as usize).copied().unwrap_or(0);
+        writer.push(ordinal, &mut directory, &mut data)?;
+    }
+    writer.finish(&mut directory, &mut data)?;
+    put(Section::Links, data);
+    put(Section::LinkDirectory, directory);
     put(Section::ListStarts, monotone_list(&lists.starts));
     put(
         Section::ListDirectory,

@@ -100,6 +100,7 @@ pub struct ActorState {
     /// The actor.
     pub id: u32,
     /// The newest repository revision seen, a TID as a number (below 2^63); 0 when none was.
+    /// A segment keeps it rounded up, see [`rev_bound`](super::rev_bound).
     pub last_rev: u64,
     /// The seq of the newest account event; 0 when none was seen.
     pub account_seq: u64,

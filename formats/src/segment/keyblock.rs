@@ -159,7 +159,8 @@ impl Head {
             at += bytes as u64;
             match bytes {
                 8 => region.u64_at(from),
-                7 => Ok(u64::from(region.u32_at(from)?) | u64::from(region.u32_at(from + 3)?) >> 8 << 32),
+                7 => Ok(u64::from(region.u32_at(from)?)
+                    | u64::from(region.u32_at(from + 3)?) >> 8 << 32),
                 _ => region.u8_at(from).map(u64::from),
             }
         })?;
@@ -343,7 +344,11 @@ pub(super) fn decode(bytes: &[u8], count: usize, out: &mut Vec<PackedKey>) -> Op
     rests.skip(wide_bits.into());
     for i in 0..count {
         out.push(if others >> i & 1 == 0 {
-            PackedKey::Tid(compact_tid(compact.0, compacts.read(compact_width)?, flags)?)
+            PackedKey::Tid(compact_tid(
+                compact.0,
+                compacts.read(compact_width)?,
+                flags,
+            )?)
         } else if rest >> i & 1 == 0 {
             PackedKey::Tid(wide_tid(wide.0, wides.read(wide.1)?, flags)?)
         } else {

@@ -51,12 +51,14 @@ sections! {
     FarKeyBlocks = 34, "blocks of far keys";
     FarKeys = 33, "far keys";
     StrayFilter = 29, "stray key filter";
-    Links = 9, "links";
     Lists = 16, "lists";
     ListDirectory = 15, "list directory";
     ListStarts = 14, "list starts";
     LongDirectory = 17, "long list directory";
     LongLists = 18, "long lists";
+    HotTargets = 38, "hot targets";
+    Links = 9, "links";
+    LinkDirectory = 39, "link directory";
     PlcDids = 22, "did:plc";
     OtherDidIndexes = 23, "indexes of other DIDs";
     OtherDids = 24, "other DIDs";
@@ -151,11 +153,15 @@ pub struct SegmentInfo {
     pub(super) sources: u32,
     pub(super) shapes: u32,
     pub(super) long_lists: u32,
+    pub(super) hot_targets: u32,
+    /// The widths of the classes of hot targets.
+    pub(super) hot_widths: [u8; 3],
 }
 
 impl SegmentInfo {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
+        let [one, two, three] = self.hot_widths;
         for field in [
             self.first_seq,
             self.last_seq,
@@ -183,6 +189,8 @@ impl SegmentInfo {
             self.shapes,
             self.long_lists,
             self.passed,
+            self.hot_targets,
+            u32::from_le_bytes([one, two, three, 0]),
         ] {
             put_u32(&mut out, field);
         }
@@ -195,7 +203,7 @@ impl SegmentInfo {
 
     fn parse(region: Region<'_>) -> Result<Self> {
         let mut reader = Reader::new(Section::Meta.name(), region.all()?);
-        let info = Self {
+        let mut info = Self {
             first_seq: reader.u64()?,
             last_seq: reader.u64()?,
             first_time_us: reader.u64()?,
@@ -218,7 +226,11 @@ impl SegmentInfo {
             shapes: reader.u32()?,
             long_lists: reader.u32()?,
             passed: reader.u32()?,
+            hot_targets: reader.u32()?,
+            hot_widths: [0; 3],
         };
+        let [one, two, three, zero] = reader.u32()?.to_le_bytes();
+        info.hot_widths = [one, two, three];
         reader.finish()?;
         let wrong =
             |what: &str, found: u64| Err(Error::corrupt(Section::Meta.name(), 0, what, found));
@@ -243,6 +255,18 @@ impl SegmentInfo {
         }
         if info.lists > info.links || info.rows > info.links {
             return wrong("at most as many rows and lists as links", info.lists.into());
+        }
+        if zero != 0 || info.hot_widths.iter().any(|&width| width > 16) {
+            return wrong(
+                "widths of hot targets up to 16",
+                zero.max(one).max(two).max(three).into(),
+            );
+        }
+        if info.hot_targets > info.targets {
+            return wrong(
+                "at most as many hot targets as targets",
+                info.hot_targets.into(),
+            );
         }
         let known = u64::from(info.did_targets) + u64::from(info.record_targets);
         if known > u64::from(info.targets) {

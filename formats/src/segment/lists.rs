@@ -9,7 +9,8 @@
 //! u8    width of the codes
 //! u32   long lists in the blocks before, if the width is 7
 //! bits  the sources, in rising order, at the segment's width of sources
-//! bits  each list's index into them
+//! bits  where there are several, the index of the commonest of them; a bit for each list, set where its
+//!       source is another; each such list's index
 //! bits  a bit for each list, set where it has more than one row, if any has
 //! bits  the code of each list with more than one row: rows less one, or 64 for a long list
 //! bits  each list's rows, back to back:
@@ -73,16 +74,24 @@ struct Block {
 }
 
 impl Block {
-    /// The bit where the set of lists with more than one row begins.
-    fn several(&self) -> u64 {
-        self.start
-            + self.sources * u64::from(self.source_width)
-            + self.lists * u64::from(self.index_width)
+    /// The bit where the index of the commonest source stands, where there are several.
+    fn common(&self) -> u64 {
+        self.start + self.sources * u64::from(self.source_width)
+    }
+
+    /// The lists of another source than the commonest, and the bit where their indexes begin.
+    fn read_others(&self, region: Region<'_>) -> Result<(u128, u64)> {
+        let at = self.common() + u64::from(self.index_width);
+        match self.index_width {
+            0 => Ok((0, at)),
+            _ => Ok((bitmap(region, at, self.lists)?, at + self.lists)),
+        }
     }
 
     /// The lists with more than one row, and the bit where their codes begin.
     fn read_several(&self, region: Region<'_>) -> Result<(u128, u64)> {
-        let at = self.several();
+        let (others, at) = self.read_others(region)?;
+        let at = at + u64::from(others.count_ones()) * u64::from(self.index_width);
         match self.code_width {
             0 => Ok((0, at)),
             _ => Ok((bitmap(region, at, self.lists)?, at + self.lists)),
@@ -126,8 +135,15 @@ impl<'a> Postings<'a> {
     /// The source of a list.
     pub(super) fn source(&self, id: u32) -> Result<u32> {
         let block = self.block(id)?;
-        let indexes = block.start + block.sources * u64::from(block.source_width);
-        let at = indexes + u64::from(id % BLOCK) * u64::from(block.index_width);
+        let (others, indexes) = block.read_others(self.blocks)?;
+        let place = u64::from(id % BLOCK);
+        let at = match others >> place & 1 {
+            0 => block.common(),
+            _ => {
+                let before = u64::from((others & below(place)).count_ones());
+                indexes + before * u64::from(block.index_width)
+            }
+        };
         let index = read_bits(self.blocks, at, block.index_width)?;
         if index >= block.sources {
             return Err(self.blocks.corrupt(at / 8, "the index of a source", index));
@@ -167,7 +183,8 @@ impl<'a> Postings<'a> {
             match code(number)? {
                 others @ ..LONG_CODE => {
                     let rows = at + singles * u64::from(row_width);
-                    let width = read_bits(self.blocks, rows + u64::from(row_width), DELTA_WIDTH_BITS)?;
+                    let width =
+                        read_bits(self.blocks, rows + u64::from(row_width), DELTA_WIDTH_BITS)?;
                     at += u64::from(row_width + DELTA_WIDTH_BITS) + others * width;
                 }
                 _ => long = long.saturating_add(1),
@@ -340,18 +357,33 @@ impl<'a> ListScan<'a> {
         for source in sources.iter_mut().take(block.sources as usize) {
             *source = bits.read(block.source_width)? as u32;
         }
-        for _ in 0..block.lists {
+        let source = |bits: &mut BitReader<'_>| {
             let index = bits.read(block.index_width)?;
             if index >= block.sources {
                 return None;
             }
-            self.lists.push((*sources.get(index as usize)?, 0));
-        }
-        if block.code_width > 0 {
+            sources.get(index as usize).copied()
+        };
+        let set = |bits: &mut BitReader<'_>| {
             let lists = block.lists as u32;
             let low = bits.read(lists.min(64))?;
             let high = bits.read(lists.saturating_sub(64))?;
-            let several = u128::from(high) << 64 | u128::from(low);
+            Some(u128::from(high) << 64 | u128::from(low))
+        };
+        let common = source(&mut bits)?;
+        let others = match block.index_width {
+            0 => 0,
+            _ => set(&mut bits)?,
+        };
+        for i in 0..block.lists {
+            let source = match others >> i & 1 {
+                0 => common,
+                _ => source(&mut bits)?,
+            };
+            self.lists.push((source, 0));
+        }
+        if block.code_width > 0 {
+            let several = set(&mut bits)?;
             for (i, (_, code)) in self.lists.iter_mut().enumerate() {
                 if several >> i & 1 == 1 {
                     *code = bits.read(block.code_width)? as u32;

@@ -44,6 +44,7 @@ mod input;
 mod key_ranges;
 mod keyblock;
 mod layout;
+mod links;
 mod list;
 mod lists;
 mod merge;

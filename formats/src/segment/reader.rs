@@ -11,6 +11,7 @@ use std::fmt;
 use super::hash;
 use super::keyblock::PackedKey;
 use super::layout::{Section, SegmentInfo};
+use super::links::LinkTargets;
 use super::list::List;
 use super::lists::{Postings, width_below};
 use super::passed::{PassedBlocks, PassedKey, PassedKeys};
@@ -209,15 +210,24 @@ impl Segment {
         let next = rows.first_link(row)?;
         let (_, runs, shape) = self.shape(rows.shape(row)?)?;
         Ok(RowLinks {
-            targets: self.section(Section::Links)?,
+            targets: self.link_targets()?.from(next),
             shapes: self.section(Section::Shapes)?,
-            width: width_below(self.info.targets),
-            links: self.info.links,
-            next,
             shape,
             runs,
             path: 0,
             left: 0,
+        })
+    }
+
+    pub(super) fn link_targets(&self) -> Result<LinkTargets<'_>> {
+        Ok(LinkTargets {
+            data: self.section(Section::Links)?,
+            directory: self.section(Section::LinkDirectory)?,
+            hot: self.section(Section::HotTargets)?,
+            links: self.info.links,
+            targets: self.info.targets,
+            hot_targets: self.info.hot_targets,
+            hot_widths: self.info.hot_widths,
         })
     }
 

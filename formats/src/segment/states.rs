@@ -150,7 +150,17 @@ impl StateBlocks<'_> {
     fn block(&self, index: u32) -> Result<Block> {
         let start = u64::from(self.directory.u32_at(4 * u64::from(index / BLOCK))?);
         let head = self.data.array_at::<{ HEAD as usize }>(start)?;
-        let [seq_width, status_width, purge_width, rev_width, l0, l1, l2, l3, l4] = head;
+        let [
+            seq_width,
+            status_width,
+            purge_width,
+            rev_width,
+            l0,
+            l1,
+            l2,
+            l3,
+            l4,
+        ] = head;
         if seq_width > 64 || status_width > 8 || purge_width > 64 || rev_width > 34 {
             let widths = [seq_width, status_width, purge_width, rev_width];
             let found = format!("{widths:?}");
@@ -172,8 +182,7 @@ impl StateBlocks<'_> {
     fn read(&self, index: u32, id: u32) -> Result<ActorState> {
         let block = self.block(index)?;
         let i = u64::from(index % BLOCK);
-        let (account_seq, statuses) =
-            self.sparse(block.seqs(), block.count, block.seq_width, i)?;
+        let (account_seq, statuses) = self.sparse(block.seqs(), block.count, block.seq_width, i)?;
         let status = read_bits(
             self.data,
             statuses + i * u64::from(block.status_width),

@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use super::ef::EfHead;
 use super::keyblock::{self, PackedKey};
 use super::*;
-use crate::bits::BitWriter;
+use crate::bits::{BitWriter, width_for};
 use crate::chunks::{Region, SealedFile};
 use model::{Owned, check};
 
@@ -203,6 +203,8 @@ proptest! {
         (0u64..1 << 20).prop_map(|ms| PackedKey::Tid((((1_700_000_000_000 + ms) * 1000) << 10) | (ms & 31))),
         (0u64..1 << 20).prop_map(|low| PackedKey::Tid(1_700_000_000_000_000 << 10 | low)),
         (0u64..1 << 63).prop_map(PackedKey::Tid),
+        (0u64..1 << 34).prop_map(|time| PackedKey::Tid((1_700_000_000_000_000 + (time >> 5)) << 10 | (time & 31))),
+        (0u64..1 << 52).prop_map(|time| PackedKey::Tid((time >> 5) << 10 | (time & 31))),
         any::<u32>().prop_map(PackedKey::Str),
         Just(PackedKey::Tid(0)), Just(PackedKey::Tid((1 << 63) - 1)), Just(PackedKey::Str(0)),
     ], 1..129)) {
@@ -212,6 +214,57 @@ proptest! {
         for (i, key) in keys.iter().enumerate() {
             let found = keyblock::read(region, 3, keys.len() as u64, i as u64);
             prop_assert_eq!(found.unwrap(), *key);
+        }
+    }
+
+    #[test]
+    fn links_to_hot_and_other_targets_are_read_in_any_order(
+        picks in prop::collection::vec((any::<prop::sample::Index>(), 0u32..5), 1..2000),
+        targets in 1u32..3000,
+        skips in prop::collection::vec(any::<prop::sample::Index>(), 20),
+    ) {
+        // Most links go to few targets, so that there are hot ones.
+        let all: Vec<u32> = picks.iter().map(|(index, size)| {
+            index.index([1, 3, 20, 90, targets as usize][*size as usize].min(targets as usize)) as u32
+        }).collect();
+        let mut rows = vec![0u64; targets as usize];
+        for target in &all {
+            rows[*target as usize] += 1;
+        }
+        let mut hot = links::HotTargets::default();
+        for (target, rows) in (0..).zip(&rows) {
+            hot.push(target, *rows);
+        }
+        let hot = hot.finish(targets);
+        let mut writer = links::LinksWriter::new(&hot);
+        let (mut directory, mut data) = (Vec::new(), Vec::new());
+        for target in &all {
+            writer.push(*target, &mut directory, &mut data).unwrap();
+        }
+        writer.finish(&mut directory, &mut data).unwrap();
+        let table = hot.encode();
+        // Hot targets are there to save bytes, but for what fills up the blocks.
+        let plain = (all.len() * width_for(u64::from(targets - 1)) as usize).div_ceil(8);
+        prop_assert!(data.len() + table.len() <= plain + directory.len() / 4 + 1);
+        let links = links::LinkTargets {
+            data: Region::over("links", &data),
+            directory: Region::over("link directory", &directory),
+            hot: Region::over("hot targets", &table),
+            links: all.len() as u32,
+            targets,
+            hot_targets: hot.len(),
+            hot_widths: hot.widths(),
+        };
+        let mut cursor = links.from(0);
+        for target in &all {
+            prop_assert_eq!(cursor.read().unwrap(), *target);
+        }
+        prop_assert!(cursor.read().is_err());
+        for skip in skips {
+            let at = skip.index(all.len());
+            let mut cursor = links.from((at / 2) as u32);
+            cursor.skip((at - at / 2) as u32);
+            prop_assert_eq!(cursor.read().unwrap(), all[at]);
         }
     }
 
@@ -472,5 +525,40 @@ fn inputs_that_break_the_rules_are_refused_by_name() {
             error.contains("segment input") && error.contains(expected),
             "{error}"
         );
+    }
+}
+
+#[test]
+fn a_revision_is_read_as_the_last_of_its_second() {
+    let revs = [
+        0,
+        1,
+        (1 << 30) - 1,
+        1 << 30,
+        1_700_000_000_000_000 << 10 | 77,
+        (1 << 63) - 1,
+    ];
+    let states: Vec<ActorState> = (0u32..)
+        .zip(revs)
+        .map(|(id, last_rev)| ActorState {
+            id,
+            last_rev,
+            ..ActorState::default()
+        })
+        .collect();
+    let input = SegmentInput {
+        actors: ActorsInput {
+            states,
+            ..ActorsInput::default()
+        },
+        ..SegmentInput::default()
+    };
+    let segment = open(build(&input).unwrap()).unwrap();
+    for (id, rev) in (0u32..).zip(revs) {
+        let read = segment.state(id).unwrap().unwrap().last_rev;
+        assert_eq!(read, rev_bound(rev));
+        // Never below the revision, above it by less than 2^20 us, and none stays none.
+        assert!(read >= rev && read - rev < 1 << 30);
+        assert_eq!(read == 0, rev == 0);
     }
 }

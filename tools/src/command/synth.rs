@@ -42,6 +42,10 @@ pub(crate) fn run(arguments: SynthArguments) -> Result<()> {
         hot_like_share: arguments.hot_share,
         ..Options::default()
     };
+    let options = match arguments.backfill {
+        true => options.as_backfill(),
+        false => options,
+    };
     if let Some(address) = arguments.serve {
         return serve(address, options, &arguments);
     }

@@ -1,4 +1,4 @@
-//! Prints events: `cargo run --release --example synth_dump -- [EVENTS] [SEED]`.
+//! Prints events: `cargo run --release --example synth_dump -- [EVENTS] [SEED] [backfill]`.
 
 use std::io::{BufWriter, Write};
 
@@ -9,7 +9,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let events = arguments.next().map_or(Ok(1000), |text| text.parse())?;
     let seed = arguments.next().map_or(Ok(1), |text| text.parse())?;
     let mut out = BufWriter::new(std::io::stdout().lock());
-    let mut generator = Generator::new(Options::finite(seed, events))?;
+    let options = Options::finite(seed, events);
+    let options = match arguments.next().as_deref() {
+        Some("backfill") => options.as_backfill(),
+        _ => options,
+    };
+    let mut generator = Generator::new(options)?;
     let mut line = Vec::new();
     while generator.next_into(&mut line).is_some() {
         line.push(b'\n');

@@ -23,6 +23,12 @@ const COMMIT_LAG_US: u64 = 2_000_000;
 /// A key is made by the client up to this long before the rev.
 const KEY_LAG_US: u64 = 400_000;
 
+/// Records of one repo that an import brings together: 1 to twice this less one.
+const REPO_MEAN: u64 = 40;
+
+/// The first of them is up to this old at the start, and at least a quarter of it: four years.
+const REPO_AGE_US: u64 = 4 * 365 * 86_400 * 1_000_000;
+
 /// The relay sequence number of identity and account events starts here.
 const RELAY_SEQ_START: u64 = 30_000_000_000;
 
@@ -60,6 +66,17 @@ struct Group {
     left: u32,
 }
 
+/// A repo that is being imported.
+#[derive(Debug, Clone, Copy)]
+struct Repo {
+    actor: Actor,
+    /// Microseconds of the last key.
+    key_us: u64,
+    /// Mean distance of keys.
+    step_us: u64,
+    left: u64,
+}
+
 /// The repository position that an event of a commit is written at.
 #[derive(Debug, Clone, Copy)]
 struct Slot {
@@ -90,6 +107,7 @@ pub struct Generator {
     shares: Shares,
     group_start: f64,
     group: Option<Group>,
+    repo: Option<Repo>,
     /// Kinds that were drawn while a commit was open and could not be part of it.
     deferred: VecDeque<EventClass>,
     index: u64,
@@ -114,6 +132,7 @@ impl Generator {
             group_start: opens / shares.groupable(),
             shares,
             group: None,
+            repo: None,
             deferred: VecDeque::new(),
             index: 0,
             elapsed_ns: 0,
@@ -222,6 +241,9 @@ impl Generator {
     /// The place of a new record: in the open commit, or in one of its own, or in
     /// one that it opens for more to follow.
     fn slot(&mut self, class: EventClass, time_us: u64) -> Slot {
+        if self.options.backfill {
+            return self.imported(time_us);
+        }
         if let Some(group) = &mut self.group {
             let slot = Slot {
                 actor: group.actor,
@@ -253,9 +275,37 @@ impl Generator {
         slot
     }
 
+    /// The place of the next record of an import.
+    fn imported(&mut self, time_us: u64) -> Slot {
+        let rng = &mut self.world.rng;
+        let mut repo = match self.repo {
+            Some(repo) if repo.left > 0 => repo,
+            _ => {
+                let left = 1 + rng.below(2 * REPO_MEAN - 1);
+                let age_us = REPO_AGE_US / 4 + rng.below(REPO_AGE_US * 3 / 4);
+                Repo {
+                    actor: self.world.population.active(rng),
+                    key_us: self.options.start_us.saturating_sub(age_us),
+                    step_us: age_us / left,
+                    left,
+                }
+            }
+        };
+        repo.left -= 1;
+        repo.key_us += 1 + rng.below(repo.step_us);
+        self.repo = Some(repo);
+        let (_, rev_us) = self.world.population.open_commit(repo.actor, time_us);
+        Slot {
+            actor: repo.actor,
+            rev: tid_number(rev_us, self.world.names.clock_id(repo.actor)),
+            key_us: repo.key_us,
+        }
+    }
+
     /// Writes a create or update.
     fn write(&mut self, class: EventClass, time_us: u64, line: &mut Vec<u8>) {
         if class == EventClass::Post
+            && !self.options.backfill
             && self.group.is_none()
             && self.world.rng.percent(1)
             && self.edit(time_us, line)
@@ -273,7 +323,7 @@ impl Generator {
             EventClass::Other => self.world.other_collection(),
             _ => "app.bsky.feed.like",
         };
-        let gated = (class == EventClass::Threadgate).then(|| {
+        let gated = (class == EventClass::Threadgate && !self.options.backfill).then(|| {
             self.world.ungated.take(
                 &self.world.population,
                 self.world.start_us,

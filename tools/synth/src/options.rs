@@ -46,6 +46,9 @@ pub struct Options {
     pub delete_percent: f64,
     /// Percent of events that are account events, 0 to 50. The other kinds scale to fill the rest.
     pub account_percent: f64,
+    /// The order of an import: creates only, repo by repo, with keys over years that rise in each repo and have
+    /// nothing to do with event times.
+    pub backfill: bool,
 }
 
 impl Default for Options {
@@ -59,6 +62,7 @@ impl Default for Options {
             hot_like_share: 0.0,
             delete_percent: DELETE_PERCENT_DEFAULT,
             account_percent: ACCOUNT_PERCENT_DEFAULT,
+            backfill: false,
         }
     }
 }
@@ -70,6 +74,17 @@ impl Options {
             seed,
             events: Some(events),
             ..Self::default()
+        }
+    }
+
+    /// The same in the order of an import: creates only, see [`Self::backfill`].
+    #[must_use]
+    pub fn as_backfill(self) -> Self {
+        Self {
+            backfill: true,
+            delete_percent: 0.0,
+            account_percent: 0.0,
+            ..self
         }
     }
 

@@ -5,6 +5,7 @@ use super::{bad, count};
 use crate::Result;
 use crate::segment::keyblock::PackedKey;
 use crate::segment::layout::ROWS_MAX;
+use crate::segment::links::{HotSet, HotTargets};
 use crate::segment::lists::{self, ListsWriter};
 use crate::segment::targets::PackedRecord;
 use crate::segment::workspace::{Env, InMemory};
@@ -77,6 +78,7 @@ pub(super) struct Grouped {
     pub(super) starts: Vec<u32>,
     pub(super) blocks: Vec<u8>,
     pub(super) written: lists::Written<InMemory>,
+    pub(super) hot: HotSet,
 }
 
 impl Links {
@@ -157,6 +159,7 @@ impl Links {
         let env = &mut Env::new(&mut workspace);
         let mut writer = ListsWriter::new(rows, sources);
         let mut starts = Vec::with_capacity(ends.len() + 1);
+        let mut hot = HotTargets::default();
         let mut rest = grouped.as_mut_slice();
         let mut before = 0;
         for &end in &ends {
@@ -166,6 +169,7 @@ impl Links {
                 links.sort_unstable();
             }
             starts.push(writer.count());
+            let rows_before = writer.rows_written();
             for list in links.chunk_by(same_source) {
                 let (mut source, mut last) = (0, None);
                 for posting in list {
@@ -178,11 +182,13 @@ impl Links {
                 }
                 writer.end(env, source)?;
             }
+            hot.push(starts.len() as u32 - 1, writer.rows_written() - rows_before);
         }
         writer.flush_last(env)?;
         starts.push(writer.count());
         Ok(Grouped {
             starts,
+            hot: hot.finish(targets),
             blocks: std::mem::take(&mut writer.blocks),
             written: writer.finish(env)?,
         })

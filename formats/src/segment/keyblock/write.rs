@@ -1,7 +1,8 @@
 //! Writing a block of keys: which classes make it shortest.
 
 use super::{
-    COMPACT, COMPACT_US, PackedKey, REST, REST_HAS_TIDS, WIDE, WIDE_SHORT, inside, split, wide_number,
+    COMPACT, COMPACT_US, PackedKey, REST, REST_HAS_TIDS, WIDE, WIDE_SHORT, inside, split,
+    wide_number,
 };
 use crate::bits::{BitWriter, width_for};
 
@@ -85,7 +86,11 @@ pub(in crate::segment) fn encode(keys: &[PackedKey], scratch: &mut Vec<u64>, out
         PackedKey::Tid(tid) if as_compact(*tid).is_none() => Some(*tid),
         _ => None,
     }));
-    if !scratch.is_empty() && scratch.iter().all(|&tid| wide_number(tid, WIDE_SHORT).is_some()) {
+    if !scratch.is_empty()
+        && scratch
+            .iter()
+            .all(|&tid| wide_number(tid, WIDE_SHORT).is_some())
+    {
         head_flags |= WIDE_SHORT;
         for tid in scratch.iter_mut() {
             *tid = wide_number(*tid, WIDE_SHORT).unwrap_or_default();

@@ -20,6 +20,8 @@ pub(in crate::segment) struct ListsWriter<W: Workspace> {
     long_directory: Spool<W>,
     long: Spool<W>,
     count: u32,
+    /// Rows of all lists.
+    rows_written: u64,
     long_count: u32,
     /// Long lists before the block being filled.
     long_before: u32,
@@ -53,6 +55,7 @@ impl<W: Workspace> ListsWriter<W> {
             long_directory: Spool::new(),
             long: Spool::new(),
             count: 0,
+            rows_written: 0,
             long_count: 0,
             long_before: 0,
             pending: Vec::with_capacity(BLOCK as usize),
@@ -66,6 +69,11 @@ impl<W: Workspace> ListsWriter<W> {
     /// Lists so far.
     pub(in crate::segment) const fn count(&self) -> u32 {
         self.count
+    }
+
+    /// Rows of the lists so far.
+    pub(in crate::segment) const fn rows_written(&self) -> u64 {
+        self.rows_written
     }
 
     /// Appends a row to the list being filled; rows rise.
@@ -109,6 +117,7 @@ impl<W: Workspace> ListsWriter<W> {
                 }
             }
             self.pending.push((source, self.rows.len() as u64 - 1));
+            self.rows_written += self.rows.len() as u64;
             self.rows.clear();
         } else {
             return Ok(());
@@ -123,6 +132,7 @@ impl<W: Workspace> ListsWriter<W> {
     fn put_long(&mut self, env: &mut Env<'_, W>, list: LongList<W>) -> Result<(), W::Error> {
         let offset = self.long.len();
         let Encoded { rows, kind, parts } = list.finish(env)?;
+        self.rows_written += u64::from(rows);
         for part in parts {
             // Mapped bytes may be many; they move in pieces.
             for piece in part.bytes().chunks(64 << 10) {
@@ -150,6 +160,11 @@ impl<W: Workspace> ListsWriter<W> {
         sources.clear();
         sources.extend(self.pending.iter().map(|(source, _)| *source));
         sources.sort_unstable();
+        let common = sources
+            .chunk_by(|a, b| a == b)
+            .rev()
+            .max_by_key(|of_source| of_source.len())
+            .and_then(|of_source| of_source.first().copied());
         sources.dedup();
         let code_max = self.pending.iter().map(|(_, code)| *code).max();
         let code_width = width_for(code_max.unwrap_or(0));
@@ -164,9 +179,15 @@ impl<W: Workspace> ListsWriter<W> {
             bits.write(u64::from(source), self.source_width);
         }
         let index_width = width_for(sources_less_one as u64);
-        for (source, _) in &self.pending {
-            let index = sources.partition_point(|other| other < source);
-            bits.write(index as u64, index_width);
+        let index_of = |wanted: u32| sources.partition_point(|&other| other < wanted) as u64;
+        if let Some(common) = common.filter(|_| sources.len() > 1) {
+            bits.write(index_of(common), index_width);
+            for &(source, _) in &self.pending {
+                bits.write(u64::from(source != common), 1);
+            }
+            for &(source, _) in self.pending.iter().filter(|(source, _)| *source != common) {
+                bits.write(index_of(source), index_width);
+            }
         }
         if code_width > 0 {
             for (_, code) in &self.pending {

@@ -6,6 +6,7 @@ use super::output::Output;
 use super::part::{GONE, Part};
 use crate::monotone::{self, Monotone};
 use crate::segment::layout::{Section, SegmentInfo};
+use crate::segment::links::{HotSet, HotTargets};
 use crate::segment::list::List;
 use crate::segment::lists::{ListScan, ListsWriter};
 use crate::segment::workspace::{Env, Workspace};
@@ -68,13 +69,13 @@ enum Rows<'a> {
     Long(List<'a>),
 }
 
-/// Makes the sections of lists.
+/// Makes the sections of lists. Gives the hot targets.
 pub(super) fn merge<W: Workspace, O: Sink<Error = W::Error>>(
     env: &mut Env<'_, W>,
     parts: &[Part<'_, W>],
     info: &mut SegmentInfo,
     out: &mut Output<O>,
-) -> Result<(), W::Error> {
+) -> Result<HotSet, W::Error> {
     let mut cursors = Vec::with_capacity(parts.len());
     for part in parts {
         let starts = Monotone::open(part.segment.section(Section::ListStarts)?)?;
@@ -95,10 +96,12 @@ pub(super) fn merge<W: Workspace, O: Sink<Error = W::Error>>(
     }
     let mut writer = ListsWriter::new(info.rows, info.sources);
     let mut starts = MonotoneColumn::new();
+    let mut hot = HotTargets::default();
     let (mut pieces, mut rows) = (Vec::new(), Vec::new());
     out.begin(Section::Lists)?;
     for target in 0..info.targets {
         starts.push(env, writer.count())?;
+        let rows_before = writer.rows_written();
         pieces.clear();
         rows.clear();
         for (part, cursor) in cursors.iter_mut().enumerate() {
@@ -153,6 +156,7 @@ pub(super) fn merge<W: Workspace, O: Sink<Error = W::Error>>(
         if let Some(source) = source {
             writer.end(env, source)?;
         }
+        hot.push(target, writer.rows_written() - rows_before);
         out.settle(env, &mut writer.blocks)?;
     }
     starts.push(env, writer.count())?;
@@ -164,7 +168,11 @@ pub(super) fn merge<W: Workspace, O: Sink<Error = W::Error>>(
     out.section(env, Section::ListDirectory, written.directory.bytes())?;
     starts.section(env, Section::ListStarts, out)?;
     out.section(env, Section::LongDirectory, written.long_directory.bytes())?;
-    out.section(env, Section::LongLists, written.long.bytes())
+    out.section(env, Section::LongLists, written.long.bytes())?;
+    let hot = hot.finish(info.targets);
+    info.hot_targets = hot.len();
+    info.hot_widths = hot.widths();
+    Ok(hot)
 }
 
 #[cold]

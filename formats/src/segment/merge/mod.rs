@@ -121,7 +121,9 @@ pub fn merge<W: Workspace, O: Sink<Error = W::Error>>(
     let tables = tables::merge(env, &mut parts, &mut info, &mut out)?;
     targets::merge(env, &mut parts, &tables, &mut info, &mut out)?;
     rows::merge(env, &parts, &tables, &info, &mut out)?;
-    lists::merge(env, &parts, &mut info, &mut out)?;
+    let hot = lists::merge(env, &parts, &mut info, &mut out)?;
+    rows::links(env, &parts, &hot, &mut out)?;
+    drop(hot);
     drop(parts);
     actors::merge(env, inputs, keep_kill, &mut info, &mut out)?;
     buckets::merge(env, inputs, &mut out)?;

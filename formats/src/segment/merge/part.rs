@@ -3,14 +3,13 @@
 
 use super::spill::Spooled;
 use super::{MergeInput, bad};
-use crate::bits::BitReader;
 use crate::chunks::Region;
 use crate::monotone::Monotone;
 use crate::segment::Segment;
 use crate::segment::build::{KEY_SLACK_US, count};
 use crate::segment::keyblock::PackedKey;
 use crate::segment::layout::{ROWS_MAX, Section, SegmentInfo};
-use crate::segment::lists::width_below;
+use crate::segment::links::{LinkCursor, LinkTargets};
 use crate::segment::rows::{BLOCK, PackedRow, RowBlock, Rows};
 use crate::segment::workspace::{Env, Workspace};
 use crate::{Error, Result};
@@ -266,8 +265,7 @@ fn shapes(segment: &Segment) -> Result<Vec<Shape>> {
 /// The rows and links of a segment, block by block.
 pub(super) struct RowScan<'a> {
     rows: Rows<'a>,
-    links: Region<'a>,
-    width: u32,
+    links: LinkTargets<'a>,
     targets: u32,
     block: RowBlock,
     next: u32,
@@ -277,7 +275,7 @@ pub(super) struct RowScan<'a> {
 pub(super) struct ScannedBlock<'s, 'a> {
     scan: &'s RowScan<'a>,
     first_row: u32,
-    links: BitReader<'a>,
+    links: LinkCursor<'a>,
 }
 
 /// A row in its old segment.
@@ -298,8 +296,7 @@ impl<'a> RowScan<'a> {
         let info = segment.info();
         Ok(Self {
             rows: segment.rows()?,
-            links: segment.section(Section::Links)?,
-            width: width_below(info.targets),
+            links: segment.link_targets()?,
             targets: info.targets,
             block: RowBlock::default(),
             next: 0,
@@ -315,15 +312,9 @@ impl<'a> RowScan<'a> {
         self.next += 1;
         self.rows.decode(number, &mut self.block)?;
         let first = self.block.rows.first().map_or(0, |row| row.first_link);
-        let (start, end) = (
-            u64::from(first) * u64::from(self.width),
-            u64::from(self.block.end_link) * u64::from(self.width),
-        );
-        let bytes = (end.div_ceil(8) - start / 8) as usize;
-        let bytes = self.links.get(start / 8, bytes)?;
         Ok(Some(ScannedBlock {
             first_row: number * BLOCK,
-            links: BitReader::new(bytes, (start % 8) as usize),
+            links: self.links.from(first),
             scan: self,
         }))
     }
@@ -333,11 +324,10 @@ impl<'s, 'a> ScannedBlock<'s, 'a> {
     /// Each row, and a reader at its links.
     pub(super) fn rows(
         &self,
-    ) -> impl Iterator<Item = (ScannedRow, BitReader<'a>)> + use<'_, 's, 'a> {
+    ) -> impl Iterator<Item = (ScannedRow, LinkCursor<'a>)> + use<'_, 's, 'a> {
         let rows = &self.scan.block.rows;
         let ends = rows.iter().skip(1).map(|row| row.first_link);
         let ends = ends.chain([self.scan.block.end_link]);
-        let width = u64::from(self.scan.width);
         let mut links = self.links;
         let number = self.first_row..;
         number
@@ -354,7 +344,7 @@ impl<'s, 'a> ScannedBlock<'s, 'a> {
                 } = row;
                 // First links rise, which was checked when they were decoded.
                 let count = end.saturating_sub(first_link);
-                links.skip(u64::from(count) * width);
+                links.skip(count);
                 let row = ScannedRow {
                     number,
                     seq,
@@ -370,18 +360,17 @@ impl<'s, 'a> ScannedBlock<'s, 'a> {
 
     /// The next target of `links`.
     #[inline]
-    pub(super) fn target(&self, links: &mut BitReader<'_>) -> Result<u32> {
-        match links.read(self.scan.width) {
-            Some(target) if target < u64::from(self.scan.targets) => Ok(target as u32),
-            found => {
-                let expected = format!("a target below {}", self.scan.targets);
-                Err(self.damaged(&expected, found.unwrap_or_default()))
-            }
+    pub(super) fn target(&self, links: &mut LinkCursor<'_>) -> Result<u32> {
+        let target = links.read()?;
+        if target < self.scan.targets {
+            return Ok(target);
         }
+        let expected = format!("a target below {}", self.scan.targets);
+        Err(self.damaged(&expected, target))
     }
 
     #[cold]
     pub(super) fn damaged(&self, expected: &str, found: impl ToString) -> Error {
-        self.scan.links.corrupt(0, expected, found)
+        self.scan.links.data.corrupt(0, expected, found)
     }
 }

@@ -7,19 +7,19 @@ use super::spill::{Sorter, Spool};
 use super::tables::Tables;
 use super::targets::filter_section;
 use crate::Result;
-use crate::bits::BitWriter;
 use crate::filter;
 use crate::segment::actors::ActorIndexWriter;
 use crate::segment::key_ranges::{FarKeysWriter, KeyRangesWriter};
 use crate::segment::keyblock::PackedKey;
 use crate::segment::layout::{Section, SegmentInfo};
+use crate::segment::links::{HotSet, LinksWriter};
 use crate::segment::lists::width_below;
 use crate::segment::rows::{BLOCK, PackedRow, RowsWriter};
 use crate::segment::workspace::{Env, Workspace};
 use crate::segment::{RecordKey, hash};
 use crate::sink::Sink;
 
-/// Makes the sections of rows, of the index of actors, of stray keys, and of links.
+/// Makes the sections of rows, of the index of actors, and of stray keys.
 pub(super) fn merge<W: Workspace, O: Sink<Error = W::Error>>(
     env: &mut Env<'_, W>,
     parts: &[Part<'_, W>],
@@ -98,8 +98,7 @@ pub(super) fn merge<W: Workspace, O: Sink<Error = W::Error>>(
     out.section(env, Section::KeyRanges, &groups)?;
     out.write(env, ranges.bytes())?;
     far_keys(env, far, info, out)?;
-    filter_section(env, Section::StrayFilter, stray, out)?;
-    links(env, parts, info, out)
+    filter_section(env, Section::StrayFilter, stray, out)
 }
 
 /// Moves what `writer` has finished to where it stays.
@@ -169,14 +168,16 @@ fn actor_index<W: Workspace, O: Sink<Error = W::Error>>(
     starts.section(env, Section::RowActorStarts, out)
 }
 
-fn links<W: Workspace, O: Sink<Error = W::Error>>(
+/// Makes the sections of links.
+pub(super) fn links<W: Workspace, O: Sink<Error = W::Error>>(
     env: &mut Env<'_, W>,
     parts: &[Part<'_, W>],
-    info: &SegmentInfo,
+    hot: &HotSet,
     out: &mut Output<O>,
 ) -> Result<(), W::Error> {
-    let width = width_below(info.targets);
-    let (mut bits, mut data) = (BitWriter::new(), Vec::new());
+    out.section(env, Section::HotTargets, &hot.encode())?;
+    let mut writer = LinksWriter::new(hot);
+    let (mut directory, mut data) = (Spool::new(), Vec::new());
     out.begin(Section::Links)?;
     for part in parts {
         let map = part.target_map()?;
@@ -188,14 +189,17 @@ fn links<W: Workspace, O: Sink<Error = W::Error>>(
                 }
                 for _ in 0..row.links {
                     let target = map.get(block.target(&mut targets)?)?;
-                    bits.write(u64::from(target), width);
+                    writer.push(target, directory.tail(), &mut data)?;
                 }
             }
-            bits.drain_into(&mut data);
+            writer.drain_into(&mut data);
+            directory.settle(env)?;
             out.settle(env, &mut data)?;
             env.stepped(BLOCK)?;
         }
     }
-    data.extend_from_slice(&bits.finish());
-    out.drain(env, &mut data)
+    writer.finish(directory.tail(), &mut data)?;
+    out.drain(env, &mut data)?;
+    let directory = directory.finish(env)?;
+    out.section(env, Section::LinkDirectory, directory.bytes())
 }

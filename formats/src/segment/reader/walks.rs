@@ -2,11 +2,11 @@
 
 use super::Segment;
 use crate::Result;
-use crate::bits::read_bits;
 use crate::bytes::Reader;
 use crate::chunks::Region;
 use crate::segment::actors::{ACTOR_BLOCK, BlockNumbers};
 use crate::segment::layout::Section;
+use crate::segment::links::LinkCursor;
 use crate::segment::lists::Postings;
 use crate::segment::rows::{BLOCK, Rows};
 
@@ -71,12 +71,8 @@ pub struct LinkRef {
 
 /// The links of a row.
 pub struct RowLinks<'s> {
-    pub(super) targets: Region<'s>,
+    pub(super) targets: LinkCursor<'s>,
     pub(super) shapes: Region<'s>,
-    pub(super) width: u32,
-    /// Links of the segment.
-    pub(super) links: u32,
-    pub(super) next: u32,
     pub(super) shape: Reader<'s>,
     pub(super) runs: u64,
     pub(super) path: u32,
@@ -96,13 +92,7 @@ impl RowLinks<'_> {
                 .and_then(|path| Ok((path, self.shape.varint()?)));
             (self.path, self.left) = run.map_err(|error| self.shapes.in_file(error))?;
         }
-        if self.next >= self.links {
-            let expected = format!("a link below {}", self.links);
-            return Err(self.shapes.corrupt(0, expected, self.next));
-        }
-        let at = u64::from(self.next) * u64::from(self.width);
-        let target = read_bits(self.targets, at, self.width)? as u32;
-        self.next += 1;
+        let target = self.targets.read()?;
         self.left -= 1;
         Ok(Some(LinkRef {
             path: self.path,
