@@ -37,8 +37,7 @@ pub(crate) fn instructions(
         .output()?;
     let told = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
-        let last = told.lines().last().unwrap_or_default();
-        return Err(format!("{} under callgrind: {last}", program.display()).into());
+        return Err(format!("{} under callgrind: {told}", program.display()).into());
     }
     collected(&told).ok_or_else(|| "callgrind does not tell what it collected".into())
 }

@@ -91,6 +91,7 @@ pub(crate) fn run(arguments: &Arguments, figures: &mut Figures) -> Outcome {
 /// The other half of a scenario that needs a second process of this program.
 pub(crate) fn run_child(arguments: &Arguments) -> Outcome {
     match arguments.names.as_slice() {
+        [what, file, data] if what == "ingest" => ingest::ingest_here(file.as_ref(), data.as_ref()),
         [what, dir] if what == "fill" => restart::fill(dir.as_ref(), arguments),
         _ => Err("there is no such child".into()),
     }
