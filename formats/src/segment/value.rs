@@ -138,6 +138,25 @@ const PLC: &str = "did:plc:";
 /// RFC 4648 base 32, in lower case.
 const BASE32: [u8; 32] = *b"abcdefghijklmnopqrstuvwxyz234567";
 
+/// Set in the value of a byte that is no digit of [`BASE32`].
+const NO_DIGIT: u8 = 0x80;
+/// Value of each byte as a digit.
+const DIGITS: [u8; 256] = digits();
+
+#[allow(
+    clippy::indexing_slicing,
+    reason = "evaluated at compile time; every index is below the length"
+)]
+const fn digits() -> [u8; 256] {
+    let mut digits = [NO_DIGIT; 256];
+    let mut value = 0;
+    while value < 32 {
+        digits[BASE32[value] as usize] = value as u8;
+        value += 1;
+    }
+    digits
+}
+
 impl<'s> DidRef<'s> {
     /// The text of the DID, on the stack.
     #[must_use]
@@ -176,18 +195,17 @@ pub(super) fn plc_bytes(did: &str) -> Option<[u8; 15]> {
     }
     let mut out = [0u8; 15];
     for (digits, group) in digits.chunks_exact(8).zip(out.chunks_exact_mut(5)) {
-        let mut value = 0u64;
-        for &digit in digits {
-            let digit = match digit {
-                b'a'..=b'z' => digit - b'a',
-                b'2'..=b'7' => digit - b'2' + 26,
-                _ => return None,
-            };
+        let (mut value, mut all) = (0u64, 0u8);
+        for &byte in digits {
+            let digit = DIGITS.get(usize::from(byte)).copied().unwrap_or(NO_DIGIT);
+            all |= digit;
             value = value << 5 | u64::from(digit);
         }
-        for (byte, from) in group.iter_mut().zip(value.to_be_bytes().iter().skip(3)) {
-            *byte = *from;
+        if all & NO_DIGIT != 0 {
+            return None;
         }
+        let [_, _, _, bytes @ ..] = value.to_be_bytes();
+        group.copy_from_slice(&bytes);
     }
     Some(out)
 }
@@ -206,12 +224,11 @@ impl Text<'_> {
     /// Copies at most 32 bytes of ASCII.
     fn from_ascii(ascii: &[u8]) -> Self {
         let mut bytes = [0u8; 32];
-        let mut len = 0u8;
-        for (to, from) in bytes.iter_mut().zip(ascii) {
-            *to = *from;
-            len += 1;
+        let len = ascii.len().min(bytes.len());
+        if let (Some(to), Some(from)) = (bytes.get_mut(..len), ascii.get(..len)) {
+            to.copy_from_slice(from);
         }
-        Self(Inner::Ascii(bytes, len))
+        Self(Inner::Ascii(bytes, len as u8))
     }
 
     /// The text.
