@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --release -p orrery-benches -- ingest [EVENTS] [SEED]
 //! cargo run --release -p orrery-benches -- hot-target [LINKS]
+//! cargo run --release -p orrery-benches -- many-to-many [LINKS]
 //! cargo run --release -p orrery-benches -- compaction [SECONDS]
 //! cargo run --release -p orrery-benches -- stats [EVENTS] [COLLECTIONS]
 //! cargo build --release -p orrery && cargo run --release -p orrery-benches -- stream [SECONDS] [SUBSCRIBERS]
@@ -15,6 +16,7 @@ mod compaction;
 mod edge;
 mod hot_target;
 mod ingest;
+mod many_to_many;
 mod process;
 mod stats;
 mod stream;
@@ -49,9 +51,10 @@ fn main() -> ExitCode {
         // The other half of `edge`.
         "constant-route" => edge::serve_constant(number(0, 0)),
         "hot-target" => hot_target::run(number(0, 1_000_000)),
+        "many-to-many" => many_to_many::run(number(0, 1_000_000).max(1)),
         _ => {
             println!(
-                "scenarios: ingest [EVENTS] [SEED], hot-target [LINKS], compaction [SECONDS], stats [EVENTS] [COLLECTIONS], stream [SECONDS] [SUBSCRIBERS], edge [SECONDS]"
+                "scenarios: ingest [EVENTS] [SEED], hot-target [LINKS], many-to-many [LINKS], compaction [SECONDS], stats [EVENTS] [COLLECTIONS], stream [SECONDS] [SUBSCRIBERS], edge [SECONDS]"
             );
             return ExitCode::from(2);
         }

@@ -26,6 +26,7 @@ mod engine_view;
 mod error;
 pub mod limits;
 mod many_to_many;
+mod places;
 mod queries;
 pub mod samples;
 mod selection;
@@ -42,4 +43,4 @@ pub use queries::Queries;
 pub use types::{
     Filter, ManyItem, ManyPage, ManyToMany, OtherCount, Page, Paging, RecordId, SourceTotals, Stats,
 };
-pub use view::{EachList, List, Part, View};
+pub use view::{BLOCK, EachList, List, Part, View};
