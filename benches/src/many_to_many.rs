@@ -21,7 +21,10 @@ const ROUNDS: usize = 9;
 fn other(n: u64, others: u64) -> String {
     // A Weyl sequence: in no order, each about as often.
     let n = n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20;
-    format!("at://did:web:other.example/app.bsky.feed.post/{}", n % others)
+    format!(
+        "at://did:web:other.example/app.bsky.feed.post/{}",
+        n % others
+    )
 }
 
 fn build(dir: &Path, links: u64, others: u64) -> Result<Store, Box<dyn std::error::Error>> {
@@ -69,7 +72,9 @@ fn median(mut call: impl FnMut() -> Outcome) -> Result<f64, Box<dyn std::error::
         times.push(start.elapsed());
     }
     times.sort_unstable();
-    Ok(times.get(ROUNDS / 2).map_or(0.0, |time| time.as_secs_f64() * 1e6))
+    Ok(times
+        .get(ROUNDS / 2)
+        .map_or(0.0, |time| time.as_secs_f64() * 1e6))
 }
 
 pub(crate) fn run(links: u64) -> Outcome {
