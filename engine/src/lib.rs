@@ -54,7 +54,7 @@ pub use orrery_formats::effect;
 pub use orrery_formats::event;
 pub use orrery_formats::frame::SourceCursor;
 pub use orrery_formats::manifest::{GapEntry, SelectionEntry};
-pub use part::{List, Part, TargetId};
+pub use part::{LIST_BLOCK, List, Part, RowName, TargetId};
 pub use quarantine::Degraded;
 pub use samples::{Choice, SampleRecord};
 pub use sealed_count::SealedCount;

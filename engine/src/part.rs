@@ -1,6 +1,12 @@
 //! The parts of a snapshot, and their posting lists: the same calls for a segment and for the memtable.
 //! Rows are ordinals within a part, in order of seq; dead and hidden rows stay and are *masked*.
 
+mod blocks;
+mod names;
+
+pub use blocks::LIST_BLOCK;
+pub use names::RowName;
+
 use orrery_formats::segment;
 
 use crate::mask::LONG_LIST;

@@ -233,7 +233,11 @@ impl<'a> Monotone<'a> {
     }
 
     /// Decodes block `index`, of at least one value, into `buffer`.
-    fn decode<'b>(&self, index: u32, buffer: &'b mut [u32; BLOCK_LEN]) -> Result<&'b [u32]> {
+    pub(crate) fn decode<'b>(
+        &self,
+        index: u32,
+        buffer: &'b mut [u32; BLOCK_LEN],
+    ) -> Result<&'b [u32]> {
         let block = self.block(index)?;
         match block.decode(buffer) {
             Some(()) => Ok(buffer.get(..block.len).unwrap_or_default()),

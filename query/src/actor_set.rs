@@ -46,14 +46,65 @@ impl Hasher for IdHasher {
 /// Builds [`IdHasher`]s.
 pub(crate) type IdHash = BuildHasherDefault<IdHasher>;
 
-#[derive(Debug, Clone)]
+type Words = [u64; CHUNK_WORDS];
+
+/// A chunk: nobody's while it is empty, one set's while it is filled, all copies' once it was shared.
+#[derive(Debug)]
+enum Chunk {
+    Empty,
+    Own(Box<Words>),
+    Shared(Arc<Words>),
+}
+
+impl Chunk {
+    fn words(&self) -> Option<&Words> {
+        match self {
+            Self::Empty => None,
+            Self::Own(words) => Some(words),
+            Self::Shared(words) => Some(words),
+        }
+    }
+
+    /// The words to write to: a copy of shared ones.
+    #[cold]
+    fn make_own(&mut self) {
+        *self = Self::Own(match self.words() {
+            Some(words) => Box::new(*words),
+            None => Box::new([0; CHUNK_WORDS]),
+        });
+    }
+
+    /// Sets a bit; whether it was not set.
+    #[inline]
+    fn insert(&mut self, word: usize, bit: u64) -> bool {
+        if let Self::Shared(words) = self
+            && words.get(word).is_some_and(|word| word & bit != 0)
+        {
+            return false;
+        }
+        if !matches!(self, Self::Own(_)) {
+            self.make_own();
+        }
+        let Self::Own(words) = self else {
+            return false;
+        };
+        let Some(word) = words.get_mut(word) else {
+            return false;
+        };
+        let new = *word & bit == 0;
+        *word |= bit;
+        new
+    }
+}
+
+#[derive(Debug)]
 enum Inner {
     Sparse(HashSet<u32, IdHash>),
-    Dense(Vec<Option<Arc<[u64; CHUNK_WORDS]>>>),
+    Dense(Vec<Chunk>),
 }
 
 /// A set of account ids that is cheap to copy and extend.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct ActorSet(Inner);
 
 impl Default for ActorSet {
@@ -63,11 +114,32 @@ impl Default for ActorSet {
 }
 
 impl ActorSet {
+    /// A set that is about to get up to so many accounts.
+    pub(crate) fn for_up_to(members: u64) -> Self {
+        match usize::try_from(members) {
+            Ok(members) if members <= SPARSE_MAX => Self(Inner::Sparse(
+                HashSet::with_capacity_and_hasher(members, IdHash::default()),
+            )),
+            _ => Self(Inner::Dense(Vec::new())),
+        }
+    }
+
     /// Adds an account; whether it was new.
     pub(crate) fn insert(&mut self, actor: u32) -> bool {
+        self.insert_some(&[actor], 1) == 1
+    }
+
+    /// Adds those of up to 128 accounts whose bits are set in `wanted`, the first in the lowest; which of them
+    /// were new.
+    pub(crate) fn insert_some(&mut self, actors: &[u32], wanted: u128) -> u128 {
+        let mut new = 0;
         match &mut self.0 {
             Inner::Sparse(set) => {
-                let new = set.insert(actor);
+                for (place, &actor) in (0..u128::BITS).zip(actors) {
+                    if wanted >> place & 1 == 1 {
+                        new |= u128::from(set.insert(actor)) << place;
+                    }
+                }
                 if set.len() > SPARSE_MAX {
                     let mut chunks = Vec::new();
                     for &member in set.iter() {
@@ -75,10 +147,16 @@ impl ActorSet {
                     }
                     self.0 = Inner::Dense(chunks);
                 }
-                new
             }
-            Inner::Dense(chunks) => insert_bit(chunks, actor),
+            Inner::Dense(chunks) => {
+                for (place, &actor) in (0..u128::BITS).zip(actors) {
+                    if wanted >> place & 1 == 1 {
+                        new |= u128::from(insert_bit(chunks, actor)) << place;
+                    }
+                }
+            }
         }
+        new
     }
 
     /// Whether an account is a member.
@@ -89,9 +167,54 @@ impl ActorSet {
                 let (chunk, word, bit) = split(actor);
                 chunks
                     .get(chunk)
-                    .and_then(Option::as_ref)
+                    .and_then(Chunk::words)
                     .and_then(|words| words.get(word))
                     .is_some_and(|word| word & bit != 0)
+            }
+        }
+    }
+
+    /// A copy. Chunks of bits are shared from now on, until one of the two writes to them.
+    pub(crate) fn share(&mut self) -> Self {
+        Self(match &mut self.0 {
+            Inner::Sparse(set) => Inner::Sparse(set.clone()),
+            Inner::Dense(chunks) => {
+                let copies = chunks.iter_mut().map(|chunk| {
+                    if let Chunk::Own(words) = chunk {
+                        *chunk = Chunk::Shared(Arc::new(**words));
+                    }
+                    chunk.copy()
+                });
+                Inner::Dense(copies.collect())
+            }
+        })
+    }
+
+    /// A copy of a set that shares all its chunks: one that [`settle`](Self::settle) has seen.
+    pub(crate) fn copy(&self) -> Self {
+        Self(match &self.0 {
+            Inner::Sparse(set) => Inner::Sparse(set.clone()),
+            Inner::Dense(chunks) => Inner::Dense(chunks.iter().map(Chunk::copy).collect()),
+        })
+    }
+
+    /// Makes the set, which has so many members, fit to be kept: as small as it can be, all chunks ready to be
+    /// shared.
+    pub(crate) fn settle(&mut self, members: u64) {
+        match &mut self.0 {
+            Inner::Sparse(set) => set.shrink_to_fit(),
+            Inner::Dense(chunks) => {
+                // A slot of a hash table takes ten bytes at most.
+                let bytes = chunks.iter().filter_map(Chunk::words).count() * CHUNK_WORDS * 8;
+                if members <= SPARSE_MAX as u64 && members * 10 < bytes as u64 {
+                    self.0 = Inner::Sparse(members_of(chunks).collect());
+                    return;
+                }
+                for chunk in chunks {
+                    if let Chunk::Own(words) = chunk {
+                        *chunk = Chunk::Shared(Arc::new(**words));
+                    }
+                }
             }
         }
     }
@@ -101,12 +224,42 @@ impl ActorSet {
         match &self.0 {
             Inner::Sparse(set) => set.capacity() * 5,
             Inner::Dense(chunks) => {
-                chunks.iter().flatten().count() * CHUNK_WORDS * 8 + chunks.len() * 8
+                chunks.iter().filter_map(Chunk::words).count() * CHUNK_WORDS * 8 + chunks.len() * 16
             }
         }
     }
 }
 
+impl Chunk {
+    fn copy(&self) -> Self {
+        match self {
+            Self::Empty => Self::Empty,
+            Self::Own(words) => Self::Own(words.clone()),
+            Self::Shared(words) => Self::Shared(Arc::clone(words)),
+        }
+    }
+}
+
+fn members_of(chunks: &[Chunk]) -> impl Iterator<Item = u32> {
+    let words = chunks.iter().map(Chunk::words);
+    let words = (0u32..)
+        .step_by(1 << CHUNK_SHIFT)
+        .zip(words)
+        .flat_map(|(first, words)| {
+            let words = words.into_iter().flatten();
+            (first..).step_by(64).zip(words)
+        });
+    words.flat_map(|(first, &word)| {
+        let mut rest = word;
+        std::iter::from_fn(move || {
+            let bit = (rest != 0).then(|| rest.trailing_zeros())?;
+            rest &= rest - 1;
+            Some(first + bit)
+        })
+    })
+}
+
+#[inline]
 fn split(actor: u32) -> (usize, usize, u64) {
     (
         (actor >> CHUNK_SHIFT) as usize,
@@ -115,25 +268,16 @@ fn split(actor: u32) -> (usize, usize, u64) {
     )
 }
 
-fn insert_bit(chunks: &mut Vec<Option<Arc<[u64; CHUNK_WORDS]>>>, actor: u32) -> bool {
+#[inline]
+fn insert_bit(chunks: &mut Vec<Chunk>, actor: u32) -> bool {
     let (chunk, word, bit) = split(actor);
-    if chunk >= chunks.len() {
-        chunks.resize(chunk + 1, None);
+    if let Some(chunk) = chunks.get_mut(chunk) {
+        return chunk.insert(word, bit);
     }
-    let Some(slot) = chunks.get_mut(chunk) else {
-        return false;
-    };
-    // Most members of a full walk are there already: look before unsharing the chunk.
-    if let Some(words) = slot
-        && words.get(word).is_some_and(|word| word & bit != 0)
-    {
-        return false;
-    }
-    let words = Arc::make_mut(slot.get_or_insert_with(|| Arc::new([0; CHUNK_WORDS])));
-    if let Some(word) = words.get_mut(word) {
-        *word |= bit;
-    }
-    true
+    chunks.resize_with(chunk + 1, || Chunk::Empty);
+    chunks
+        .last_mut()
+        .is_some_and(|chunk| chunk.insert(word, bit))
 }
 
 #[cfg(test)]
@@ -153,7 +297,7 @@ mod tests {
             assert_eq!(set.insert(actor), model.insert(actor));
         }
         assert!(matches!(set.0, Inner::Dense(_)));
-        let before = set.clone();
+        let before = set.share();
         for actor in 0..1 << 20 {
             assert_eq!(set.contains(actor), model.contains(&actor));
         }
@@ -161,5 +305,49 @@ mod tests {
         assert!(set.insert(new));
         assert!(set.contains(new) && !before.contains(new));
         assert!(set.insert(u32::MAX) && set.contains(u32::MAX));
+    }
+
+    #[test]
+    fn many_at_once_are_those_one_by_one_whether_settled_or_not() {
+        for up_to in [0, SPARSE_MAX as u64, 1 << 20] {
+            let (mut some, mut one) = (ActorSet::for_up_to(up_to), ActorSet::default());
+            let (mut x, mut members) = (7u32, 0);
+            for round in 0..2_000 {
+                let actors: Vec<u32> = (0..1 + round % 128)
+                    .map(|_| {
+                        x = x.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                        x >> 11
+                    })
+                    .collect();
+                let wanted = u128::from(x) << 50 | u128::from(x.rotate_left(9)) << 3 | 1;
+                let mut new = 0;
+                for (place, actor) in actors.iter().enumerate() {
+                    if wanted >> place & 1 == 1 && one.insert(*actor) {
+                        new |= 1u128 << place;
+                    }
+                }
+                assert_eq!(some.insert_some(&actors, wanted), new);
+                members += u64::from(new.count_ones());
+                if round % 400 == 7 {
+                    some.settle(members);
+                    some = some.copy();
+                }
+            }
+            for actor in 0..1 << 21 {
+                assert_eq!(some.contains(actor), one.contains(actor));
+            }
+        }
+    }
+
+    #[test]
+    fn a_settled_set_of_few_accounts_is_small_however_it_was_made() {
+        let mut set = ActorSet::for_up_to(1 << 30);
+        for actor in (0..50_000_000).step_by(500_000) {
+            set.insert(actor);
+        }
+        assert!(set.heap_bytes() > 400_000);
+        set.settle(100);
+        assert!(set.heap_bytes() < 2_000, "{}", set.heap_bytes());
+        assert!(set.contains(49_500_000) && !set.contains(1) && !set.insert(500_000));
     }
 }

@@ -92,6 +92,7 @@ pub(crate) fn records<V: View>(
     }
     let after_seq = paging.cursor.map(|cursor| cursor.place().seq);
     let mut last = None;
+    let mut dids = view.did_reader();
     for selection in &selections {
         let part = selection.part;
         let mut within = rows_beyond(&part, after_seq, descending)?;
@@ -99,6 +100,10 @@ pub(crate) fn records<V: View>(
             // One more than fits tells whether the page is the last.
             let want = limit + 1 - page.items.len();
             let rows = selection.rows(within.clone(), descending, want)?;
+            if rows.is_empty() {
+                break;
+            }
+            let mut record = part.record_reader(&mut dids)?;
             for &row in &rows {
                 if page.items.len() == limit {
                     page.cursor = last.map(|last| {
@@ -106,7 +111,7 @@ pub(crate) fn records<V: View>(
                     });
                     return Ok(page);
                 }
-                let Some(record) = known(part.record(row))? else {
+                let Some(record) = known(record(row))? else {
                     continue;
                 };
                 page.items.push(record);

@@ -1,11 +1,15 @@
 //! The engine's snapshots as views.
 
+use std::ops::Range;
+
 use orrery_engine as engine;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::error::{Error, Result, known};
 use crate::types::{RecordId, Stats};
-use crate::view::{EachList, List, Part, View};
+use crate::view::{BLOCK, EachList, List, Part, View};
+
+const _: () = assert!(BLOCK == engine::LIST_BLOCK);
 
 impl View for engine::Snapshot {
     type Key = engine::OwnedTargetKey;
@@ -32,6 +36,11 @@ impl View for engine::Snapshot {
 
     fn did(&self, actor: u32) -> Result<String> {
         Ok(self.did(actor)?)
+    }
+
+    fn did_reader(&self) -> impl FnMut(u32) -> Result<String> {
+        let mut read = self.did_reader();
+        move |actor| Ok(read(actor)?)
     }
 
     fn stats(&self) -> Result<Stats> {
@@ -125,6 +134,16 @@ impl<'a> Part for SnapshotPart<'a> {
         Ok(move |row| Ok(read(row)?))
     }
 
+    fn actor_blocks(&self) -> Result<impl FnMut(&[u32], &mut [u32]) -> Result<()>> {
+        let mut read = self.part.actor_blocks()?;
+        Ok(move |rows: &[u32], actors: &mut [u32]| Ok(read(rows, actors)?))
+    }
+
+    fn mask_blocks(&self, list: &engine::List<'a>) -> Result<impl FnMut(&[u32]) -> Result<u128>> {
+        let mut read = self.part.mask_blocks(list);
+        Ok(move |rows: &[u32]| Ok(read(rows)?))
+    }
+
     fn lower_bound_seq(&self, seq: u64) -> Result<u32> {
         Ok(self.part.lower_bound_seq(seq)?)
     }
@@ -141,6 +160,21 @@ impl<'a> Part for SnapshotPart<'a> {
             collection: collection.to_owned(),
             rkey: rkey.to_owned(),
         })?)
+    }
+
+    fn record_reader(
+        &self,
+        dids: &mut impl FnMut(u32) -> Result<String>,
+    ) -> Result<impl FnMut(u32) -> Result<RecordId>> {
+        let mut names = self.part.name_reader()?;
+        Ok(move |row| {
+            let name = names(row)?;
+            Ok(RecordId {
+                did: dids(name.actor)?,
+                collection: name.collection,
+                rkey: name.rkey,
+            })
+        })
     }
 
     fn target_id(&self, key: &Self::Key) -> Result<Option<engine::TargetId>> {
@@ -164,6 +198,14 @@ impl<'a> Part for SnapshotPart<'a> {
                 Ok(())
             })?;
         Ok(found)
+    }
+
+    fn target_reader(
+        &self,
+        path: &str,
+    ) -> Result<impl FnMut(u32, &mut Vec<engine::TargetId>) -> Result<()>> {
+        let mut read = self.part.target_reader(path)?;
+        Ok(move |row, out: &mut Vec<engine::TargetId>| Ok(read(row, out)?))
     }
 
     fn target_string(&self, target: engine::TargetId) -> Result<String> {
@@ -199,6 +241,11 @@ impl List for engine::List<'_> {
 
     fn iter_from(&self, i: u32) -> impl Iterator<Item = Result<u32>> {
         self.iter_from(i).map(|row| row.map_err(Error::from))
+    }
+
+    fn blocks(&self, range: Range<u32>) -> impl FnMut(&mut [u32; BLOCK]) -> Result<usize> {
+        let mut read = self.blocks(range);
+        move |rows| Ok(read(rows)?)
     }
 
     fn iter_back_from(&self, i: u32) -> impl Iterator<Item = Result<u32>> {

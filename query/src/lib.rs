@@ -28,6 +28,7 @@ mod error;
 mod kept_counts;
 pub mod limits;
 mod many_to_many;
+mod places;
 mod queries;
 pub mod samples;
 mod selection;
@@ -45,4 +46,4 @@ pub use queries::Queries;
 pub use types::{
     Filter, ManyItem, ManyPage, ManyToMany, OtherCount, Page, Paging, RecordId, SourceTotals, Stats,
 };
-pub use view::{EachList, List, Part, View};
+pub use view::{BLOCK, EachList, List, Part, View};

@@ -305,41 +305,64 @@ impl Counting {
         let part = selection.part;
         let mut ordinals: HashMap<P::TargetId, u32, IdHash> = HashMap::default();
         let mut actors = part.actor_reader()?;
+        let mut read = part.target_reader(path)?;
+        let mut targets = Vec::new();
         selection.each(&mut |row| {
             let actor = actors(row)?;
-            let mut link = 0;
-            part.targets_at(row, path, &mut |id| {
-                let ordinal = match ordinals.get(&id) {
-                    _ if !ids.want(id) => None,
-                    Some(&ordinal) => Some(ordinal),
-                    None => {
-                        let place = Place {
-                            seq: part.seq(row)?,
-                            link,
-                        };
-                        match known(part.target_string(id))? {
-                            Some(subject) => {
-                                let ordinal = self.ordinal(&subject, place)?;
-                                ordinals.insert(id, ordinal);
-                                Some(ordinal)
-                            }
-                            None => None,
-                        }
-                    }
+            read(row, &mut targets)?;
+            for (link, &id) in (0..).zip(&targets) {
+                if !ids.want(id) {
+                    continue;
+                }
+                if let Some(&ordinal) = ordinals.get(&id) {
+                    self.add(ordinal, actor)?;
+                    continue;
+                }
+                let place = Place {
+                    seq: part.seq(row)?,
+                    link,
                 };
-                link += 1;
-                ordinal.map_or(Ok(()), |ordinal| self.add(ordinal, actor))
-            })
+                if let Some(subject) = known(part.target_string(id))? {
+                    let ordinal = self.ordinal(&subject, place)?;
+                    ordinals.insert(id, ordinal);
+                    self.add(ordinal, actor)?;
+                }
+            }
+            Ok(())
         })
     }
 
     fn finish(mut self) -> Vec<Count> {
-        self.pairs.sort_unstable();
-        self.pairs.dedup();
-        for pair in self.pairs {
-            if let Some(count) = self.counts.get_mut((pair >> 32) as usize) {
-                count.distinct += 1;
+        // Accounts by other subject: first how many each has, then where the next one of each goes.
+        let mut ends = vec![0u32; self.counts.len()];
+        let subject = |pair: u64| (pair >> 32) as usize;
+        for &pair in &self.pairs {
+            if let Some(end) = ends.get_mut(subject(pair)) {
+                *end += 1;
             }
+        }
+        let mut sum = 0;
+        for end in &mut ends {
+            (*end, sum) = (sum, sum + *end);
+        }
+        let mut accounts = vec![0u32; self.pairs.len()];
+        for &pair in &self.pairs {
+            if let Some(end) = ends.get_mut(subject(pair))
+                && let Some(account) = accounts.get_mut(*end as usize)
+            {
+                // The lower half is the account.
+                *account = pair as u32;
+                *end += 1;
+            }
+        }
+        let mut start = 0;
+        for (count, end) in self.counts.iter_mut().zip(ends) {
+            let some = accounts.get_mut(start..end as usize).unwrap_or_default();
+            start = end as usize;
+            some.sort_unstable();
+            // No slice is empty: every subject was found at some link.
+            let steps = some.windows(2).filter(|two| two.first() != two.last());
+            count.distinct = steps.count() as u32 + u32::from(!some.is_empty());
         }
         self.counts.shrink_to_fit();
         self.counts

@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use crate::error::Result;
 use crate::types::Filter;
-use crate::view::{List, Part, View};
+use crate::view::{BLOCK, List, Part, View};
 
 /// A list this short is always walked itself.
 const SHORT_LIST: u32 = 64;
@@ -58,6 +58,9 @@ impl Narrow {
         self.actors.as_ref().is_some_and(Vec::is_empty)
     }
 }
+
+/// What is called with a block of a list: the place of its first row, the rows, and which are selected.
+type EachBlock<'e> = &'e mut dyn FnMut(u32, &[u32], u128) -> Result<()>;
 
 /// What is walked to find the rows.
 enum Drive<L> {
@@ -141,6 +144,16 @@ impl<'n, P: Part> Selection<'n, P> {
         Ok(())
     }
 
+    /// The rows at some places of the list.
+    pub(crate) fn row_at(&self, index: u32) -> Result<u32> {
+        self.list.get(index)
+    }
+
+    /// The places in the list of a range of rows.
+    pub(crate) fn places(&self, rows: &Range<u32>) -> Result<Range<u32>> {
+        indexes(&self.list, rows)
+    }
+
     /// The length and the number of masked rows of the list, whatever is selected from it.
     pub(crate) fn list_state(&self) -> (u32, u32) {
         (self.list.len(), self.masked)
@@ -172,34 +185,62 @@ impl<'n, P: Part> Selection<'n, P> {
 
     /// Calls `each` with every selected row, ascending.
     pub(crate) fn each(&self, each: &mut dyn FnMut(u32) -> Result<()>) -> Result<()> {
-        self.each_from(0, each)
-    }
-
-    /// Calls `each` with every selected row from list index `first` on, ascending.
-    pub(crate) fn each_from(
-        &self,
-        first: u32,
-        each: &mut dyn FnMut(u32) -> Result<()>,
-    ) -> Result<()> {
         if matches!(self.drive, Drive::List) {
-            let range = self.indexes(&self.window)?;
-            let start = range.start.max(first);
-            let rows = range.end.saturating_sub(start) as usize;
-            let mut passes = self.passes()?;
-            for row in self.list.iter_from(start).take(rows) {
-                let row = row?;
-                if passes(row)? {
-                    each(row)?;
-                }
-            }
-            return Ok(());
+            return self.each_block(0, &mut |_, rows, selected| {
+                let rows = (0..u128::BITS).zip(rows);
+                rows.filter(|(place, _)| selected >> place & 1 == 1)
+                    .try_for_each(|(_, &row)| each(row))
+            });
         }
         self.rows(0..u32::MAX, false, usize::MAX)?
             .into_iter()
             .try_for_each(each)
     }
 
-    /// Calls `each` with the first selected row of every account of the filter that `seen` refuses to
+    /// Calls `each` with the rows of the list from index `first` on, ascending, up to [`BLOCK`] at once: the
+    /// index of the first of them, the rows, and which are selected, the first in the lowest bit. A block ends
+    /// where the index is a multiple of [`BLOCK`], or the list does.
+    pub(crate) fn each_block(&self, first: u32, each: EachBlock<'_>) -> Result<()> {
+        let window = self.indexes(&self.window)?;
+        self.blocks_of(first.max(window.start)..window.end, each)
+    }
+
+    fn blocks_of(&self, range: Range<u32>, each: EachBlock<'_>) -> Result<()> {
+        let mut masked = match self.masked {
+            0 => None,
+            _ => Some(self.part.mask_blocks(&self.list)?),
+        };
+        let mut passes = self.passes()?;
+        let mut block = [0; BLOCK];
+        let mut index = range.start;
+        let mut next = self.list.blocks(range);
+        loop {
+            let filled = next(&mut block)?;
+            let rows = block.get(..filled).unwrap_or_default();
+            let (Some(low), Some(high)) = (rows.first(), rows.last()) else {
+                return Ok(());
+            };
+            let is_plain =
+                self.narrow.actors.is_none() && self.sure.contains(low) && self.sure.contains(high);
+            let mut selected = u128::MAX >> (BLOCK - filled);
+            if is_plain {
+                if let Some(masked) = &mut masked {
+                    selected &= !masked(rows)?;
+                }
+            } else {
+                for (place, &row) in (0..u128::BITS).zip(rows) {
+                    if !passes(row)? {
+                        selected &= !(1 << place);
+                    }
+                }
+            }
+            each(index, rows, selected)?;
+            // At most 128 more, and not beyond the list.
+            index += filled as u32;
+        }
+    }
+
+    /// Calls `each` with the place in the list of the first selected row of every account of the filter that `seen` refuses to
     /// skip, in any order; `false`, and nothing called, when the list is to be walked instead.
     pub(crate) fn each_first_of_actors(
         &self,
@@ -219,8 +260,12 @@ impl<'n, P: Part> Selection<'n, P> {
                 if row >= self.window.end {
                     break;
                 }
-                if self.window.contains(&row) && self.holds(row)? && passes(row)? {
-                    each(row, actor);
+                if !self.window.contains(&row) {
+                    continue;
+                }
+                let place = self.list.lower_bound(row)?;
+                if place < self.list.len() && self.list.get(place)? == row && passes(row)? {
+                    each(place, actor);
                     break;
                 }
             }
@@ -353,10 +398,10 @@ impl<'n, P: Part> Selection<'n, P> {
 
     fn count_rows(&self, range: Range<u32>) -> Result<u64> {
         let mut count = 0;
-        let mut passes = self.passes()?;
-        for row in self.list.iter_from(range.start).take(range.len()) {
-            count += u64::from(passes(row?)?);
-        }
+        self.blocks_of(range, &mut |_, _, selected| {
+            count += u64::from(selected.count_ones());
+            Ok(())
+        })?;
         Ok(count)
     }
 

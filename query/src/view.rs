@@ -3,6 +3,8 @@
 //! of rows. The algorithms of this crate are generic over these traits, so that they are compiled
 //! against the engine's snapshot without indirection, and tested against a view made of plain vectors.
 
+use std::ops::Range;
+
 use crate::error::Result;
 use crate::types::{RecordId, Stats};
 
@@ -41,12 +43,20 @@ pub trait View {
     /// When the index cannot be read, or has no such account.
     fn did(&self, actor: u32) -> Result<String>;
 
+    /// Reads the DIDs of many accounts, which may be faster than one by one.
+    fn did_reader(&self) -> impl FnMut(u32) -> Result<String> {
+        |actor| self.did(actor)
+    }
+
     /// The counts of the front page.
     ///
     /// # Errors
     /// When the index cannot be read.
     fn stats(&self) -> Result<Stats>;
 }
+
+/// Rows of a list that are read at once.
+pub const BLOCK: usize = 128;
 
 /// What is called with the collection, the path and the list of a source.
 pub type EachList<'e, L> = &'e mut dyn FnMut(&str, &str, L) -> Result<()>;
@@ -118,6 +128,35 @@ pub trait Part: Copy {
         let part = *self;
         Ok(move |row| part.actor(row))
     }
+    /// Reads the accounts of many rows, up to [`BLOCK`] at once: writes that of each row to its place.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn actor_blocks(&self) -> Result<impl FnMut(&[u32], &mut [u32]) -> Result<()>> {
+        let mut read = self.actor_reader()?;
+        Ok(move |rows: &[u32], actors: &mut [u32]| {
+            for (row, actor) in rows.iter().zip(actors) {
+                *actor = read(*row)?;
+            }
+            Ok(())
+        })
+    }
+    /// Tells which of many rows of `list` are masked, rising and up to [`BLOCK`] at once, the first in the
+    /// lowest bit. For lists that are read for the most part.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn mask_blocks(&self, list: &Self::List) -> Result<impl FnMut(&[u32]) -> Result<u128>> {
+        let _ = list;
+        let mut read = self.mask_reader()?;
+        Ok(move |rows: &[u32]| {
+            let mut masked = 0;
+            for (place, row) in (0..u128::BITS).zip(rows) {
+                masked |= u128::from(read(*row)?) << place;
+            }
+            Ok(masked)
+        })
+    }
     /// The first row whose seq is not below `seq`; [`rows`](Self::rows) when there is none.
     ///
     /// # Errors
@@ -153,11 +192,44 @@ pub trait Part: Copy {
     /// When the index cannot be read.
     fn record(&self, row: u32) -> Result<RecordId>;
 
+    /// Names the records of many rows; rows that stand close together may be named faster than one by one. `dids`
+    /// reads the DIDs of accounts.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn record_reader(
+        &self,
+        dids: &mut impl FnMut(u32) -> Result<String>,
+    ) -> Result<impl FnMut(u32) -> Result<RecordId>> {
+        let _ = dids;
+        let part = *self;
+        Ok(move |row| part.record(row))
+    }
+
     /// The id of a target in this part; `None` when nothing in it links there.
     ///
     /// # Errors
     /// When the index cannot be read.
     fn target_id(&self, key: &Self::Key) -> Result<Option<Self::TargetId>>;
+
+    /// Reads the targets of the links of many rows at `path`, as [`targets_at`](Self::targets_at) gives them: they take
+    /// the place of what is in the vector. Rows that stand close together may be read faster than one by one.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn target_reader(
+        &self,
+        path: &str,
+    ) -> Result<impl FnMut(u32, &mut Vec<Self::TargetId>) -> Result<()>> {
+        let part = *self;
+        Ok(move |row, out: &mut Vec<Self::TargetId>| {
+            out.clear();
+            part.targets_at(row, path, &mut |id| {
+                out.push(id);
+                Ok(())
+            })
+        })
+    }
 
     /// The stored string of a target.
     ///
@@ -203,6 +275,24 @@ pub trait List {
     fn lower_bound(&self, row: u32) -> Result<u32>;
     /// The rows from index `i` on, ascending.
     fn iter_from(&self, i: u32) -> impl Iterator<Item = Result<u32>>;
+    /// The rows at the indexes of `range`, many at a time: writes the next ones and says how many they are, up to
+    /// an index that is a multiple of [`BLOCK`] or the end; none at the end.
+    fn blocks(&self, range: Range<u32>) -> impl FnMut(&mut [u32; BLOCK]) -> Result<usize> {
+        let mut rows = self.iter_from(range.start).take(range.len());
+        let mut next = range.start as usize;
+        move |block| {
+            let mut filled = 0;
+            for to in block.iter_mut().take(BLOCK - next % BLOCK) {
+                let Some(row) = rows.next() else {
+                    break;
+                };
+                *to = row?;
+                filled += 1;
+            }
+            next += filled;
+            Ok(filled)
+        }
+    }
     /// The rows before index `i`, descending: those of index `i - 1`, `i - 2`, and so on.
     fn iter_back_from(&self, i: u32) -> impl Iterator<Item = Result<u32>>;
 }

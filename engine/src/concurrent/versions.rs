@@ -120,6 +120,26 @@ impl Overlay {
         self.len.store(id + 1, Ordering::Release);
     }
 
+    /// About how many keys there are.
+    pub(crate) fn len(&self) -> u32 {
+        self.len.load(Ordering::Relaxed)
+    }
+
+    /// The keys that had changed by `seq`, which some event that was published has reached, with their values
+    /// then.
+    pub(crate) fn all_as_of(
+        &self,
+        versions: &Versions,
+        seq: u64,
+    ) -> impl Iterator<Item = (u64, u64)> {
+        // Acquire: the entries below were written before.
+        (0..self.len.load(Ordering::Acquire)).filter_map(move |id| {
+            let entry = self.entries.at(id);
+            let value = versions.as_of(&entry.head, seq)?;
+            Some((entry.key.load(Ordering::Relaxed), value))
+        })
+    }
+
     /// All keys with their newest values. Writer only.
     pub(crate) fn newest(&self, versions: &Versions) -> impl Iterator<Item = (u64, u64)> {
         (0..self.len.load(Ordering::Relaxed)).filter_map(move |id| {
@@ -152,6 +172,10 @@ mod tests {
         assert_eq!(overlay.as_of(&versions, 5, 19), Some(1));
         assert_eq!(overlay.as_of(&versions, 5, 20), Some(3));
         assert_eq!(overlay.as_of(&versions, 6, 29), None);
+        assert_eq!(overlay.len(), 2);
+        assert_eq!(overlay.all_as_of(&versions, 9).count(), 0);
+        let early: Vec<_> = overlay.all_as_of(&versions, 29).collect();
+        assert_eq!(early, [(5, 3)]);
         let mut all: Vec<_> = overlay.newest(&versions).collect();
         all.sort_unstable();
         assert_eq!(all, [(5, 3), (6, 9)]);

@@ -19,6 +19,14 @@ impl<'m> Bits<'m> {
         Self { file, changes }
     }
 
+    /// The same with states that are newer.
+    pub(super) fn with_newer(mut self, newer: impl Iterator<Item = (u32, u8)>) -> Self {
+        self.changes.extend(newer);
+        // The newer of one row comes last.
+        self.changes.sort_by_key(|(row, _)| *row);
+        self
+    }
+
     /// Chunks from this one on have no masked rows.
     pub(crate) fn chunks(&self) -> u32 {
         let in_file = self.file.map_or(0, MaskFile::chunks);

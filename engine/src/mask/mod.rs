@@ -8,6 +8,7 @@ mod bits;
 pub(crate) mod files;
 pub(crate) mod policy;
 mod recover;
+mod words;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -21,6 +22,7 @@ use crate::memtable::{DEAD, HIDDEN};
 
 pub(crate) use bits::Bits;
 pub(crate) use recover::recover_masks;
+pub(crate) use words::Words;
 
 /// Lists longer than this have their masked links counted; shorter ones are looked through.
 pub(crate) const LONG_LIST: u32 = 64;
@@ -117,6 +119,11 @@ impl Mask {
     /// The bits of all rows, in chunks. O(changes) to make.
     pub(crate) fn bits(&self) -> Bits<'_> {
         Bits::new(self.file.as_deref(), &self.rows)
+    }
+
+    /// Which rows are masked, word by word, where some states have changed since. O(changes) to make.
+    pub(crate) fn words(&self, newer: impl Iterator<Item = (u32, u8)>) -> Words<'_> {
+        Words::new(self.bits().with_newer(newer))
     }
 
     /// Masked links of a long list. O(log lists of the file).

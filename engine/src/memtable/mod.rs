@@ -455,6 +455,27 @@ impl Memtable {
             .as_of(&self.versions, overlay_key(part, row), seq)
     }
 
+    /// Rows of older segments whose state has changed, at least.
+    pub(crate) fn segment_states_len(&self) -> u32 {
+        self.segment_rows.len()
+    }
+
+    /// The rows of an older segment whose state had changed by `seq`, with their states then. Costs a look at
+    /// the changes of all segments.
+    pub(crate) fn segment_states(&self, part: u32, seq: u64) -> impl Iterator<Item = (u32, u64)> {
+        let all = self.segment_rows.all_as_of(&self.versions, seq);
+        all.filter_map(move |(key, state)| {
+            ((key >> 32) as u32 == part).then_some((key as u32, state))
+        })
+    }
+
+    /// Whether links of a long list of an older segment were masked or unmasked by `seq`.
+    pub(crate) fn segment_list_touched(&self, part: u32, list: u32, seq: u64) -> bool {
+        let key = overlay_key(part, list);
+        let change = self.segment_lists.as_of(&self.versions, key, seq);
+        change.is_some()
+    }
+
     /// By how much the masked links of a long list of an older segment have changed.
     pub(crate) fn segment_masked(&self, part: u32, list: u32, seq: u64) -> i64 {
         self.segment_lists

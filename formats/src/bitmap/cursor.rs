@@ -101,6 +101,53 @@ impl<'a> Place<'a> {
         }
     }
 
+    /// Writes as many of the next values as `out` has places; the upper 16 bits are `key`. Says how many.
+    fn fill_up(&mut self, key: u16, out: &mut [u32]) -> usize {
+        match self {
+            Self::Array(values) => {
+                let count = values.len().min(out.len());
+                let some = values.split_off(..count).unwrap_or_default();
+                for (to, low) in out.iter_mut().zip(some) {
+                    *to = join(key, u16::from_le_bytes(*low));
+                }
+                count
+            }
+            Self::Runs(runs, current) => {
+                let mut filled = 0;
+                while let Some((start, end)) = *current
+                    && let Some(room) = out.get_mut(filled..)
+                    && !room.is_empty()
+                {
+                    // As `next_up`, a run that was cut to nothing counts as a single value.
+                    let left = usize::from(end.saturating_sub(start)) + 1;
+                    let count = left.min(room.len());
+                    for (to, row) in room.iter_mut().zip(join(key, start)..=join(key, end)) {
+                        *to = row;
+                    }
+                    filled += count;
+                    *current = if count < left {
+                        // Fewer than `left`, which reaches to `end` at most.
+                        Some((start.saturating_add(count as u16), end))
+                    } else {
+                        runs.split_off_first().map(|run| clamped(*run))
+                    };
+                }
+                filled
+            }
+            Self::Bits(..) => {
+                let mut filled = 0;
+                for to in out {
+                    let Some(low) = self.next_up() else {
+                        break;
+                    };
+                    *to = join(key, low);
+                    filled += 1;
+                }
+                filled
+            }
+        }
+    }
+
     fn next_down(&mut self) -> Option<u16> {
         match self {
             Self::Array(values) => values.split_off_last().map(|v| u16::from_le_bytes(*v)),
@@ -162,6 +209,36 @@ impl<'a> Iter<'a> {
         self.current = Some((key, Place::at_least(container, low)));
         self.next = Some(index + 1);
         Ok(true)
+    }
+
+    /// Writes the next values into `out`: as many as it has places, fewer only where the bitmap ends. Says how
+    /// many.
+    ///
+    /// # Errors
+    /// The bytes are damaged; the walk ends with that.
+    pub fn fill(&mut self, out: &mut [u32]) -> Result<usize> {
+        let mut filled = 0;
+        loop {
+            let room = out.get_mut(filled..).unwrap_or_default();
+            if room.is_empty() {
+                return Ok(filled);
+            }
+            if let Some((key, place)) = &mut self.current {
+                let count = place.fill_up(*key, room);
+                if count > 0 {
+                    filled += count;
+                    continue;
+                }
+            }
+            match self.advance() {
+                Ok(true) => {}
+                ended => {
+                    self.current = None;
+                    self.next = Some(self.bitmap.containers);
+                    return ended.map(|_| filled);
+                }
+            }
+        }
     }
 }
 

@@ -86,6 +86,11 @@ pub(super) struct LinkCursor<'a> {
 }
 
 impl LinkCursor<'_> {
+    /// Goes to a link.
+    pub(super) const fn seek(&mut self, link: u32) {
+        self.next = link;
+    }
+
     /// Passes over `count` links.
     pub(super) const fn skip(&mut self, count: u32) {
         self.next = self.next.saturating_add(count);

@@ -1,5 +1,7 @@
 //! One posting list of an opened segment, and walks over it in both directions.
 
+use std::ops::Range;
+
 use crate::Result;
 use crate::bitmap::{self, Bitmap};
 use crate::bits::read_bits;
@@ -7,6 +9,9 @@ use crate::chunks::Region;
 use crate::monotone::{self, Monotone};
 
 use super::lists::SHORT_MAX;
+
+/// Rows of a block of a walk.
+pub const LIST_BLOCK: usize = monotone::BLOCK_LEN;
 
 /// The rows that link to one target from one source: rising, each once. Reads in place.
 #[derive(Clone, Copy)]
@@ -152,6 +157,17 @@ impl<'s> List<'s> {
         self.walk(i.min(self.len), false)
     }
 
+    /// The rows at the indexes of `range`, in blocks.
+    #[must_use]
+    pub fn blocks(&self, range: Range<u32>) -> ListBlocks<'s> {
+        ListBlocks {
+            list: *self,
+            next: range.start,
+            end: range.end.min(self.len),
+            bitmap: None,
+        }
+    }
+
     fn walk(&self, at: u32, forward: bool) -> ListIter<'s> {
         let left = if forward { self.len - at } else { at };
         ListIter {
@@ -161,6 +177,61 @@ impl<'s> List<'s> {
             forward,
             cursor: Cursor::None,
         }
+    }
+}
+
+/// A walk over a list upwards, many rows at a time.
+pub struct ListBlocks<'s> {
+    list: List<'s>,
+    next: u32,
+    end: u32,
+    /// Where the walk stands in a bitmap, once it was found.
+    bitmap: Option<bitmap::Iter<'s>>,
+}
+
+impl ListBlocks<'_> {
+    /// Writes the next rows into `rows` and says how many they are: up to an index that is a multiple of
+    /// [`LIST_BLOCK`], or the end; none at the end.
+    ///
+    /// # Errors
+    /// The bytes are damaged.
+    pub fn fill(&mut self, rows: &mut [u32; LIST_BLOCK]) -> Result<usize> {
+        if self.next >= self.end {
+            return Ok(0);
+        }
+        let within = self.next as usize % LIST_BLOCK;
+        let count = (LIST_BLOCK - within).min((self.end - self.next) as usize);
+        let some = rows.get_mut(..count).unwrap_or_default();
+        match self.list.kind {
+            Kind::Single(_) | Kind::Short { .. } => {
+                for (row, i) in some.iter_mut().zip(self.next..) {
+                    *row = self.list.get(i)?;
+                }
+            }
+            Kind::Monotone(list) => {
+                let number = self.next / LIST_BLOCK as u32;
+                list.decode(number, rows)?;
+                // The first block of a walk may begin inside one of the list.
+                rows.copy_within(within..within + count, 0);
+            }
+            Kind::Bitmap(bitmap) => {
+                let walk = match &mut self.bitmap {
+                    Some(walk) => walk,
+                    none => none.insert(bitmap.iter_from(self.list.selected(bitmap, self.next)?)),
+                };
+                let filled = walk.fill(some)?;
+                if filled < count {
+                    let expected = format!("{} rows more", count - filled);
+                    let region = self.list.region;
+                    return Err(region.corrupt(0, expected, "the end of the list"));
+                }
+            }
+        }
+        let largest = rows.iter().take(count).fold(0, |a, b| a.max(*b));
+        self.list.checked(largest)?;
+        // At most 128 more, and not beyond the end.
+        self.next += count as u32;
+        Ok(count)
     }
 }
 

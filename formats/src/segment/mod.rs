@@ -18,7 +18,8 @@
 //!          find_list(target, source) -> Option<List<'_>>, list(id) -> List<'_>,
 //!          list_id(row, path, target) -> u32
 //! List     id(), len(), is_long(), get(i) -> u32, lower_bound(row) -> u32,
-//!          iter_from(i) -> ListIter<'_>, iter_back_from(i) -> ListIter<'_> (yields i-1, i-2, ..)
+//!          iter_from(i) -> ListIter<'_>, iter_back_from(i) -> ListIter<'_> (yields i-1, i-2, ..),
+//!          blocks(i..j) -> ListBlocks<'_>
 //! actors   did(actor) -> Option<DidRef<'_>>, find_did(did) -> Option<u32>,
 //!          state(actor) -> Option<ActorState>, states() -> States<'_>,
 //!          account_states() -> AccountStates<'_>
@@ -67,11 +68,11 @@ pub use layout::{
     ACCOUNT_SECTIONS, KILL_SECTIONS, KIND, PASSED_SECTIONS, ROWS_MAX, SegmentInfo, VERSION,
     section_name,
 };
-pub use list::{List, ListIter};
+pub use list::{LIST_BLOCK, List, ListBlocks, ListIter};
 pub use merge::{MergeInput, Merged, SampleRules, merge};
 pub use passed::{PASSED_HASH_BITS, PassedKey, PassedKeys};
-pub use reader::{ActorRows, Kills, LinkRef, ListInfo, Lists, RowLinks, Segment};
-pub use rows::ActorColumn;
+pub use reader::{ActorRows, DidNames, Kills, LinkRef, ListInfo, Lists, RowLinks, Segment};
+pub use rows::{ActorColumn, RowName, RowNames, TargetsAt};
 pub use samples::{
     SAMPLE_BODY_MAX, SAMPLE_KEY_MAX, SAMPLES_MAX, Sample, SampleCollection, SampleCollections,
     is_sample_section,

@@ -27,10 +27,15 @@
 //! Every row has at least one link, so seqs and first links rise by at least one a row and lose
 //! nothing to the subtraction of the index.
 
+mod authors;
 mod decode;
+mod forward;
+mod names;
 mod write;
 
 pub(super) use decode::RowBlock;
+pub use forward::TargetsAt;
+pub use names::{RowName, RowNames};
 pub(super) use write::{PackedRow, RowsWriter};
 
 use super::ef::EfHead;

@@ -1,5 +1,6 @@
 //! Segments against a model: the input itself, asked by search.
 
+mod blocks;
 mod damage;
 mod golden;
 mod keys;

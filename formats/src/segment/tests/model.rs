@@ -427,6 +427,14 @@ type ListModel<'a> = BTreeMap<(TargetKey<'a>, &'a str, &'a str), BTreeSet<u32>>;
 fn check_rows<'a>(input: &SegmentInput<'a>, segment: &Segment) -> ListModel<'a> {
     let mut lists = ListModel::new();
     let mut links = input.link_targets.iter();
+    let mut names = segment.row_names().unwrap();
+    let paths = input.shapes.iter().flat_map(|shape| &shape.runs);
+    let paths: BTreeSet<&str> = paths.map(|(path, _)| *path).chain([".absent"]).collect();
+    let at_paths = paths.into_iter().take(4);
+    let mut at_paths: Vec<_> = at_paths
+        .map(|path| (path, segment.targets_at(path).unwrap()))
+        .collect();
+    let mut targets = Vec::new();
     for (number, row) in (0u32..).zip(&input.rows) {
         assert_eq!(segment.seq(number).unwrap(), row.seq);
         assert_eq!(segment.time_us(number).unwrap(), row.time_us / 1000 * 1000);
@@ -436,7 +444,24 @@ fn check_rows<'a>(input: &SegmentInput<'a>, segment: &Segment) -> ListModel<'a> 
         let rkey = segment.rkey(number).unwrap();
         assert_eq!(rkey.to_string(), row.rkey);
         assert_eq!(&*rkey.text(), row.rkey);
+        let (actor, collection) = (row.actor, shape.collection);
+        let name = names.get(number).unwrap();
+        assert_eq!(
+            (name.actor, name.collection, name.rkey),
+            (actor, collection, rkey)
+        );
+        // From a row far off, and back.
+        let far = (number * 7 + 300) % input.rows.len() as u32;
+        assert_eq!(names.get(far).unwrap().actor, segment.actor(far).unwrap());
+        assert_eq!(names.get(far).unwrap().rkey, segment.rkey(far).unwrap());
         assert!(rkey == *row.rkey);
+        for (path, readers) in &mut at_paths {
+            let all = segment.links(number).unwrap().map(Result::unwrap);
+            let at = all.filter(|link| segment.path(link.path).unwrap() == *path);
+            let expected: Vec<u32> = at.map(|link| link.target).collect();
+            readers.get(number, &mut targets).unwrap();
+            assert_eq!(targets, expected);
+        }
         let mut found = segment.links(number).unwrap();
         for (path, count) in &shape.runs {
             for _ in 0..*count {
@@ -588,8 +613,10 @@ fn check_keys(input: &SegmentInput<'_>, segment: &Segment) {
 
 fn check_actors(input: &SegmentInput<'_>, segment: &Segment) {
     let first = input.actors.first_id;
+    let names = segment.did_names().unwrap();
     for (id, did) in (first..).zip(&input.actors.dids) {
         assert_eq!(segment.did(id).unwrap().unwrap().to_string(), *did);
+        assert_eq!(names.get(id).unwrap(), segment.did(id).unwrap());
     }
     for absent in [
         0,
@@ -598,6 +625,7 @@ fn check_actors(input: &SegmentInput<'_>, segment: &Segment) {
     ] {
         if absent != first {
             assert_eq!(segment.did(absent).unwrap(), None);
+            assert_eq!(names.get(absent).unwrap(), None);
         }
     }
     let ids: BTreeMap<&str, u32> = (first..)

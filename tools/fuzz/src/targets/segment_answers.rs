@@ -6,7 +6,9 @@ use std::ops::ControlFlow;
 
 use orrery_formats::Error;
 use orrery_formats::Result;
-use orrery_formats::segment::{PASSED_HASH_BITS, PassedKey, Segment, SegmentInfo, TargetKey, Text};
+use orrery_formats::segment::{
+    LIST_BLOCK, PASSED_HASH_BITS, PassedKey, Segment, SegmentInfo, TargetKey, Text,
+};
 use xxhash_rust::xxh3::Xxh3Default;
 
 /// The answers to a fixed list of questions: for each, hashes of what came, and the error that ended it.
@@ -156,6 +158,25 @@ pub(super) fn ask(segment: &Segment, extent: &Extent, max: usize) -> Answers {
         }
         Ok(())
     });
+    out.ask(|out| {
+        let mut names = segment.row_names()?;
+        for row in (0..extent.rows).rev() {
+            let name = names.get(row)?;
+            out.item(&(name.actor, name.collection, name.rkey));
+        }
+        Ok(())
+    });
+    if extent.rows > 0 {
+        out.ask(|out| {
+            let mut reader = segment.targets_at(segment.path(0)?)?;
+            let mut targets = Vec::new();
+            for row in (0..extent.rows).rev() {
+                reader.get(row, &mut targets)?;
+                out.item(&targets.get(..targets.len().min(max)));
+            }
+            Ok(())
+        });
+    }
     for target in (0..extent.targets).step_by(extent.step) {
         out.ask(|out| {
             let read = segment.target(target)?;
@@ -171,6 +192,18 @@ pub(super) fn ask(segment: &Segment, extent: &Extent, max: usize) -> Answers {
             out.item(&list.lower_bound(extent.rows / 2)?);
             out.item(&list.get(list.len() / 2)?);
             out.absent(&list.get(list.len()));
+            Ok(())
+        });
+        out.ask(|out| {
+            let mut blocks = segment.list(id)?.blocks(1..u32::MAX);
+            let mut column = segment.actor_column()?;
+            let (mut rows, mut actors) = ([0; LIST_BLOCK], [0; LIST_BLOCK]);
+            for _ in 0..max.div_ceil(LIST_BLOCK) {
+                let filled = blocks.fill(&mut rows)?;
+                let rows = rows.get(..filled).unwrap_or_default();
+                column.fill(rows, &mut actors)?;
+                out.item(&(rows, actors.get(..filled)));
+            }
             Ok(())
         });
         out.all(segment.list(id).map(|list| list.iter_from(0)), max);

@@ -1,0 +1,163 @@
+//! The targets of the links of many rows.
+
+use super::{BLOCK, Block, Rows};
+use crate::Result;
+use crate::bits::{read_bits, width_for};
+use crate::chunks::Region;
+use crate::segment::Segment;
+use crate::segment::links::LinkCursor;
+use crate::segment::lists::width_below;
+
+/// Most links of a row at one path in a segment with a single target. These take no bytes, so that their number
+/// is not bounded by the section; more than one is a record that says the same again.
+const SAME_MAX: u64 = 1 << 16;
+
+/// A block of rows with where its links begin.
+struct Place<'s> {
+    number: u32,
+    block: Block<'s>,
+    /// The first link of each row.
+    firsts: [u64; BLOCK as usize],
+    shapes: u64,
+    shape_indexes: u64,
+    index_width: u32,
+}
+
+/// Reads the targets of the links of many rows at one path: the head of a block is read once for all rows that
+/// follow in it.
+pub struct TargetsAt<'s> {
+    segment: &'s Segment,
+    rows: Rows<'s>,
+    /// `None` when no row of the segment links at the path.
+    path: Option<u32>,
+    targets: LinkCursor<'s>,
+    /// The section that they stand in, and how many targets there are.
+    data: Region<'s>,
+    target_count: u32,
+    place: Option<Box<Place<'s>>>,
+    /// The shape seen last; what is known of it stands in `runs`.
+    shape: Option<u32>,
+    /// Links at the path: how many links of the row come before, and how many they are.
+    runs: Vec<(u64, u64)>,
+}
+
+impl<'s> TargetsAt<'s> {
+    pub(in crate::segment) fn new(
+        segment: &'s Segment,
+        rows: Rows<'s>,
+        path: Option<u32>,
+    ) -> Result<Self> {
+        let targets = segment.link_targets()?;
+        Ok(Self {
+            segment,
+            rows,
+            path,
+            data: targets.data,
+            target_count: targets.targets,
+            targets: targets.from(0),
+            place: None,
+            shape: None,
+            runs: Vec::new(),
+        })
+    }
+
+    fn turn(rows: &Rows<'s>, row: u32) -> Result<Box<Place<'s>>> {
+        let (block, _) = rows.locate(row)?;
+        let number = row / BLOCK;
+        let base = rows.directory.u32_at(rows.entry(number) + 4)?;
+        let mut firsts = [0; BLOCK as usize];
+        let damaged = || block.region.corrupt(block.start, "first links", "others");
+        let some = firsts.get_mut(..block.count as usize);
+        let some = some.ok_or_else(damaged)?;
+        let (first, start) = (block.link_bit() / 8, block.link_bit() % 8);
+        let len = (start + block.links.bit_len(block.count)).div_ceil(8);
+        // Two bytes of head bound it: 128 numbers of at most 58 bits, and 255 bits.
+        let bytes = block.region.get(first, len as usize)?;
+        block.links.decode(bytes, start, some).ok_or_else(damaged)?;
+        for (link, i) in some.iter_mut().zip(u64::from(base)..) {
+            *link = link.saturating_add(i);
+        }
+        let shapes = block.shape_bit();
+        Ok(Box::new(Place {
+            number,
+            firsts,
+            shapes,
+            shape_indexes: shapes + block.shapes * u64::from(rows.shape_width),
+            index_width: width_for(block.shapes - 1),
+            block,
+        }))
+    }
+
+    /// What a shape has at the path.
+    fn turn_shape(&mut self, shape: u32, path: u32) -> Result<()> {
+        self.shape = None;
+        self.runs.clear();
+        let (_, runs, mut reader) = self.segment.shape(shape)?;
+        let mut before = 0u64;
+        for _ in 0..runs {
+            let run = reader
+                .varint_u32()
+                .and_then(|path| Ok((path, reader.varint()?)));
+            let (at, count) = run.map_err(|error| self.data.in_file(error))?;
+            if at == path {
+                self.runs.push((before, count));
+            }
+            before = before.saturating_add(count);
+        }
+        self.shape = Some(shape);
+        Ok(())
+    }
+
+    /// Puts the targets of the links of `row` at the path into `targets`, in the order of its shape.
+    ///
+    /// # Errors
+    /// When the segment is damaged there, or has no such row.
+    pub fn get(&mut self, row: u32, targets: &mut Vec<u32>) -> Result<()> {
+        targets.clear();
+        let Some(path) = self.path else {
+            return Ok(());
+        };
+        let place = match &mut self.place {
+            Some(place) if place.number == row / BLOCK && row < self.rows.count => place,
+            place => place.insert(Self::turn(&self.rows, row)?),
+        };
+        let block = &place.block;
+        let i = u64::from(row % BLOCK);
+        let first = place.firsts.get(i as usize).copied().unwrap_or(u64::MAX);
+        let at = place.shape_indexes + i * u64::from(place.index_width);
+        let index = read_bits(block.region, at, place.index_width)?;
+        if index >= block.shapes {
+            let expected = "the index of a shape";
+            return Err(block.region.corrupt(block.start, expected, index));
+        }
+        let width = self.rows.shape_width;
+        let at = place.shapes + index * u64::from(width);
+        let shape = read_bits(block.region, at, width)? as u32;
+        if self.shape != Some(shape) {
+            self.turn_shape(shape, path)?;
+        }
+        for &(before, count) in &self.runs {
+            let links = first.saturating_add(before);
+            let links = links..links.saturating_add(count);
+            if links.end > u64::from(self.rows.links) {
+                let expected = format!("links below {}", self.rows.links);
+                return Err(self.data.corrupt(0, expected, links.end));
+            }
+            if width_below(self.target_count) == 0 && count > SAME_MAX {
+                let expected = format!("at most {SAME_MAX} links of a row to one target");
+                return Err(self.data.corrupt(0, expected, count));
+            }
+            // Below 2^32: so are all links of the segment.
+            self.targets.seek(links.start as u32);
+            for _ in links {
+                let target = self.targets.read()?;
+                if target >= self.target_count {
+                    let expected = format!("a target below {}", self.target_count);
+                    return Err(self.data.corrupt(0, expected, target));
+                }
+                targets.push(target);
+            }
+        }
+        Ok(())
+    }
+}

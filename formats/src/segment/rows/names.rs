@@ -1,0 +1,101 @@
+//! The names of many records: who wrote each, in which collection, under which key.
+
+use super::{BLOCK, Block, Rows};
+use crate::Result;
+use crate::bits::{read_bits, width_for};
+use crate::segment::keyblock::KeyBlock;
+use crate::segment::layout::Section;
+use crate::segment::{RecordKey, Segment};
+
+/// The name of the record of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RowName<'s> {
+    /// The author.
+    pub actor: u32,
+    /// The collection.
+    pub collection: &'s str,
+    /// The record's key.
+    pub rkey: RecordKey<'s>,
+}
+
+/// A block of rows with what is read of its head for every row.
+struct Place<'s> {
+    number: u32,
+    block: Block<'s>,
+    actors: u64,
+    shapes: u64,
+    shape_indexes: u64,
+    index_width: u32,
+    keys: KeyBlock<'s>,
+}
+
+/// Reads the names of many records: the head of a block is read once for all rows that follow in it.
+pub struct RowNames<'s> {
+    segment: &'s Segment,
+    rows: Rows<'s>,
+    place: Option<Place<'s>>,
+    /// The shape seen last, with its collection.
+    shape: Option<(u32, &'s str)>,
+}
+
+impl<'s> RowNames<'s> {
+    pub(in crate::segment) const fn new(segment: &'s Segment, rows: Rows<'s>) -> Self {
+        Self {
+            segment,
+            rows,
+            place: None,
+            shape: None,
+        }
+    }
+
+    fn turn(rows: &Rows<'s>, row: u32) -> Result<Place<'s>> {
+        let (block, _) = rows.locate(row)?;
+        let shapes = block.shape_bit();
+        Ok(Place {
+            number: row / BLOCK,
+            block,
+            actors: block.actor_bit(),
+            shapes,
+            shape_indexes: shapes + block.shapes * u64::from(rows.shape_width),
+            index_width: width_for(block.shapes - 1),
+            keys: KeyBlock::open(block.region, block.keys, block.count)?,
+        })
+    }
+
+    /// The name of the record of `row`. O(1); cheapest for rows in rising or falling order.
+    ///
+    /// # Errors
+    /// When the segment is damaged there, or has no such row.
+    pub fn get(&mut self, row: u32) -> Result<RowName<'s>> {
+        let place = match &mut self.place {
+            Some(place) if place.number == row / BLOCK && row < self.rows.count => place,
+            place => place.insert(Self::turn(&self.rows, row)?),
+        };
+        let block = &place.block;
+        let i = u64::from(row % BLOCK);
+        let at = place.shape_indexes + i * u64::from(place.index_width);
+        let index = read_bits(block.region, at, place.index_width)?;
+        if index >= block.shapes {
+            let expected = "the index of a shape";
+            return Err(block.region.corrupt(block.start, expected, index));
+        }
+        let width = self.rows.shape_width;
+        let at = place.shapes + index * u64::from(width);
+        let shape = read_bits(block.region, at, width)? as u32;
+        let collection = match self.shape {
+            Some((known, collection)) if known == shape => collection,
+            _ => {
+                let (collection, ..) = self.segment.shape(shape)?;
+                let collections = self.segment.strings(Section::Collections)?;
+                let collection = collections.get(collection)?;
+                self.shape = Some((shape, collection));
+                collection
+            }
+        };
+        Ok(RowName {
+            actor: block.actor(place.actors, i)?,
+            collection,
+            rkey: self.segment.record_key(place.keys.get(i)?)?,
+        })
+    }
+}
