@@ -43,7 +43,7 @@ pub(crate) fn run(arguments: SynthArguments) -> Result<()> {
         ..Options::default()
     };
     let options = match arguments.backfill {
-        true => options.as_backfill(),
+        true => options.into_backfill(),
         false => options,
     };
     if let Some(address) = arguments.serve {

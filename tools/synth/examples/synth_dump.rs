@@ -11,7 +11,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut out = BufWriter::new(std::io::stdout().lock());
     let options = Options::finite(seed, events);
     let options = match arguments.next().as_deref() {
-        Some("backfill") => options.as_backfill(),
+        Some("backfill") => options.into_backfill(),
         _ => options,
     };
     let mut generator = Generator::new(options)?;

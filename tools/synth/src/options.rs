@@ -79,7 +79,7 @@ impl Options {
 
     /// The same in the order of an import: creates only, see [`Self::backfill`].
     #[must_use]
-    pub fn as_backfill(self) -> Self {
+    pub fn into_backfill(self) -> Self {
         Self {
             backfill: true,
             delete_percent: 0.0,
