@@ -400,7 +400,8 @@ const fn ends_of(bytes: [u8; 8]) -> u64 {
     const ONES: u64 = u64::from_le_bytes([0x01; 8]);
     const HIGHS: u64 = u64::from_le_bytes([0x80; 8]);
     let x = u64::from_le_bytes(bytes);
-    let (quote, backslash) = (x ^ ONES * b'"' as u64, x ^ ONES * b'\\' as u64);
+    let quote = x ^ (ONES * b'"' as u64);
+    let backslash = x ^ (ONES * b'\\' as u64);
     let quotes = quote.wrapping_sub(ONES) & !quote;
     let backslashes = backslash.wrapping_sub(ONES) & !backslash;
     let controls = x.wrapping_sub(ONES * 0x20) & !x;
