@@ -47,7 +47,7 @@ mod tests {
     fn collisions(count: u32, hash: impl Fn(u32) -> u64) -> usize {
         let mask = u64::from(count.next_power_of_two() - 1);
         let mut places: Vec<(u64, u64)> = (0..count)
-            .map(|id| hash(id))
+            .map(hash)
             .map(|hash| (hash & mask, hash >> 57))
             .collect();
         places.sort_unstable();
