@@ -12,7 +12,7 @@ mod names;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use orrery_formats::segment::{RecordKey, TargetKey};
-use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_64_with_seed};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 pub(crate) use buckets::{BucketCell, Buckets, Kind};
 pub(crate) use list::MemList;
@@ -173,22 +173,19 @@ fn hash_pair(a: u32, b: u32) -> u64 {
 }
 
 fn hash_target(key: &TargetKey<'_>, seed: u64) -> u64 {
-    let mut hasher = Xxh3::with_seed(seed);
     match key {
-        TargetKey::Did(actor) => return hash_pair(u32::MAX, *actor),
-        TargetKey::Other(text) => return xxh3_64_with_seed(text.as_bytes(), seed),
+        TargetKey::Did(actor) => hash_pair(u32::MAX, *actor),
+        TargetKey::Other(text) => xxh3_64_with_seed(text.as_bytes(), seed),
         TargetKey::Record {
             actor,
             collection,
             rkey,
         } => {
-            hasher.update(&actor.to_le_bytes());
-            hasher.update(collection.as_bytes());
-            hasher.update(b"/");
-            hasher.update(rkey.as_bytes());
+            // The hash of the one is the seed of the other: two short hashes cost a fifth of a streaming one.
+            let seed = xxh3_64_with_seed(collection.as_bytes(), seed);
+            xxh3_64_with_seed(rkey.as_bytes(), seed.wrapping_add(u64::from(*actor)))
         }
     }
-    hasher.digest()
 }
 
 impl Memtable {

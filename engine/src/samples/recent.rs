@@ -123,11 +123,14 @@ impl Slots {
             });
         }
         let (first, second) = self.slots.as_mut_slices();
-        for slot in first.iter_mut().chain(second) {
-            if slot.key_hash == key_hash && slot.actor == actor && slot.is_live() {
-                slot.dead_from = seq;
-                self.live -= 1;
-                self.live_heap -= u64::from(slot.heap);
+        // One after the other: a chain of both asks at each slot which one it is in.
+        for slots in [first, second] {
+            for slot in slots {
+                if slot.key_hash == key_hash && slot.actor == actor && slot.is_live() {
+                    slot.dead_from = seq;
+                    self.live -= 1;
+                    self.live_heap -= u64::from(slot.heap);
+                }
             }
         }
         freed
