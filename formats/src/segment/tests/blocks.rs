@@ -15,9 +15,9 @@ fn rows_and_authors_read_in_blocks_are_those_read_one_by_one() {
         0 => true,
         1 => row == 77_777,
         2 => row % 5_000 == 3,
-        3 => random % 300 == 0,
-        4 => random % 20 == 0,
-        5 => row % 2 == 0,
+        3 => random.is_multiple_of(300),
+        4 => random.is_multiple_of(20),
+        5 => row.is_multiple_of(2),
         6 => (row / 700) % 3 == 1,
         _ => row > 139_000,
     };
