@@ -354,7 +354,7 @@ fn accounts_keep_their_ids_and_states_while_the_segment_is_set_aside_and_once_it
     let expected = go_on(&mut writer, place, &more()).unwrap();
     writer.seal().unwrap();
     let right = ask(&twin).unwrap();
-    for (name, at_open) in [("rows", true), ("links", false), ("samples", true)] {
+    for (name, at_open) in [("rows", true), ("rows", false), ("samples", true)] {
         for is_sealed in [false, true] {
             let fs = sound.crash(1);
             assert_eq!(flip(&fs, &path, section(name)), Some(false));

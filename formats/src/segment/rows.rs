@@ -296,8 +296,12 @@ impl<'a> Rows<'a> {
 
     pub(super) fn shape(&self, row: u32) -> Result<u32> {
         let (block, i) = self.locate(row)?;
+        self.shape_in(&block, block.shape_bit(), i)
+    }
+
+    /// The shape of the row in place `i` of its block, whose shapes begin at that bit.
+    fn shape_in(&self, block: &Block<'_>, shapes: u64, i: u64) -> Result<u32> {
         let width = width_for(block.shapes - 1);
-        let shapes = block.shape_bit();
         let mut at = shapes + block.shapes * u64::from(self.shape_width);
         if width > 0 {
             let others = at + u64::from(width);

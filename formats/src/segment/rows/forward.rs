@@ -2,7 +2,6 @@
 
 use super::{BLOCK, Block, Rows};
 use crate::Result;
-use crate::bits::{read_bits, width_for};
 use crate::chunks::Region;
 use crate::segment::Segment;
 use crate::segment::links::LinkCursor;
@@ -19,8 +18,6 @@ struct Place<'s> {
     /// The first link of each row.
     firsts: [u64; BLOCK as usize],
     shapes: u64,
-    shape_indexes: u64,
-    index_width: u32,
 }
 
 /// Reads the targets of the links of many rows at one path: the head of a block is read once for all rows that
@@ -82,8 +79,6 @@ impl<'s> TargetsAt<'s> {
             number,
             firsts,
             shapes,
-            shape_indexes: shapes + block.shapes * u64::from(rows.shape_width),
-            index_width: width_for(block.shapes - 1),
             block,
         }))
     }
@@ -124,15 +119,7 @@ impl<'s> TargetsAt<'s> {
         let block = &place.block;
         let i = u64::from(row % BLOCK);
         let first = place.firsts.get(i as usize).copied().unwrap_or(u64::MAX);
-        let at = place.shape_indexes + i * u64::from(place.index_width);
-        let index = read_bits(block.region, at, place.index_width)?;
-        if index >= block.shapes {
-            let expected = "the index of a shape";
-            return Err(block.region.corrupt(block.start, expected, index));
-        }
-        let width = self.rows.shape_width;
-        let at = place.shapes + index * u64::from(width);
-        let shape = read_bits(block.region, at, width)? as u32;
+        let shape = self.rows.shape_in(block, place.shapes, i)?;
         if self.shape != Some(shape) {
             self.turn_shape(shape, path)?;
         }

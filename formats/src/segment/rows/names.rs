@@ -2,7 +2,6 @@
 
 use super::{BLOCK, Block, Rows};
 use crate::Result;
-use crate::bits::{read_bits, width_for};
 use crate::segment::keyblock::KeyBlock;
 use crate::segment::layout::Section;
 use crate::segment::{RecordKey, Segment};
@@ -24,8 +23,6 @@ struct Place<'s> {
     block: Block<'s>,
     actors: u64,
     shapes: u64,
-    shape_indexes: u64,
-    index_width: u32,
     keys: KeyBlock<'s>,
 }
 
@@ -56,8 +53,6 @@ impl<'s> RowNames<'s> {
             block,
             actors: block.actor_bit(),
             shapes,
-            shape_indexes: shapes + block.shapes * u64::from(rows.shape_width),
-            index_width: width_for(block.shapes - 1),
             keys: KeyBlock::open(block.region, block.keys, block.count)?,
         })
     }
@@ -73,15 +68,7 @@ impl<'s> RowNames<'s> {
         };
         let block = &place.block;
         let i = u64::from(row % BLOCK);
-        let at = place.shape_indexes + i * u64::from(place.index_width);
-        let index = read_bits(block.region, at, place.index_width)?;
-        if index >= block.shapes {
-            let expected = "the index of a shape";
-            return Err(block.region.corrupt(block.start, expected, index));
-        }
-        let width = self.rows.shape_width;
-        let at = place.shapes + index * u64::from(width);
-        let shape = read_bits(block.region, at, width)? as u32;
+        let shape = self.rows.shape_in(block, place.shapes, i)?;
         let collection = match self.shape {
             Some((known, collection)) if known == shape => collection,
             _ => {
