@@ -153,14 +153,14 @@ pub(super) fn ask(segment: &Segment, extent: &Extent, max: usize) -> Answers {
     }
     out.ask(|out| {
         let mut column = segment.actor_column()?;
-        for row in (0..extent.rows).rev() {
+        for row in (0..extent.rows).rev().step_by(extent.step) {
             out.item(&column.get(row)?);
         }
         Ok(())
     });
     out.ask(|out| {
         let mut names = segment.row_names()?;
-        for row in (0..extent.rows).rev() {
+        for row in (0..extent.rows).rev().step_by(extent.step) {
             let name = names.get(row)?;
             out.item(&(name.actor, name.collection, name.rkey));
         }
@@ -170,9 +170,10 @@ pub(super) fn ask(segment: &Segment, extent: &Extent, max: usize) -> Answers {
         out.ask(|out| {
             let mut reader = segment.targets_at(segment.path(0)?)?;
             let mut targets = Vec::new();
-            for row in (0..extent.rows).rev() {
+            for row in (0..extent.rows).rev().step_by(extent.step) {
                 reader.get(row, &mut targets)?;
-                out.item(&targets.get(..targets.len().min(max)));
+                // One row may say the same thousands of times.
+                out.item(&(targets.len(), targets.get(..targets.len().min(8))));
             }
             Ok(())
         });
@@ -200,6 +201,9 @@ pub(super) fn ask(segment: &Segment, extent: &Extent, max: usize) -> Answers {
             let (mut rows, mut actors) = ([0; LIST_BLOCK], [0; LIST_BLOCK]);
             for _ in 0..max.div_ceil(LIST_BLOCK) {
                 let filled = blocks.fill(&mut rows)?;
+                if filled == 0 {
+                    break;
+                }
                 let rows = rows.get(..filled).unwrap_or_default();
                 column.fill(rows, &mut actors)?;
                 out.item(&(rows, actors.get(..filled)));
