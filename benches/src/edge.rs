@@ -124,6 +124,8 @@ pub(crate) fn source(orrery: &Path, rate: u64) -> Result<(Running, String)> {
 /// The path that asks for one of the records.
 async fn a_record(address: SocketAddr) -> Result<String> {
     answers(address).await?;
+    // The stream deletes the newest record of its first moments, with its seed, while it is asked for.
+    sleep(Duration::from_secs(2)).await;
     for _ in 0..200 {
         let samples = body(address, "/records?collection=app.bsky.feed.post&limit=1").await?;
         let samples: serde_json::Value = serde_json::from_slice(&samples)?;
