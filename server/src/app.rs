@@ -19,7 +19,7 @@ use bytes::Bytes;
 use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
 
-use crate::answer::{answer, answer_at_once};
+use crate::answer::{UsualHeaders, answer, answer_at_once};
 use crate::api::calls::{self, Call, Takes};
 use crate::api::plain::{Form, PLAIN, Plain};
 use crate::api::{self, Group};
@@ -48,6 +48,7 @@ pub(crate) struct App {
     limiter: Option<Limiter>,
     metrics: Metrics,
     request_ids: RequestIds,
+    pub(crate) usual_headers: UsualHeaders,
     hub: Arc<Hub>,
 }
 
@@ -72,6 +73,7 @@ impl App {
                 .map(|limit| Limiter::new(limit, Instant::now())),
             metrics: Metrics::default(),
             request_ids: RequestIds::default(),
+            usual_headers: UsualHeaders::default(),
             config,
         }
     }
@@ -273,7 +275,7 @@ async fn wrap(State(app): State<Arc<App>>, request: Request, next: Next) -> Resp
 }
 
 /// Adds the headers that are on every answer.
-fn everywhere(response: &mut Response<Body>, has_page: bool) {
+pub(crate) fn everywhere(response: &mut Response<Body>, has_page: bool) {
     let headers = response.headers_mut();
     headers.insert(
         header::ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -311,12 +313,11 @@ pub(crate) fn at_once<B>(
     }
     let work = || ready(app, request);
     // Of a panic the other way tells, if it meets it too.
-    let (mut response, route, has_page) = catch_unwind(AssertUnwindSafe(work)).unwrap_or(None)?;
+    let (response, route) = catch_unwind(AssertUnwindSafe(work)).unwrap_or(None)?;
     if let Some(limiter) = &app.limiter {
         let client = client_address(peer.0, request.headers(), &app.config.trusted_proxies);
         limiter.take(client, started).ok()?;
     }
-    everywhere(&mut response, has_page);
     let took = started.elapsed();
     let status = response.status().as_u16();
     app.metrics.answered(route, status, took);
@@ -324,22 +325,21 @@ pub(crate) fn at_once<B>(
     Some(response)
 }
 
-/// The answer that a route has at once, if it has one, the route, and whether that has a page for people too.
-fn ready<B>(
-    app: &App,
-    request: &axum::http::Request<B>,
-) -> Option<(Response<Body>, &'static str, bool)> {
+/// The answer that a route has at once, if it has one, with the headers that are on every answer, and the route.
+fn ready<B>(app: &App, request: &axum::http::Request<B>) -> Option<(Response<Body>, &'static str)> {
     let (uri, headers) = (request.uri(), request.headers());
     let path = uri.path();
     if let Some(endpoint) = api::ENDPOINTS.iter().find(|endpoint| endpoint.path == path) {
         let response = answer_at_once(app, endpoint, uri, headers)?;
-        return Some((response, endpoint.path, true));
+        return Some((response, endpoint.path));
     }
     let call = calls::CALLS
         .iter()
         .find(|call| call.at_once().is_some() && call.path == path)?;
     let at_once = call.at_once()?;
-    Some((at_once(app, uri)?, call.path, false))
+    let mut response = at_once(app, uri)?;
+    everywhere(&mut response, false);
+    Some((response, call.path))
 }
 
 /// Names the request in its answer: in a header, and in the body of an error.

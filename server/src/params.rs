@@ -4,32 +4,57 @@
 use crate::problem::Problem;
 use crate::time::parse_time_us;
 
+/// How many parameters there is room for from the start: no route takes many more.
+const PARAMS_USUAL: usize = 8;
+
 /// The decoded parameters of one request, in their order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Params(Vec<(String, String)>);
+pub(crate) struct Params {
+    /// All names and values, one after the other.
+    text: String,
+    ends: Vec<Ends>,
+}
+
+/// Where a parameter's name and value end in the text; it begins where the one before it ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Ends {
+    name: usize,
+    value: usize,
+}
 
 impl Params {
     /// Decodes `a=b&c=d` as forms are encoded: `+` is a space, `%` introduces two hex digits, and one that
     /// does not stands for itself. A value that is not UTF-8 is refused rather than mended.
     pub(crate) fn parse(query: &str) -> Result<Self, Problem> {
-        let mut pairs = Vec::new();
+        let mut bytes = Vec::with_capacity(query.len());
+        let mut ends = Vec::with_capacity(PARAMS_USUAL);
         for piece in query.split('&').filter(|piece| !piece.is_empty()) {
             let (name, value) = piece.split_once('=').unwrap_or((piece, ""));
-            let name = decode(name)
-                .map_err(|()| Problem::invalid("the name of a parameter is not valid UTF-8"))?;
-            let value = decode(value).map_err(|()| {
-                Problem::invalid(format!("parameter {name}: the value is not valid UTF-8"))
-            })?;
-            pairs.push((name, value));
+            decode_into(&mut bytes, name);
+            let name = bytes.len();
+            decode_into(&mut bytes, value);
+            ends.push(Ends {
+                name,
+                value: bytes.len(),
+            });
         }
-        Ok(Self(pairs))
+        match String::from_utf8(bytes) {
+            // A character of the whole must not reach over the end of a piece.
+            Ok(text) if ends.iter().all(|ends| ends.are_ends_of(&text)) => Ok(Self { text, ends }),
+            Ok(text) => Err(not_utf8(text.as_bytes(), &ends)),
+            Err(error) => Err(not_utf8(error.as_bytes(), &ends)),
+        }
     }
 
     /// All parameters, in their order.
     pub(crate) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
+        let mut start = 0;
+        self.ends.iter().map(move |ends| {
+            let piece = |from, to| self.text.get(from..to).unwrap_or_default();
+            let pair = (piece(start, ends.name), piece(ends.name, ends.value));
+            start = ends.value;
+            pair
+        })
     }
 
     /// A parameter that has one value. Given twice, the values must be equal.
@@ -121,29 +146,62 @@ impl Params {
     }
 }
 
+impl Ends {
+    fn are_ends_of(self, text: &str) -> bool {
+        text.is_char_boundary(self.name) && text.is_char_boundary(self.value)
+    }
+}
+
+/// Says which of the pieces is the first that is not UTF-8.
+fn not_utf8(bytes: &[u8], ends: &[Ends]) -> Problem {
+    let mut start = 0;
+    for ends in ends {
+        let piece = |from, to| std::str::from_utf8(bytes.get(from..to).unwrap_or_default());
+        let Ok(name) = piece(start, ends.name) else {
+            break;
+        };
+        if piece(ends.name, ends.value).is_err() {
+            return Problem::invalid(format!("parameter {name}: the value is not valid UTF-8"));
+        }
+        start = ends.value;
+    }
+    Problem::invalid("the name of a parameter is not valid UTF-8")
+}
+
 pub(crate) fn decode(text: &str) -> Result<String, ()> {
     let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, tail)) = rest.split_first() {
-        rest = tail;
-        match byte {
-            b'+' => bytes.push(b' '),
-            b'%' => match tail {
-                [high, low, after @ ..] => {
-                    let digit = |b: u8| char::from(b).to_digit(16);
-                    if let (Some(high), Some(low)) = (digit(*high), digit(*low)) {
-                        bytes.push((high * 16 + low) as u8);
-                        rest = after;
-                    } else {
-                        bytes.push(b'%');
-                    }
-                }
-                _ => bytes.push(b'%'),
-            },
-            _ => bytes.push(byte),
-        }
-    }
+    decode_into(&mut bytes, text);
     String::from_utf8(bytes).map_err(|_| ())
+}
+
+/// The value of a hexadecimal digit.
+fn digit(byte: u8) -> Option<u8> {
+    match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        b'A'..=b'F' => Some(byte - b'A' + 10),
+        _ => None,
+    }
+}
+
+/// Appends what `text` stands for; linear in its length.
+fn decode_into(bytes: &mut Vec<u8>, text: &str) {
+    let mut rest = text.as_bytes();
+    while let Some(at) = memchr::memchr2(b'%', b'+', rest) {
+        let (plain, escape) = rest.split_at(at);
+        bytes.extend_from_slice(plain);
+        let (byte, after) = match escape {
+            [b'%', high, low, after @ ..] => match (digit(*high), digit(*low)) {
+                (Some(high), Some(low)) => (high << 4 | low, after),
+                _ => (b'%', escape.get(1..).unwrap_or_default()),
+            },
+            [b'+', after @ ..] => (b' ', after),
+            _ => (b'%', escape.get(1..).unwrap_or_default()),
+        };
+        bytes.push(byte);
+        rest = after;
+    }
+    bytes.extend_from_slice(rest);
 }
 
 /// Appends `text` to a URL's query, everything but unreserved characters and a few that are legal there and
@@ -187,6 +245,46 @@ mod tests {
         assert!(error.message().contains("did"), "{}", error.message());
         assert!(Params::parse("%ff=1").is_err());
         assert!(Params::parse("a=%e2%82%ac").is_ok());
+        // The pieces of one character are none, wherever they meet.
+        for query in ["a%e2=%82%ac", "a=%e2&%82%ac=b", "a=%e2%82&%ac"] {
+            assert!(Params::parse(query).is_err(), "{query}");
+        }
+        let error = Params::parse("a=b&c=%e2&%82%ac=b").unwrap_err();
+        assert!(
+            error.message().contains("parameter c:"),
+            "{}",
+            error.message()
+        );
+    }
+
+    #[test]
+    fn an_escape_is_two_digits_and_anything_else_stands_for_itself() {
+        // Each byte in the place of either digit, as by RFC 3986, section 2.1.
+        for byte in 0..=0x7f_u8 {
+            let text = char::from(byte);
+            if "&=+%".contains(text) {
+                continue;
+            }
+            for (query, digits) in [
+                (format!("x=%{text}1"), [text, '1']),
+                (format!("x=%4{text}"), ['4', text]),
+            ] {
+                let [high, low] = digits.map(|digit| digit.to_digit(16));
+                let wanted = match (high, low) {
+                    (Some(high), Some(low)) => match Params::parse(&query) {
+                        Ok(_) if high < 8 => char::from((high * 16 + low) as u8).to_string(),
+                        Err(_) if high >= 8 => continue,
+                        other => panic!("{query}: {other:?}"),
+                    },
+                    _ => format!("%{}{}", digits[0], digits[1]),
+                };
+                assert_eq!(
+                    params(&query).scalar("x").unwrap(),
+                    Some(&*wanted),
+                    "{query}"
+                );
+            }
+        }
     }
 
     #[test]

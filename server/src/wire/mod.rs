@@ -35,7 +35,7 @@ pub struct StatsErrorBody<'a> {
 }
 
 /// What part of the network's history an answer rests on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Coverage {
     /// Events are covered from this time on, microseconds since 1970.
     pub from: Option<u64>,

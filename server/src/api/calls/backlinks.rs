@@ -176,7 +176,7 @@ async fn ask(
 ) -> Result<axum::http::Response<axum::body::Body>, Problem> {
     let index = Arc::clone(&app.index);
     let (body, coverage) = app.pool.run(move || work(&*index)).await?;
-    let mut response = of_the_index(app, body, &coverage, View::Json)?;
+    let mut response = of_the_index(app.config.strict, body, &coverage, View::Json)?;
     // What answers a POST is kept by nobody.
     response
         .headers_mut()
