@@ -1,6 +1,8 @@
 //! The command line: every option with its variable `ORRERY_*`, its default and its unit. Those of the
-//! commands that work on a data directory without serving it are in `offline`; how variables are read is in `variables`.
+//! commands that work on a data directory without serving it are in `offline`, those of the configuration file in `config`; how
+//! variables are read is in `variables`.
 
+mod config;
 mod offline;
 mod variables;
 
@@ -18,7 +20,10 @@ pub(crate) use offline::{
     ReplayArguments, ReplaySource, RestoreArguments, VerifyArguments,
 };
 
-pub(crate) use variables::{parse, refuse_empty_variables, tell_unknown_variables};
+pub(crate) use config::{ConfigArguments, FileArguments};
+pub(crate) use variables::{
+    commands, parse, refuse_empty_variables, serve_arguments, tell_unknown_variables,
+};
 
 /// The address that servers listen on by default.
 const BIND_DEFAULT: &str = "127.0.0.1:6789";
@@ -40,7 +45,7 @@ const BIND_DEFAULT: &str = "127.0.0.1:6789";
         orrery inspect --data ./data\n  \
         orrery verify --data ./data\n\n\
         Exit codes: 0 done; 1 it failed, or (verify) found damage; 2 the command line makes no sense.\n\
-        Every option can also be set by a variable, such as ORRERY_DATA for --data."
+        Every option can also be set by a variable, such as ORRERY_DATA for --data, and those of serve in a file: orrery help config."
 )]
 pub(crate) struct Cli {
     /// What to log, to standard error: error, warn, info, debug, trace, or by module
@@ -58,6 +63,8 @@ pub(crate) enum Command {
     Demo(DemoArguments),
     /// Follow the network and answer queries
     Serve(Box<ServeArguments>),
+    /// Print the settings in effect, check them, or print a file to begin with
+    Config(ConfigArguments),
     /// Load saved Jetstream events into a data directory
     Ingest(IngestArguments),
     /// Write a synthetic event stream as JSON lines, or serve it as a Jetstream server does
@@ -82,6 +89,7 @@ pub(crate) enum Command {
 
 /// Which collections to index.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Collections")]
 pub(crate) struct SelectionArguments {
     /// Index only these collections: NSIDs or prefixes such as app.bsky.*, separated by commas
     #[arg(
@@ -114,6 +122,7 @@ impl SelectionArguments {
 
 /// The log window behind the index.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Log window")]
 pub(crate) struct LogArguments {
     /// Largest size of the log window behind the index [default: 2GiB; ingest keeps what is there, if that is more]
     #[arg(long, value_name = "SIZE", value_parser = units::parse_log_size, env = "ORRERY_LOG_SIZE")]
@@ -139,6 +148,7 @@ impl LogArguments {
 
 /// How much of the disk to take.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Disk")]
 pub(crate) struct DiskArguments {
     /// Pause taking events before the data directory takes more than this [default: no limit]
     #[arg(long, value_name = "SIZE", value_parser = units::parse_bytes, env = "ORRERY_DISK_LIMIT")]
@@ -162,6 +172,7 @@ impl DiskArguments {
 
 /// How to answer.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Answers")]
 pub(crate) struct HttpArguments {
     /// The address and port to answer on
     #[arg(long, value_name = "ADDR:PORT", default_value = BIND_DEFAULT, value_parser = units::parse_address, env = "ORRERY_BIND")]
@@ -197,6 +208,7 @@ pub(crate) struct HttpArguments {
 
 /// Records and identities of the network.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Records and identities")]
 pub(crate) struct EdgeArguments {
     /// How the servers that are asked for records and identities can reach you: a URL or a mail address, sent along with
     /// each request [default: none]
@@ -258,6 +270,8 @@ pub(crate) struct DemoArguments {
     orrery serve --data ./data --jetstream us-west-2 --collections 'app.bsky.graph.*' --exclude app.bsky.graph.block\n\n\
     It ends cleanly on SIGINT and SIGTERM and goes on from the durable cursor when started again.")]
 pub(crate) struct ServeArguments {
+    #[command(flatten)]
+    pub(crate) file: FileArguments,
     /// The data directory; made where it is not there
     #[arg(long, value_name = "DIR", env = "ORRERY_DATA")]
     pub(crate) data: PathBuf,
@@ -296,6 +310,8 @@ pub(crate) struct ServeArguments {
     Loading a file again changes nothing. The position in a followed stream is not moved.\n\
     Exit codes: 0 done; 1 it failed, or a file has lines and no event that can be taken; 2 wrong usage.")]
 pub(crate) struct IngestArguments {
+    #[command(flatten)]
+    pub(crate) file: FileArguments,
     /// The data directory; made where it is not there
     #[arg(long, value_name = "DIR", env = "ORRERY_DATA")]
     pub(crate) data: PathBuf,

@@ -74,16 +74,10 @@ impl EdgeSettings {
         }
     }
 
-    /// Refuses what cannot be used, before anything is made.
-    ///
-    /// # Errors
-    ///
-    /// [`Failure::Usage`].
-    pub(crate) fn check(&self) -> Result<()> {
+    /// What is wrong with the address where DIDs are looked up.
+    pub(crate) fn problem(&self) -> Option<String> {
         let asked = Resolver::new(Arc::new(Offline), self.resolving(), Arc::new(KeepNothing));
-        asked
-            .map_err(|error| Failure::Usage(format!("--plc {}: {error}", self.plc)))
-            .map(drop)
+        asked.err().map(|error| error.to_string())
     }
 
     /// What the store keeps of it.
@@ -97,7 +91,7 @@ impl EdgeSettings {
     ///
     /// # Errors
     ///
-    /// [`Failure::Usage`] where a setting cannot be used, [`Failure::Edge`].
+    /// [`Failure::Edge`].
     pub(crate) fn start(
         &self,
         store: Store,

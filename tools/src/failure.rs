@@ -5,6 +5,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use crate::config::Mistake;
+
 /// The result of a command.
 pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 
@@ -14,6 +16,12 @@ pub(crate) enum Failure {
     /// Arguments that are well formed and make no sense together or at all.
     #[error("{0}")]
     Usage(String),
+    /// Settings that cannot be used, each mistake with its place.
+    #[error("{}", listed(.0))]
+    Settings(Vec<Mistake>),
+    /// A check of settings found mistakes, each told on its own line before.
+    #[error("{0} in the configuration")]
+    Mistaken(String),
     #[error("data directory {}: {source}{}", path.display(), advice(source))]
     Store {
         path: PathBuf,
@@ -68,6 +76,19 @@ pub(crate) enum Failure {
     },
 }
 
+/// Mistakes as one message: alone, or a line each.
+fn listed(mistakes: &[Mistake]) -> String {
+    if let [mistake] = mistakes {
+        return mistake.to_string();
+    }
+    let lines = mistakes.iter().map(|mistake| format!("\n  {mistake}"));
+    format!(
+        "{} mistakes in the configuration:{}",
+        mistakes.len(),
+        lines.collect::<String>()
+    )
+}
+
 /// A file with lines of which none was taken.
 #[derive(Debug)]
 pub(crate) struct NotOne {
@@ -120,6 +141,7 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_)
+            | Self::Settings(_)
             | Self::Synth(orrery_synth::Error::Option { .. })
             | Self::Server(orrery_server::Error::Setting { .. })
             | Self::Ingest(orrery_ingest::Error::Selection(_)) => 2,

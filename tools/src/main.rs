@@ -4,6 +4,7 @@
 //! | file | owns |
 //! | --- | --- |
 //! | `cli.rs` | the command line |
+//! | `config.rs` | settings out of options, variables and the configuration file |
 //! | `units.rs` | sizes, durations and rates as people write them |
 //! | `failure.rs` | errors for people, and exit codes |
 //! | `output.rs` | standard output, which may be a closed pipe |
@@ -22,6 +23,7 @@
 
 mod cli;
 mod command;
+mod config;
 mod descriptors;
 mod edge;
 mod failure;
@@ -45,11 +47,15 @@ fn main() -> ExitCode {
     if let Err(failure) = cli::refuse_empty_variables(|name| std::env::var_os(name)) {
         return report(&failure);
     }
-    let cli = cli::parse();
+    let (cli, settings) = match cli::parse() {
+        Ok(parsed) => parsed,
+        Err(failure) => return report(&failure),
+    };
     cli::tell_unknown_variables(std::env::vars_os().map(|(name, _)| name));
     let result = logging::start(cli.log.as_deref()).and_then(|()| match cli.command {
         Command::Demo(arguments) => command::demo::run(arguments),
-        Command::Serve(arguments) => command::serve::run(*arguments),
+        Command::Serve(arguments) => command::serve::run(*arguments, &settings),
+        Command::Config(arguments) => command::config::run(&arguments, &settings),
         Command::Ingest(arguments) => command::ingest::run(arguments),
         Command::Synth(arguments) => command::synth::run(arguments),
         Command::Inspect(arguments) => command::inspect::run(&arguments),

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use orrery_server::parse_time_us;
 
+use super::FileArguments;
+
 /// Reads a time, for options.
 fn time_us(text: &str) -> Result<u64, String> {
     parse_time_us(text).ok_or_else(|| {
@@ -23,6 +25,8 @@ fn time_us(text: &str) -> Result<u64, String> {
     orrery inspect --data ./data --target at://did:plc:z72i7hdynmk6r22z27h6tvur/app.bsky.feed.post/3mabc2222222a\n\n\
     It takes no lock and shows the index as of the last seal. Exit codes: 0 shown; 1 the directory cannot be read; 2 wrong usage.")]
 pub(crate) struct InspectArguments {
+    #[command(flatten)]
+    pub(crate) file: FileArguments,
     /// The data directory
     #[arg(long, value_name = "DIR", env = "ORRERY_DATA")]
     pub(crate) data: PathBuf,
@@ -52,6 +56,8 @@ pub(crate) struct InspectArguments {
     --full gives back the space of everything deleted, and leaves no trace of it in the segments.\n\
     Exit codes: 0 done; 1 it failed, which loses nothing, or the directory is in use; 2 wrong usage.")]
 pub(crate) struct CompactArguments {
+    #[command(flatten)]
+    pub(crate) file: FileArguments,
     /// The data directory, which nothing else writes to
     #[arg(long, value_name = "DIR", env = "ORRERY_DATA")]
     pub(crate) data: PathBuf,
@@ -72,6 +78,8 @@ pub(crate) struct CompactArguments {
     A directory whose store was killed may end in a torn frame or edit, which is told too, and which the next start cuts off.\n\
     Exit codes: 0 no damage; 1 damage, or the directory cannot be read; 2 wrong usage.")]
 pub(crate) struct VerifyArguments {
+    #[command(flatten)]
+    pub(crate) file: FileArguments,
     /// The data directory
     #[arg(long, value_name = "DIR", env = "ORRERY_DATA")]
     pub(crate) data: PathBuf,
@@ -101,6 +109,8 @@ pub(crate) enum DumpWhat {
     Links are as of the last seal; dead ones were replaced or deleted, hidden ones are of accounts that are not shown.\n\
     It takes no lock. Exit codes: 0 written, or the reader went away; 1 it failed, or damage was passed over; 2 wrong usage.")]
 pub(crate) struct DumpArguments {
+    #[command(flatten)]
+    pub(crate) file: FileArguments,
     /// The data directory
     #[arg(long, value_name = "DIR", env = "ORRERY_DATA")]
     pub(crate) data: PathBuf,
@@ -140,6 +150,8 @@ pub(crate) struct DumpArguments {
     directory out of it. Exit codes: 0 done; 1 it failed, and the backup before still counts, or the directory\n\
     lacks something, which is named, and the backup is of the rest; 2 wrong usage.")]
 pub(crate) struct BackupArguments {
+    #[command(flatten)]
+    pub(crate) file: FileArguments,
     /// The data directory
     #[arg(long, value_name = "DIR", env = "ORRERY_DATA")]
     pub(crate) data: PathBuf,
@@ -226,6 +238,8 @@ pub(crate) struct ReplayArguments {
     Exit codes: 0 everything is whole; 1 not everything is repaired or, with --dry-run, there is damage,\n\
     or it failed, which can be tried again; 2 wrong usage.")]
 pub(crate) struct RepairArguments {
+    #[command(flatten)]
+    pub(crate) file: FileArguments,
     /// The data directory, which nothing else writes to
     #[arg(long, value_name = "DIR", env = "ORRERY_DATA")]
     pub(crate) data: PathBuf,

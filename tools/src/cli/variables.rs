@@ -1,48 +1,168 @@
-//! Reading the command line and the variables `ORRERY_*` that stand for its options: what they may say, and whose
-//! value was wrong.
+//! Reading the command line, the variables `ORRERY_*` that stand for its options, and what the configuration file says instead of them:
+//! what they may say, and whose value was wrong.
 
 use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
 
-use clap::builder::BoolishValueParser;
+use clap::builder::{BoolishValueParser, Resettable, ValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{ArgAction, CommandFactory as _, FromArgMatches as _};
+use clap::{Arg, ArgAction, Command, CommandFactory as _, FromArgMatches as _};
 
-use super::Cli;
+use super::{Cli, ServeArguments};
+use crate::config::{Settings, arguments_of_serve, check};
 use crate::failure::Failure;
 use crate::output;
 
 /// The commands as they are parsed: a variable of a flag may say yes in several words, and a negative number is a
-/// value, so that it is refused by the name of its option.
-pub(super) fn commands() -> clap::Command {
-    let mend = |argument: clap::Arg| match argument.get_action() {
+/// value, so that it is refused by the name of its option. `config` and `doctor` take what `serve` takes.
+pub(crate) fn commands() -> Command {
+    let mend = |argument: Arg| match argument.get_action() {
         ArgAction::SetTrue => argument.value_parser(BoolishValueParser::new()),
         ArgAction::Set if argument.get_long().is_some() => argument.allow_negative_numbers(true),
         _ => argument,
     };
-    Cli::command()
+    let commands = Cli::command()
         .mut_args(mend)
-        .mut_subcommands(|command| command.mut_args(mend))
+        .mut_subcommands(|command| command.mut_args(mend));
+    let of_serve = arguments_of_serve(&commands);
+    commands.mut_subcommands(|command| match command.get_name() {
+        "config" | "doctor" => with_arguments_of_serve(command, &of_serve),
+        _ => command,
+    })
 }
 
-/// Reads the command line. Usage errors and help end the process here, with 2 and 0.
-pub(crate) fn parse() -> Cli {
-    let parsed = commands()
-        .try_get_matches()
+/// Adds the options of `serve`. Their values and variables are not read here, so that all that is wrong with them can be told at once.
+fn with_arguments_of_serve(command: Command, of_serve: &[Arg]) -> Command {
+    let added = of_serve.iter().filter(|argument| !argument.is_global_set());
+    let added = added.map(|argument| {
+        let argument = argument
+            .clone()
+            .required(false)
+            .env(Resettable::Reset)
+            .help_heading(Resettable::Reset)
+            .hide(argument.get_long() != Some("data"));
+        match argument.get_action() {
+            ArgAction::SetTrue => argument,
+            _ => argument.value_parser(ValueParser::os_string()),
+        }
+    });
+    command.args(added.collect::<Vec<_>>())
+}
+
+/// Reads the command line, the variables and the configuration file. Usage errors and help end the process here, with 2 and 0.
+///
+/// # Errors
+///
+/// [`Failure::Settings`] with all that is wrong with the file, before anything is done.
+pub(crate) fn parse() -> crate::failure::Result<(Cli, Settings)> {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    // What an option has to be given may stand in the file.
+    let matches = or_end(without_required().try_get_matches_from(&words), &words);
+    let (name, matched) = match matches.subcommand() {
+        Some((name, matched)) => (name, matched),
+        None => ("", &matches),
+    };
+    let file = matched.try_get_one::<PathBuf>("config").ok().flatten();
+    let is_judge = matches!(name, "config" | "doctor");
+    let settings = match file {
+        None if !is_judge && name != "serve" => Settings::default(),
+        file => Settings::of(
+            matched,
+            file.map(PathBuf::as_path),
+            |name| std::env::var_os(name),
+            is_judge,
+        ),
+    };
+    let mut said = words.clone();
+    if !is_judge {
+        if !settings.mistakes.is_empty() {
+            return Err(Failure::Settings(match name {
+                "serve" => check::all(&settings).1,
+                _ => settings.mistakes,
+            }));
+        }
+        let commands = commands();
+        let own = commands.find_subcommand(name);
+        let known = |long: &str| {
+            let mut arguments = own.into_iter().flat_map(Command::get_arguments);
+            arguments.any(|argument| argument.get_long() == Some(long)) || long == "log"
+        };
+        let behind = place_of_command(&words, name).map_or(words.len(), |place| place + 1);
+        said.splice(behind..behind, settings.words_of_file(known));
+    }
+    let matches = or_end(commands().try_get_matches_from(&said), &words);
+    let cli = or_end(Cli::from_arg_matches(&matches), &words);
+    Ok((cli, settings))
+}
+
+/// The commands, none of which misses anything.
+fn without_required() -> Command {
+    commands().mut_subcommands(|command| command.mut_args(|argument| argument.required(false)))
+}
+
+/// Which word is the name of the command.
+fn place_of_command(words: &[OsString], name: &str) -> Option<usize> {
+    words.iter().enumerate().skip(1).find_map(|(place, word)| {
+        let begun = words.get(..=place)?;
+        let is_it = word == name
+            && without_required()
+                .try_get_matches_from(begun)
+                .is_ok_and(|matches| matches.subcommand_name() == Some(name));
+        is_it.then_some(place)
+    })
+}
+
+/// The arguments of `serve` that words on its command line give, whatever the variables say; or the option that is in the way,
+/// and why.
+pub(crate) fn serve_arguments(
+    words: Vec<OsString>,
+) -> Result<ServeArguments, (Option<String>, String)> {
+    let without_variable = |argument: Arg| argument.env(Resettable::Reset);
+    let commands = commands()
+        .mut_args(without_variable)
+        .mut_subcommands(|command| command.mut_args(without_variable));
+    let words = ["orrery", "serve"]
+        .map(OsString::from)
+        .into_iter()
+        .chain(words);
+    let parsed = commands
+        .try_get_matches_from(words)
         .and_then(|matches| Cli::from_arg_matches(&matches));
     match parsed {
-        Ok(cli) => cli,
+        Ok(Cli {
+            command: super::Command::Serve(arguments),
+            ..
+        }) => Ok(*arguments),
+        Ok(_) => Err((None, "the settings are not those of a server".to_owned())),
         Err(error) => {
-            let given: Vec<OsString> = std::env::args_os().collect();
-            if let Some(name) = variable_of(&error, &given) {
-                output::note(format_args!(
-                    "{}\nThe value is that of the variable {name}.",
-                    error.to_string().trim_end()
-                ));
-                std::process::exit(2);
-            }
-            error.exit()
+            let option = match error.get(ContextKind::InvalidArg) {
+                Some(ContextValue::String(option)) => Some(option.as_str()),
+                Some(ContextValue::Strings(options)) => options.first().map(String::as_str),
+                _ => None,
+            };
+            let option = option.and_then(|option| option.strip_prefix("--")?.split(' ').next());
+            let text = error.to_string();
+            let text = text.split("\n\n").next().unwrap_or_default();
+            let text = text.trim_start_matches("error: ").trim();
+            Err((option.map(str::to_owned), text.replace('\n', " ")))
         }
     }
+}
+
+/// What was read; or tells what is wrong, or the help, and ends the process.
+fn or_end<T>(parsed: clap::error::Result<T>, given: &[OsString]) -> T {
+    let error = match parsed {
+        Ok(parsed) => return parsed,
+        Err(error) => error,
+    };
+    if let Some(name) = variable_of(&error, given) {
+        output::note(format_args!(
+            "{}\nThe value is that of the variable {name}.",
+            error.to_string().trim_end()
+        ));
+        std::process::exit(2);
+    }
+    error.exit()
 }
 
 /// The variable that a refused value came from, where the command line does not name its option.

@@ -6,20 +6,20 @@ use orrery_ingest::{FollowConfig, Whole};
 use orrery_server::{Config, RateLimit, StreamConfig};
 
 use crate::cli::{HttpArguments, ServeArguments};
+use crate::config::{Settings, check};
 use crate::edge::EdgeSettings;
 use crate::failure::{Failure, Result};
 use crate::output;
 use crate::running::{self, Running};
 use crate::signals::Signals;
 
-pub(crate) fn run(arguments: ServeArguments) -> Result<()> {
+pub(crate) fn run(arguments: ServeArguments, settings: &Settings) -> Result<()> {
+    // Before a directory is made.
+    check::refuse(&arguments, settings)?;
     let selection = arguments.selection.selection()?;
-    if let Some(server) = &arguments.jetstream {
-        check_scheme(server)?;
-        // Before a directory is made.
-        let checked = FollowConfig::new(server).check();
-        checked.map_err(|error| Failure::Usage(format!("--jetstream {server}: {error}")))?;
-    } else if !Store::is_at(&arguments.data).map_err(Failure::store(&arguments.data))? {
+    if arguments.jetstream.is_none()
+        && !Store::is_at(&arguments.data).map_err(Failure::store(&arguments.data))?
+    {
         // Says what is there instead, if anything is.
         if arguments.data.is_dir() {
             Directory::open(&arguments.data).map_err(Failure::store(&arguments.data))?;
@@ -30,7 +30,6 @@ pub(crate) fn run(arguments: ServeArguments) -> Result<()> {
         )));
     }
     let edge = EdgeSettings::of(&arguments.edge, arguments.jetstream.is_some());
-    edge.check()?;
     let listener = running::bind(arguments.http.bind)?;
     if let Some(metrics) = arguments.http.metrics {
         // Bound again by the server; this tells before anything else is done.
@@ -83,17 +82,6 @@ pub(crate) fn run(arguments: ServeArguments) -> Result<()> {
         runtime.block_on(running.run(listener, config, &edge, signals, std::future::pending()));
     running::end(runtime);
     result
-}
-
-/// A Jetstream is a websocket; an address of a web page is most likely another thing.
-fn check_scheme(server: &str) -> Result<()> {
-    let scheme = server.split_once("://").map(|(scheme, _)| scheme);
-    match scheme.map(str::to_ascii_lowercase).as_deref() {
-        Some(wrong @ ("http" | "https")) => Err(Failure::Usage(format!(
-            "--jetstream {server}: a Jetstream server is followed by ws:// or wss://, not {wrong}://"
-        ))),
-        _ => Ok(()),
-    }
 }
 
 /// The server's settings as the command line has them.

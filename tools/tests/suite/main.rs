@@ -11,6 +11,7 @@
 
 mod backup;
 mod common;
+mod configuration;
 mod coverage;
 mod demo;
 mod disk;

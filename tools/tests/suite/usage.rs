@@ -194,10 +194,11 @@ fn a_server_says_that_it_answers_only_when_it_does() {
             "--data",
             data,
             "--bind",
-            &taken,
+            "127.0.0.1:0",
             "--metrics",
             &taken,
         ][..],
+        &["serve", "--data", data, "--bind", &taken],
         &["serve", "--data", "/proc/nowhere", "--bind", "localhost:0"],
     ] {
         let output = run(&[arguments, &source].concat());

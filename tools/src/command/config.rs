@@ -1,0 +1,44 @@
+//! `orrery config`: the settings in effect, what is wrong with them, or a file to begin with.
+
+use serde_json::json;
+
+use crate::cli::ConfigArguments;
+use crate::config::{Mistake, Settings, as_json, as_text, check, template};
+use crate::failure::{Failure, Result};
+use crate::output;
+
+pub(crate) fn run(arguments: &ConfigArguments, settings: &Settings) -> Result<()> {
+    if arguments.template {
+        return output::line(format_args!("{}", template().trim_end()));
+    }
+    let (_, mistakes) = check::all(settings);
+    if arguments.check {
+        if arguments.json {
+            let mistakes: Vec<_> = mistakes.iter().map(Mistake::to_json).collect();
+            let file = settings.file.as_ref().map(|path| path.to_string_lossy());
+            let report = json!({ "file": file, "mistakes": mistakes });
+            output::line(format_args!("{report}"))?;
+        } else {
+            for mistake in &mistakes {
+                output::line(format_args!("{mistake}"))?;
+            }
+            if mistakes.is_empty() {
+                output::line(format_args!("no mistakes"))?;
+            }
+        }
+    } else {
+        if arguments.json {
+            output::line(format_args!("{}", as_json(settings)))?;
+        } else {
+            output::line(format_args!("{}", as_text(settings).trim_end()))?;
+        }
+        for mistake in &mistakes {
+            output::note(format_args!("{mistake}"));
+        }
+    }
+    match mistakes.len() {
+        0 => Ok(()),
+        1 => Err(Failure::Mistaken("one mistake".to_owned())),
+        more => Err(Failure::Mistaken(format!("{more} mistakes"))),
+    }
+}

@@ -1,0 +1,337 @@
+//! What is wrong with settings that can each be read: they make no sense together, or not on this machine. It looks at names in the
+//! file system and at permissions, and opens nothing.
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use orrery_engine::Options;
+use orrery_ingest::{FollowConfig, Selection};
+use rustix::fs::{Access, access};
+
+use super::keys::nearest_of;
+use super::{Mistake, Place, Settings};
+use crate::cli::{self, ServeArguments};
+use crate::edge::EdgeSettings;
+use crate::failure::{Failure, Result};
+use crate::units::bytes_text;
+
+/// The short names of public Jetstream servers.
+const SERVERS: [&str; 6] = [
+    "us-east-1",
+    "us-east-2",
+    "us-west-1",
+    "us-west-2",
+    "us-east",
+    "us-west",
+];
+
+/// What is wrong, and what would be right.
+type Wrong = (String, String);
+
+/// All mistakes in the settings, and the arguments of `serve` as far as they can be read.
+pub(crate) fn all(settings: &Settings) -> (Option<ServeArguments>, Vec<Mistake>) {
+    let mut mistakes = settings.mistakes.clone();
+    let is_known = |name: &str| {
+        let of_key = |mistake: &Mistake| mistake.key.as_deref() == Some(name);
+        settings.mistakes.iter().any(of_key)
+    };
+    let mut words = settings.words();
+    for setting in &settings.all {
+        let name = &setting.key.name;
+        if !setting.key.is_required() || settings.is_set(name) {
+            continue;
+        }
+        if !is_known(name) {
+            let place = match &settings.file {
+                Some(path) => Place::Whole(path.clone()),
+                None => Place::Flag,
+            };
+            let right = format!(
+                "set it in the file, by --{name}, or by {}; for example {}",
+                setting.key.variable().unwrap_or_default(),
+                setting.key.line()
+            );
+            mistakes.push(Mistake::of(
+                &setting.key,
+                place,
+                "it is not set".to_owned(),
+                right,
+            ));
+        }
+        words.push(format!("--{name}={}", setting.key.example()).into());
+    }
+    let arguments = match cli::serve_arguments(words) {
+        Ok(arguments) => {
+            let found = of_arguments(&arguments, settings);
+            // What only follows from a value that was left out would be told of its default.
+            mistakes.extend(
+                found
+                    .into_iter()
+                    .filter(|mistake| !mistake.key.as_deref().is_some_and(is_known)),
+            );
+            Some(arguments)
+        }
+        Err((key, wrong)) => {
+            mistakes.push(Mistake {
+                place: settings.place(key.as_deref().unwrap_or_default()),
+                key,
+                wrong,
+                right: "`orrery help serve` tells what goes together".to_owned(),
+            });
+            None
+        }
+    };
+    // In the order of the file, then the rest.
+    mistakes.sort_by_key(|mistake| match &mistake.place {
+        Place::Whole(_) => (0, 0, 0),
+        Place::File { line, column, .. } => (0, *line, *column),
+        Place::Variable(_) | Place::Flag => (1, 0, 0),
+    });
+    (arguments, mistakes)
+}
+
+/// Refuses arguments of `serve` that make no sense together, or not on this machine.
+///
+/// # Errors
+///
+/// [`Failure::Settings`] with all of them.
+pub(crate) fn refuse(arguments: &ServeArguments, settings: &Settings) -> Result<()> {
+    match of_arguments(arguments, settings) {
+        mistakes if mistakes.is_empty() => Ok(()),
+        mistakes => Err(Failure::Settings(mistakes)),
+    }
+}
+
+fn of_arguments(arguments: &ServeArguments, settings: &Settings) -> Vec<Mistake> {
+    let mut mistakes = Vec::new();
+    let mut tell = |name: &str, (wrong, right): Wrong| {
+        mistakes.push(Mistake {
+            place: settings.place(name),
+            key: Some(name.to_owned()),
+            wrong,
+            right,
+        });
+    };
+    selection(arguments, &mut tell);
+    source(arguments, settings, &mut tell);
+    addresses(arguments, &mut tell);
+    sizes(arguments, settings, &mut tell);
+    let edge = EdgeSettings::of(&arguments.edge, arguments.jetstream.is_some());
+    if let Some(problem) = edge.problem() {
+        tell(
+            "plc",
+            (problem, "write it like https://plc.directory".to_owned()),
+        );
+    }
+    paths(settings, arguments.jetstream.is_some(), &mut tell);
+    mistakes
+}
+
+fn selection(arguments: &ServeArguments, tell: &mut impl FnMut(&str, Wrong)) {
+    let none: [&str; 0] = [];
+    let selection = &arguments.selection;
+    let mut are_patterns = true;
+    for (name, patterns) in [
+        ("collections", &selection.collections),
+        ("exclude", &selection.exclude),
+    ] {
+        for pattern in patterns {
+            if let Err(error) = Selection::new(&[pattern], &none) {
+                are_patterns = false;
+                tell(name, parted(error.to_string()));
+            }
+        }
+    }
+    if are_patterns && let Err(error) = selection.selection() {
+        let right = "leave fewer out, or select more by `collections`".to_owned();
+        tell("exclude", (error.to_string(), right));
+    }
+}
+
+fn source(arguments: &ServeArguments, settings: &Settings, tell: &mut impl FnMut(&str, Wrong)) {
+    let Some(server) = &arguments.jetstream else {
+        if settings.is_set("force-source") && arguments.force_source {
+            let right = "name one with `jetstream`, or leave this out".to_owned();
+            tell(
+                "force-source",
+                ("there is no source to go on from".to_owned(), right),
+            );
+        }
+        return;
+    };
+    let scheme = server.split_once("://").map(|(scheme, _)| scheme);
+    match scheme.map(str::to_ascii_lowercase).as_deref() {
+        // A Jetstream is a websocket; an address of a web page is most likely another thing.
+        Some(wrong @ ("http" | "https")) => tell(
+            "jetstream",
+            (
+                format!("{server} is the address of a web page"),
+                format!("a Jetstream server is followed by ws:// or wss://, not {wrong}://"),
+            ),
+        ),
+        None => {
+            if !SERVERS.contains(&server.as_str()) {
+                let near = nearest_of(SERVERS.into_iter(), &server.to_lowercase());
+                let near = near
+                    .map(|near| format!("did you mean {near}? "))
+                    .unwrap_or_default();
+                let wrong = format!("{server:?} is no server that has a short name");
+                let right = format!(
+                    "{near}Write one of {}, or a URL that begins with wss:// or ws://",
+                    SERVERS.join(", ")
+                );
+                tell("jetstream", (wrong, right));
+            }
+        }
+        Some(_) => {
+            if let Err(error) = FollowConfig::new(server).check() {
+                let right = "write it like wss://jetstream.example/subscribe".to_owned();
+                tell("jetstream", (error.to_string(), right));
+            }
+        }
+    }
+}
+
+fn addresses(arguments: &ServeArguments, tell: &mut impl FnMut(&str, Wrong)) {
+    let Some(metrics) = arguments.http.metrics else {
+        return;
+    };
+    if overlap(arguments.http.bind, metrics) {
+        let wrong = format!("{metrics} is where queries are answered too");
+        tell("metrics", (wrong, "give it a port of its own".to_owned()));
+    }
+}
+
+/// Whether two servers cannot listen on both. Port 0 is any that is free.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let is_any = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() != 0 && one.port() == other.port() && (is_any || one.ip() == other.ip())
+}
+
+fn sizes(arguments: &ServeArguments, settings: &Settings, tell: &mut impl FnMut(&str, Wrong)) {
+    let Some(limit) = arguments.disk.disk_limit else {
+        return;
+    };
+    let least = Options::default().disk_limit_min();
+    if limit < least {
+        let wrong = format!(
+            "{} are too little for anything to be written",
+            bytes_text(limit)
+        );
+        let least = bytes_text(least.next_multiple_of(1 << 20));
+        tell("disk-limit", (wrong, format!("the least is {least}")));
+    }
+    // Defaults give way below a small limit; what somebody asked for cannot be had.
+    for (name, bytes) in [
+        ("samples-limit", Some(arguments.disk.samples_limit)),
+        ("edge-disk", Some(arguments.edge.edge_disk)),
+        ("log-size", arguments.log_window.log_size),
+    ] {
+        if let Some(bytes) = bytes.filter(|bytes| *bytes > limit && settings.is_set(name)) {
+            let wrong = format!(
+                "{} are more than the whole directory may take, {}",
+                bytes_text(bytes),
+                bytes_text(limit)
+            );
+            tell(name, (wrong, "lower it, or raise `disk-limit`".to_owned()));
+        }
+    }
+}
+
+/// Directories and files that settings name.
+fn paths(settings: &Settings, follows: bool, tell: &mut impl FnMut(&str, Wrong)) {
+    for setting in &settings.all {
+        let name = setting.key.name.as_str();
+        if !settings.is_set(name) {
+            continue;
+        }
+        for value in &setting.values {
+            let path = Path::new(value);
+            let wrong = match setting.key.value_name() {
+                "DIR" if name == "data" && !follows && !path.exists() => Some((
+                    format!("there is no data directory {}", path.display()),
+                    "to begin one, name a source with --jetstream".to_owned(),
+                )),
+                "DIR" => directory(path),
+                "FILE" => file(path),
+                _ => None,
+            };
+            if let Some(wrong) = wrong {
+                tell(name, wrong);
+            }
+        }
+    }
+}
+
+/// What is wrong with a directory that is to be written, and made where it is not there.
+fn directory(path: &Path) -> Option<Wrong> {
+    let shown = path.display();
+    match std::fs::metadata(path) {
+        Ok(found) if !found.is_dir() => Some((
+            format!("{shown} is no directory"),
+            "name a directory".to_owned(),
+        )),
+        Ok(_) => {
+            let needs = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
+            let error = access(path, needs).err()?;
+            Some((
+                format!("{shown} cannot be written: {error}"),
+                "give it to the user that runs this, or name another one".to_owned(),
+            ))
+        }
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            let mut above = path.ancestors().skip(1).map(|above| match above {
+                above if above.as_os_str().is_empty() => Path::new("."),
+                above => above,
+            });
+            let above = above.find(|above| above.exists())?;
+            let why = match above.is_dir() {
+                true => access(above, Access::WRITE_OK | Access::EXEC_OK)
+                    .err()?
+                    .to_string(),
+                false => "no directory".to_owned(),
+            };
+            Some((
+                format!(
+                    "{shown} does not exist, and cannot be made in {}: {why}",
+                    above.display()
+                ),
+                "make it for the user that runs this, or name another one".to_owned(),
+            ))
+        }
+        Err(error) => Some((
+            format!("{shown} cannot be looked at: {error}"),
+            "name a directory that this user may write to".to_owned(),
+        )),
+    }
+}
+
+/// What is wrong with a file that is to be read. One that is not there may be made later.
+fn file(path: &Path) -> Option<Wrong> {
+    let shown = path.display();
+    let above = path.parent().filter(|above| !above.as_os_str().is_empty());
+    if !path.exists() {
+        let above = above.filter(|above| !above.is_dir())?;
+        return Some((
+            format!("{shown} does not exist, nor does {}", above.display()),
+            "name a file that is there".to_owned(),
+        ));
+    }
+    if path.is_dir() {
+        return Some((format!("{shown} is a directory"), "name a file".to_owned()));
+    }
+    let error = access(path, Access::READ_OK).err()?;
+    Some((
+        format!("{shown} cannot be read: {error}"),
+        "let the user that runs this read it".to_owned(),
+    ))
+}
+
+/// A message that says behind a semicolon what would be right.
+fn parted(message: String) -> Wrong {
+    match message.split_once("; ") {
+        Some((wrong, right)) => (wrong.to_owned(), right.to_owned()),
+        None => (message, String::new()),
+    }
+}

@@ -1,0 +1,151 @@
+//! The configuration file, as `serve`, `config` and the commands beside them read it.
+
+use std::path::Path;
+use std::process::Output;
+
+use crate::common::{Server, last_line, orrery, synthetic, text};
+use rustix::process::Signal;
+use serde_json::Value;
+
+fn run(arguments: &[&str]) -> Output {
+    orrery().args(arguments).output().unwrap()
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).unwrap();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_check_names_every_mistake_and_serve_stops_at_them_before_it_writes() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, data) = (dir.path().join("orrery.toml"), dir.path().join("data"));
+    let said = format!(
+        "data = {data:?}\njetstream = \"us-est-1\"\ndisk-limt = \"2GiB\"\nlog-size = \"3\"\nstrict = 1\n"
+    );
+    std::fs::write(&file, said).unwrap();
+    let file = file.to_str().unwrap();
+
+    let checked = run(&["config", "--check", "--config", file]);
+    assert_eq!(checked.status.code(), Some(1));
+    let told = text(&checked.stdout);
+    let lines: Vec<&str> = told.lines().collect();
+    for (line, holds) in lines.iter().zip([
+        ":2:1: jetstream: \"us-est-1\" is no server that has a short name; did you mean us-east-1?",
+        ":3:1: disk-limt: there is no such key; did you mean disk-limit?",
+        ":4:12: log-size: \"3\" is 3 bytes, too little for a log window; the least is 1MiB",
+        ":5:10: strict: it is a whole number, and true or false is wanted; write it like strict = false",
+    ]) {
+        assert!(line.starts_with(file) && line.contains(holds), "{line}");
+    }
+    assert_eq!(lines.len(), 4, "{told}");
+    assert!(text(&checked.stderr).contains("4 mistakes"));
+
+    let json = run(&["config", "--check", "--json", "--config", file]);
+    let report: Value = last_line(&json);
+    let mistake = &report["mistakes"][1];
+    assert_eq!(json.status.code(), Some(1));
+    assert_eq!(mistake["file"], file);
+    assert_eq!(
+        (&mistake["line"], &mistake["key"]),
+        (&3.into(), &"disk-limt".into())
+    );
+    assert_eq!(mistake["right"], "did you mean disk-limit?");
+
+    let served = run(&["serve", "--config", file]);
+    let error = text(&served.stderr);
+    assert_eq!(served.status.code(), Some(2), "{error}");
+    for line in &lines {
+        assert!(error.contains(line), "{line}: {error}");
+    }
+    std::fs::write(file, format!("data = {data:?}\njetstream = \"us-est-1\"\n")).unwrap();
+    let served = run(&["serve", "--config", file]);
+    let error = text(&served.stderr);
+    assert_eq!(served.status.code(), Some(2), "{error}");
+    assert!(error.contains(lines[0]), "{error}");
+    assert_eq!(names(dir.path()), ["orrery.toml"], "nothing is written");
+
+    let sound = run(&[
+        "config",
+        "--check",
+        "--config",
+        file,
+        "--jetstream",
+        "us-east-1",
+    ]);
+    assert_eq!(text(&sound.stdout).trim(), "no mistakes");
+    assert!(sound.status.success());
+    let missing = run(&["serve", "--config", "/nowhere/orrery.toml"]);
+    assert_eq!(missing.status.code(), Some(2));
+    assert!(text(&missing.stderr).contains("/nowhere/orrery.toml: cannot be read"));
+    let usage = run(&["config", "--check", "--template"]);
+    assert_eq!(usage.status.code(), Some(2));
+}
+
+#[test]
+fn commands_take_from_the_file_what_their_options_do_not_say() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, data, events) = (
+        dir.path().join("orrery.toml"),
+        dir.path().join("data"),
+        dir.path().join("e.jsonl"),
+    );
+    std::fs::write(&events, synthetic(1, 300)).unwrap();
+    let settings = format!(
+        "data = {data:?}\ncollections = [\"app.bsky.feed.like\"]\ndid-web-domain = \"links.example.org\"\nlag-limit = \"7s\"\n"
+    );
+    std::fs::write(&file, settings).unwrap();
+    let (file, events) = (file.to_str().unwrap(), events.to_str().unwrap());
+
+    let mut loaded = orrery();
+    let loaded = loaded
+        .env("ORRERY_CONFIG", file)
+        .args(["ingest", "--json", "--", events]);
+    let summary = last_line(&loaded.output().unwrap());
+    assert!(summary["unselected"].as_u64().unwrap() > 0, "{summary}");
+    // A value given there does not shift which word is the command.
+    let shown = run(&["--log", "warn", "inspect", "--config", file, "--json"]);
+    assert!(shown.status.success(), "{}", text(&shown.stderr));
+
+    let log = dir.path().join("log");
+    let mut server = Server::start(&["serve", "--config", file, "--collections", "a.b.*"], &log);
+    let (status, _, body) = server.get("/.well-known/did.json").unwrap();
+    assert_eq!(status, 200);
+    assert!(body.contains("did:web:links.example.org"), "{body}");
+    assert!(server.stop(Signal::TERM));
+
+    let shown = run(&["config", "--config", file, "--lag-limit", "9s"]);
+    let said = text(&shown.stdout);
+    assert!(shown.status.success(), "{said}");
+    assert!(
+        said.contains("lag-limit = \"9s\"  # option --lag-limit"),
+        "{said}"
+    );
+    assert!(said.contains(&format!("# {file}:3")), "{said}");
+}
+
+#[test]
+fn a_printed_template_is_a_file_without_mistakes() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("orrery.toml");
+    let printed = run(&["config", "--template"]);
+    assert!(printed.status.success());
+    std::fs::write(&file, &printed.stdout).unwrap();
+    let file = file.to_str().unwrap();
+    let data = dir.path().to_str().unwrap();
+    let checked = run(&[
+        "config",
+        "--check",
+        "--config",
+        file,
+        "--data",
+        data,
+        "--jetstream",
+        "us-east-1",
+    ]);
+    assert!(checked.status.success(), "{}", text(&checked.stdout));
+}
