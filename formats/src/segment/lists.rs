@@ -114,7 +114,13 @@ impl<'a> Postings<'a> {
                 .blocks
                 .corrupt(start + 1, "a width of codes up to 7", code_width));
         }
+        let lists = u64::from((self.count - number * BLOCK).min(BLOCK));
         let sources = u64::from(sources) + 1;
+        if sources > lists {
+            return Err(self
+                .blocks
+                .corrupt(start, format!("sources of {lists} lists"), sources));
+        }
         let code_width = u32::from(code_width);
         let (mut start, mut long) = (start + HEAD, 0);
         if code_width == LONG_CODE_WIDTH {
@@ -122,7 +128,7 @@ impl<'a> Postings<'a> {
             start += 4;
         }
         Ok(Block {
-            lists: u64::from((self.count - number * BLOCK).min(BLOCK)),
+            lists,
             sources,
             code_width,
             long,
@@ -164,10 +170,14 @@ impl<'a> Postings<'a> {
         let column = self.blocks.get(first_byte, bytes)?;
         let code = |i: u64| {
             let bit = shift + i * u64::from(block.code_width);
-            bits_of(column, bit as usize, block.code_width).ok_or_else(|| {
-                self.blocks
-                    .corrupt(first_byte, "a column of codes", "its end")
-            })
+            // A list of one row has no code.
+            match bits_of(column, bit as usize, block.code_width) {
+                None | Some(0) => {
+                    let expected = format!("the code of list {i} of those with several rows");
+                    Err(self.blocks.corrupt(first_byte, expected, "none"))
+                }
+                Some(code) => Ok(code),
+            }
         };
         let place = u64::from(id % BLOCK);
         let before = several & below(place);
@@ -387,6 +397,9 @@ impl<'a> ListScan<'a> {
             for (i, (_, code)) in self.lists.iter_mut().enumerate() {
                 if several >> i & 1 == 1 {
                     *code = bits.read(block.code_width)? as u32;
+                    if *code == 0 {
+                        return None;
+                    }
                 }
             }
         }

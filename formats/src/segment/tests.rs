@@ -3,6 +3,7 @@
 mod blocks;
 mod damage;
 mod golden;
+mod hot;
 mod keys;
 mod merge;
 mod model;

@@ -191,3 +191,26 @@ fn twenty_thousand_events_over_many_segments_equal_the_model() {
     driver.redeliver_everything();
     driver.compare_all("after everything came again to one segment", 10);
 }
+
+#[test]
+fn lists_of_many_blocks_with_dead_and_hidden_rows_equal_the_model() {
+    let universe = Universe::crowded();
+    let mut driver = Driver::new(universe.clone(), Real::new(real::options(1_300, false)));
+    let mut dice = Dice(0xb10c);
+    for number in 0..4_000 {
+        let op = chance(&universe, &mut dice);
+        driver.step(&format!("event {number}"), &op);
+        match number {
+            1_500 | 2_900 => driver.step("held", &Op::Hold),
+            2_200 => driver.compare_all("with what changed since in memory", 1),
+            3_300 => driver.step("merge", &Op::Merge),
+            _ => {}
+        }
+    }
+    driver.compare_all("at the end", 2);
+    // What was held is asked too.
+    driver.step("restart", &Op::Restart);
+    driver.compare_all("with masks from their files", 3);
+    driver.step("in one segment", &Op::Compact);
+    driver.compare_all("in one segment", 4);
+}

@@ -325,3 +325,60 @@ fn links_lists_and_dictionaries_that_disagree_are_found_behind_sound_checksums()
         }
     }
 }
+
+/// The two readers of lists, by their number and in order, take the same for damage: a merge reads in order
+/// what the full check has read by number.
+#[test]
+fn lists_that_no_builder_writes_are_refused_by_number_and_in_order() {
+    use super::super::lists::{ListScan, Postings};
+
+    // Two lists of rows below 4: of several rows, with that code, and of one.
+    let lists = |sources_less_one: u8, code: u64| {
+        let mut bits = BitWriter::new();
+        // Several sources have an index of the commonest and a bit for each list; all of them are source 0.
+        if sources_less_one > 0 {
+            bits.write(0, width_for(sources_less_one.into()) + 2);
+        }
+        for (value, width) in [(0b01, 2), (code, 1), (1, 2), (2, 5), (1, 2), (3, 2)] {
+            bits.write(value, width);
+        }
+        let mut bytes = vec![sources_less_one, 1];
+        bytes.extend(bits.finish());
+        // Behind the last list.
+        bytes.extend([0; 8]);
+        bytes
+    };
+    let read = |bytes: &[u8]| -> [crate::Result<Vec<u32>>; 2] {
+        let postings = Postings {
+            directory: Region::over("list directory", &[0; 4]),
+            blocks: Region::over("lists", bytes),
+            long_directory: Region::over("long list directory", &[]),
+            long: Region::over("long lists", &[]),
+            count: 2,
+            rows: 4,
+            sources: 1,
+        };
+        let by_number = (0..2)
+            .map(|id| postings.get(id)?.iter_from(0).collect())
+            .collect::<crate::Result<Vec<Vec<u32>>>>();
+        let mut in_order = Vec::new();
+        let mut scan = ListScan::new(postings);
+        let scanned = (0..2).try_for_each(|_| scan.read(&mut in_order).map(drop));
+        [
+            by_number.map(|rows| rows.concat()),
+            scanned.map(|()| in_order),
+        ]
+    };
+    for found in read(&lists(0, 1)) {
+        assert_eq!(found.unwrap(), [1, 2, 3]);
+    }
+    for found in read(&lists(0, 0)) {
+        assert!(
+            found.is_err(),
+            "one row where several are promised: {found:?}"
+        );
+    }
+    for found in read(&lists(2, 1)) {
+        assert!(found.is_err(), "more sources than lists: {found:?}");
+    }
+}

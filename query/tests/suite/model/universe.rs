@@ -145,6 +145,16 @@ impl Universe {
         }
     }
 
+    /// Many accounts that write about a few targets under a few keys: lists of hundreds of rows, many of them dead.
+    pub fn crowded() -> Self {
+        let mut crowded = Self::large();
+        crowded.targets.truncate(5);
+        for (_, keys) in &mut crowded.collections {
+            keys.truncate(3);
+        }
+        crowded
+    }
+
     /// Every (collection, key), numbered.
     pub fn keys(&self) -> Vec<(&str, &str)> {
         self.collections

@@ -1,0 +1,75 @@
+//! Whole segments in which few targets get most of the links.
+
+use super::*;
+
+/// Links of rows with one or two of them: most to eight targets, many to a hundred, the rest to any.
+fn crowded(rows_count: u64) -> SegmentInput<'static> {
+    let mut x = 11u32;
+    let mut random = |below: u32| {
+        x = x.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (x >> 8) % below
+    };
+    let (mut rows, mut link_targets) = (Vec::new(), Vec::new());
+    for row in 0..rows_count {
+        let shape = random(2);
+        for _ in 0..=shape {
+            let below = [8, 8, 8, 100, 5_000][random(5) as usize];
+            // Not beside each other in the order of targets.
+            link_targets.push(random(below) * 1_237 % 5_000);
+        }
+        rows.push(RowInput {
+            seq: 1 + row,
+            time_us: (1 + row) * 1_000,
+            actor: random(40),
+            shape,
+            rkey: "self",
+        });
+    }
+    SegmentInput {
+        first_seq: 1,
+        last_seq: rows_count,
+        first_time_us: 1_000,
+        last_time_us: rows_count * 1_000,
+        rows,
+        shapes: [1, 2]
+            .map(|links| ShapeInput {
+                collection: "c",
+                runs: vec![(".p", links)],
+            })
+            .to_vec(),
+        targets: (0..5_000).map(TargetKey::Did).collect(),
+        link_targets,
+        ..SegmentInput::default()
+    }
+}
+
+#[test]
+fn a_segment_with_hot_targets_is_sound_and_its_links_are_read_in_any_order() {
+    let input = crowded(3_000);
+    let segment = open(build(&input).unwrap()).unwrap();
+    assert!(segment.info().hot_targets > 0);
+    let [one, _, three] = segment.info().hot_widths;
+    assert!(one < three, "classes of one width say little");
+    segment.verify().unwrap();
+    let mut expected: Vec<Vec<u32>> = Vec::new();
+    let mut links = input.link_targets.iter();
+    for row in &input.rows {
+        // Targets are DIDs, so each has its actor's number.
+        let of_row = links.by_ref().take(row.shape as usize + 1);
+        expected.push(of_row.copied().collect());
+    }
+    let mut reader = segment.targets_at(".p").unwrap();
+    let mut found = Vec::new();
+    for row in (0..3_000u32).rev().chain((0..3_000).step_by(131)) {
+        let expected = &expected[row as usize];
+        reader.get(row, &mut found).unwrap();
+        assert_eq!(&found, expected, "row {row}");
+        let links = segment.links(row).unwrap().map(|link| link.unwrap().target);
+        assert_eq!(&links.collect::<Vec<_>>(), expected, "row {row}");
+    }
+}
+
+#[test]
+fn merges_of_segments_with_hot_targets_are_what_the_builder_makes() {
+    merge::check_merges(&crowded(3_000), 3, 2, 5);
+}
