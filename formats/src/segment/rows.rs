@@ -283,13 +283,19 @@ impl<'a> Rows<'a> {
         let len = (start + head.count * u64::from(width)).div_ceil(8);
         // At most 513 bytes.
         let column = head.region.get(first, len as usize)?;
+        let ends = || head.region.corrupt(first, "a column of actors", "its end");
         let mut found = 0u128;
-        let mut bit = start as usize;
-        for i in 0..head.count {
-            let value = crate::bits::bits_of(column, bit, width)
-                .ok_or_else(|| head.region.corrupt(first, "a column of actors", "its end"))?;
-            found |= u128::from(value == wanted) << i;
-            bit += width as usize;
+        let (mut bit, mut done) = (start as usize, 0);
+        while done < head.count {
+            let some = (head.count - done).min(64);
+            let mut of_some = 0u64;
+            for i in 0..some {
+                let value = crate::bits::bits_of(column, bit, width).ok_or_else(ends)?;
+                of_some |= u64::from(value == wanted) << i;
+                bit += width as usize;
+            }
+            found |= u128::from(of_some) << done;
+            done += some;
         }
         Ok(found)
     }

@@ -2,8 +2,10 @@
 
 use super::{ActorRows, Segment};
 use crate::Result;
+use crate::filter::Filter;
 use crate::monotone::Monotone;
 use crate::segment::actors::{ACTOR_BLOCK, ActorIndex, BlockNumbers};
+use crate::segment::hash;
 use crate::segment::key_ranges::{FarKeys, GROUP, KeyRanges, key_hash};
 use crate::segment::layout::Section;
 use crate::segment::rows::BLOCK;
@@ -11,6 +13,24 @@ use crate::segment::value::{RecordKey, tid};
 
 /// Actors with fewer blocks than one for so many groups are looked up block by block.
 const GROUPS_A_BLOCK: u32 = 8;
+
+/// A key that segments are asked for, with what they are asked by.
+#[derive(Debug, Clone, Copy)]
+pub struct KeyProbe {
+    tid: Option<u64>,
+    stray: u64,
+}
+
+impl KeyProbe {
+    /// The key `rkey` of an actor's records of `collection`.
+    #[must_use]
+    pub fn new(actor: u32, collection: &str, rkey: &str) -> Self {
+        Self {
+            tid: tid(rkey),
+            stray: hash::stray(actor, collection, rkey),
+        }
+    }
+}
 
 impl Segment {
     pub(in crate::segment) fn key_ranges(&self) -> Result<KeyRanges<'_>> {
@@ -49,6 +69,27 @@ impl Segment {
             found: 0,
             first: 0,
         })
+    }
+
+    /// Whether a row may have that key: whether the key is a TID inside the segment's window of keys, or
+    /// the filter of stray keys holds it. `false` is certain. O(1).
+    ///
+    /// # Errors
+    /// See [`Segment`].
+    pub fn may_hold_key(&self, actor: u32, collection: &str, rkey: &str) -> Result<bool> {
+        self.may_hold(&KeyProbe::new(actor, collection, rkey))
+    }
+
+    /// The same for a key that many segments are asked for.
+    ///
+    /// # Errors
+    /// See [`Segment`].
+    pub fn may_hold(&self, key: &KeyProbe) -> Result<bool> {
+        if key.tid.is_some_and(|tid| self.info.window_holds(tid)) {
+            return Ok(true);
+        }
+        let filter = Filter::open(self.section(Section::StrayFilter)?)?;
+        filter.contains(key.stray)
     }
 
     /// Calls `found` with each row of that key, rising. Cost: of the blocks of 1,024 rows in which the
