@@ -13,7 +13,8 @@
 //!          find_rows(actor, collection, rkey, &mut dyn FnMut(u32)), actor_rows(actor) -> ActorRows<'_>
 //! links    links(row) -> RowLinks<'_>: Iterator<Item = Result<LinkRef { path, target }>>,
 //!          each_list(row, &mut dyn FnMut(LinkRef, list, rows)),
-//!          path(path) -> &str, target(ord) -> TargetRef<'_>
+//!          path(path) -> &str, target(ord) -> TargetRef<'_>,
+//!          each_target(&[ord], &mut dyn FnMut(TargetRef<'_>) -> Result<()>)
 //! lists    find_target(&TargetKey) -> Option<u32>, find_source(collection, path) -> Option<u32>,
 //!          lists_of(target) -> Lists<'_>: Iterator<Item = Result<ListInfo<'_>>>,
 //!          find_list(target, source) -> Option<List<'_>>, list(id) -> List<'_>,

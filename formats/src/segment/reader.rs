@@ -3,6 +3,7 @@
 mod actors;
 mod by_actor;
 mod did_names;
+mod targets;
 mod walks;
 
 pub use by_actor::KeyProbe;

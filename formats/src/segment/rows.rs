@@ -340,8 +340,10 @@ impl<'a> Rows<'a> {
 
     /// Whether one of the up to 128 rows of `block` may have that key; `false` is certain.
     pub(super) fn may_hold_key(&self, block: u32, key: PackedKey) -> Result<bool> {
-        let block = self.block(block)?;
-        keyblock::may_hold(block.region, block.keys, key)
+        // The head's last field alone.
+        let start = u64::from(self.directory.u32_at(self.entry(block))?);
+        let keys = self.data.u16_at(start + HEAD - 2)?;
+        keyblock::may_hold(self.data, start + u64::from(keys), key)
     }
 
     /// The index of the row's first link.
