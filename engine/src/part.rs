@@ -2,9 +2,13 @@
 //! Rows are ordinals within a part, in order of seq; dead and hidden rows stay and are *masked*.
 
 mod blocks;
+mod found;
+mod hashes;
 mod names;
 
 pub use blocks::LIST_BLOCK;
+use found::FoundList;
+pub(crate) use found::FoundLists;
 pub use names::RowName;
 
 use orrery_formats::segment;
@@ -28,7 +32,7 @@ enum Inner<'a> {
 }
 
 /// A target within one part.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TargetId(u32);
 
 impl<'a> Part<'a> {
@@ -59,6 +63,15 @@ impl<'a> Part<'a> {
     #[must_use]
     pub fn is_memtable(&self) -> bool {
         matches!(self.inner, Inner::Memtable(_))
+    }
+
+    /// The first seq of the range.
+    #[must_use]
+    pub fn first_seq(&self) -> u64 {
+        match self.inner {
+            Inner::Sealed { sealed, .. } => sealed.segment.info().first_seq,
+            Inner::Memtable(memtable) => memtable.first_seq,
+        }
     }
 
     /// The last seq of the range.
@@ -414,6 +427,8 @@ pub struct List<'a> {
 #[derive(Clone, Copy)]
 enum ListInner<'a> {
     Sealed(segment::List<'a>),
+    /// A long list of a segment that was not opened.
+    Found(FoundList),
     Memtable(MemList<'a>),
 }
 
@@ -423,7 +438,30 @@ impl<'a> List<'a> {
     pub fn len(&self) -> u32 {
         match &self.inner {
             ListInner::Sealed(list) => list.len(),
+            ListInner::Found(list) => list.rows,
             ListInner::Memtable(list) => list.len(),
+        }
+    }
+
+    /// The same list, opened: what reads many of its rows opens it but once.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    pub fn opened(&self) -> Result<Self> {
+        match (&self.inner, self.part.inner) {
+            (ListInner::Found(list), Inner::Sealed { sealed, .. }) => {
+                Ok(self.part.sealed_list(sealed.segment.list(list.id)?))
+            }
+            _ => Ok(*self),
+        }
+    }
+
+    /// Id and length of the list of a segment.
+    fn sealed_id(&self) -> Option<(u32, u32)> {
+        match &self.inner {
+            ListInner::Sealed(list) => Some((list.id(), list.len())),
+            ListInner::Found(list) => Some((list.id, list.rows)),
+            ListInner::Memtable(_) => None,
         }
     }
 
@@ -452,6 +490,12 @@ impl<'a> List<'a> {
                 let base = i64::from(sealed.mask.list(list.id())?);
                 Ok(u32::try_from(base.saturating_add(change)).unwrap_or(0))
             }
+            (ListInner::Found(list), Inner::Sealed { index, .. }) => {
+                let memtable = &snapshot.generation.memtable;
+                let change = memtable.segment_masked(index, list.id, seq);
+                let masked = i64::from(list.masked).saturating_add(change);
+                Ok(u32::try_from(masked).unwrap_or(0))
+            }
             _ => {
                 let mut masked = 0;
                 for row in self.iter_from(0) {
@@ -469,6 +513,7 @@ impl<'a> List<'a> {
     pub fn get(&self, index: u32) -> Result<u32> {
         match &self.inner {
             ListInner::Sealed(list) => Ok(list.get(index)?),
+            ListInner::Found(_) => self.opened()?.get(index),
             ListInner::Memtable(list) => list.get(index).ok_or_else(|| {
                 Error::Internal(format!("place {index} of a list of {}", list.len()))
             }),
@@ -482,33 +527,44 @@ impl<'a> List<'a> {
     pub fn lower_bound(&self, row: u32) -> Result<u32> {
         match &self.inner {
             ListInner::Sealed(list) => Ok(list.lower_bound(row)?),
+            ListInner::Found(_) => self.opened()?.lower_bound(row),
             ListInner::Memtable(list) => Ok(list.lower_bound(row)),
         }
     }
 
     /// The rows from `index` on, ascending.
     pub fn iter_from(&self, index: u32) -> impl Iterator<Item = Result<u32>> + use<'a> {
-        let (sealed, memtable) = match &self.inner {
-            ListInner::Sealed(list) => (Some(list.iter_from(index)), None),
-            ListInner::Memtable(list) => (None, Some(list.iter_from(index))),
+        let (sealed, memtable, error) = match self.opened() {
+            Ok(list) => match &list.inner {
+                ListInner::Sealed(list) => (Some(list.iter_from(index)), None, None),
+                ListInner::Memtable(list) => (None, Some(list.iter_from(index)), None),
+                ListInner::Found(_) => (None, None, None),
+            },
+            Err(error) => (None, None, Some(Err(error))),
         };
         let sealed = sealed
             .into_iter()
             .flatten()
             .map(|row| row.map_err(Error::from));
-        sealed.chain(memtable.into_iter().flatten().map(Ok))
+        let memtable = memtable.into_iter().flatten().map(Ok);
+        error.into_iter().chain(sealed).chain(memtable)
     }
 
     /// The rows before `index`, descending.
     pub fn iter_back_from(&self, index: u32) -> impl Iterator<Item = Result<u32>> + use<'a> {
-        let (sealed, memtable) = match &self.inner {
-            ListInner::Sealed(list) => (Some(list.iter_back_from(index)), None),
-            ListInner::Memtable(list) => (None, Some(list.iter_back_from(index))),
+        let (sealed, memtable, error) = match self.opened() {
+            Ok(list) => match &list.inner {
+                ListInner::Sealed(list) => (Some(list.iter_back_from(index)), None, None),
+                ListInner::Memtable(list) => (None, Some(list.iter_back_from(index)), None),
+                ListInner::Found(_) => (None, None, None),
+            },
+            Err(error) => (None, None, Some(Err(error))),
         };
         let sealed = sealed
             .into_iter()
             .flatten()
             .map(|row| row.map_err(Error::from));
-        sealed.chain(memtable.into_iter().flatten().map(Ok))
+        let memtable = memtable.into_iter().flatten().map(Ok);
+        error.into_iter().chain(sealed).chain(memtable)
     }
 }

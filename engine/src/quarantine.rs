@@ -21,6 +21,7 @@ use crate::io::Fs;
 use crate::lock::DirLock;
 use crate::manifest::Manifest;
 use crate::mask::Mask;
+use crate::part::FoundLists;
 use crate::snapshot::{Generation, Sealed};
 use crate::store::{Shared, Store, segment_name};
 use crate::writer::{Unread, Writer};
@@ -392,6 +393,7 @@ fn sound(generation: Arc<Generation>, damaged: &HashMap<u64, Damage>) -> Arc<Gen
         dids: Arc::clone(&generation.dids),
         counters: Arc::clone(&generation.counters),
         hasher: generation.hasher,
+        found: FoundLists::default(),
     })
 }
 

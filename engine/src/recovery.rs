@@ -18,6 +18,7 @@ use crate::io::Fs;
 use crate::log::keys::KeyHasher;
 use crate::mask::{Mask, recover_masks};
 use crate::memtable::Memtable;
+use crate::part::FoundLists;
 use crate::quarantine::{Reasons, Remains, is_damage, written_off};
 use crate::snapshot::{Counters, Generation, Sealed};
 use crate::store::{SEGMENTS, segment_name};
@@ -232,6 +233,7 @@ pub(crate) fn generation_of(
         dids: Arc::new(DidCache::new(did_seed(&state.directory))),
         counters: Arc::new(Counters::of(counts)),
         hasher: KeyHasher::new(&state.directory.secret),
+        found: FoundLists::default(),
     }
 }
 

@@ -32,6 +32,7 @@ use crate::disk::log_need;
 use crate::log::{Gap, Position, Recovery, Replayed};
 use crate::mask::Mask;
 use crate::memtable::Memtable;
+use crate::part::FoundLists;
 use crate::samples::{RecentSample, room_of_seal};
 use crate::snapshot::{Generation, Sealed};
 use crate::store::segment_name;
@@ -192,6 +193,7 @@ fn after(old: &Generation, segments: Vec<Sealed>, seal_events: u32) -> Generatio
         dids: Arc::clone(&old.dids),
         counters: Arc::clone(&old.counters),
         hasher: old.hasher,
+        found: FoundLists::default(),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::actors::{ActorId, DidCache, TargetForm, target_form};
 use crate::log::keys::KeyHasher;
 use crate::mask::Mask;
 use crate::memtable::Memtable;
-use crate::part::Part;
+use crate::part::{FoundLists, Part};
 use crate::quarantine::{Degraded, Remains};
 use crate::{Error, Result};
 
@@ -82,6 +82,8 @@ pub(crate) struct Generation {
     pub(crate) counters: Arc<Counters>,
     /// Hashes record keys.
     pub(crate) hasher: KeyHasher,
+    /// Where the lists of targets that were asked for are.
+    pub(crate) found: FoundLists,
 }
 
 /// Counts kept by the writer as it goes. Snapshots read the live ones as of their own seq, from the memtable.
@@ -153,6 +155,13 @@ impl Generation {
             let may_come_back = first(sealed) < end && !degraded.gave_up_accounts;
             may_come_back.then(|| degraded.file.as_str().into())
         })
+    }
+
+    /// Whether the DID of `actor` stood in a segment that is set aside with its accounts.
+    pub(crate) fn has_lost_did(&self, actor: ActorId) -> bool {
+        let home = self.home(actor);
+        actor < self.memtable.first_actor
+            && home.is_some_and(|sealed| sealed.without_accounts().is_some())
     }
 
     /// Calls `f` with the DID of `actor`.

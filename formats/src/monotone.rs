@@ -419,30 +419,35 @@ impl<'a> Block<'a> {
     /// Decodes the whole block. Values may decrease when the bytes are damaged in a way that their
     /// checksum does not show; nothing here relies on that they do not.
     fn decode(&self, buffer: &mut [u32; BLOCK_LEN]) -> Option<()> {
-        let mut slots = buffer.iter_mut().take(self.len);
-        *slots.next()? = self.first;
-        let width = self.low_width;
-        let first = u64::from(self.first);
-        // The zeros so far: the place of a one less the number of ones before it.
-        let mut high_base = 0_u64;
-        let mut low_at = 0_usize;
-        let mut largest = 0_u64;
+        let (head, rest) = buffer.get_mut(..self.len)?.split_first_mut()?;
+        *head = self.first;
+        // First the high parts, the zeros before each one; then the low parts beside them.
+        let mut slots = rest.iter_mut();
+        let mut ones = 0;
         'words: for (at, mut word) in words(self.high) {
             while word != 0 {
                 let Some(slot) = slots.next() else {
                     break 'words;
                 };
-                let place = at as u64 + u64::from(word.trailing_zeros());
+                *slot = (at as u32 + word.trailing_zeros()).wrapping_sub(ones);
                 word &= word - 1;
-                let low = bits_of(self.coded, low_at, width)?;
-                low_at += width as usize;
-                let value = first + (((place - high_base) << width) | low);
-                high_base += 1;
-                largest = largest.max(value);
-                *slot = value as u32;
+                ones += 1;
             }
         }
-        (slots.len() == 0 && largest <= u64::from(u32::MAX)).then_some(())
+        if slots.len() > 0 {
+            return None;
+        }
+        let width = self.low_width;
+        let first = u64::from(self.first);
+        let (mut low_at, mut largest) = (0_usize, 0_u64);
+        for slot in rest {
+            let low = bits_of(self.coded, low_at, width)?;
+            low_at += width as usize;
+            let value = first + (u64::from(*slot) << width | low);
+            largest = largest.max(value);
+            *slot = value as u32;
+        }
+        (largest <= u64::from(u32::MAX)).then_some(())
     }
 }
 

@@ -7,6 +7,8 @@ use std::sync::Arc;
 /// Members beyond which the set turns to bits. Below, a hash set is smaller even where the ids are
 /// spread over tens of millions of accounts.
 const SPARSE_MAX: usize = 65_536;
+/// Words of a flat set at most: 16 MiB.
+const FLAT_WORDS_MAX: usize = 1 << 21;
 /// Words of a chunk: 32,768 bits, 4 KiB. A copy of a set of 50 M accounts clones about 1,500 pointers.
 const CHUNK_WORDS: usize = 512;
 /// Binary logarithm of the bits of a chunk.
@@ -100,6 +102,8 @@ impl Chunk {
 #[derive(Debug)]
 enum Inner {
     Sparse(HashSet<u32, IdHash>),
+    /// The bits side by side, while a large set is made: the fastest to add to, and no other set's.
+    Flat(Vec<u64>),
     Dense(Vec<Chunk>),
 }
 
@@ -120,7 +124,7 @@ impl ActorSet {
             Ok(members) if members <= SPARSE_MAX => Self(Inner::Sparse(
                 HashSet::with_capacity_and_hasher(members, IdHash::default()),
             )),
-            _ => Self(Inner::Dense(Vec::new())),
+            _ => Self(Inner::Flat(Vec::new())),
         }
     }
 
@@ -133,7 +137,22 @@ impl ActorSet {
     /// were new.
     pub(crate) fn insert_some(&mut self, actors: &[u32], wanted: u128) -> u128 {
         let mut new = 0;
+        self.make_room(actors);
         match &mut self.0 {
+            Inner::Flat(words) => {
+                for (half, actors) in actors.chunks(64).enumerate() {
+                    let mut some = 0u64;
+                    for (place, &actor) in (0..u64::BITS).zip(actors) {
+                        if let Some(word) = words.get_mut((actor >> 6) as usize) {
+                            let wanted = (wanted >> (half * 64 + place as usize)) as u64 & 1;
+                            let bit = wanted << (actor & 63);
+                            some |= u64::from(bit & !*word != 0) << place;
+                            *word |= bit;
+                        }
+                    }
+                    new |= u128::from(some) << (half * 64);
+                }
+            }
             Inner::Sparse(set) => {
                 for (place, &actor) in (0..u128::BITS).zip(actors) {
                     if wanted >> place & 1 == 1 {
@@ -159,10 +178,32 @@ impl ActorSet {
         new
     }
 
+    /// Makes the bits of a flat set reach those accounts, or takes to chunks where that would be too many bits.
+    fn make_room(&mut self, actors: &[u32]) {
+        let Inner::Flat(words) = &mut self.0 else {
+            return;
+        };
+        let largest = actors.iter().fold(0, |a, b| a.max(*b));
+        let needed = (largest >> 6) as usize + 1;
+        if needed <= words.len() {
+            return;
+        }
+        if needed <= FLAT_WORDS_MAX {
+            let more = (2 * words.len()).clamp(CHUNK_WORDS, FLAT_WORDS_MAX);
+            words.resize(needed.max(more), 0);
+        } else {
+            self.0 = Inner::Dense(chunks_of(words, Chunk::own));
+        }
+    }
+
     /// Whether an account is a member.
     pub(crate) fn contains(&self, actor: u32) -> bool {
         match &self.0 {
             Inner::Sparse(set) => set.contains(&actor),
+            Inner::Flat(words) => {
+                let word = words.get((actor >> 6) as usize);
+                word.is_some_and(|word| word >> (actor & 63) & 1 == 1)
+            }
             Inner::Dense(chunks) => {
                 let (chunk, word, bit) = split(actor);
                 chunks
@@ -176,8 +217,15 @@ impl ActorSet {
 
     /// A copy. Chunks of bits are shared from now on, until one of the two writes to them.
     pub(crate) fn share(&mut self) -> Self {
+        if let Inner::Flat(words) = &self.0 {
+            if words.is_empty() {
+                return Self(Inner::Flat(Vec::new()));
+            }
+            self.0 = Inner::Dense(chunks_of(words, Chunk::shared));
+        }
         Self(match &mut self.0 {
             Inner::Sparse(set) => Inner::Sparse(set.clone()),
+            Inner::Flat(words) => Inner::Flat(words.clone()),
             Inner::Dense(chunks) => {
                 let copies = chunks.iter_mut().map(|chunk| {
                     if let Chunk::Own(words) = chunk {
@@ -194,6 +242,7 @@ impl ActorSet {
     pub(crate) fn copy(&self) -> Self {
         Self(match &self.0 {
             Inner::Sparse(set) => Inner::Sparse(set.clone()),
+            Inner::Flat(words) => Inner::Dense(chunks_of(words, Chunk::shared)),
             Inner::Dense(chunks) => Inner::Dense(chunks.iter().map(Chunk::copy).collect()),
         })
     }
@@ -201,8 +250,12 @@ impl ActorSet {
     /// Makes the set, which has so many members, fit to be kept: as small as it can be, all chunks ready to be
     /// shared.
     pub(crate) fn settle(&mut self, members: u64) {
+        if let Inner::Flat(words) = &self.0 {
+            self.0 = Inner::Dense(chunks_of(words, Chunk::shared));
+        }
         match &mut self.0 {
             Inner::Sparse(set) => set.shrink_to_fit(),
+            Inner::Flat(_) => {}
             Inner::Dense(chunks) => {
                 // A slot of a hash table takes ten bytes at most.
                 let bytes = chunks.iter().filter_map(Chunk::words).count() * CHUNK_WORDS * 8;
@@ -223,6 +276,7 @@ impl ActorSet {
     pub(crate) fn heap_bytes(&self) -> usize {
         match &self.0 {
             Inner::Sparse(set) => set.capacity() * 5,
+            Inner::Flat(words) => words.capacity() * 8,
             Inner::Dense(chunks) => {
                 chunks.iter().filter_map(Chunk::words).count() * CHUNK_WORDS * 8 + chunks.len() * 16
             }
@@ -230,7 +284,30 @@ impl ActorSet {
     }
 }
 
+/// The chunks of flat bits, those with any made by `make`.
+fn chunks_of(words: &[u64], make: fn(Words) -> Chunk) -> Vec<Chunk> {
+    let chunk = |some: &[u64]| {
+        if some.iter().all(|word| *word == 0) {
+            return Chunk::Empty;
+        }
+        let mut words = [0; CHUNK_WORDS];
+        for (to, from) in words.iter_mut().zip(some) {
+            *to = *from;
+        }
+        make(words)
+    };
+    words.chunks(CHUNK_WORDS).map(chunk).collect()
+}
+
 impl Chunk {
+    fn own(words: Words) -> Self {
+        Self::Own(Box::new(words))
+    }
+
+    fn shared(words: Words) -> Self {
+        Self::Shared(Arc::new(words))
+    }
+
     fn copy(&self) -> Self {
         match self {
             Self::Empty => Self::Empty,
@@ -336,6 +413,21 @@ mod tests {
             for actor in 0..1 << 21 {
                 assert_eq!(some.contains(actor), one.contains(actor));
             }
+        }
+    }
+
+    #[test]
+    fn a_flat_set_keeps_its_members_beyond_its_bounds_and_when_it_is_shared() {
+        for far in [1 << 26, u32::MAX] {
+            let mut set = ActorSet::for_up_to(1 << 30);
+            let members = [0, 63, 64, 40_000, far];
+            assert!(members.iter().all(|member| set.insert(*member)));
+            let before = set.share();
+            assert!(set.insert(far - 1) && !set.insert(far));
+            assert!(members.iter().all(|member| before.contains(*member)));
+            assert!(!before.contains(far - 1) && !before.contains(1));
+            set.settle(6);
+            assert!(set.contains(far - 1) && set.contains(64) && !set.contains(65));
         }
     }
 

@@ -30,14 +30,8 @@ pub(crate) fn selections<'v, 'n, V: View>(
     narrow: &'n Narrow,
 ) -> Result<Vec<Selection<'n, V::Part<'v>>>> {
     let mut selections = Vec::new();
-    for part in view.parts() {
-        selections.extend(Selection::open(
-            part,
-            key,
-            &filter.collection,
-            &filter.path,
-            narrow,
-        )?);
+    for listed in view.lists(key, &filter.collection, &filter.path)? {
+        selections.extend(Selection::of(listed, narrow)?);
     }
     Ok(selections)
 }
@@ -49,14 +43,8 @@ pub(crate) fn count<V: View>(view: &V, filter: &Filter) -> Result<u64> {
     };
     let narrow = Narrow::new(view, filter)?;
     let mut total = 0;
-    for part in view.parts() {
-        if let Some(selection) = Selection::open(
-            part,
-            &subject.key,
-            &filter.collection,
-            &filter.path,
-            &narrow,
-        )? {
+    for listed in view.lists(&subject.key, &filter.collection, &filter.path)? {
+        if let Some(selection) = Selection::of(listed, &narrow)? {
             total += selection.count()?;
         }
     }

@@ -7,7 +7,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::error::{Error, Result, known};
 use crate::types::{RecordId, Stats};
-use crate::view::{BLOCK, EachList, List, Part, View};
+use crate::view::{BLOCK, EachList, List, Listed, Part, View};
 
 const _: () = assert!(BLOCK == engine::LIST_BLOCK);
 
@@ -24,6 +24,20 @@ impl View for engine::Snapshot {
 
     fn unmask_epoch(&self) -> u64 {
         self.unmask_epoch()
+    }
+
+    fn lists(
+        &self,
+        key: &Self::Key,
+        collection: &str,
+        path: &str,
+    ) -> Result<Vec<Listed<SnapshotPart<'_>>>> {
+        let lists = self.lists(key, collection, path)?.into_iter();
+        let lists = lists.map(|(part, list)| {
+            let snapshot = self;
+            (SnapshotPart { snapshot, part }, list)
+        });
+        Ok(lists.collect())
     }
 
     fn target_key(&self, target: &str) -> Result<Option<engine::OwnedTargetKey>> {
@@ -81,6 +95,10 @@ impl<'a> Part for SnapshotPart<'a> {
             *byte = value;
         }
         xxh3_64(&bytes)
+    }
+
+    fn first_seq(&self) -> u64 {
+        self.part.first_seq()
     }
 
     fn last_seq(&self) -> u64 {
@@ -208,6 +226,15 @@ impl<'a> Part for SnapshotPart<'a> {
         Ok(move |row, out: &mut Vec<engine::TargetId>| Ok(read(row, out)?))
     }
 
+    fn target_hashes(
+        &self,
+        targets: &[engine::TargetId],
+        seed: u64,
+        each: &mut dyn FnMut(Option<u128>),
+    ) -> Result<()> {
+        Ok(self.part.target_hashes(targets, seed, each)?)
+    }
+
     fn target_string(&self, target: engine::TargetId) -> Result<String> {
         Ok(self.part.target_string(target)?)
     }
@@ -223,6 +250,10 @@ impl<'a> Part for SnapshotPart<'a> {
 }
 
 impl List for engine::List<'_> {
+    fn opened(&self) -> Result<Self> {
+        Ok(self.opened()?)
+    }
+
     fn len(&self) -> u32 {
         self.len()
     }

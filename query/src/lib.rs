@@ -46,4 +46,4 @@ pub use queries::Queries;
 pub use types::{
     Filter, ManyItem, ManyPage, ManyToMany, OtherCount, Page, Paging, RecordId, SourceTotals, Stats,
 };
-pub use view::{BLOCK, EachList, List, Part, View};
+pub use view::{BLOCK, EachList, List, Listed, Part, View};

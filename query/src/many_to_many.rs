@@ -4,22 +4,20 @@
 //! from a table that holds, for each other subject, the place of its first link instead of its string,
 //! so that it takes 24 bytes a subject; the strings of a page are read from the index by their places.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+mod counting;
+
 use std::sync::Arc;
 
-use xxhash_rust::xxh3::xxh3_128_with_seed;
-
-use crate::actor_set::IdHash;
 use crate::backlinks::{selections, subject_of};
 use crate::cache::Cache;
 use crate::cursor::{Cursor, Kind, Place};
 use crate::distinct::ListState;
 use crate::error::{Error, Result, known};
-use crate::limits::{OTHER_PAIRS_MAX, OTHER_SUBJECTS_MAX};
 use crate::selection::{Narrow, Selection, rows_beyond};
 use crate::types::{Filter, ManyItem, ManyPage, ManyToMany, OtherCount, Paging};
 use crate::view::{Part, View};
+pub(crate) use counting::OtherCounts;
+use counting::{Count, Counting};
 
 /// Linking records that are looked at in one go, at least, when items are walked.
 const ROWS_STEP_MIN: usize = 128;
@@ -207,166 +205,6 @@ pub(crate) fn items<V: View>(
         }
     }
     Ok(page)
-}
-
-/// What is counted of one other subject.
-#[derive(Debug, Clone, Copy)]
-struct Count {
-    /// Its first link, in the order of indexing.
-    first: Place,
-    total: u32,
-    distinct: u32,
-}
-
-/// The counts of all other subjects, ordered by their first links.
-#[derive(Debug)]
-pub(crate) struct OtherCounts {
-    epoch: u64,
-    lists: Vec<ListState>,
-    counts: Vec<Count>,
-}
-
-impl OtherCounts {
-    pub(crate) fn heap_bytes(&self) -> usize {
-        self.lists.capacity() * size_of::<ListState>() + self.counts.capacity() * size_of::<Count>()
-    }
-}
-
-/// Makes the table of counts.
-struct Counting {
-    counts: Vec<Count>,
-    /// (ordinal of the other subject, account), duplicates among them.
-    pairs: Vec<u64>,
-    /// Length of `pairs` at which duplicates are looked for.
-    pairs_full: usize,
-    /// Hash of the string of an other subject → its ordinal.
-    ordinals: HashMap<u128, u32>,
-    /// Keeps writers of records from choosing strings whose hashes meet.
-    seed: u64,
-}
-
-impl Counting {
-    fn new() -> Self {
-        Self {
-            counts: Vec::new(),
-            pairs: Vec::new(),
-            pairs_full: 1 << 20,
-            ordinals: HashMap::new(),
-            seed: RandomState::new().hash_one(0u8),
-        }
-    }
-
-    fn ordinal(&mut self, subject: &str, first: Place) -> Result<u32> {
-        let hash = xxh3_128_with_seed(subject.as_bytes(), self.seed);
-        if let Some(&ordinal) = self.ordinals.get(&hash) {
-            return Ok(ordinal);
-        }
-        if self.counts.len() >= OTHER_SUBJECTS_MAX {
-            return Err(Error::TooLarge {
-                what: "other subjects",
-                limit: OTHER_SUBJECTS_MAX,
-            });
-        }
-        let ordinal = self.counts.len() as u32;
-        self.ordinals.insert(hash, ordinal);
-        self.counts.push(Count {
-            first,
-            total: 0,
-            distinct: 0,
-        });
-        Ok(ordinal)
-    }
-
-    fn add(&mut self, ordinal: u32, actor: u32) -> Result<()> {
-        if let Some(count) = self.counts.get_mut(ordinal as usize) {
-            count.total = count.total.saturating_add(1);
-        }
-        if self.pairs.len() >= self.pairs_full {
-            self.pairs.sort_unstable();
-            self.pairs.dedup();
-            if self.pairs.len() >= OTHER_PAIRS_MAX {
-                return Err(Error::TooLarge {
-                    what: "pairs of an account and an other subject",
-                    limit: OTHER_PAIRS_MAX,
-                });
-            }
-            self.pairs_full = (2 * self.pairs.len()).clamp(1 << 20, OTHER_PAIRS_MAX);
-        }
-        self.pairs.push(u64::from(ordinal) << 32 | u64::from(actor));
-        Ok(())
-    }
-
-    fn part<P: Part>(
-        &mut self,
-        selection: &Selection<'_, P>,
-        ids: &Ids<P::TargetId>,
-        path: &str,
-    ) -> Result<()> {
-        let part = selection.part;
-        let mut ordinals: HashMap<P::TargetId, u32, IdHash> = HashMap::default();
-        let mut actors = part.actor_reader()?;
-        let mut read = part.target_reader(path)?;
-        let mut targets = Vec::new();
-        selection.each(&mut |row| {
-            let actor = actors(row)?;
-            read(row, &mut targets)?;
-            for (link, &id) in (0..).zip(&targets) {
-                if !ids.want(id) {
-                    continue;
-                }
-                if let Some(&ordinal) = ordinals.get(&id) {
-                    self.add(ordinal, actor)?;
-                    continue;
-                }
-                let place = Place {
-                    seq: part.seq(row)?,
-                    link,
-                };
-                if let Some(subject) = known(part.target_string(id))? {
-                    let ordinal = self.ordinal(&subject, place)?;
-                    ordinals.insert(id, ordinal);
-                    self.add(ordinal, actor)?;
-                }
-            }
-            Ok(())
-        })
-    }
-
-    fn finish(mut self) -> Vec<Count> {
-        // Accounts by other subject: first how many each has, then where the next one of each goes.
-        let mut ends = vec![0u32; self.counts.len()];
-        let subject = |pair: u64| (pair >> 32) as usize;
-        for &pair in &self.pairs {
-            if let Some(end) = ends.get_mut(subject(pair)) {
-                *end += 1;
-            }
-        }
-        let mut sum = 0;
-        for end in &mut ends {
-            (*end, sum) = (sum, sum + *end);
-        }
-        let mut accounts = vec![0u32; self.pairs.len()];
-        for &pair in &self.pairs {
-            if let Some(end) = ends.get_mut(subject(pair))
-                && let Some(account) = accounts.get_mut(*end as usize)
-            {
-                // The lower half is the account.
-                *account = pair as u32;
-                *end += 1;
-            }
-        }
-        let mut start = 0;
-        for (count, end) in self.counts.iter_mut().zip(ends) {
-            let some = accounts.get_mut(start..end as usize).unwrap_or_default();
-            start = end as usize;
-            some.sort_unstable();
-            // No slice is empty: every subject was found at some link.
-            let steps = some.windows(2).filter(|two| two.first() != two.last());
-            count.distinct = steps.count() as u32 + u32::from(!some.is_empty());
-        }
-        self.counts.shrink_to_fit();
-        self.counts
-    }
 }
 
 fn table<V: View>(

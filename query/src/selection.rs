@@ -5,12 +5,13 @@
 //! for many-to-many queries, few other subjects), their rows are walked instead of the list and looked up
 //! in it, whichever is shorter.
 
+use std::cell::OnceCell;
 use std::collections::BinaryHeap;
 use std::ops::Range;
 
 use crate::error::Result;
 use crate::types::Filter;
-use crate::view::{BLOCK, List, Part, View};
+use crate::view::{BLOCK, List, Listed, Part, View};
 
 /// A list this short is always walked itself.
 const SHORT_LIST: u32 = 64;
@@ -75,7 +76,9 @@ enum Drive<L> {
 /// The rows that a filter selects from one list.
 pub(crate) struct Selection<'n, P: Part> {
     pub(crate) part: P,
-    list: P::List,
+    /// The list, which may not have been opened, and the same once its rows are read.
+    known: P::List,
+    opened: OnceCell<P::List>,
     masked: u32,
     narrow: &'n Narrow,
     /// Rows outside have a time that does not fit.
@@ -87,19 +90,10 @@ pub(crate) struct Selection<'n, P: Part> {
 
 impl<'n, P: Part> Selection<'n, P> {
     /// `None` when nothing can be selected.
-    pub(crate) fn open(
-        part: P,
-        key: &P::Key,
-        collection: &str,
-        path: &str,
-        narrow: &'n Narrow,
-    ) -> Result<Option<Self>> {
+    pub(crate) fn of((part, list): Listed<P>, narrow: &'n Narrow) -> Result<Option<Self>> {
         if narrow.is_shut() {
             return Ok(None);
         }
-        let Some(list) = part.list(key, collection, path)? else {
-            return Ok(None);
-        };
         let masked = list.masked()?;
         if list.len() <= masked {
             return Ok(None);
@@ -121,7 +115,8 @@ impl<'n, P: Part> Selection<'n, P> {
         }
         let mut this = Self {
             part,
-            list,
+            known: list,
+            opened: OnceCell::new(),
             masked,
             narrow,
             window,
@@ -134,6 +129,15 @@ impl<'n, P: Part> Selection<'n, P> {
         Ok(Some(this))
     }
 
+    /// The list, opened.
+    fn list(&self) -> Result<&P::List> {
+        if let Some(list) = self.opened.get() {
+            return Ok(list);
+        }
+        let list = self.known.opened()?;
+        Ok(self.opened.get_or_init(|| list))
+    }
+
     /// Promises that only rows that are also in one of `others` are wanted.
     pub(crate) fn within_others(&mut self, others: Vec<P::List>) -> Result<()> {
         let rows = others.iter().map(|list| u64::from(list.len())).sum::<u64>();
@@ -144,19 +148,24 @@ impl<'n, P: Part> Selection<'n, P> {
         Ok(())
     }
 
+    /// Whether the list itself is walked, so that blocks of it are read at once.
+    pub(crate) const fn is_walked(&self) -> bool {
+        matches!(self.drive, Drive::List)
+    }
+
     /// The rows at some places of the list.
     pub(crate) fn row_at(&self, index: u32) -> Result<u32> {
-        self.list.get(index)
+        self.list()?.get(index)
     }
 
     /// The places in the list of a range of rows.
     pub(crate) fn places(&self, rows: &Range<u32>) -> Result<Range<u32>> {
-        indexes(&self.list, rows)
+        indexes(self.list()?, rows)
     }
 
     /// The length and the number of masked rows of the list, whatever is selected from it.
     pub(crate) fn list_state(&self) -> (u32, u32) {
-        (self.list.len(), self.masked)
+        (self.known.len(), self.masked)
     }
 
     /// How many rows are selected. Constant time where nothing narrows the list.
@@ -164,8 +173,8 @@ impl<'n, P: Part> Selection<'n, P> {
         if self.narrow.actors.is_none() {
             let range = self.indexes(&self.window)?;
             let all_sure = self.sure.start <= self.window.start && self.sure.end >= self.window.end;
-            if all_sure && range.len() == self.list.len() as usize {
-                return Ok(u64::from(self.list.len().saturating_sub(self.masked)));
+            if all_sure && range.len() == self.known.len() as usize {
+                return Ok(u64::from(self.known.len().saturating_sub(self.masked)));
             }
             if self.masked == 0 {
                 let sure = self.indexes(&self.sure)?;
@@ -208,12 +217,12 @@ impl<'n, P: Part> Selection<'n, P> {
     fn blocks_of(&self, range: Range<u32>, each: EachBlock<'_>) -> Result<()> {
         let mut masked = match self.masked {
             0 => None,
-            _ => Some(self.part.mask_blocks(&self.list)?),
+            _ => Some(self.part.mask_blocks(&self.known)?),
         };
         let mut passes = self.passes()?;
         let mut block = [0; BLOCK];
         let mut index = range.start;
-        let mut next = self.list.blocks(range);
+        let mut next = self.list()?.blocks(range);
         loop {
             let filled = next(&mut block)?;
             let rows = block.get(..filled).unwrap_or_default();
@@ -250,7 +259,7 @@ impl<'n, P: Part> Selection<'n, P> {
         let (Drive::Actors, Some(actors)) = (&self.drive, &self.narrow.actors) else {
             return Ok(false);
         };
-        let mut passes = self.passes()?;
+        let (mut passes, list) = (self.passes()?, self.list()?);
         for &actor in actors {
             if skip(actor) {
                 continue;
@@ -263,8 +272,8 @@ impl<'n, P: Part> Selection<'n, P> {
                 if !self.window.contains(&row) {
                     continue;
                 }
-                let place = self.list.lower_bound(row)?;
-                if place < self.list.len() && self.list.get(place)? == row && passes(row)? {
+                let place = list.lower_bound(row)?;
+                if place < list.len() && list.get(place)? == row && passes(row)? {
                     each(place, actor);
                     break;
                 }
@@ -290,7 +299,7 @@ impl<'n, P: Part> Selection<'n, P> {
             Drive::List => {
                 let range = self.indexes(&within)?;
                 self.take(
-                    &self.list,
+                    self.list()?,
                     range,
                     descending,
                     want,
@@ -374,7 +383,7 @@ impl<'n, P: Part> Selection<'n, P> {
         let mut passes = self.passes()?;
         let (Drive::Actors, Some(actors)) = (&self.drive, &self.narrow.actors) else {
             let range = self.indexes(within)?;
-            for row in self.list.iter_from(range.start).take(range.len()) {
+            for row in self.list()?.iter_from(range.start).take(range.len()) {
                 let row = row?;
                 if passes(row)? {
                     each(row);
@@ -436,16 +445,17 @@ impl<'n, P: Part> Selection<'n, P> {
 
     /// Whether a row is in the list.
     fn holds(&self, row: u32) -> Result<bool> {
-        let i = self.list.lower_bound(row)?;
-        Ok(i < self.list.len() && self.list.get(i)? == row)
+        let list = self.list()?;
+        let i = list.lower_bound(row)?;
+        Ok(i < list.len() && list.get(i)? == row)
     }
 
     /// The indexes in the list of a range of rows.
     fn indexes(&self, rows: &Range<u32>) -> Result<Range<u32>> {
         if rows.start == 0 && rows.end >= self.part.rows() {
-            return Ok(0..self.list.len());
+            return Ok(0..self.known.len());
         }
-        indexes(&self.list, rows)
+        indexes(self.list()?, rows)
     }
 
     /// Whether the accounts of the filter have so few rows that looking each up beats walking the list.
@@ -482,11 +492,21 @@ pub(crate) fn rows_beyond<P: Part>(
     after_seq: Option<u64>,
     descending: bool,
 ) -> Result<Range<u32>> {
+    let first_row = |seq: u64| -> Result<u32> {
+        // Most parts lie beyond the place, or before it.
+        if seq <= part.first_seq() {
+            return Ok(0);
+        }
+        if seq > part.last_seq() {
+            return Ok(part.rows());
+        }
+        part.lower_bound_seq(seq)
+    };
     match after_seq {
         None => Ok(0..part.rows()),
-        Some(seq) if descending => Ok(0..part.lower_bound_seq(seq)?),
+        Some(seq) if descending => Ok(0..first_row(seq)?),
         Some(seq) => match seq.checked_add(1) {
-            Some(next) => Ok(part.lower_bound_seq(next)?..part.rows()),
+            Some(next) => Ok(first_row(next)?..part.rows()),
             None => Ok(0..0),
         },
     }

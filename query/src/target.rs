@@ -4,7 +4,7 @@
 use orrery_links::normalise_target;
 
 use crate::error::{CursorError, Result};
-use crate::view::{List, Part, View};
+use crate::view::{List, View};
 
 /// A target under the form that a query settled on.
 pub(crate) struct Subject<K> {
@@ -85,10 +85,8 @@ pub(crate) fn resolve<V: View>(
 
 fn has_live_links<V: View>(view: &V, key: &V::Key, collection: &str, path: &str) -> Result<bool> {
     // The newest part is the likeliest to have one.
-    for part in view.parts().rev() {
-        if let Some(list) = part.list(key, collection, path)?
-            && list.len() > list.masked()?
-        {
+    for (_, list) in view.lists(key, collection, path)?.into_iter().rev() {
+        if list.len() > list.masked()? {
             return Ok(true);
         }
     }

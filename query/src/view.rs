@@ -5,7 +5,9 @@
 
 use std::ops::Range;
 
-use crate::error::Result;
+use xxhash_rust::xxh3::xxh3_128_with_seed;
+
+use crate::error::{Result, known};
 use crate::types::{RecordId, Stats};
 
 /// An immutable view of an index.
@@ -24,6 +26,26 @@ pub trait View {
     /// one and is not in the other later (an account that was hidden came back). Masks that only grew need
     /// not change it. Any number that changes at least as often is right, and only costs cache hits.
     fn unmask_epoch(&self) -> u64;
+
+    /// The parts that have links to `key` at `path` of the records of `collection`, oldest first, with the list of each.
+    /// Lists need not have been opened: see [`List::opened`].
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn lists(
+        &self,
+        key: &Self::Key,
+        collection: &str,
+        path: &str,
+    ) -> Result<Vec<Listed<Self::Part<'_>>>> {
+        let mut lists = Vec::new();
+        for part in self.parts() {
+            if let Some(list) = part.list(key, collection, path)? {
+                lists.push((part, list));
+            }
+        }
+        Ok(lists)
+    }
 
     /// The key of a target by its string; `None` when no link to it can exist.
     ///
@@ -58,6 +80,9 @@ pub trait View {
 /// Rows of a list that are read at once.
 pub const BLOCK: usize = 128;
 
+/// A part with one of its lists.
+pub type Listed<P> = (P, <P as Part>::List);
+
 /// What is called with the collection, the path and the list of a source.
 pub type EachList<'e, L> = &'e mut dyn FnMut(&str, &str, L) -> Result<()>;
 
@@ -66,13 +91,17 @@ pub trait Part: Copy {
     /// The key of a target.
     type Key;
     /// A target within this part. One target has one id in one part.
-    type TargetId: Copy + Eq + std::hash::Hash;
+    type TargetId: Copy + Ord + std::hash::Hash;
     /// A posting list.
     type List: List;
 
     /// A number that no other part of any view of the index has, other contents included; a part that only
     /// gets new rows at its end (the memtable) keeps it.
     fn id(&self) -> u64;
+    /// A seq that no row's is below.
+    fn first_seq(&self) -> u64 {
+        0
+    }
     /// The last seq of the range that this part covers.
     fn last_seq(&self) -> u64;
     /// The number of rows.
@@ -237,6 +266,24 @@ pub trait Part: Copy {
     /// When the index cannot be read.
     fn target_string(&self, target: Self::TargetId) -> Result<String>;
 
+    /// Calls `each` with a hash of each of `targets`, which rise: with one seed the same for the same string in every part,
+    /// and for no other string. `None` for one whose string cannot be told.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn target_hashes(
+        &self,
+        targets: &[Self::TargetId],
+        seed: u64,
+        each: &mut dyn FnMut(Option<u128>),
+    ) -> Result<()> {
+        for target in targets {
+            let text = known(self.target_string(*target))?;
+            each(text.map(|text| xxh3_128_with_seed(text.as_bytes(), seed)));
+        }
+        Ok(())
+    }
+
     /// Calls `each` with the targets of the links of `row` at `path`, each target once, in an order
     /// that the row keeps for ever.
     ///
@@ -251,7 +298,15 @@ pub trait Part: Copy {
 }
 
 /// A posting list: ascending rows of one part, each once.
-pub trait List {
+pub trait List: Clone {
+    /// The same list made ready to be read, where only its length and its count of masked rows are known yet. Costs
+    /// nothing but that.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn opened(&self) -> Result<Self> {
+        Ok(self.clone())
+    }
     /// The number of rows, masked ones included.
     fn len(&self) -> u32;
     /// Whether there are no rows at all.

@@ -8,6 +8,7 @@ use crate::io::Fs;
 use crate::io::fault::SimFs;
 use crate::mask::Mask;
 use crate::memtable::DEAD;
+use crate::part::FoundLists;
 use crate::power_cut_tests::{Step, apply};
 use crate::quarantine::tests::ask;
 use crate::recovery::open_segment;
@@ -99,6 +100,7 @@ fn replace_last(writer: &mut Writer, last: Sealed) {
         dids: Arc::clone(&old.dids),
         counters: Arc::clone(&old.counters),
         hasher: old.hasher,
+        found: FoundLists::default(),
     });
     writer.shared.publish(Arc::clone(&generation));
     writer.generation = generation;

@@ -8,6 +8,7 @@ use super::worker::Worker;
 use super::workspace::{Pace, Stopped};
 use crate::mask::Mask;
 use crate::memtable::Memtable;
+use crate::part::FoundLists;
 use crate::samples::has_dead_samples;
 use crate::snapshot::{Generation, Sealed};
 use crate::store::SEGMENTS;
@@ -115,6 +116,7 @@ impl Writer {
             dids: Arc::clone(&old.dids),
             counters: Arc::clone(&old.counters),
             hasher: old.hasher,
+            found: FoundLists::default(),
         });
         self.shared.publish(Arc::clone(&generation));
         self.renew(generation);

@@ -223,14 +223,15 @@ impl Mask {
     pub(crate) fn move_row(&mut self, segment: &Segment, row: u32, state: u64) -> Result<()> {
         let change = self.set_state(row, state)?;
         if change != 0 {
-            let mut links = 0;
-            for link in segment.links(row)? {
-                let link = link?;
-                let list = segment.list_id(row, link.path, link.target)?;
-                if segment.list(list)?.len() > LONG_LIST {
-                    self.add_to_list(list, change)?;
+            let (mut links, mut long) = (0, Vec::new());
+            segment.each_list(row, &mut |_, list, rows| {
+                if rows > LONG_LIST {
+                    long.push(list);
                 }
                 links += change;
+            })?;
+            for list in long {
+                self.add_to_list(list, change)?;
             }
             self.masked_links = self.masked_links.saturating_add_signed(links);
         }

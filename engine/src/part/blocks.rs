@@ -58,23 +58,20 @@ impl<'a> Part<'a> {
         let Inner::Sealed { sealed, index } = self.inner else {
             return None;
         };
-        let ListInner::Sealed(rows) = &list.inner else {
-            return None;
-        };
+        let (id, len) = list.sealed_id()?;
         let (memtable, seq) = (
             &self.snapshot.generation.memtable,
             self.snapshot.visible_seq,
         );
         // Long lists know whether any of their rows were touched.
-        let touched =
-            rows.len() <= LONG_LIST || memtable.segment_list_touched(index, rows.id(), seq);
+        let touched = len <= LONG_LIST || memtable.segment_list_touched(index, id, seq);
         let newer = if touched {
             memtable.segment_states_len()
         } else {
             0
         };
         let changes = sealed.mask.changes() + u64::from(newer);
-        if changes / CHANGES_PER_ROW > u64::from(rows.len()) {
+        if changes / CHANGES_PER_ROW > u64::from(len) {
             return None;
         }
         let newer = touched.then(|| memtable.segment_states(index, seq));
@@ -95,12 +92,19 @@ impl<'a> List<'a> {
         &self,
         range: Range<u32>,
     ) -> impl FnMut(&mut [u32; LIST_BLOCK]) -> Result<usize> + use<'a> {
-        let (mut sealed, mut memtable) = match &self.inner {
-            ListInner::Sealed(list) => (Some(list.blocks(range.clone())), None),
-            ListInner::Memtable(list) => (None, Some(list.iter_from(range.start))),
+        let (mut sealed, mut memtable, mut error) = match self.opened() {
+            Ok(list) => match &list.inner {
+                ListInner::Sealed(list) => (Some(list.blocks(range.clone())), None, None),
+                ListInner::Memtable(list) => (None, Some(list.iter_from(range.start)), None),
+                ListInner::Found(_) => (None, None, None),
+            },
+            Err(error) => (None, None, Some(error)),
         };
         let (mut next, end) = (range.start, range.end.min(self.len()));
         move |rows| {
+            if let Some(error) = error.take() {
+                return Err(error);
+            }
             if let Some(sealed) = &mut sealed {
                 return Ok(sealed.fill(rows)?);
             }

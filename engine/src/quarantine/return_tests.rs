@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::tests::{DIR, ask, named, open, segments, three_segments};
 use crate::io::Fs;
 use crate::io::fault::SimFs;
+use crate::part::FoundLists;
 use crate::power_cut_tests::{LIKE, Step, apply, did, model, rkey, time_us};
 use crate::{Error, Store};
 use orrery_formats::event::{Body, Encoding, Event, Operation, Record};
@@ -231,6 +232,7 @@ fn make_unreadable(
         dids: Arc::clone(&old.dids),
         counters: Arc::clone(&old.counters),
         hasher: old.hasher,
+        found: FoundLists::default(),
     });
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use orrery_formats::event::Event;
 
+use super::rows::OldRow;
 use super::{Applied, Place, Writer};
 use crate::Result;
 use crate::actors::{ActorId, account_event_is_old, is_deletion, is_hidden, set_account};
@@ -38,8 +39,9 @@ impl Writer {
             if deleted || active == was_hidden {
                 rows = self.rows_of(actor)?;
             }
+            let mut old = OldRow::default();
             for place in &rows {
-                self.read_row(*place, false)?;
+                self.read_row(*place, false, &mut old)?;
             }
             if deleted {
                 deletion_us = self.deletion_time_us(actor, event.time_us)?;

@@ -2,7 +2,7 @@
 //! now: damage that is met costs no more than its segment. Events that come from the log have theirs there.
 
 use orrery_formats::effect::{AccountBuf, Before, Effect, Links, LinksBuf, Row};
-use orrery_formats::segment::Text;
+use orrery_formats::segment::{LinkRef, Text};
 
 use super::{Place, Writer};
 use crate::actors::{ActorId, is_hidden};
@@ -225,13 +225,21 @@ impl Writer {
             }
             Place::Sealed { part, row } => {
                 let segment = self.segment(part)?;
-                for link in segment.links(row)? {
-                    let link = link?;
+                let mut push = |link: LinkRef| -> Result<()> {
                     let mut text = Text::default();
                     target.clear();
                     let key = segment.target(link.target)?;
                     generation.push_target(&key.key(&mut text), &mut target)?;
                     links.push(segment.path(link.path)?, &target);
+                    Ok(())
+                };
+                match self.old_row.links_of(part, row) {
+                    Some(read) => read.iter().try_for_each(|link| push(*link))?,
+                    None => {
+                        for link in segment.links(row)? {
+                            push(link?)?;
+                        }
+                    }
                 }
             }
         }

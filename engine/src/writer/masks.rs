@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use super::Writer;
 use crate::mask::files::{entries_by_name, remove_unused, write_mask};
 use crate::mask::policy::{Bounds, Load, plan};
+use crate::part::FoundLists;
 use crate::snapshot::{Generation, Sealed};
 use crate::{Error, Result};
 
@@ -131,6 +132,7 @@ impl Writer {
             dids: Arc::clone(&old.dids),
             counters: Arc::clone(&old.counters),
             hasher: old.hasher,
+            found: FoundLists::default(),
         });
         shared.publish(Arc::clone(&generation));
         self.generation = generation;
@@ -201,6 +203,7 @@ mod tests {
             dids: Arc::clone(&old.dids),
             counters: Arc::clone(&old.counters),
             hasher: old.hasher,
+            found: FoundLists::default(),
         });
         let all = Bounds {
             behind_max: 0,

@@ -43,6 +43,7 @@ use elements::Elements;
 use links::LinkForm;
 pub(crate) use repeats::passed_key;
 use repeats::{PASSED_BYTES, is_ahead};
+use rows::OldRow;
 pub(crate) use unread::Unread;
 
 /// A revision this far ahead of its event's time is taken for a wrong clock: it is accepted, but does
@@ -114,6 +115,7 @@ pub struct Writer {
     /// What each link leads to.
     forms: Vec<LinkForm>,
     next_effect: NextEffect,
+    old_row: OldRow,
     /// Whether the event that was accepted last came into the log by that.
     is_logged: bool,
     /// About how much was put into the memtable since it was last measured.
@@ -161,6 +163,7 @@ impl Writer {
             spans: Vec::new(),
             forms: Vec::new(),
             next_effect: NextEffect::default(),
+            old_row: OldRow::default(),
             is_logged: false,
             unmeasured_bytes: 0,
             granted_bytes: 0,
@@ -319,6 +322,7 @@ impl Writer {
 
     fn apply_as(&mut self, event: &Event<'_>, replayed: Option<u64>) -> Result<Applied> {
         self.next_effect.forget();
+        self.old_row.forget();
         match event.body {
             Body::Commit {
                 rev,
@@ -430,7 +434,7 @@ impl Writer {
             None => None,
         };
         if let Some(place) = old {
-            self.read_row(place, !self.spans.is_empty())?;
+            self.read_old_row(place, !self.spans.is_empty())?;
         }
         if self.logs(replayed) {
             self.read_commit_effect(known, old)?;

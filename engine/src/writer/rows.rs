@@ -3,13 +3,38 @@
 
 use std::sync::atomic::Ordering;
 
-use orrery_formats::segment::Segment;
+use orrery_formats::segment::{KeyProbe, LinkRef, Segment};
 
 use super::{Place, Writer};
 use crate::actors::ActorId;
 use crate::mask::{LONG_LIST, Mask};
 use crate::memtable::DEAD;
 use crate::{Error, Result};
+
+/// What a commit reads of the row at its key before it is accepted, so that killing it reads nothing again. Its
+/// buffers are kept from event to event.
+#[derive(Debug, Default)]
+pub(super) struct OldRow {
+    /// Whose row it is; none where that stands in the memtable, or there is none.
+    place: Option<(u32, u32)>,
+    seq: u64,
+    state: u64,
+    links: Vec<LinkRef>,
+    /// The long lists that it is in, once for each link.
+    long: Vec<u32>,
+}
+
+impl OldRow {
+    /// To be called before each event: places and states change between them.
+    pub(super) const fn forget(&mut self) {
+        self.place = None;
+    }
+
+    /// The links of a row, if it is that which was read.
+    pub(super) fn links_of(&self, part: u32, row: u32) -> Option<&[LinkRef]> {
+        (self.place == Some((part, row))).then_some(&self.links)
+    }
+}
 
 impl Writer {
     pub(super) fn segment(&self, part: u32) -> Result<&Segment> {
@@ -70,8 +95,9 @@ impl Writer {
                 return Ok(Some(Place::Memtable(*row)));
             }
         }
+        let key = KeyProbe::new(actor, collection, rkey);
         for (part, sealed) in self.generation.numbered().rev() {
-            if !sealed.segment.may_hold_key(actor, collection, rkey)? {
+            if !sealed.segment.may_hold(&key)? {
                 continue;
             }
             let mut newest = None;
@@ -85,26 +111,41 @@ impl Writer {
         Ok(None)
     }
 
-    /// Reads all that killing or moving a row reads, and comparing its links where it `compares`: what is damaged is
-    /// met here, before anything has changed. Chunks that were checked once are sound.
-    pub(super) fn read_row(&self, place: Place, compares: bool) -> Result<()> {
-        self.state(place)?;
+    /// Reads all that killing the row at a commit's key reads, and comparing its links where it `compares`: what is
+    /// damaged is met here, before anything has changed. Chunks that were checked once are sound.
+    pub(super) fn read_old_row(&mut self, place: Place, compares: bool) -> Result<()> {
+        let mut old = std::mem::take(&mut self.old_row);
+        let read = self.read_row(place, compares, &mut old);
+        self.old_row = old;
+        read
+    }
+
+    /// Reads all that moving a row reads.
+    pub(super) fn read_row(&self, place: Place, compares: bool, old: &mut OldRow) -> Result<()> {
+        old.place = None;
+        old.state = self.state(place)?;
         let Place::Sealed { part, row } = place else {
             return Ok(());
         };
+        let OldRow { links, long, .. } = &mut *old;
+        links.clear();
+        long.clear();
         let segment = self.segment(part)?;
-        segment.seq(row)?;
-        for link in segment.links(row)? {
-            let link = link?;
-            segment.list(segment.list_id(row, link.path, link.target)?)?;
-            if compares {
+        segment.each_list(row, &mut |link, list, rows| {
+            links.push(link);
+            if rows > LONG_LIST {
+                long.push(list);
+            }
+        })?;
+        if compares {
+            for link in links.iter() {
                 segment.path(link.path)?;
                 segment.target(link.target)?;
             }
-        }
-        if compares {
             segment.collection(row)?;
         }
+        old.seq = segment.seq(row)?;
+        old.place = Some((part, row));
         Ok(())
     }
 
@@ -120,20 +161,41 @@ impl Writer {
 
     /// Makes a row dead from `seq` on.
     pub(super) fn kill(&mut self, place: Place, seq: u64) -> Result<()> {
-        let state = self.state(place)?;
-        let killed = match place {
-            Place::Memtable(row) => self.memtable().seq(row),
-            Place::Sealed { part, row } => self.segment(part)?.seq(row)?,
-        };
-        self.move_row(place, seq, state | DEAD)?;
-        self.kills.push(killed);
+        let mut old = std::mem::take(&mut self.old_row);
+        let killed = self.kill_unread(place, seq, &mut old);
+        self.old_row = old;
+        self.kills.push(killed?);
         Ok(())
+    }
+
+    fn kill_unread(&self, place: Place, seq: u64, old: &mut OldRow) -> Result<u64> {
+        let known = match place {
+            Place::Memtable(_) => None,
+            Place::Sealed { part, row } => Some((part, row)),
+        };
+        if known.is_none() || old.place != known {
+            self.read_row(place, false, old)?;
+        }
+        self.move_read_row(place, seq, old.state | DEAD, old);
+        // The state that was read holds no longer.
+        old.place = None;
+        Ok(match place {
+            Place::Memtable(row) => self.memtable().seq(row),
+            Place::Sealed { .. } => old.seq,
+        })
     }
 
     /// Changes the state of a row from `seq` on, and moves the masked counts of its lists with it.
     pub(super) fn move_row(&self, place: Place, seq: u64, state: u64) -> Result<()> {
-        let before = self.state(place)?;
-        let change = i64::from(state != 0) - i64::from(before != 0);
+        let mut old = OldRow::default();
+        self.read_row(place, false, &mut old)?;
+        self.move_read_row(place, seq, state, &old);
+        Ok(())
+    }
+
+    /// The same for a row that was read, and did not change since.
+    fn move_read_row(&self, place: Place, seq: u64, state: u64, old: &OldRow) {
+        let change = i64::from(state != 0) - i64::from(old.state != 0);
         let memtable = self.memtable();
         let mut links = 0_i64;
         match place {
@@ -149,19 +211,13 @@ impl Writer {
             Place::Sealed { part, row } => {
                 memtable.set_segment_state(part, row, seq, state);
                 if change != 0 {
-                    let segment = self.segment(part)?;
-                    for link in segment.links(row)? {
-                        let link = link?;
-                        let list = segment.list_id(row, link.path, link.target)?;
-                        if segment.list(list)?.len() > LONG_LIST {
-                            memtable.add_segment_masked(part, list, seq, change);
-                        }
-                        links += 1;
+                    for list in &old.long {
+                        memtable.add_segment_masked(part, *list, seq, change);
                     }
+                    links = old.links.len() as i64;
                 }
             }
         }
         self.count_live(-change, -change * links);
-        Ok(())
     }
 }

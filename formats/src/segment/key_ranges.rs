@@ -26,6 +26,10 @@ use crate::{Error, Result};
 /// Blocks of 1,024 rows a group.
 pub(super) const GROUP: u32 = 64;
 const ENTRY_BYTES: usize = 12;
+/// Blocks that are so few that to look into all costs less than to find which of them are an actor's.
+pub(super) const FEW: usize = 3;
+/// The groups of 4 M rows: to read the ranges of more costs more than to find the blocks of an actor.
+const GROUPS_LOOKED_THROUGH: u32 = 64;
 /// The bit of the first time that says that a block's strings are not listed.
 const STRINGS_UNLISTED: u64 = 1 << 47;
 const TIME_MASK: u64 = STRINGS_UNLISTED - 1;
@@ -291,6 +295,34 @@ impl<'a> KeyRanges<'a> {
 
     pub(super) fn block(&self, block: u32) -> Result<KeyRange> {
         self.entry(self.groups().saturating_add(block))
+    }
+
+    /// The blocks whose range holds `key`, rising, and how many they are; `None` where there are many, or many groups to
+    /// look through.
+    pub(super) fn few_blocks(&self, key: RecordKey<'_>) -> Result<Option<([u32; FEW], usize)>> {
+        if self.groups() > GROUPS_LOOKED_THROUGH {
+            return Ok(None);
+        }
+        let (mut found, mut count) = ([0; FEW], 0);
+        let mut group = self.next_group(0, key)?;
+        while group < self.groups() {
+            let first = group * GROUP;
+            let blocks = (self.blocks - first).min(GROUP);
+            let at = u64::from(self.groups() + first) * ENTRY_BYTES as u64;
+            let bytes = self.region.get(at, blocks as usize * ENTRY_BYTES)?;
+            let (entries, _) = bytes.as_chunks::<ENTRY_BYTES>();
+            for (block, entry) in (first..).zip(entries) {
+                if KeyRange::read(entry).holds(key) {
+                    let Some(slot) = found.get_mut(count) else {
+                        return Ok(None);
+                    };
+                    *slot = block;
+                    count += 1;
+                }
+            }
+            group = self.next_group(group + 1, key)?;
+        }
+        Ok(Some((found, count)))
     }
 
     /// The first group from `group` on that may hold `key`; the count of groups when there is none.

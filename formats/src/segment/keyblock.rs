@@ -27,7 +27,6 @@ pub(super) use write::encode;
 
 use crate::Result;
 use crate::bits::{BitReader, below, bitmap, read_bits};
-use crate::bytes::Reader;
 use crate::chunks::Region;
 
 /// A key as the segment holds it. The order is that of targets: TIDs, then strings.
@@ -124,11 +123,25 @@ struct Head {
 }
 
 impl Head {
-    /// Reads the head by a function that gives the next so many bytes. `None` for damage.
-    fn read<E>(
-        mut next: impl FnMut(usize) -> std::result::Result<u64, E>,
-    ) -> std::result::Result<Option<Self>, E> {
-        let flags = next(1)? as u8;
+    /// The bytes of a head with those flags.
+    const fn len(flags: u8) -> usize {
+        let mut len = 1;
+        if flags & COMPACT != 0 {
+            len += 8;
+        }
+        if flags & WIDE != 0 {
+            len += 9;
+        }
+        if flags & REST != 0 {
+            len += 1;
+        }
+        len
+    }
+
+    /// The head that `bytes` begin with, and the bytes behind it. `None` for damage.
+    #[inline]
+    fn read(bytes: &[u8]) -> Option<(Self, &[u8])> {
+        let (&flags, mut rest) = bytes.split_first()?;
         let mut head = Self {
             flags,
             compact: (0, 0),
@@ -136,36 +149,35 @@ impl Head {
             rest_width: 0,
         };
         if flags & (COMPACT | WIDE | REST) == 0 || flags > FLAGS {
-            return Ok(None);
+            return None;
         }
         if flags & COMPACT != 0 {
-            head.compact = (next(7)?, next(1)? as u32);
+            let (field, behind) = rest.split_first_chunk::<8>()?;
+            let field = u64::from_le_bytes(*field);
+            head.compact = (field & (u64::MAX >> 8), (field >> 56) as u32);
+            rest = behind;
         }
         if flags & WIDE != 0 {
-            head.wide = (next(8)?, next(1)? as u32);
+            let (base, behind) = rest.split_first_chunk::<8>()?;
+            let (&width, behind) = behind.split_first()?;
+            head.wide = (u64::from_le_bytes(*base), width.into());
+            rest = behind;
         }
         if flags & REST != 0 {
-            head.rest_width = next(1)? as u32;
+            let (&width, behind) = rest.split_first()?;
+            head.rest_width = width.into();
+            rest = behind;
         }
         let is_sound = head.compact.1 <= 53 && head.wide.1 <= 63 && head.rest_width <= 64;
-        Ok(is_sound.then_some(head))
+        is_sound.then_some((head, rest))
     }
 
     /// The head at byte `offset` of `region`, and the byte behind it.
     fn at(region: Region<'_>, offset: u64) -> Result<(Self, u64)> {
-        let mut at = offset;
-        let head = Self::read(|bytes| {
-            let from = at;
-            at += bytes as u64;
-            match bytes {
-                8 => region.u64_at(from),
-                7 => Ok(u64::from(region.u32_at(from)?)
-                    | u64::from(region.u32_at(from + 3)?) >> 8 << 32),
-                _ => region.u8_at(from).map(u64::from),
-            }
-        })?;
-        match head {
-            Some(head) => Ok((head, at)),
+        let len = Self::len(region.u8_at(offset)?);
+        // No byte behind the head: that may lie in another chunk.
+        match Self::read(region.get(offset, len)?) {
+            Some((head, _)) => Ok((head, offset + len as u64)),
             None => Err(region.corrupt(offset, "the head of a block of keys", "another")),
         }
     }
@@ -296,21 +308,14 @@ pub(super) fn read(region: Region<'_>, offset: u64, count: u64, index: u64) -> R
 
 /// All keys of the block that starts where `bytes` does, appended to `out`. `None` for damage.
 pub(super) fn decode(bytes: &[u8], count: usize, out: &mut Vec<PackedKey>) -> Option<()> {
-    let mut reader = Reader::new("keys", bytes);
-    let head = Head::read(|bytes| match bytes {
-        8 => reader.u64(),
-        7 => Ok(u64::from(reader.u32()?)
-            | u64::from(reader.u16()?) << 32
-            | u64::from(reader.u8()?) << 48),
-        _ => reader.u8().map(u64::from),
-    });
+    let (head, behind) = Head::read(bytes)?;
     let Head {
         flags,
         compact,
         wide,
         rest_width,
-    } = head.ok()??;
-    let mut bits = BitReader::new(bytes, reader.position() as usize * 8);
+    } = head;
+    let mut bits = BitReader::new(behind, 0);
     let mut map = |has: bool| -> Option<u128> {
         if !has {
             return Some(0);

@@ -242,11 +242,24 @@ impl<'a> Postings<'a> {
             return Ok(1);
         }
         let number = u64::from((several & below(place)).count_ones());
-        let at = codes + number * u64::from(block.code_width);
-        match read_bits(self.blocks, at, block.code_width)? {
-            code @ 0..LONG_CODE => Ok(code as u32 + 1),
-            _ => Ok(self.get(id)?.len()),
+        let code = |number: u64| {
+            let at = codes + number * u64::from(block.code_width);
+            read_bits(self.blocks, at, block.code_width)
+        };
+        if let code @ 0..LONG_CODE = code(number)? {
+            return Ok(code as u32 + 1);
         }
+        let mut index = block.long;
+        for before in 0..number {
+            index = index.saturating_add(u32::from(code(before)? >= LONG_CODE));
+        }
+        let at = u64::from(index) * LONG_ENTRY + 12;
+        let len = self.long_directory.u32_at(at)?;
+        if len <= SHORT_MAX {
+            let expected = format!("a long list of more than {SHORT_MAX} rows");
+            return Err(self.long_directory.corrupt(at, expected, len));
+        }
+        Ok(len)
     }
 
     fn long(&self, id: u32, index: u32) -> Result<List<'a>> {

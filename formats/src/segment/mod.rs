@@ -9,10 +9,12 @@
 //! info() -> &SegmentInfo
 //! rows     seq(row) -> u64, time_us(row) -> u64, actor(row) -> u32, collection(row) -> &str,
 //!          rkey(row) -> RecordKey<'_>, lower_bound_seq(seq) -> u32
-//! keys     may_hold_key(actor, collection, rkey) -> bool,
+//! keys     may_hold_key(actor, collection, rkey) -> bool, may_hold(&KeyProbe) -> bool,
 //!          find_rows(actor, collection, rkey, &mut dyn FnMut(u32)), actor_rows(actor) -> ActorRows<'_>
 //! links    links(row) -> RowLinks<'_>: Iterator<Item = Result<LinkRef { path, target }>>,
-//!          path(path) -> &str, target(ord) -> TargetRef<'_>
+//!          each_list(row, &mut dyn FnMut(LinkRef, list, rows)),
+//!          path(path) -> &str, target(ord) -> TargetRef<'_>,
+//!          each_target(&[ord], &mut dyn FnMut(TargetRef<'_>) -> Result<()>)
 //! lists    find_target(&TargetKey) -> Option<u32>, find_source(collection, path) -> Option<u32>,
 //!          lists_of(target) -> Lists<'_>: Iterator<Item = Result<ListInfo<'_>>>,
 //!          find_list(target, source) -> Option<List<'_>>, list(id) -> List<'_>,
@@ -71,7 +73,9 @@ pub use layout::{
 pub use list::{LIST_BLOCK, List, ListBlocks, ListIter};
 pub use merge::{MergeInput, Merged, SampleRules, merge};
 pub use passed::{PASSED_HASH_BITS, PassedKey, PassedKeys};
-pub use reader::{ActorRows, DidNames, Kills, LinkRef, ListInfo, Lists, RowLinks, Segment};
+pub use reader::{
+    ActorRows, DidNames, KeyProbe, Kills, LinkRef, ListInfo, Lists, RowLinks, Segment,
+};
 pub use rows::{ActorColumn, RowName, RowNames, TargetsAt};
 pub use samples::{
     SAMPLE_BODY_MAX, SAMPLE_KEY_MAX, SAMPLES_MAX, Sample, SampleCollection, SampleCollections,

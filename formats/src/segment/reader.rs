@@ -3,8 +3,10 @@
 mod actors;
 mod by_actor;
 mod did_names;
+mod targets;
 mod walks;
 
+pub use by_actor::KeyProbe;
 pub use did_names::DidNames;
 pub use walks::{ActorRows, Kills, LinkRef, ListInfo, Lists, RowLinks};
 
@@ -198,35 +200,28 @@ impl Segment {
         Ok(id.map(PackedKey::Str))
     }
 
-    /// Whether a row may have that key: whether the key is a TID inside the segment's window of keys, or
-    /// the filter of stray keys holds it. `false` is certain. O(1).
-    ///
-    /// # Errors
-    /// See [`Segment`].
-    pub fn may_hold_key(&self, actor: u32, collection: &str, rkey: &str) -> Result<bool> {
-        if tid(rkey).is_some_and(|tid| self.info.window_holds(tid)) {
-            return Ok(true);
-        }
-        let filter = Filter::open(self.section(Section::StrayFilter)?)?;
-        filter.contains(hash::stray(actor, collection, rkey))
-    }
-
     /// The links of a row, in the order of its shape: by path, then as the builder was given them.
     ///
     /// # Errors
     /// See [`Segment`].
     pub fn links(&self, row: u32) -> Result<RowLinks<'_>> {
+        Ok(self.links_of(row)?.1)
+    }
+
+    /// The collection of a row, and its links.
+    fn links_of(&self, row: u32) -> Result<(u32, RowLinks<'_>)> {
         let rows = self.rows()?;
         let next = rows.first_link(row)?;
-        let (_, runs, shape) = self.shape(rows.shape(row)?)?;
-        Ok(RowLinks {
+        let (collection, runs, shape) = self.shape(rows.shape(row)?)?;
+        let links = RowLinks {
             targets: self.link_targets()?.from(next),
             shapes: self.section(Section::Shapes)?,
             shape,
             runs,
             path: 0,
             left: 0,
-        })
+        };
+        Ok((collection, links))
     }
 
     pub(super) fn link_targets(&self) -> Result<LinkTargets<'_>> {
@@ -444,8 +439,11 @@ impl Segment {
     /// # Errors
     /// There is no such list; see [`Segment`].
     pub fn list_id(&self, row: u32, path: u32, target: u32) -> Result<u32> {
-        let source = self.find_source_ids(self.collection_id(row)?, path)?;
-        let id = match source {
+        self.list_of(row, self.collection_id(row)?, path, target)
+    }
+
+    fn list_of(&self, row: u32, collection: u32, path: u32, target: u32) -> Result<u32> {
+        let id = match self.find_source_ids(collection, path)? {
             Some(source) => self.find_list_id(target, source)?,
             None => None,
         };

@@ -283,13 +283,19 @@ impl<'a> Rows<'a> {
         let len = (start + head.count * u64::from(width)).div_ceil(8);
         // At most 513 bytes.
         let column = head.region.get(first, len as usize)?;
+        let ends = || head.region.corrupt(first, "a column of actors", "its end");
         let mut found = 0u128;
-        let mut bit = start as usize;
-        for i in 0..head.count {
-            let value = crate::bits::bits_of(column, bit, width)
-                .ok_or_else(|| head.region.corrupt(first, "a column of actors", "its end"))?;
-            found |= u128::from(value == wanted) << i;
-            bit += width as usize;
+        let (mut bit, mut done) = (start as usize, 0);
+        while done < head.count {
+            let some = (head.count - done).min(64);
+            let mut of_some = 0u64;
+            for i in 0..some {
+                let value = crate::bits::bits_of(column, bit, width).ok_or_else(ends)?;
+                of_some |= u64::from(value == wanted) << i;
+                bit += width as usize;
+            }
+            found |= u128::from(of_some) << done;
+            done += some;
         }
         Ok(found)
     }
@@ -334,8 +340,10 @@ impl<'a> Rows<'a> {
 
     /// Whether one of the up to 128 rows of `block` may have that key; `false` is certain.
     pub(super) fn may_hold_key(&self, block: u32, key: PackedKey) -> Result<bool> {
-        let block = self.block(block)?;
-        keyblock::may_hold(block.region, block.keys, key)
+        // The head's last field alone.
+        let start = u64::from(self.directory.u32_at(self.entry(block))?);
+        let keys = self.data.u16_at(start + HEAD - 2)?;
+        keyblock::may_hold(self.data, start + u64::from(keys), key)
     }
 
     /// The index of the row's first link.

@@ -138,6 +138,20 @@ const PLC: &str = "did:plc:";
 /// RFC 4648 base 32, in lower case.
 const BASE32: [u8; 32] = *b"abcdefghijklmnopqrstuvwxyz234567";
 
+/// The eight digits of 40 bits, the most significant first: all eight at once, a byte each.
+const fn base32([a, b, c, d, e]: [u8; 5]) -> [u8; 8] {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let value = u64::from_be_bytes([0, 0, 0, a, b, c, d, e]);
+    // Halves, quarters and digits, of which the first goes to the lower place.
+    let halves = value >> 20 | (value & 0xf_ffff) << 32;
+    let quarters = halves >> 10 & 0x0000_03ff_0000_03ff | (halves & 0x0000_03ff_0000_03ff) << 16;
+    let digits = quarters >> 5 & 0x001f_001f_001f_001f | (quarters & 0x001f_001f_001f_001f) << 8;
+    // 26 and more are '2' and on, the others 'a' and on; no byte overflows.
+    let are_numbers = (digits + EACH * (0x80 - 26)) >> 7 & EACH;
+    let text = digits + EACH * b'a' as u64 - are_numbers * (b'a' as u64 + 26 - b'2' as u64);
+    text.to_le_bytes()
+}
+
 /// Set in the value of a byte that is no digit of [`BASE32`].
 const NO_DIGIT: u8 = 0x80;
 /// Value of each byte as a digit.
@@ -166,12 +180,10 @@ impl<'s> DidRef<'s> {
                 let mut out = [0u8; 32];
                 let (prefix, digits) = out.split_at_mut(PLC.len());
                 prefix.copy_from_slice(PLC.as_bytes());
-                for (group, digits) in bytes.chunks_exact(5).zip(digits.chunks_exact_mut(8)) {
-                    let mut rest = group.iter().fold(0u64, |acc, &b| acc << 8 | u64::from(b));
-                    for digit in digits.iter_mut().rev() {
-                        *digit = BASE32.get((rest & 31) as usize).copied().unwrap_or(b'a');
-                        rest >>= 5;
-                    }
+                let (groups, _) = bytes.as_chunks::<5>();
+                let (eights, _) = digits.as_chunks_mut::<8>();
+                for (group, digits) in groups.iter().zip(eights) {
+                    *digits = base32(*group);
                 }
                 Text::from_ascii(&out)
             }

@@ -15,6 +15,7 @@ mod damaged;
 mod engine_model;
 mod engine_scenarios;
 mod examples;
+mod long_lists;
 mod model;
 mod samples;
 mod stats_model;

@@ -206,17 +206,24 @@ impl<'a> ActorIndex<'a> {
             Some(start) => start,
             None => self.starts.get(self.starts.len()),
         };
+        let blocks = self.rows.div_ceil(ACTOR_BLOCK);
+        // Most actors have one block.
+        let bits_of_one = Code::of(1, blocks).map_or(0, |code| code.bits(1));
         let mut start = next()?;
         let mut left = index % DIRECTORY_ACTORS;
-        loop {
+        while left > 0 {
             let end = next()?;
-            let numbers = self.numbers(bit, start, end)?;
-            let Some(fewer) = left.checked_sub(1) else {
-                return Ok(numbers);
+            let bits = match end.wrapping_sub(start) {
+                1 => bits_of_one,
+                _ => {
+                    let numbers = self.numbers(bit, start, end)?;
+                    numbers.code.bits(numbers.count)
+                }
             };
-            (left, start) = (fewer, end);
-            bit = bit.saturating_add(numbers.code.bits(numbers.count));
+            bit = bit.saturating_add(bits);
+            (left, start) = (left - 1, end);
         }
+        self.numbers(bit, start, next()?)
     }
 
     /// The actors in order, with their blocks, one after the other.

@@ -2,15 +2,35 @@
 
 use super::{ActorRows, Segment};
 use crate::Result;
+use crate::filter::Filter;
 use crate::monotone::Monotone;
 use crate::segment::actors::{ACTOR_BLOCK, ActorIndex, BlockNumbers};
-use crate::segment::key_ranges::{FarKeys, GROUP, KeyRanges, key_hash};
+use crate::segment::hash;
+use crate::segment::key_ranges::{FEW, FarKeys, GROUP, KeyRanges, key_hash};
 use crate::segment::layout::Section;
 use crate::segment::rows::BLOCK;
 use crate::segment::value::{RecordKey, tid};
 
 /// Actors with fewer blocks than one for so many groups are looked up block by block.
 const GROUPS_A_BLOCK: u32 = 8;
+
+/// A key that segments are asked for, with what they are asked by.
+#[derive(Debug, Clone, Copy)]
+pub struct KeyProbe {
+    tid: Option<u64>,
+    stray: u64,
+}
+
+impl KeyProbe {
+    /// The key `rkey` of an actor's records of `collection`.
+    #[must_use]
+    pub fn new(actor: u32, collection: &str, rkey: &str) -> Self {
+        Self {
+            tid: tid(rkey),
+            stray: hash::stray(actor, collection, rkey),
+        }
+    }
+}
 
 impl Segment {
     pub(in crate::segment) fn key_ranges(&self) -> Result<KeyRanges<'_>> {
@@ -51,9 +71,31 @@ impl Segment {
         })
     }
 
-    /// Calls `found` with each row of that key, rising. Cost: of the blocks of 1,024 rows in which the
-    /// actor has any, those whose range of times covers the key; they are found by a scan of the ranges
-    /// of groups of 64 such blocks, or of the ranges of the actor's blocks where these are few. A key far
+    /// Whether a row may have that key: whether the key is a TID inside the segment's window of keys, or
+    /// the filter of stray keys holds it. `false` is certain. O(1).
+    ///
+    /// # Errors
+    /// See [`Segment`].
+    pub fn may_hold_key(&self, actor: u32, collection: &str, rkey: &str) -> Result<bool> {
+        self.may_hold(&KeyProbe::new(actor, collection, rkey))
+    }
+
+    /// The same for a key that many segments are asked for.
+    ///
+    /// # Errors
+    /// See [`Segment`].
+    pub fn may_hold(&self, key: &KeyProbe) -> Result<bool> {
+        if key.tid.is_some_and(|tid| self.info.window_holds(tid)) {
+            return Ok(true);
+        }
+        let filter = Filter::open(self.section(Section::StrayFilter)?)?;
+        filter.contains(key.stray)
+    }
+
+    /// Calls `found` with each row of that key, rising. Cost: the blocks of 1,024 rows whose range of times covers
+    /// the key, where these are few; else, of the blocks in which the actor has any, those whose range does. They
+    /// are found by a scan of the ranges of groups of 64 such blocks, or of the ranges of the actor's blocks where
+    /// these are few. A key far
     /// from those of the rows beside it costs its own block, found by its hash. Where rows with keys of
     /// unrelated times stand side by side, all ranges are wide, and all blocks of the actor are looked at.
     ///
@@ -105,10 +147,13 @@ impl Segment {
 struct KeyBlocks<'s, 'k> {
     key: RecordKey<'k>,
     ranges: KeyRanges<'s>,
-    of_actor: BlockNumbers<'s>,
+    of_actor: Option<BlockNumbers<'s>>,
     /// Whether groups are skipped.
     by_groups: bool,
-    /// The next of the actor's blocks whose range covers the key.
+    /// All blocks whose range covers the key, the actor's or not, and the next of them, where they are few.
+    few: Option<([u32; FEW], usize)>,
+    next_few: usize,
+    /// The next of the blocks whose range covers the key: the actor's, or those few.
     near: Option<u32>,
     far: FarKeys<'s>,
     hash: u32,
@@ -120,12 +165,24 @@ struct KeyBlocks<'s, 'k> {
 impl<'s, 'k> KeyBlocks<'s, 'k> {
     fn new(segment: &'s Segment, actor: u32, collection: &str, rkey: &'k str) -> Result<Self> {
         let (ranges, far) = (segment.key_ranges()?, segment.far_keys()?);
-        let of_actor = segment.actor_index()?.blocks_of(actor)?;
+        let key = tid(rkey).map_or(RecordKey::Str(rkey), RecordKey::Tid);
+        let few = match key {
+            RecordKey::Tid(_) => ranges.few_blocks(key)?,
+            RecordKey::Str(_) => None,
+        };
+        let of_actor = match few {
+            Some(_) => None,
+            None => Some(segment.actor_index()?.blocks_of(actor)?),
+        };
         let hash = key_hash(actor, collection, rkey);
         let place = far.lower_bound(hash)?;
         let mut blocks = Self {
-            key: tid(rkey).map_or(RecordKey::Str(rkey), RecordKey::Tid),
-            by_groups: of_actor.left() >= ranges.groups() / GROUPS_A_BLOCK,
+            key,
+            few,
+            next_few: 0,
+            by_groups: of_actor
+                .as_ref()
+                .is_some_and(|of_actor| of_actor.left() >= ranges.groups() / GROUPS_A_BLOCK),
             ranges,
             of_actor,
             near: None,
@@ -139,13 +196,21 @@ impl<'s, 'k> KeyBlocks<'s, 'k> {
     }
 
     fn next_near(&mut self) -> Result<Option<u32>> {
-        while let Some(block) = self.of_actor.next()? {
+        if let Some((few, count)) = &self.few {
+            let next = few.get(..*count).and_then(|few| few.get(self.next_few));
+            self.next_few += 1;
+            return Ok(next.copied());
+        }
+        let Some(of_actor) = &mut self.of_actor else {
+            return Ok(None);
+        };
+        while let Some(block) = of_actor.next()? {
             if self.by_groups {
                 let group = block / GROUP;
                 let next = self.ranges.next_group(group, self.key)?;
                 if next > group {
                     // At most 2^18 blocks.
-                    self.of_actor.skip_to(next.saturating_mul(GROUP))?;
+                    of_actor.skip_to(next.saturating_mul(GROUP))?;
                     continue;
                 }
             }

@@ -113,6 +113,23 @@ impl Iterator for RowLinks<'_> {
     }
 }
 
+impl Segment {
+    /// Calls `each` with every link of a row, the id of the list that it belongs to, and how many rows that list has.
+    /// No list is opened.
+    ///
+    /// # Errors
+    /// See [`Segment`].
+    pub fn each_list(&self, row: u32, each: &mut dyn FnMut(LinkRef, u32, u32)) -> Result<()> {
+        let (collection, links) = self.links_of(row)?;
+        for link in links {
+            let link = link?;
+            let list = self.list_of(row, collection, link.path, link.target)?;
+            each(link, list, self.postings()?.len(list)?);
+        }
+        Ok(())
+    }
+}
+
 /// What a target's list is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ListInfo<'s> {

@@ -488,7 +488,20 @@ fn check_rows<'a>(input: &SegmentInput<'a>, segment: &Segment) -> ListModel<'a> 
             }
         }
         assert!(found.next().is_none());
+        let mut of_row = Vec::new();
+        segment
+            .each_list(number, &mut |link, list, rows| {
+                of_row.push((link, list, rows))
+            })
+            .unwrap();
+        let expected = segment.links(number).unwrap().map(|link| {
+            let link = link.unwrap();
+            let list = segment.list_id(number, link.path, link.target).unwrap();
+            (link, list, segment.list(list).unwrap().len())
+        });
+        assert!(expected.eq(of_row));
     }
+    check_many_targets(segment);
     for seq in input
         .rows
         .iter()
@@ -679,4 +692,24 @@ fn check_actors(input: &SegmentInput<'_>, segment: &Segment) {
     );
     let kills: BTreeSet<u64> = input.kills.iter().copied().collect();
     assert!(unwrap_all(segment.kills().unwrap()).into_iter().eq(kills));
+}
+
+/// Many targets read at once are those that are read one by one.
+fn check_many_targets(segment: &Segment) {
+    for step in [1, 2, 30, 200] {
+        let ordinals: Vec<u32> = (0..segment.info().targets).step_by(step).collect();
+        let mut expected = ordinals
+            .iter()
+            .map(|target| segment.target(*target).unwrap());
+        segment
+            .each_target::<crate::Error>(&ordinals, &mut |target| {
+                assert_eq!(Some(target), expected.next());
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(expected.next(), None);
+    }
+    let beyond = [segment.info().targets];
+    let none = segment.each_target::<crate::Error>(&beyond, &mut |_| Ok(()));
+    assert!(none.is_err());
 }

@@ -458,6 +458,7 @@ impl<'a> Part for TestPart<'a> {
     }
 }
 
+#[derive(Clone, Copy)]
 pub struct TestList<'a>(&'a PartData, &'a [u32]);
 
 impl List for TestList<'_> {
