@@ -115,6 +115,8 @@ impl Writer {
         let generation = Arc::new(after(&old, segments, shared.options.seal_events));
         shared.publish(Arc::clone(&generation));
         self.renew(generation);
+        // Its memtable goes before what the next steps put on the heap comes.
+        drop(old);
         self.unlink_segments(&merged_away);
         shared.compaction.notify();
         self.journal.rotate(&shared.options)?;
@@ -256,18 +258,19 @@ fn build(
 ) -> Result<Vec<u8>> {
     let memtable = &*generation.memtable;
     let rows = memtable.row_count();
-    // TIDs are numbers in the memtable; their texts stand here, 13 bytes each, in the order asked for.
-    let mut texts = String::new();
-    let mut spans: Vec<(u32, u32)> = Vec::new();
+    let targets = memtable.target_count();
+    // TIDs are numbers in the memtable; their texts stand here, 13 bytes each, in the order asked for, with the place
+    // where each ends.
+    let texts_most = rows as usize + targets as usize;
+    let mut texts = String::with_capacity(texts_most * 13);
+    let mut ends: Vec<u32> = Vec::with_capacity(texts_most);
     let mut add = |text: &str| {
-        let start = texts.len() as u32;
         texts.push_str(text);
-        spans.push((start, texts.len() as u32));
+        ends.push(texts.len() as u32);
     };
     for row in 0..rows {
         add(&memtable.rkey(row).text());
     }
-    let targets = memtable.target_count();
     // Targets that no row of this memtable links to were only looked up; they stay out.
     let mut places = vec![u32::MAX; targets as usize];
     let mut used = 0_u32;
@@ -282,8 +285,10 @@ fn build(
         }
     }
     let text = |index: u32| {
-        let (start, end) = spans.get(index as usize).copied().unwrap_or_default();
-        texts.get(start as usize..end as usize).unwrap_or_default()
+        let end_of = |index: u32| ends.get(index as usize).copied();
+        let start = index.checked_sub(1).and_then(end_of).unwrap_or(0) as usize;
+        let end = end_of(index).unwrap_or(0) as usize;
+        texts.get(start..end).unwrap_or_default()
     };
 
     let mut input = SegmentInput {
@@ -292,6 +297,9 @@ fn build(
         kills: kills.to_vec(),
         passed,
         did_seed: generation.dids.seed(),
+        rows: Vec::with_capacity(rows as usize),
+        link_targets: Vec::with_capacity(memtable.links_of_first(rows) as usize),
+        targets: Vec::with_capacity(used as usize),
         ..SegmentInput::default()
     };
     (input.first_time_us, input.last_time_us) = memtable.times_us().unwrap_or((0, 0));
@@ -304,10 +312,9 @@ fn build(
         .samples
         .sort_unstable_by(|a, b| (a.collection, a.seq).cmp(&(b.collection, b.seq)));
     let linked = (0..targets).filter(|target| memtable.is_linked(*target));
-    input.targets = linked
-        .zip(rows..)
-        .map(|(target, index)| memtable.linked_target(target, text(index)))
-        .collect();
+    let linked = linked.zip(rows..);
+    let linked = linked.map(|(target, index)| memtable.linked_target(target, text(index)));
+    input.targets.extend(linked);
 
     let mut shapes: HashMap<Box<[u32]>, u32> = HashMap::new();
     let mut shape = Vec::new();

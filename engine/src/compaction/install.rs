@@ -30,12 +30,13 @@ pub struct CompactReport {
 impl Writer {
     /// Puts the segment that waits, if one does, in the place of its inputs among `segments`, whose masks are those
     /// of the last seal. Gives the names of the files that are not needed any more once the new generation is published.
+    /// No other merge begins before whoever calls this has published it, and notified.
     ///
     /// # Errors
     /// When the manifest cannot be written; the writer is then to be poisoned. When a segment cannot be read, nothing
     /// is changed, and the merged segment is given up.
     pub(crate) fn install_waiting(&mut self, segments: &mut Vec<Sealed>) -> Result<Vec<Arc<str>>> {
-        match self.shared.compaction.take() {
+        match self.shared.compaction.take_to_install() {
             Some(merged) => {
                 self.shared.compaction.want().forget();
                 self.install(merged, segments)
@@ -94,12 +95,14 @@ impl Writer {
             self.unlink_segments(&removed);
             let bounds = self.shared.options.mask_bounds;
             self.write_masks(&bounds)?;
+        } else {
+            self.shared.compaction.notify();
         }
         Ok(())
     }
 
     /// Publishes `segments` with an empty memtable, in place of one that nothing was put into.
-    fn publish_segments(&mut self, segments: Vec<Sealed>) {
+    pub(super) fn publish_segments(&mut self, segments: Vec<Sealed>) {
         let old = Arc::clone(&self.generation);
         // Never the old memtable: it knows older segments by their places.
         let memtable = Memtable::new(

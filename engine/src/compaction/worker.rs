@@ -38,6 +38,8 @@ pub(crate) struct Compaction {
 struct Slot {
     merged: Option<Merged>,
     merged_at: Option<Instant>,
+    /// Whether the writer installs what was merged: until it has published that, the generation still has the inputs.
+    is_installing: bool,
     /// Whether the segments changed since the worker last looked.
     is_due: bool,
     /// Whether the writer made room since then for the merge that found none.
@@ -73,10 +75,20 @@ pub struct CompactionStatus {
     pub failure: Option<String>,
 }
 
+impl Slot {
+    /// Whether a merge that is made now could be put down and is not one of segments that are just being replaced.
+    const fn is_free(&self) -> bool {
+        self.merged.is_none() && !self.is_installing
+    }
+}
+
 impl Compaction {
-    /// The segments have changed.
+    /// The segments have changed, or stay as they are behind an installation that came to nothing.
     pub(crate) fn notify(&self) {
-        self.slot.lock().is_due = true;
+        let mut slot = self.slot.lock();
+        slot.is_due = true;
+        slot.is_installing = false;
+        drop(slot);
         self.wake.notify_all();
     }
 
@@ -88,8 +100,18 @@ impl Compaction {
         self.wake.notify_all();
     }
 
-    /// The segment that waits to be installed. The thread, which rests as long as one does, hears of it.
-    pub(crate) fn take(&self) -> Option<Merged> {
+    /// The segment that waits, for whoever installs it and then [notifies](Self::notify): until then the thread rests,
+    /// since it would merge what is being replaced.
+    pub(crate) fn take_to_install(&self) -> Option<Merged> {
+        let mut slot = self.slot.lock();
+        slot.merged_at = None;
+        let merged = slot.merged.take();
+        slot.is_installing = merged.is_some();
+        merged
+    }
+
+    /// The segment that waits, for whoever gives it up. The thread, which rests as long as one does, hears of it.
+    fn take_to_give_up(&self) -> Option<Merged> {
         let mut slot = self.slot.lock();
         slot.merged_at = None;
         let merged = slot.merged.take();
@@ -137,7 +159,7 @@ impl Compaction {
                 std::thread::sleep(Duration::from_millis(2));
             }
         }
-        if let Some(merged) = self.take() {
+        if let Some(merged) = self.take_to_give_up() {
             gave = true;
             tracing::debug!(segment = %merged.sealed.name, "a merged segment gives way to the log");
             let inputs = merged.inputs.iter().map(|input| input.bytes);
@@ -185,7 +207,7 @@ impl Compaction {
         holds: &mut Holds,
         now: Instant,
     ) -> Result<bool, Stopped> {
-        if self.slot.lock().merged.is_some() {
+        if !self.slot.lock().is_free() {
             return Ok(false);
         }
         let found = merge_next(shared, holds, now);
@@ -276,11 +298,11 @@ fn run(shared: &Shared) {
                 compaction.counts.looks.fetch_add(1, Ordering::Relaxed);
                 let retries = retry_at.is_some_and(|at| at <= Instant::now());
                 let has_room = no_room_until.is_none() || slot.has_room;
-                if slot.merged.is_none() && (slot.is_due && has_room || retries) {
+                if slot.is_free() && (slot.is_due && has_room || retries) {
                     break;
                 }
                 // While one waits to be installed no other is made, whatever time it is.
-                match retry_at.filter(|_| slot.merged.is_none()) {
+                match retry_at.filter(|_| slot.is_free()) {
                     Some(at) => drop(compaction.wake.wait_until(&mut slot, at)),
                     None => compaction.wake.wait(&mut slot),
                 }

@@ -244,8 +244,8 @@ pub fn build(input: &SegmentInput<'_>) -> Result<Vec<u8>> {
 
     put(Section::Meta, info.encode());
     sections.sort_by_key(|(section, _)| Section::ALL.iter().position(|other| other == section));
-    for (section, bytes) in &sections {
-        file.section(section.id(), bytes);
+    for (section, bytes) in sections {
+        file.section(section.id(), &bytes);
     }
     Ok(file.finish())
 }

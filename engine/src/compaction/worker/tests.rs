@@ -130,6 +130,29 @@ fn a_thread_with_a_merge_to_try_again_hears_when_the_one_that_waits_is_given_up(
 }
 
 #[test]
+fn no_merge_begins_between_taking_one_to_install_it_and_publishing_what_it_replaces() {
+    let fs = segments(4);
+    let store = Store::open_with_fs(fs.shared(), Path::new(DIR), options(true, NEVER)).unwrap();
+    let mut writer = store.writer().unwrap();
+    let shared = Arc::clone(&writer.shared);
+    let compaction = &shared.compaction;
+    wait_until("a merge", || compaction.waiting().is_some());
+    // A seal meanwhile: the thread is to look again as soon as it can put down what it makes.
+    compaction.slot.lock().is_due = true;
+    let mut segments = writer.generation.segments.clone();
+    let removed = writer.install_waiting(&mut segments).unwrap();
+    assert_eq!((removed.len(), segments.len()), (2, 3));
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(store.status().compaction.merges, 1, "of what is replaced");
+    writer.publish_segments(segments);
+    writer.unlink_segments(&removed);
+    // What was made of the new ones finds its inputs.
+    wait_until("the other merge", || compaction.waiting().is_some());
+    writer.install_between_seals().unwrap();
+    assert_eq!(writer.generation.segments.len(), 2);
+}
+
+#[test]
 fn a_merge_that_failed_is_not_tried_again_before_its_wait_is_over_whatever_is_sealed() {
     let fs = segments(2);
     let (tried, tries) = mpsc::channel();
