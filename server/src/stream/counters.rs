@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use parking_lot::Mutex;
 
 use super::Hub;
+use super::closing::SLOW;
 use crate::index::{Fact, FactKind};
+use crate::wire::status::StatusStream;
 
 /// Counts since the start, and of the present.
 #[derive(Default)]
@@ -38,6 +40,16 @@ impl Counters {
 }
 
 impl Hub {
+    /// What the status page tells.
+    pub(crate) fn figures(&self) -> StatusStream {
+        StatusStream {
+            instant: self.instant.subscribers() as u64,
+            delayed: self.delayed.subscribers() as u64,
+            frames: self.counters.sent.load(Ordering::Relaxed),
+            too_slow: self.counters.ended.lock().get(SLOW).copied().unwrap_or(0),
+        }
+    }
+
     /// All of it, for the metrics page.
     pub(crate) fn facts(&self) -> Vec<Fact> {
         let mut facts = Vec::new();
