@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use orrery_engine::{Status, Store, WaitsFor};
+use orrery_ingest::Reason;
 use orrery_server::{Fact, FactKind};
 
 use crate::health::Health;
@@ -181,7 +182,10 @@ fn of_source(facts: &mut Facts, health: &Health) {
     ] {
         facts.counter(name, help, value);
     }
-    for (reason, count) in tally.drops.iter() {
+    for reason in Reason::all() {
+        let mut known = tally.drops.iter();
+        let count = known.find(|(known, _)| *known == reason);
+        let count = count.map_or(0, |(_, count)| count);
         facts.counter(
             &format!("orrery_dropped_total{{reason=\"{}\"}}", reason.name()),
             "Events dropped, by reason.",

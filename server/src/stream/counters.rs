@@ -10,6 +10,12 @@ use super::closing::SLOW;
 use crate::index::{Fact, FactKind};
 use crate::wire::status::StatusStream;
 
+/// Why subscriptions end, all ways: each is told from the start, so that the first of a kind is seen to have come.
+const ENDS: [&str; 11] = [
+    "busy", "failed", "filters", "gone", "options", "peer", "pong", "protocol", "shutdown", SLOW,
+    "stalled",
+];
+
 /// Counts since the start, and of the present.
 #[derive(Default)]
 pub(super) struct Counters {
@@ -35,6 +41,7 @@ impl Counters {
     }
 
     pub(super) fn ended(&self, kind: &'static str) {
+        debug_assert!(ENDS.contains(&kind), "{kind}");
         *self.ended.lock().entry(kind).or_default() += 1;
     }
 }
@@ -103,12 +110,14 @@ impl Hub {
             Counter,
             self.counters.sent.load(Ordering::Relaxed) as f64,
         );
-        for (reason, count) in self.counters.ended.lock().iter() {
+        let ended = self.counters.ended.lock();
+        for reason in ENDS {
+            let count = ended.get(reason).copied().unwrap_or(0);
             fact(
                 format!("orrery_stream_ended_total{{reason=\"{reason}\"}}"),
                 "Subscriptions that ended, by what ended them.",
                 Counter,
-                *count as f64,
+                count as f64,
             );
         }
         facts

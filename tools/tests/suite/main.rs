@@ -19,6 +19,7 @@ mod golden;
 mod ingest_command;
 mod inspect;
 mod kill;
+mod monitoring;
 mod mutants;
 mod real_data;
 mod repair;
