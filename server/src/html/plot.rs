@@ -12,9 +12,11 @@ const HEIGHT: f64 = 100.0;
 /// A line over time.
 pub(super) struct Plot<'a> {
     pub(super) title: &'static str,
-    /// How many seconds the plot is wide, and how its beginning is called.
+    /// How many seconds the plot is wide where so many were seen, and how its beginning is called then.
     pub(super) span_s: u32,
     pub(super) begin: &'static str,
+    /// How it is called where less was seen: the plot is as wide as that.
+    pub(super) young: &'a str,
     /// Seconds before now of each point, oldest first.
     pub(super) seconds_ago: &'a [u32],
     /// The value at each point, where there is one.
@@ -62,7 +64,13 @@ impl Plot<'_> {
             };
             HEIGHT - 2.0 - share * (HEIGHT - 4.0)
         };
-        let x = |ago: f64| WIDTH * (1.0 - ago / f64::from(self.span_s.max(1))).clamp(0.0, 1.0);
+        let oldest = self.seconds_ago.first().copied().unwrap_or_default();
+        let (span_s, begin) = if oldest < self.span_s - self.span_s / 10 {
+            (oldest, self.young)
+        } else {
+            (self.span_s, self.begin)
+        };
+        let x = |ago: f64| WIDTH * (1.0 - ago / f64::from(span_s.max(1))).clamp(0.0, 1.0);
         let mut line = String::new();
         for (place, (ago, value)) in points.iter().enumerate() {
             let command = if place == 0 { 'M' } else { 'L' };
@@ -77,13 +85,13 @@ impl Plot<'_> {
         )
         .raw(self.title)
         .raw(", from ")
-        .raw(self.begin)
+        .text(begin)
         .raw(" to now\"><path class=\"area\" d=\"")
         .text(&area)
         .raw("\"/><path class=\"line\" d=\"")
         .text(&line)
         .raw("\"/></svg>\n<p class=\"axis\"><span>")
-        .raw(self.begin)
+        .text(begin)
         .raw("</span><span>now</span></p></figure>\n");
     }
 }
@@ -98,6 +106,7 @@ mod tests {
             title: "Things",
             span_s: 3_600,
             begin: "1 hour ago",
+            young: "the start",
             seconds_ago,
             values,
             from_zero,
@@ -128,10 +137,10 @@ mod tests {
 
     #[test]
     fn what_does_not_change_is_a_straight_line_and_nothing_is_no_line() {
-        let page = drawn(&[60, 0], &[Some(0.0), Some(0.0)], true);
-        assert!(page.contains("d=\"M590.0 98.0L600.0 98.0\""), "{page}");
-        let page = drawn(&[60, 0], &[Some(7.0), Some(7.0)], false);
-        assert!(page.contains("d=\"M590.0 50.0L600.0 50.0\""), "{page}");
+        let page = drawn(&[3_600, 0], &[Some(0.0), Some(0.0)], true);
+        assert!(page.contains("d=\"M0.0 98.0L600.0 98.0\""), "{page}");
+        let page = drawn(&[3_600, 0], &[Some(7.0), Some(7.0)], false);
+        assert!(page.contains("d=\"M0.0 50.0L600.0 50.0\""), "{page}");
         for values in [&[][..], &[None], &[Some(f64::NAN)]] {
             let page = drawn(&[0], values, true);
             assert!(
@@ -139,6 +148,10 @@ mod tests {
                 "{page}"
             );
         }
+        // Of a young server the plot is as wide as what was seen.
+        let page = drawn(&[60, 30, 0], &[Some(1.0), Some(2.0), Some(2.0)], true);
+        assert!(page.contains("M0.0 50.0L300.0 2.0L600.0 2.0\""), "{page}");
+        assert!(page.contains("<span>the start</span>"), "{page}");
         // Points from before the plot's beginning stay at its edge.
         let page = drawn(&[9_000, 0], &[Some(1.0), Some(2.0)], true);
         assert!(page.contains("d=\"M0.0 50.0L600.0 2.0\""), "{page}");

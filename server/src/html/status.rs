@@ -117,11 +117,11 @@ fn figures(m: &mut Markup, report: &StatusReport) {
     }
     m.raw(". Covered ");
     match report.coverage.from {
-        Some(us) => m.raw("from ").text(&format_time(us)),
+        Some(us) => m.raw("from ").text(&minute(us)),
         None => m.raw("from no time that is known"),
     };
     match report.coverage.through {
-        Some(us) => m.raw(" to ").text(&format_time(us)).raw(".</p>\n"),
+        Some(us) => m.raw(" to ").text(&minute(us)).raw(".</p>\n"),
         None => m.raw(" on; nothing is indexed yet.</p>\n"),
     };
 }
@@ -133,14 +133,15 @@ fn until_full(report: &StatusReport) -> String {
         (Some(days), _) if days >= 2.0 => format!("{days:.0} days"),
         (Some(days), _) => duration(days * 86_400.0),
         (None, Some(_)) => "does not grow".to_owned(),
-        (None, None) => "known in an hour".to_owned(),
+        (None, None) => "not known yet".to_owned(),
     }
 }
 
 fn plots(m: &mut Markup, report: &StatusReport) {
     m.raw("<h2>Over time</h2>\n<p class=\"order\">Since the start, ");
-    m.text(&format_time(report.started_at));
+    m.text(&minute(report.started_at));
     m.raw("; nothing of before is kept.</p>\n<div class=\"plots\">\n");
+    let young = format!("{} ago, the start", duration(report.uptime_seconds as f64));
     let history = &report.history;
     let spans = [
         (&history.hour, 3_600, "1 hour ago"),
@@ -155,6 +156,7 @@ fn plots(m: &mut Markup, report: &StatusReport) {
                 title,
                 span_s,
                 begin,
+                young: &young,
                 seconds_ago: &series.seconds_ago,
                 values: &of(series),
                 from_zero,
@@ -168,13 +170,13 @@ fn plots(m: &mut Markup, report: &StatusReport) {
             ["Events a second, hour", "Events a second, day"],
             true,
             decimal,
-            &|series| series.events_per_second.clone(),
+            &|series| from_the_first(&series.events_per_second),
         );
         plot(
             ["Links a second, hour", "Links a second, day"],
             true,
             decimal,
-            &|series| series.links_per_second.clone(),
+            &|series| from_the_first(&series.links_per_second),
         );
     }
     if report.source.is_some() {
@@ -187,6 +189,15 @@ fn plots(m: &mut Markup, report: &StatusReport) {
         all.map(|bytes| Some(*bytes as f64)).collect()
     });
     m.raw("</div>\n");
+}
+
+/// Rates with one at their first point too: what was counted up to the second came since then.
+fn from_the_first(rates: &[Option<f64>]) -> Vec<Option<f64>> {
+    let mut rates = rates.to_vec();
+    if let [first @ None, second, ..] = &mut rates[..] {
+        *first = *second;
+    }
+    rates
 }
 
 fn disk(m: &mut Markup, report: &StatusReport) {
@@ -222,7 +233,7 @@ fn disk(m: &mut Markup, report: &StatusReport) {
                 &format!("{sign}{}", bytes(per_day.abs())),
             );
         }
-        _ => row(m, "growth a day", "known in an hour"),
+        _ => row(m, "growth a day", "known after an hour"),
     }
     m.raw("</tbody></table>\n");
     m.raw("<p class=\"order\">The log of the newest events grows to its size and no further, and merges take room in passing: growth of the first days says little.</p>\n");
@@ -294,7 +305,7 @@ fn requests(m: &mut Markup, requests: &[StatusRequests]) {
         m.raw("<p>None since the start.</p>\n");
         return;
     }
-    m.raw("<table class=\"numbers\"><thead><tr><th>Route</th><th>Answered</th><th>4xx</th><th>5xx</th><th>On average</th></tr></thead>\n<tbody>");
+    m.raw("<table class=\"numbers routes\"><thead><tr><th>Route</th><th>Answered</th><th>4xx</th><th>5xx</th><th>On average</th></tr></thead>\n<tbody>");
     for of in requests {
         m.raw("<tr><th scope=\"row\"><code>")
             .text(of.route)
@@ -380,6 +391,15 @@ fn bytes(count: f64) -> String {
     format!("{count:.2} TiB")
 }
 
+/// A moment, to the minute.
+fn minute(us: u64) -> String {
+    let text = format_time(us);
+    match (text.get(..10), text.get(11..16)) {
+        (Some(day), Some(time)) => format!("{day} {time} UTC"),
+        _ => text,
+    }
+}
+
 /// A time in one or two units.
 fn duration(seconds: f64) -> String {
     let whole = seconds.max(0.0).round() as u64;
@@ -387,7 +407,8 @@ fn duration(seconds: f64) -> String {
         s if s < 0.001 => format!("{:.0} µs", s.max(0.0) * 1e6),
         s if s < 0.1 => format!("{:.1} ms", s * 1e3),
         s if s < 1.0 => format!("{:.0} ms", s * 1e3),
-        s if s < 100.0 => format!("{s:.1} s"),
+        s if s < 9.95 => format!("{s:.1} s"),
+        s if s < 100.0 => format!("{s:.0} s"),
         s if s < 7_200.0 => format!("{:.0} min", s / 60.0),
         s if s < 172_800.0 => format!("{} h {} min", whole / 3_600, whole % 3_600 / 60),
         _ => format!("{} d {} h", whole / 86_400, whole % 86_400 / 3_600),
@@ -422,6 +443,7 @@ mod tests {
             (0.012, "12.0 ms"),
             (0.5, "500 ms"),
             (1.5, "1.5 s"),
+            (75.0, "75 s"),
             (600.0, "10 min"),
             (7_260.0, "2 h 1 min"),
             (200_000.0, "2 d 7 h"),
@@ -429,5 +451,8 @@ mod tests {
         ] {
             assert_eq!(duration(value), text);
         }
+        assert_eq!(minute(1_700_000_000_000_000), "2023-11-14 22:13 UTC");
+        assert_eq!(from_the_first(&[None, Some(2.0)]), [Some(2.0); 2]);
+        assert_eq!(from_the_first(&[None]), [None]);
     }
 }

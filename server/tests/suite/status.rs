@@ -52,7 +52,7 @@ async fn people_and_programs_are_told_the_same() {
         "1.5 s",
         "1,234,567",
         "39.0 GiB",
-        "known in an hour",
+        "known after an hour",
         "Last merge: 2 min ago, took 1.5 s, made 50.0 MiB; 3 since the start",
         "/links/count",
         "<svg",
