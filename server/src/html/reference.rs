@@ -79,7 +79,7 @@ fn route(m: &mut Markup, document: &Value, path: &str, operation: &Value) {
         shape(m, body);
     }
     m.raw(
-        "<table class=\"members\"><thead><tr><th>Answer</th><th>Content</th><th>Meaning</th></tr></thead>\n<tbody>\n",
+        "<table class=\"answers\"><thead><tr><th>Answer</th><th>Content</th><th>Meaning</th></tr></thead>\n<tbody>\n",
     );
     for (status, response) in members(operation.get("responses")) {
         let response = resolved(document, response);
