@@ -48,6 +48,32 @@ impl std::fmt::Display for DiskLimit {
     }
 }
 
+/// The room on disk, and what bounds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DiskRoom {
+    /// What all files of the data directory take.
+    pub used_bytes: u64,
+    /// What the file system has left. `None` where it does not tell.
+    pub free_bytes: Option<u64>,
+    /// What the data directory may take.
+    pub limit_bytes: Option<u64>,
+    /// What is to stay free on the file system.
+    pub reserve_bytes: u64,
+    /// What may still be written. `None` where nothing tells of a bound.
+    pub left_bytes: Option<u64>,
+}
+
+/// Why events wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WaitsFor {
+    /// There is too little room on disk.
+    Room,
+    /// An event may be of what only a damaged segment knows.
+    Repair,
+}
+
 /// A number of bytes for people.
 pub(crate) struct Size(pub(crate) u64);
 
@@ -96,6 +122,25 @@ impl Options {
 pub(crate) struct Room {
     pub(crate) bytes: u64,
     pub(crate) limit: DiskLimit,
+}
+
+impl DiskRoom {
+    /// The room of the data directory `dir`.
+    pub(crate) fn of(fs: &dyn Fs, dir: &Path, options: &Options) -> Self {
+        let used_bytes = used_bytes(fs, dir);
+        let free_bytes = fs.free_bytes(dir).ok();
+        let below_limit = options
+            .disk_limit
+            .map(|limit| limit.saturating_sub(used_bytes));
+        let above_reserve = free_bytes.map(|free| free.saturating_sub(options.disk_reserve));
+        Self {
+            used_bytes,
+            free_bytes,
+            limit_bytes: options.disk_limit,
+            reserve_bytes: options.disk_reserve,
+            left_bytes: below_limit.into_iter().chain(above_reserve).min(),
+        }
+    }
 }
 
 impl Room {

@@ -252,6 +252,7 @@ fn a_paused_writer_goes_on_by_itself_once_there_is_room() {
     apply(&mut writer, 1, steps[0]).unwrap();
     fs.set_capacity(Some(fs.used() + 1_000));
     writer.seal().unwrap_err();
+    assert_eq!(store.status().waits_for, Some(crate::WaitsFor::Room));
     let why = store.status().paused.unwrap();
     assert!(why.contains("free some space"), "{why}");
     writer.tick().unwrap();

@@ -16,6 +16,7 @@ mod disk;
 mod disk_full_tests;
 #[cfg(test)]
 mod durability_tests;
+mod effort;
 mod error;
 mod events;
 #[cfg(test)]
@@ -46,7 +47,8 @@ pub use actors::ActorId;
 pub use buckets::{BucketSum, CollectionStats, Collections, DidsBounds, EventCounts, HOUR_MAX};
 pub use cache::{CacheOptions, CacheSpace, CacheStatus, CachedValue, ValueCache};
 pub use compaction::{CompactReport, CompactionStatus};
-pub use disk::DiskLimit;
+pub use disk::{DiskLimit, DiskRoom, WaitsFor};
+pub use effort::{EffortStatus, LastEffort};
 pub use error::{Error, Result};
 pub use events::{Accepted, EventReader, Progress, TimePlace};
 pub use options::Options;

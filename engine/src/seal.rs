@@ -17,6 +17,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
+use std::time::Instant;
 
 use orrery_formats::frame::FILE_HEADER_BYTES;
 use orrery_formats::manifest::SegmentEntry;
@@ -93,6 +94,7 @@ impl Writer {
     }
 
     fn seal_committed(&mut self) -> Result<()> {
+        let began = Instant::now();
         let shared = Arc::clone(&self.shared);
         let (entry, mut segments) = loop {
             let (entry, sealed) = self.write_memtable()?;
@@ -108,6 +110,7 @@ impl Writer {
                 }
             }
         };
+        let bytes = entry.bytes;
         let old = Arc::clone(&self.generation);
         self.journal.record_seal(entry, old.counters.counts())?;
 
@@ -122,7 +125,9 @@ impl Writer {
         self.journal.rotate(&shared.options)?;
         self.give_window_to_merge()?;
         self.note_durable();
-        self.write_masks(&shared.options.mask_bounds)
+        self.write_masks(&shared.options.mask_bounds)?;
+        shared.seals.done(began, bytes);
+        Ok(())
     }
 
     /// Makes the memtable a durable segment that nothing names yet, and goes on behind it: for whoever makes

@@ -17,7 +17,8 @@ use parking_lot::{Mutex, RwLock};
 use crate::cache::{self, CacheOptions, Opening, ValueCache};
 use crate::compaction::{Compaction, CompactionStatus};
 use crate::damage::{Marker, remove_derived, sound_again};
-use crate::disk::Room;
+use crate::disk::{DiskRoom, Room, WaitsFor};
+use crate::effort::{Effort, EffortStatus};
 use crate::events::Tail;
 use crate::io::fs::{Fs, HeapFs, OsFs, write_sealed};
 use crate::journal::Journal;
@@ -57,6 +58,7 @@ pub(crate) struct Shared {
     pub(crate) window: Window,
     /// Bytes of segments written by seals since the store was opened.
     pub(crate) sealed_bytes: AtomicU64,
+    pub(crate) seals: Effort,
     pub(crate) compaction: Compaction,
     /// What was found damaged since the store was opened.
     pub(crate) damages: Damages,
@@ -105,6 +107,8 @@ pub struct Status {
     /// Why writing waits, if it does: there is too little room on disk, and it goes on when there is; or an event
     /// names an account that may be one of a damaged segment, which a repair brings back or writes off.
     pub paused: Option<String>,
+    /// The same in a word.
+    pub waits_for: Option<WaitsFor>,
     /// Bytes on disk by kind of file: `segments`, `masks`, `log`, `manifest`, and `cache` where there is one.
     pub bytes: Vec<(&'static str, u64)>,
     /// Heap bytes of the memtable.
@@ -115,6 +119,8 @@ pub struct Status {
     pub masks_written_bytes: u64,
     /// Bytes of segments that seals wrote since the store was opened.
     pub sealed_bytes: u64,
+    /// Seals since the store was opened.
+    pub seals: EffortStatus,
     /// What compaction does and has done.
     pub compaction: CompactionStatus,
 }
@@ -146,6 +152,7 @@ impl Shared {
             generation: RwLock::new(generation),
             durable: Mutex::new(Durable::default()),
             sealed_bytes: AtomicU64::new(0),
+            seals: Effort::default(),
             compaction: Compaction::default(),
             damages: Damages::default(),
             cache: OnceLock::new(),
@@ -450,6 +457,11 @@ impl Store {
             degraded: degraded(&generation),
             gaps: durable.gaps,
             poisoned: durable.poisoned,
+            waits_for: match (&durable.blocked, &durable.paused) {
+                (Some(_), _) => Some(WaitsFor::Repair),
+                (None, Some(_)) => Some(WaitsFor::Room),
+                (None, None) => None,
+            },
             paused: durable.blocked.or(durable.paused),
             bytes: [
                 (
@@ -472,8 +484,15 @@ impl Store {
             mask_heap_bytes: masks().map(|mask| mask.heap_bytes()).sum(),
             masks_written_bytes: self.shared.masks_written.load(Ordering::Relaxed),
             sealed_bytes: self.shared.sealed_bytes.load(Ordering::Relaxed),
+            seals: self.shared.seals.status(),
             compaction: self.shared.compaction.status(),
         }
+    }
+
+    /// The room on disk. Asks the file system, and may take as long as that does.
+    #[must_use]
+    pub fn disk_room(&self) -> DiskRoom {
+        DiskRoom::of(&*self.shared.fs, &self.shared.dir, &self.shared.options)
     }
 
     /// Events that were in the log and are lost, unless that was accepted by a repair. Answers leave them out, as far

@@ -31,6 +31,7 @@ pub(crate) async fn answer(
         view,
         endpoint,
         params,
+        has_status: app.config.status,
     };
     let index = Arc::clone(&app.index);
     let work = move || job(&*index, &ask).map(|reply| (reply, ask));
@@ -81,6 +82,7 @@ pub(crate) fn answer_at_once(
         view,
         endpoint,
         params,
+        has_status: app.config.status,
     };
     let reply = links::total_at_once(&*app.index, &ask, generation)?;
     let Content::Whole(body) = reply.content else {

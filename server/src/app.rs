@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Instant;
 
@@ -21,19 +22,21 @@ use hyper_util::service::TowerToHyperService;
 
 use crate::answer::{UsualHeaders, answer, answer_at_once};
 use crate::api::calls::{self, Call, Takes};
-use crate::api::plain::{Form, PLAIN, Plain};
+use crate::api::plain::{Form, PLAIN};
 use crate::api::{self, Group};
 use crate::config::Config;
 use crate::edge::{Edge, Gate};
 use crate::hydrate::{self, Limits};
-use crate::index::{Fact, FactKind, Index};
-use crate::metrics::Metrics;
+use crate::index::Index;
+use crate::metrics::{self, Known, Requests, Route};
 use crate::params::Params;
 use crate::pool::Pool;
 use crate::problem::{Methods, Problem};
+use crate::process::Process;
 use crate::rate::{Limiter, client_address};
 use crate::request_id::RequestIds;
 use crate::stream::Hub;
+use crate::watch::Watch;
 
 /// The address at the other end of the connection.
 #[derive(Debug, Clone, Copy)]
@@ -45,11 +48,13 @@ pub(crate) struct App {
     pub(crate) config: Config,
     pub(crate) edge: Gate,
     pub(crate) pool: Pool,
+    pub(crate) requests: Requests,
+    pub(crate) connections: Connections,
+    pub(crate) watch: Arc<Watch>,
+    pub(crate) hub: Arc<Hub>,
     limiter: Option<Limiter>,
-    metrics: Metrics,
     request_ids: RequestIds,
     pub(crate) usual_headers: UsualHeaders,
-    hub: Arc<Hub>,
 }
 
 impl App {
@@ -71,7 +76,9 @@ impl App {
             limiter: config
                 .rate_limit
                 .map(|limit| Limiter::new(limit, Instant::now())),
-            metrics: Metrics::default(),
+            requests: Requests::default(),
+            connections: Connections::default(),
+            watch: Arc::default(),
             request_ids: RequestIds::default(),
             usual_headers: UsualHeaders::default(),
             config,
@@ -89,9 +96,28 @@ impl App {
     }
 }
 
-/// The plain route at a path.
-fn plain(path: &str) -> Option<&'static Plain> {
-    PLAIN.iter().find(|plain| plain.path == path)
+/// How many connections are open.
+#[derive(Default)]
+pub(crate) struct Connections(AtomicUsize);
+
+/// One of them; leaves the count however it ends.
+pub(crate) struct Connected<'a>(&'a AtomicUsize);
+
+impl Drop for Connected<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Connections {
+    pub(crate) fn enter(&self) -> Connected<'_> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Connected(&self.0)
+    }
+
+    pub(crate) fn open(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 pub(crate) fn router(app: Arc<App>) -> Router {
@@ -181,49 +207,13 @@ pub(crate) async fn ask_self(
 /// The metrics page, on whatever path.
 pub(crate) fn metrics_router(app: Arc<App>) -> Router {
     Router::new().fallback(async move || {
-        let mut facts = app.index.facts();
+        // What cannot be read of the process is left out.
+        let process = tokio::task::spawn_blocking(Process::now).await;
+        let mut facts = metrics::of_the_server(&app, &process.unwrap_or_default());
+        facts.extend(app.index.facts());
         facts.extend(app.hub.facts());
         facts.extend(app.edge.facts());
-        let status = app.index.status();
-        let mut gauge = |name: &str, help, value| {
-            let name = name.to_owned();
-            facts.push(Fact {
-                name,
-                help,
-                kind: FactKind::Gauge,
-                value,
-            });
-        };
-        gauge(
-            "orrery_http_pool_waiting",
-            "Requests waiting for the pool.",
-            app.pool.waiting() as f64,
-        );
-        gauge(
-            "orrery_http_pool_free",
-            "Free places of the pool.",
-            app.pool.free() as f64,
-        );
-        gauge(
-            "orrery_http_edge_free",
-            "Free places for requests that wait for other servers.",
-            app.edge.free() as f64,
-        );
-        if let Some(us) = status.indexed_through_us {
-            gauge(
-                "orrery_indexed_through_seconds",
-                "Time of the last applied event, seconds since 1970.",
-                us as f64 / 1e6,
-            );
-        }
-        if let Some(us) = status.lag_us {
-            gauge(
-                "orrery_lag_seconds",
-                "Seconds behind the source.",
-                us as f64 / 1e6,
-            );
-        }
-        let mut response = Response::new(Body::from(app.metrics.render(&facts)));
+        let mut response = Response::new(Body::from(metrics::render(&app.requests, &facts)));
         response.headers_mut().insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"),
@@ -235,42 +225,30 @@ pub(crate) fn metrics_router(app: Arc<App>) -> Router {
 /// Wraps every request of the public port.
 async fn wrap(State(app): State<Arc<App>>, request: Request, next: Next) -> Response<Body> {
     let started = Instant::now();
-    let path = request.uri().path();
-    let endpoint = api::ENDPOINTS.iter().find(|endpoint| endpoint.path == path);
-    let call = match endpoint {
-        Some(_) => None,
-        None => calls::CALLS.iter().find(|call| call.path == path),
+    let (route, known) = Route::of(request.uri().path());
+    let methods = match &known {
+        Known::Call(call) => call.methods(),
+        _ => Methods::Get,
     };
-    let plain = match (endpoint, call) {
-        (None, None) => plain(path),
-        _ => None,
-    };
-    let route = match (endpoint, call, plain) {
-        (Some(endpoint), ..) => endpoint.path,
-        (None, Some(call), _) => call.path,
-        (None, None, Some(plain)) => plain.path,
-        (None, None, None) if path == api::stream::SUBSCRIBE => api::stream::SUBSCRIBE,
-        (None, None, None) => "other",
-    };
-    let methods = call.map_or(Methods::Get, Call::methods);
-    let is_unlimited = plain.is_some_and(|plain| plain.is_unlimited);
-    let has_page = match plain {
-        Some(plain) => matches!(plain.form, Form::JsonOrPage(_)),
-        None => endpoint.is_some(),
+    let is_unlimited = matches!(&known, Known::Plain(plain) if plain.is_unlimited);
+    let has_page = match &known {
+        Known::Plain(plain) => matches!(plain.form, Form::JsonOrPage(_)),
+        Known::Endpoint(_) => true,
+        Known::Call(_) | Known::Subscribe | Known::Nothing => false,
     };
     let mut response = match admit(&app, &request, is_unlimited) {
         Err(problem) => problem.into(),
         Ok(()) if request.method() == Method::OPTIONS => preflight(methods),
         Ok(()) => caught(next.run(request)).await,
     };
-    if endpoint.is_some_and(|endpoint| endpoint.group == Group::Stats) {
+    if matches!(&known, Known::Endpoint(endpoint) if endpoint.group == Group::Stats) {
         name(&mut response, &app.request_ids.next());
     }
     everywhere(&mut response, has_page);
     let took = started.elapsed();
     let status = response.status().as_u16();
-    app.metrics.answered(route, status, took);
-    tracing::debug!(route, status, ?took, "answered");
+    app.requests.answered(route, status, took);
+    tracing::debug!(route = route.name(), status, ?took, "answered");
     response
 }
 
@@ -320,26 +298,26 @@ pub(crate) fn at_once<B>(
     }
     let took = started.elapsed();
     let status = response.status().as_u16();
-    app.metrics.answered(route, status, took);
-    tracing::debug!(route, status, ?took, "answered");
+    app.requests.answered(route, status, took);
+    tracing::debug!(route = route.name(), status, ?took, "answered");
     Some(response)
 }
 
 /// The answer that a route has at once, if it has one, with the headers that are on every answer, and the route.
-fn ready<B>(app: &App, request: &axum::http::Request<B>) -> Option<(Response<Body>, &'static str)> {
+fn ready<B>(app: &App, request: &axum::http::Request<B>) -> Option<(Response<Body>, Route)> {
     let (uri, headers) = (request.uri(), request.headers());
     let path = uri.path();
-    if let Some(endpoint) = api::ENDPOINTS.iter().find(|endpoint| endpoint.path == path) {
+    let mut endpoints = api::ENDPOINTS.iter().enumerate();
+    if let Some((at, endpoint)) = endpoints.find(|(_, endpoint)| endpoint.path == path) {
         let response = answer_at_once(app, endpoint, uri, headers)?;
-        return Some((response, endpoint.path));
+        return Some((response, Route::endpoint(at)));
     }
-    let call = calls::CALLS
-        .iter()
-        .find(|call| call.at_once().is_some() && call.path == path)?;
+    let mut calls = calls::CALLS.iter().enumerate();
+    let (at, call) = calls.find(|(_, call)| call.at_once().is_some() && call.path == path)?;
     let at_once = call.at_once()?;
     let mut response = at_once(app, uri)?;
     everywhere(&mut response, false);
-    Some((response, call.path))
+    Some((response, Route::call(at)))
 }
 
 /// Names the request in its answer: in a header, and in the body of an error.

@@ -47,6 +47,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpAddr>,
     /// Where to serve metrics as Prometheus text; none: not at all.
     pub metrics: Option<SocketAddr>,
+    /// Whether `/status` is there; without it it is not found.
+    pub status: bool,
     /// How long requests in flight may take to finish after the shutdown signal.
     pub shutdown_grace: Duration,
     /// The link stream.
@@ -134,6 +136,7 @@ impl Default for Config {
             rate_limit: None,
             trusted_proxies: Vec::new(),
             metrics: None,
+            status: true,
             shutdown_grace: Duration::from_secs(10),
             stream: StreamConfig::default(),
         }

@@ -9,7 +9,8 @@
 //! - `index/` the seam to the index · `edge/` the seam to records and identities of the rest of the network, and how much of it runs at once · `stream/` the link stream, with its seam to the events
 //! - `hydrate/` records for answers that name many · `api/` one file per resource, `api/calls/` those that take bodies or ask the edge · `wire/` the JSON shapes · `html/` the pages · `openapi/` the description of all
 //! - `params.rs`, `time.rs` query strings · `negotiate.rs` `Accept` · `problem.rs` errors as answers
-//! - `pool.rs` the bounded pool · `rate.rs` token buckets · `request_id.rs` · `metrics.rs` counters as text
+//! - `pool.rs` the bounded pool · `rate.rs` token buckets · `request_id.rs` · `metrics/` counters as text
+//! - `watch/` what was seen of the index every few seconds, and over hours and days · `status.rs` what `/status` tells of it · `process.rs` what the system says of this process
 //! - `fuzz.rs` the parsers, open to the fuzzer
 //!
 //! [`API.md`](https://docs.rs/crate/orrery-server/latest/source/API.md) describes every endpoint.
@@ -32,12 +33,15 @@ mod openapi;
 mod params;
 mod pool;
 mod problem;
+mod process;
 mod rate;
 mod request_id;
 mod serve;
 mod stall;
+mod status;
 mod stream;
 mod time;
+mod watch;
 pub mod wire;
 
 pub use config::{Config, RateLimit, StreamConfig};
@@ -47,9 +51,9 @@ pub use edge::{
 };
 pub use error::{Error, Result};
 pub use index::{
-    Answer, Child, CollectionCounts, Counts, Fact, FactKind, Hours, Index, IndexError, Listing,
-    Order, Paging, PrefixCounts, RecordsAndAccounts, RecordsAt, SampleRecord, SamplesOf, Selection,
-    SeriesOf, Status, Steps,
+    Answer, Child, CollectionCounts, Counts, Effort, Fact, FactKind, Hours, Index, IndexError,
+    LastEffort, Listing, Order, Paging, PrefixCounts, RecordsAndAccounts, RecordsAt, Room,
+    SampleRecord, SamplesOf, Selection, SeriesOf, Status, Steps, Vitals, Waits,
 };
 pub use serve::serve;
 pub use stream::{Feed, StepReader};

@@ -61,6 +61,7 @@ pub async fn serve(
         shutdown.await;
         stop.send_replace(true);
     };
+    let watch = app.watch.run(&app.index, stopped.clone());
     let answers = listen(
         listener,
         app::router(Arc::clone(&app)),
@@ -72,7 +73,7 @@ pub async fn serve(
         if let Some(listener) = metrics_listener {
             listen(
                 listener,
-                app::metrics_router(app),
+                app::metrics_router(Arc::clone(&app)),
                 None,
                 &config,
                 stopped.clone(),
@@ -85,7 +86,7 @@ pub async fn serve(
         drop(stopped.wait_for(|stop| *stop).await);
         hub.finish(config.shutdown_grace).await;
     };
-    tokio::join!(signal, answers, metrics, streams);
+    tokio::join!(signal, answers, metrics, streams, watch);
     Ok(())
 }
 
@@ -153,8 +154,9 @@ async fn connection(
     // Answers are written whole; waiting to fill packets only delays them. A failure costs speed alone.
     let _ = stream.set_nodelay(true);
     let router = TowerToHyperService::new(router);
+    let app = app.as_deref();
+    let _open = app.map(|app| app.connections.enter());
     let service = service_fn(move |request: Request<Incoming>| {
-        let app = app.as_deref();
         if let Some(response) = app.and_then(|app| app::at_once(app, peer, &request)) {
             return Either::Left(ready(Ok(response)));
         }

@@ -204,6 +204,9 @@ pub(crate) struct HttpArguments {
     /// Serve metrics as Prometheus text on this address, such as 127.0.0.1:8765 [default: off]
     #[arg(long, value_name = "ADDR:PORT", value_parser = units::parse_address, env = "ORRERY_METRICS")]
     pub(crate) metrics: Option<SocketAddr>,
+    /// Answer nothing at /status, which tells anybody how this server is doing: lag, rates, disk, memory, requests by route
+    #[arg(long, env = "ORRERY_NO_STATUS")]
+    pub(crate) no_status: bool,
 }
 
 /// Records and identities of the network.

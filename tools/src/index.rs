@@ -13,15 +13,15 @@ use orrery_query::{
     RecordId, SourceTotals, Stats,
 };
 use orrery_server::{
-    Answer, CollectionCounts, Counts, Fact, FactKind, Hours, Index, IndexError, Listing, Order,
-    Paging, PrefixCounts, RecordsAndAccounts, SampleRecord, SamplesOf, SeriesOf, Status, Steps,
+    Answer, CollectionCounts, Counts, Fact, Hours, Index, IndexError, Listing, Order, Paging,
+    PrefixCounts, RecordsAndAccounts, SampleRecord, SamplesOf, SeriesOf, Status, Steps,
 };
 use parking_lot::RwLock;
 
 use serde_json::value::RawValue;
 
 use crate::health::Health;
-use crate::lost;
+use crate::{facts, lost, vitals};
 
 /// Answers from a store.
 pub(crate) struct StoreIndex {
@@ -422,130 +422,12 @@ impl Index for StoreIndex {
         })
     }
 
+    fn vitals(&self) -> orrery_server::Vitals {
+        vitals::of(&self.store, self.health.get().map(|health| &**health))
+    }
+
     fn facts(&self) -> Vec<Fact> {
-        let mut facts = Facts::default();
-        let totals = self.store.snapshot().totals();
-        let status = self.store.status();
-        facts.gauge(
-            "orrery_live_records",
-            "Live records with links",
-            totals.live_rows,
-        );
-        facts.gauge("orrery_live_links", "Live links", totals.live_links);
-        facts.gauge("orrery_actors", "Accounts seen", totals.actors);
-        facts.gauge("orrery_segments", "Segments in use", status.segments as u64);
-        facts.gauge(
-            "orrery_memtable_bytes",
-            "Heap bytes of the memtable",
-            status.memtable_bytes as u64,
-        );
-        facts.gauge(
-            "orrery_ingest_paused",
-            "Whether events wait: for room on disk, or for `orrery repair`; /_health tells",
-            u64::from(status.paused.is_some()),
-        );
-        facts.gauge(
-            "orrery_ingest_stopped",
-            "Whether nothing more is indexed after a failed write",
-            u64::from(status.poisoned.is_some()),
-        );
-        facts.gauge(
-            "orrery_segments_degraded",
-            "Segments that are set aside as damaged",
-            status.degraded.len() as u64,
-        );
-        facts.gauge(
-            "orrery_gaps",
-            "Stretches of the log that were lost",
-            status.gaps.len() as u64,
-        );
-        for (kind, bytes) in &status.bytes {
-            let name = format!("orrery_disk_bytes{{kind=\"{kind}\"}}");
-            facts.gauge(&name, "Bytes on disk by kind of file", *bytes);
-        }
-        let compaction = &status.compaction;
-        facts.gauge(
-            "orrery_compaction_running",
-            "Whether segments are being merged",
-            u64::from(compaction.is_running),
-        );
-        facts.gauge(
-            "orrery_compaction_failing",
-            "Whether the last merge failed",
-            u64::from(compaction.failure.is_some()),
-        );
-        facts.counter(
-            "orrery_compaction_merges_total",
-            "Merges of segments",
-            compaction.merges,
-        );
-        for (what, bytes) in [
-            ("seal", status.sealed_bytes),
-            ("merge", compaction.bytes_written),
-            ("mask", status.masks_written_bytes),
-        ] {
-            let name = format!("orrery_index_written_bytes_total{{by=\"{what}\"}}");
-            facts.counter(
-                &name,
-                "Bytes of the index written, by what wrote them",
-                bytes,
-            );
-        }
-        if let Some(health) = self.health.get() {
-            let stats = health.stats();
-            let tally = health.tally();
-            facts.gauge(
-                "orrery_source_connected",
-                "Whether the source is connected",
-                u64::from(stats.connected),
-            );
-            facts.gauge(
-                "orrery_source_queue_bytes",
-                "Bytes of events that wait",
-                stats.queue_bytes as u64,
-            );
-            facts.counter(
-                "orrery_source_connections_total",
-                "Connections made",
-                stats.connections,
-            );
-            facts.counter(
-                "orrery_source_disconnects_total",
-                "Connections lost",
-                stats.disconnects,
-            );
-            facts.counter(
-                "orrery_source_bytes_total",
-                "Bytes received",
-                stats.message_bytes,
-            );
-            facts.counter(
-                "orrery_source_skips_total",
-                "Times that a message which ends every connection was stepped over",
-                stats.skips,
-            );
-            facts.counter("orrery_events_total", "Events taken", tally.events);
-            facts.counter(
-                "orrery_repeats_total",
-                "Events that were known already",
-                tally.repeats,
-            );
-            facts.counter(
-                "orrery_unselected_total",
-                "Events of collections not selected",
-                tally.unselected,
-            );
-            facts.counter(
-                "orrery_links_total",
-                "Links of accepted records",
-                tally.links,
-            );
-            for (reason, count) in tally.drops.iter() {
-                let name = format!("orrery_dropped_total{{reason=\"{}\"}}", reason.name());
-                facts.counter(&name, "Events dropped, by reason", count);
-            }
-        }
-        facts.0
+        facts::of(&self.store, self.health.get().map(|health| &**health))
     }
 }
 
@@ -560,29 +442,6 @@ fn stats_listing<T>(total: Option<u64>, items: Vec<T>, next: Option<&Place>) -> 
         total,
         items,
         cursor: next.map(Place::to_string),
-    }
-}
-
-/// Collects facts.
-#[derive(Default)]
-struct Facts(Vec<Fact>);
-
-impl Facts {
-    fn push(&mut self, name: &str, help: &'static str, kind: FactKind, value: u64) {
-        self.0.push(Fact {
-            name: name.to_owned(),
-            help,
-            kind,
-            value: value as f64,
-        });
-    }
-
-    fn gauge(&mut self, name: &str, help: &'static str, value: u64) {
-        self.push(name, help, FactKind::Gauge, value);
-    }
-
-    fn counter(&mut self, name: &str, help: &'static str, value: u64) {
-        self.push(name, help, FactKind::Counter, value);
     }
 }
 

@@ -16,6 +16,7 @@
 //! | `running.rs` | store, follower and server as one running whole |
 //! | `stream.rs` | the engine's store as what the link stream asks |
 //! | `edge.rs` | the edge cache put together |
+//! | `facts.rs`, `vitals.rs` | the numbers of both for the metrics page, and how they are doing for the status page |
 //! | `descriptors.rs` | how many files and connections may be open |
 //! | `probe.rs` | one HTTP request, for the demo's check of its own answers |
 //! | `command/` | one file per subcommand |
@@ -26,6 +27,7 @@ mod command;
 mod config;
 mod descriptors;
 mod edge;
+mod facts;
 mod failure;
 mod health;
 mod index;
@@ -37,6 +39,7 @@ mod running;
 mod signals;
 mod stream;
 mod units;
+mod vitals;
 
 use std::process::ExitCode;
 

@@ -189,12 +189,13 @@ impl Writer {
             );
             let never = std::sync::atomic::AtomicBool::new(false);
             let pace = Pace::new(1.0, &|| true, &never);
+            let began = std::time::Instant::now();
             let merged = match merge(&self.shared, &self.generation.segments, &plan, pace) {
                 Ok(merged) => merged,
                 Err(Stopped::Failed(error)) => return Err(error),
                 Err(Stopped::Cancelled) => break,
             };
-            self.shared.compaction.count(&merged);
+            self.shared.compaction.count(&merged, began);
             let mut segments = copies(&self.generation);
             let removed = self.install(merged, &mut segments);
             let removed = self.poison_on_error(removed)?;

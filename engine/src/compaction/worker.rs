@@ -13,6 +13,7 @@ use super::merge::{Merged, candidates, merge, need};
 use super::policy::{Candidate, Policy, plan};
 use super::want::Want;
 use super::workspace::{Pace, Stopped};
+use crate::effort::{Effort, EffortStatus};
 use crate::snapshot::Generation;
 use crate::store::Shared;
 use crate::{DiskLimit, Error, Result};
@@ -49,7 +50,7 @@ struct Slot {
 
 #[derive(Debug, Default)]
 struct Counts {
-    merges: AtomicU64,
+    merges: Effort,
     bytes_read: AtomicU64,
     bytes_written: AtomicU64,
     /// 1 while a merge runs, until what it made can be taken.
@@ -65,6 +66,8 @@ struct Counts {
 pub struct CompactionStatus {
     /// Merges, rewrites of one segment among them.
     pub merges: u64,
+    /// What they took.
+    pub effort: EffortStatus,
     /// Bytes of segments read by them.
     pub bytes_read: u64,
     /// Bytes of segments written by them.
@@ -185,9 +188,10 @@ impl Compaction {
         self.slot.lock().failure.clone()
     }
 
-    pub(crate) fn count(&self, merged: &Merged) {
+    /// A merge that began at `since` is done.
+    pub(crate) fn count(&self, merged: &Merged, since: Instant) {
         let read: u64 = merged.inputs.iter().map(|input| input.bytes).sum();
-        self.counts.merges.fetch_add(1, Ordering::Relaxed);
+        self.counts.merges.done(since, merged.entry.bytes);
         self.counts.bytes_read.fetch_add(read, Ordering::Relaxed);
         let written = merged.entry.bytes;
         self.counts
@@ -227,8 +231,10 @@ impl Compaction {
     /// For the status.
     pub(crate) fn status(&self) -> CompactionStatus {
         let counts = &self.counts;
+        let effort = counts.merges.status();
         CompactionStatus {
-            merges: counts.merges.load(Ordering::Relaxed),
+            merges: effort.times,
+            effort,
             bytes_read: counts.bytes_read.load(Ordering::Relaxed),
             bytes_written: counts.bytes_written.load(Ordering::Relaxed),
             is_running: counts.running.load(Ordering::Relaxed) != 0,
@@ -353,6 +359,7 @@ fn merge_next(shared: &Shared, holds: &mut Holds, now: Instant) -> Result<Option
         &is_urgent,
         shared.compaction.is_cancelled(),
     );
+    let began = Instant::now();
     let running = &shared.compaction.counts.running;
     shared
         .compaction
@@ -380,7 +387,7 @@ fn merge_next(shared: &Shared, holds: &mut Holds, now: Instant) -> Result<Option
         Err(_) => {}
     }
     let merged = merged?;
-    shared.compaction.count(&merged);
+    shared.compaction.count(&merged, began);
     tracing::debug!(
         segment = %merged.sealed.name,
         of = merged.inputs.len(),

@@ -181,6 +181,28 @@ fn the_message_says_how_much_and_what_to_do() {
     assert!(error(DiskLimit::Reserve(1 << 28)).contains("free some space"));
 }
 
+#[test]
+fn the_room_that_is_told_is_the_least_that_anything_leaves() {
+    let fs = SimFs::new();
+    let options = Options {
+        compact: false,
+        disk_reserve: 1 << 20,
+        disk_limit: Some(64 << 20),
+        ..Options::default()
+    };
+    let store = Store::open_with_fs(fs.shared(), Path::new("data"), options).unwrap();
+    let limited = store.disk_room();
+    assert!(limited.used_bytes > 0);
+    assert_eq!(limited.limit_bytes, Some(64 << 20));
+    assert_eq!(limited.left_bytes, Some((64 << 20) - limited.used_bytes));
+    fs.set_capacity(Some(fs.used() + (3 << 20)));
+    let reserved = store.disk_room();
+    assert_eq!(reserved.free_bytes, Some(3 << 20));
+    assert_eq!(reserved.left_bytes, Some(2 << 20));
+    fs.set_capacity(Some(fs.used()));
+    assert_eq!(store.disk_room().left_bytes, Some(0));
+}
+
 fn suspend(place: u64) -> Event<'static> {
     Event {
         time_us: 1_767_225_600_000_000 + place * 1_000,

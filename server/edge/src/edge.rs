@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use orrery_engine::Store;
 use orrery_resolve::{Keep, KeepNothing, Network, Resolver, ResolverOptions};
+use orrery_server::wire::status::StatusRecords;
 use orrery_server::{
     CallAnswer, CallAsk, Edge, EdgeIdentity, EdgePage, EdgeRecord, Fact, ListAsk, MiniDoc, Work,
 };
@@ -122,6 +123,10 @@ impl Edge for EdgeCache {
 
     fn call(&self, ask: CallAsk) -> Work<'_, CallAnswer> {
         Box::pin(call::call(&self.resolver, &*self.network, ask))
+    }
+
+    fn figures(&self) -> Option<StatusRecords> {
+        Some(facts::figures(&self.records))
     }
 
     fn facts(&self) -> Vec<Fact> {

@@ -2,9 +2,26 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use orrery_server::wire::status::StatusRecords;
 use orrery_server::{Fact, FactKind};
 
 use crate::records::Records;
+
+/// What the status page tells. Does not block.
+pub(crate) fn figures(records: &Records) -> StatusRecords {
+    let counters = &records.counters;
+    let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    StatusRecords {
+        from_memory: of(&counters.memory),
+        from_log: of(&counters.window),
+        from_disk: of(&counters.kept),
+        fetched: of(&counters.fetched),
+        absent: of(&counters.absent),
+        failed: of(&counters.failed),
+        memory_bytes: records.memory.bytes(),
+        disk_bytes: records.cache.as_ref().map(|cache| cache.status().bytes),
+    }
+}
 
 /// All of them. Does not block.
 pub(crate) fn of(records: &Records) -> Vec<Fact> {

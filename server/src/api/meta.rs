@@ -48,7 +48,10 @@ pub(crate) fn root(_: &Params) -> Result<Job, Problem> {
         let body = match ask.view {
             View::Json => html::home_json(&json),
             // The page is there without an example too.
-            View::Html => html::home_page(&json, &coverage, example(index).ok().flatten().as_ref()),
+            View::Html => {
+                let example = example(index).ok().flatten();
+                html::home_page(&json, &coverage, example.as_ref(), ask.has_status)
+            }
         }?;
         Ok(Reply::new(body, coverage))
     }))
@@ -137,7 +140,7 @@ pub(crate) fn did_document(app: &App) -> Response<Body> {
 }
 
 /// Whether the index is behind by more than the limit, or does not know how far.
-fn is_behind(status: &Status, config: &Config) -> bool {
+pub(crate) fn is_behind(status: &Status, config: &Config) -> bool {
     status.source.is_some()
         && status
             .lag_us

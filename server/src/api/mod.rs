@@ -93,6 +93,8 @@ pub(crate) struct Ask {
     pub(crate) view: View,
     pub(crate) endpoint: &'static Endpoint,
     pub(crate) params: Params,
+    /// Whether there is a status page to lead to.
+    pub(crate) has_status: bool,
 }
 
 /// The answer of a job.

@@ -8,6 +8,7 @@ use super::meta;
 use crate::app::App;
 use crate::html;
 use crate::openapi::{self, schema};
+use crate::status;
 use crate::wire;
 
 /// One plain route.
@@ -61,6 +62,16 @@ pub(crate) static PLAIN: &[Plain] = &[
         problems: &[503],
         is_unlimited: true,
         handler: |app, _| meta::ready(app),
+    },
+    Plain {
+        path: status::PATH,
+        title: "Status",
+        about: "How the server is doing: lag, rates, disk, segments, requests, memory, and what they were over the last hour and day. Not \
+                found where it is turned off.",
+        form: Form::JsonOrPage(schema::<wire::status::StatusReport>),
+        problems: &[404],
+        is_unlimited: false,
+        handler: status::answer,
     },
     Plain {
         path: "/openapi",

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use super::Edge;
 use crate::index::Fact;
 use crate::problem::Problem;
+use crate::wire::status::StatusRecords;
 
 /// The way to the edge, where there is one.
 pub(crate) struct Gate {
@@ -55,6 +56,11 @@ impl Gate {
     /// Places that are free.
     pub(crate) fn free(&self) -> usize {
         self.places.available_permits()
+    }
+
+    /// What the status page tells of it.
+    pub(crate) fn figures(&self) -> Option<StatusRecords> {
+        self.edge.as_ref()?.figures()
     }
 
     /// The edge's numbers.

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use crate::index::Fact;
+use crate::wire::status::StatusRecords;
 
 pub(crate) use gate::Gate;
 
@@ -47,6 +48,10 @@ pub trait Edge: Send + Sync + 'static {
     fn list(&self, ask: ListAsk) -> Work<'_, EdgePage>;
     /// Asks a query of another service, for a caller.
     fn call(&self, ask: CallAsk) -> Work<'_, CallAnswer>;
+    /// What the status page tells of records. Must not block.
+    fn figures(&self) -> Option<StatusRecords> {
+        None
+    }
     /// Numbers for the metrics page. Must not block.
     fn facts(&self) -> Vec<Fact> {
         Vec::new()

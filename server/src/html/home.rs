@@ -23,8 +23,10 @@ pub(crate) fn home_page(
     root: &Root,
     coverage: &Coverage,
     example: Option<&Example>,
+    has_status: bool,
 ) -> Result<String, Problem> {
-    Ok(page(root, &encode(root, true)?, coverage, example))
+    let json = encode(root, true)?;
+    Ok(page(root, &json, coverage, example, has_status))
 }
 
 /// The front page's facts for programs.
@@ -32,7 +34,13 @@ pub(crate) fn home_json(root: &Root) -> Result<String, Problem> {
     encode(root, false)
 }
 
-fn page(root: &Root, json: &str, coverage: &Coverage, example: Option<&Example>) -> String {
+fn page(
+    root: &Root,
+    json: &str,
+    coverage: &Coverage,
+    example: Option<&Example>,
+    has_status: bool,
+) -> String {
     let mut m = begin(
         "orrery: who links to what",
         "Backlinks of the AT Protocol network: who links to a record, an account or a page.",
@@ -109,6 +117,11 @@ fn page(root: &Root, json: &str, coverage: &Coverage, example: Option<&Example>)
     m.raw("<a href=\"/openapi\">how</a>.</p>\n");
     m.raw("<h2>Service</h2>\n<ul><li><a href=\"/_health\">Health</a></li>");
     m.raw("<li><a href=\"/readyz\">Readiness</a></li>");
+    m.raw(if has_status {
+        "<li><a href=\"/status\">Status</a></li>"
+    } else {
+        ""
+    });
     m.raw("<li><a href=\"/openapi\">The API</a></li></ul>\n");
     end(m, json, coverage)
 }

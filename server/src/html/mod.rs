@@ -5,8 +5,10 @@
 mod forms;
 mod home;
 mod markup;
+mod plot;
 mod reference;
 mod stats;
+mod status;
 mod stream;
 
 use std::collections::BTreeMap;
@@ -25,6 +27,7 @@ pub(crate) use home::{Example, OFFICIAL_DID, home_json, home_page};
 use markup::{Href, Markup, grouped};
 pub(crate) use reference::reference;
 pub(crate) use stats::{StatsItems, StatsPage, stats_body};
+pub(crate) use status::status_body;
 pub(crate) use stream::{stream_page, stream_script};
 
 /// Nothing may run, load or frame; only the own style sheet and forms back to the own origin.

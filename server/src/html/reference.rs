@@ -58,7 +58,7 @@ fn route(m: &mut Markup, document: &Value, path: &str, operation: &Value) {
         .raw("</p>\n");
     let mut parameters = items(operation.get("parameters")).peekable();
     if parameters.peek().is_some() {
-        m.raw("<table><thead><tr><th>Parameter</th><th>Takes</th><th>Meaning</th></tr></thead>\n<tbody>\n");
+        m.raw("<table class=\"members\"><thead><tr><th>Parameter</th><th>Takes</th><th>Meaning</th></tr></thead>\n<tbody>\n");
         for parameter in parameters {
             m.raw("<tr><td><code>")
                 .text(text(parameter.get("name")))
@@ -79,7 +79,7 @@ fn route(m: &mut Markup, document: &Value, path: &str, operation: &Value) {
         shape(m, body);
     }
     m.raw(
-        "<table><thead><tr><th>Answer</th><th>Content</th><th>Meaning</th></tr></thead>\n<tbody>\n",
+        "<table class=\"answers\"><thead><tr><th>Answer</th><th>Content</th><th>Meaning</th></tr></thead>\n<tbody>\n",
     );
     for (status, response) in members(operation.get("responses")) {
         let response = resolved(document, response);
@@ -115,7 +115,7 @@ fn shape(m: &mut Markup, schema: &Value) {
     if properties.peek().is_none() {
         return;
     }
-    m.raw("<table><thead><tr><th>Member</th><th>Type</th><th>Meaning</th></tr></thead>\n<tbody>\n");
+    m.raw("<table class=\"members\"><thead><tr><th>Member</th><th>Type</th><th>Meaning</th></tr></thead>\n<tbody>\n");
     for (name, property) in properties {
         m.raw("<tr><td><code>").text(name).raw("</code>");
         if !required.iter().any(|required| *required == name) {

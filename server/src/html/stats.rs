@@ -193,7 +193,8 @@ fn table(m: &mut Markup, what: &'static str, is_empty: bool) {
         m.raw("<p>None.</p>\n");
         return;
     }
-    m.raw("<table><thead><tr><th>").raw(what);
+    m.raw("<table class=\"numbers named\"><thead><tr><th>")
+        .raw(what);
     m.raw("</th><th>Creates</th><th>Updates</th><th>Deletes</th><th>Accounts</th></tr></thead>\n<tbody>\n");
 }
 

@@ -4,6 +4,7 @@
 //! Cursors cross the seam as the strings of the wire: only the index knows what they mean.
 
 mod stats;
+mod vitals;
 
 use orrery_query::{Filter, ManyItem, ManyToMany, OtherCount, RecordId, SourceTotals, Stats};
 
@@ -11,6 +12,7 @@ pub use stats::{
     Child, CollectionCounts, Counts, Hours, Order, PrefixCounts, SampleRecord, SamplesOf, SeriesOf,
     Steps,
 };
+pub use vitals::{Effort, LastEffort, Room, Vitals, Waits};
 
 /// What the server needs of an index.
 pub trait Index: Send + Sync + 'static {
@@ -118,6 +120,10 @@ pub trait Index: Send + Sync + 'static {
     /// whose status takes some work should answer it directly.
     fn selection(&self) -> Selection {
         self.status().selection
+    }
+    /// How the index is doing, in numbers. May wait for the disk: it is asked every few seconds, on a thread of its own.
+    fn vitals(&self) -> Vitals {
+        Vitals::default()
     }
     /// Numbers for the metrics page, beside those of the server. Must not block.
     fn facts(&self) -> Vec<Fact> {

@@ -5,6 +5,9 @@ use std::time::Duration;
 /// What a close frame has room for.
 const REASON_MAX: usize = 123;
 
+/// The kind of those that are read too slowly.
+pub(super) const SLOW: &str = "slow";
+
 /// A code and a reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Closing {
@@ -33,7 +36,7 @@ impl Closing {
     pub(crate) fn too_slow(frames: usize, age: Duration) -> Self {
         let seconds = age.as_secs_f64();
         let reason = format!("too slow: {frames} links waited, the oldest for {seconds:.1} s");
-        Self::new(1013, "slow", reason)
+        Self::new(1013, SLOW, reason)
     }
 
     pub(crate) fn filters_full() -> Self {
@@ -64,7 +67,7 @@ impl Closing {
     pub(crate) fn slow_replay(limit: Duration) -> Self {
         let seconds = limit.as_secs_f64();
         let reason = format!("too slow: a part of what was missed took longer than {seconds} s");
-        Self::new(1013, "slow", reason)
+        Self::new(1013, SLOW, reason)
     }
 
     pub(crate) fn no_pong() -> Self {

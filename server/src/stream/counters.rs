@@ -6,7 +6,15 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use parking_lot::Mutex;
 
 use super::Hub;
+use super::closing::SLOW;
 use crate::index::{Fact, FactKind};
+use crate::wire::status::StatusStream;
+
+/// Why subscriptions end, all ways: each is told from the start, so that the first of a kind is seen to have come.
+const ENDS: [&str; 11] = [
+    "busy", "failed", "filters", "gone", "options", "peer", "pong", "protocol", "shutdown", SLOW,
+    "stalled",
+];
 
 /// Counts since the start, and of the present.
 #[derive(Default)]
@@ -33,11 +41,22 @@ impl Counters {
     }
 
     pub(super) fn ended(&self, kind: &'static str) {
+        debug_assert!(ENDS.contains(&kind), "{kind}");
         *self.ended.lock().entry(kind).or_default() += 1;
     }
 }
 
 impl Hub {
+    /// What the status page tells.
+    pub(crate) fn figures(&self) -> StatusStream {
+        StatusStream {
+            instant: self.instant.subscribers() as u64,
+            delayed: self.delayed.subscribers() as u64,
+            frames: self.counters.sent.load(Ordering::Relaxed),
+            too_slow: self.counters.ended.lock().get(SLOW).copied().unwrap_or(0),
+        }
+    }
+
     /// All of it, for the metrics page.
     pub(crate) fn facts(&self) -> Vec<Fact> {
         let mut facts = Vec::new();
@@ -91,12 +110,14 @@ impl Hub {
             Counter,
             self.counters.sent.load(Ordering::Relaxed) as f64,
         );
-        for (reason, count) in self.counters.ended.lock().iter() {
+        let ended = self.counters.ended.lock();
+        for reason in ENDS {
+            let count = ended.get(reason).copied().unwrap_or(0);
             fact(
                 format!("orrery_stream_ended_total{{reason=\"{reason}\"}}"),
                 "Subscriptions that ended, by what ended them.",
                 Counter,
-                *count as f64,
+                count as f64,
             );
         }
         facts

@@ -3,6 +3,7 @@
 
 pub mod edge;
 pub mod stats;
+pub mod status;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -17,6 +17,7 @@ mod openapi;
 mod routes;
 mod service;
 mod stats;
+mod status;
 mod stream;
 mod stream_ends;
 mod stream_page;

@@ -488,6 +488,9 @@ async fn metrics_are_served_on_their_own_address() {
         "orrery_edge_fetched_total 1",
         "orrery_links 16",
         "orrery_lag_seconds 1.5",
+        "orrery_lag_limit_seconds 60",
+        "orrery_degraded 0",
+        "orrery_http_request_duration_seconds_count{route=\"/links/count\",class=\"4xx\"} 1",
     ] {
         assert!(
             page.body.lines().any(|l| l == line),

@@ -97,6 +97,7 @@ fn server_config(arguments: &HttpArguments) -> Config {
         }),
         trusted_proxies: arguments.trusted_proxy.clone(),
         metrics: arguments.metrics,
+        status: !arguments.no_status,
         stream: StreamConfig {
             subscribers_max: usize::try_from(arguments.subscribers_max).unwrap_or(usize::MAX),
             ..StreamConfig::default()

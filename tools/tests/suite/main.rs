@@ -20,6 +20,7 @@ mod golden;
 mod ingest_command;
 mod inspect;
 mod kill;
+mod monitoring;
 mod mutants;
 mod real_data;
 mod repair;

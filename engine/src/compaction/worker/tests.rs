@@ -215,9 +215,7 @@ fn a_merge_counts_as_running_until_what_it_made_can_be_taken() {
         // What the merge makes cannot be put down.
         let _slot = compaction.slot.lock();
         drop(go_on);
-        wait_until("the merge", || {
-            compaction.counts.merges.load(Ordering::Relaxed) == 1
-        });
+        wait_until("the merge", || compaction.counts.merges.status().times == 1);
         assert_eq!(compaction.counts.running.load(Ordering::Relaxed), 1);
     }
     assert!(compaction.give_way(&writer.shared));

@@ -73,9 +73,21 @@ impl Page {
         page.call("Page.enable", json!({})).await;
         page.call("Runtime.enable", json!({})).await;
         page.call("Log.enable", json!({})).await;
-        let size = json!({"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": false});
-        page.call("Emulation.setDeviceMetricsOverride", size).await;
+        page.resize(width).await;
         Some(page)
+    }
+
+    /// Makes the window so wide.
+    pub async fn resize(&mut self, width: u32) {
+        let size = json!({"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": false});
+        self.call("Emulation.setDeviceMetricsOverride", size).await;
+    }
+
+    /// Shows pages as to somebody who likes them `light` or `dark`.
+    pub async fn prefer(&mut self, scheme: &str) {
+        let feature = json!({"name": "prefers-color-scheme", "value": scheme});
+        self.call("Emulation.setEmulatedMedia", json!({"features": [feature]}))
+            .await;
     }
 
     async fn call(&mut self, method: &str, params: Value) -> Value {

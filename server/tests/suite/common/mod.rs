@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use orrery_query::{Filter, ManyItem, ManyToMany, OtherCount, RecordId, SourceTotals, Stats};
 use orrery_server::{
-    Answer, CollectionCounts, Counts, Fact, FactKind, Hours, Index, IndexError, Listing, Order,
-    Paging, PrefixCounts, RecordsAndAccounts, RecordsAt, SampleRecord, SamplesOf, Selection,
-    SeriesOf, Status, Steps,
+    Answer, CollectionCounts, Counts, Effort, Fact, FactKind, Hours, Index, IndexError, LastEffort,
+    Listing, Order, Paging, PrefixCounts, RecordsAndAccounts, RecordsAt, Room, SampleRecord,
+    SamplesOf, Selection, SeriesOf, Status, Steps, Vitals,
 };
 use parking_lot::Mutex;
 
@@ -37,6 +37,7 @@ pub struct Link {
 pub struct Model {
     pub links: Vec<Link>,
     pub status: Mutex<Status>,
+    pub vitals: Mutex<Vitals>,
     pub degraded: Mutex<Vec<(u64, u64)>>,
     pub events: Vec<stats::Event>,
     /// Whether it tells counts at once, and how often it did.
@@ -111,6 +112,7 @@ impl Model {
                 degraded: None,
                 selection: Selection::default(),
             }),
+            vitals: Mutex::new(vitals()),
             degraded: Mutex::default(),
             events: stats::sample(),
             is_quick: AtomicBool::new(false),
@@ -152,6 +154,40 @@ impl Model {
                     && f.until_us.is_none_or(|t| l.time_us < t)
             })
             .collect())
+    }
+}
+
+/// An index that is well and has done something of each kind.
+fn vitals() -> Vitals {
+    let effort = |bytes| Effort {
+        times: 3,
+        took: Duration::from_secs(4),
+        last: Some(LastEffort {
+            ago: Duration::from_secs(90),
+            took: Duration::from_millis(1_500),
+            bytes,
+        }),
+    };
+    Vitals {
+        connected: Some(true),
+        events: Some(12_345),
+        links: Some(23_456),
+        live_records: 11,
+        live_links: 1_234_567,
+        accounts: 1_234,
+        disk: [("segments", 3 << 30), ("log", 2 << 30), ("manifest", 4_096)]
+            .map(|(kind, bytes)| (kind.to_owned(), bytes))
+            .to_vec(),
+        room: Room {
+            free_bytes: Some(40 << 30),
+            limit_bytes: Some(64 << 30),
+            reserve_bytes: 256 << 20,
+            left_bytes: Some(39 << 30),
+        },
+        segments: 17,
+        seals: effort(5 << 20),
+        merges: effort(50 << 20),
+        ..Vitals::default()
     }
 }
 
@@ -424,6 +460,9 @@ impl Index for Model {
             "as the test asked"
         );
         status
+    }
+    fn vitals(&self) -> Vitals {
+        self.vitals.lock().clone()
     }
     fn facts(&self) -> Vec<Fact> {
         vec![Fact {

@@ -28,17 +28,22 @@ impl Server {
     }
 
     pub async fn with(config: Config) -> Self {
-        Self::begin(config, true).await
+        Self::begin(Model::sample(), config, true).await
+    }
+
+    /// A server of an index as it is.
+    pub async fn of(model: Model) -> Self {
+        Self::begin(model, Config::default(), true).await
     }
 
     pub async fn without_edge() -> Self {
-        Self::begin(Config::default(), false).await
+        Self::begin(Model::sample(), Config::default(), false).await
     }
 
-    async fn begin(config: Config, has_edge: bool) -> Self {
+    async fn begin(model: Model, config: Config, has_edge: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let model = Arc::new(Model::sample());
+        let model = Arc::new(model);
         let events = Arc::<feed::Events>::default();
         let (stop, stopped) = oneshot::channel();
         let stream = feed::EventsFeed(events.clone());
