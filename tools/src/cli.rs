@@ -1,7 +1,9 @@
 //! The command line: every option with its variable `ORRERY_*`, its default and its unit. Those of the
-//! commands that work on a data directory without serving it are in `offline`; how variables are read is in `variables`.
+//! commands that work on a data directory without serving it are in `offline`, those that print texts about the command line itself in
+//! `texts`; how variables are read is in `variables`.
 
 mod offline;
+mod texts;
 mod variables;
 
 use std::net::{IpAddr, SocketAddr};
@@ -17,8 +19,8 @@ pub(crate) use offline::{
     BackupArguments, CompactArguments, DumpArguments, DumpWhat, InspectArguments, RepairArguments,
     ReplayArguments, ReplaySource, RestoreArguments, VerifyArguments,
 };
-
-pub(crate) use variables::{parse, refuse_empty_variables, tell_unknown_variables};
+pub(crate) use texts::{CompletionsArguments, ManualArguments};
+pub(crate) use variables::{commands, parse, refuse_empty_variables, tell_unknown_variables};
 
 /// The address that servers listen on by default.
 const BIND_DEFAULT: &str = "127.0.0.1:6789";
@@ -29,7 +31,7 @@ const BIND_DEFAULT: &str = "127.0.0.1:6789";
 #[derive(Debug, Parser)]
 #[command(
     name = "orrery",
-    version,
+    version = crate::VERSION,
     max_term_width = 100,
     arg_required_else_help = true,
     after_help = "Examples:\n  \
@@ -78,6 +80,10 @@ pub(crate) enum Command {
     Replay(ReplayArguments),
     /// Bring damaged segments of a stopped data directory back from its log or a backup
     Repair(RepairArguments),
+    /// Print the manual page of a command, in the format of man
+    Manual(ManualArguments),
+    /// Print what lets a shell complete orrery's command line
+    Completions(CompletionsArguments),
 }
 
 /// Which collections to index.

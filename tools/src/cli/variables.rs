@@ -13,7 +13,7 @@ use crate::output;
 
 /// The commands as they are parsed: a variable of a flag may say yes in several words, and a negative number is a
 /// value, so that it is refused by the name of its option.
-pub(super) fn commands() -> clap::Command {
+pub(crate) fn commands() -> clap::Command {
     let mend = |argument: clap::Arg| match argument.get_action() {
         ArgAction::SetTrue => argument.value_parser(BoolishValueParser::new()),
         ArgAction::Set if argument.get_long().is_some() => argument.allow_negative_numbers(true),
