@@ -18,6 +18,7 @@ pub struct Counters {
     links: AtomicU64,
     last_time_us: AtomicU64,
     drops: Vec<AtomicU64>,
+    turns: AtomicU64,
 }
 
 impl Default for Counters {
@@ -32,6 +33,7 @@ impl Default for Counters {
             links: AtomicU64::default(),
             last_time_us: AtomicU64::default(),
             drops: (0..Reason::COUNT).map(|_| AtomicU64::default()).collect(),
+            turns: AtomicU64::default(),
         }
     }
 }
@@ -54,6 +56,17 @@ impl Counters {
         for (counter, &value) in self.drops.iter().zip(tally.drops.counts()) {
             set(counter, value);
         }
+    }
+
+    /// Tells that the pipeline goes on: once a turn of its loop, and while it waits for a paused sink.
+    pub(crate) fn turn(&self) {
+        self.turns.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often the pipeline has told that it goes on. It does so several times a second, also where no events
+    /// come or they wait; one batch, with a seal in it, is the longest time without.
+    pub fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
     }
 
     /// The counters as they stand. Each is right by itself; together they may be from neighbouring batches.

@@ -69,6 +69,21 @@ pub struct Follower {
     thread: Option<JoinHandle<Result<Tally>>>,
 }
 
+/// Whether a follower's pipeline goes on, as others may ask.
+#[derive(Debug, Clone)]
+pub struct Pulse {
+    counters: Arc<Counters>,
+    ended: watch::Receiver<bool>,
+}
+
+impl Pulse {
+    /// A number that changes while the pipeline goes on, several times a second but for the time of one batch with
+    /// its seal; `None` once it has ended, in whatever way.
+    pub fn turns(&self) -> Option<u64> {
+        (!*self.ended.borrow()).then(|| self.counters.turns())
+    }
+}
+
 /// Sets its channel when it goes, however the thread ends.
 struct EndGuard(watch::Sender<bool>);
 
@@ -158,6 +173,14 @@ impl Follower {
     /// The counters, to be read from elsewhere.
     pub fn counters(&self) -> Arc<Counters> {
         Arc::clone(&self.counters)
+    }
+
+    /// Whether the pipeline goes on, to be asked from elsewhere.
+    pub fn pulse(&self) -> Pulse {
+        Pulse {
+            counters: Arc::clone(&self.counters),
+            ended: self.ended.clone(),
+        }
     }
 
     /// Counters and control of the subscription: whether it is connected, its lag and its rate.

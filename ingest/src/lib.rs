@@ -48,7 +48,7 @@ pub use coverage::{Whole, begin_loading};
 pub use decode::decode;
 pub use error::{Error, Result};
 pub use file::FileSource;
-pub use follow::{FollowConfig, Follower, follow};
+pub use follow::{FollowConfig, Follower, Pulse, follow};
 pub use lines::LINE_BYTES_MAX;
 pub use live::JetstreamSource;
 pub use pipeline::{Pipeline, pump};

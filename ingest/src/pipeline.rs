@@ -52,6 +52,7 @@ pub fn pump<S: Source + ?Sized, K: Sink>(
         if stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
             break Ok(());
         }
+        tell_turn(&pipeline);
         let next = source.next(WAIT, &mut |place, item| {
             tally.items += u64::from(!matches!(item, Item::Missing { .. }));
             match item {
@@ -95,6 +96,12 @@ pub fn pump<S: Source + ?Sized, K: Sink>(
         counters.publish(&tally);
     }
     outcome.map(|()| tally)
+}
+
+fn tell_turn(pipeline: &Pipeline<'_>) {
+    if let Some(counters) = pipeline.counters {
+        counters.turn();
+    }
 }
 
 fn take<K: Sink>(
@@ -155,6 +162,7 @@ fn wait_to_apply<K: Sink>(
             if stop() {
                 return Err(Error::Stopped);
             }
+            tell_turn(pipeline);
             let left = retry_at.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
@@ -351,5 +359,76 @@ mod tests {
             sink.cursor, 2,
             "the batch with the refused event comes again"
         );
+    }
+
+    /// Takes nothing more once it was told to wait, until the other end of the channel goes.
+    struct Stuck(std::sync::mpsc::Receiver<()>, Arc<AtomicBool>);
+
+    impl Sink for Stuck {
+        type Error = NoRoom;
+
+        fn apply(&mut self, _event: &Event<'_>) -> Result<Outcome, NoRoom> {
+            self.1.store(true, Ordering::Relaxed);
+            let _ = self.0.recv();
+            Ok(Outcome::Repeat)
+        }
+
+        fn set_cursor(&mut self, _cursor: &Cursor) {}
+
+        fn tick(&mut self) -> Result<(), NoRoom> {
+            Ok(())
+        }
+
+        fn commit(&mut self) -> Result<(), NoRoom> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_paused_pipeline_tells_that_it_goes_on_and_one_that_hangs_does_not() {
+        let (counters, stop) = (Counters::default(), AtomicBool::new(false));
+        let mut source = Events { given: 0, total: 4 };
+        let mut paused = Small {
+            refusals: u64::MAX,
+            ..Small::default()
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let first = counters.turns();
+                while counters.turns() < first + 3 {
+                    std::thread::yield_now();
+                }
+                stop.store(true, Ordering::Relaxed);
+            });
+            let pipeline = Pipeline {
+                counters: Some(&counters),
+                stop: Some(&stop),
+                retry_every: Some(Duration::from_secs(3_600)),
+                ..Pipeline::default()
+            };
+            pump(&mut source, &mut paused, pipeline).unwrap();
+        });
+
+        let counters = Counters::default();
+        let (go_on, waits) = std::sync::mpsc::channel();
+        let is_stuck = Arc::new(AtomicBool::new(false));
+        let mut stuck = Stuck(waits, Arc::clone(&is_stuck));
+        let mut source = Events { given: 0, total: 4 };
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_stuck.load(Ordering::Relaxed) {
+                    std::thread::yield_now();
+                }
+                let turns = counters.turns();
+                std::thread::sleep(2 * WAIT);
+                assert_eq!(counters.turns(), turns);
+                drop(go_on);
+            });
+            let pipeline = Pipeline {
+                counters: Some(&counters),
+                ..Pipeline::default()
+            };
+            pump(&mut source, &mut stuck, pipeline).unwrap();
+        });
     }
 }

@@ -1,9 +1,10 @@
 //! The command line: every option with its variable `ORRERY_*`, its default and its unit. Those of the
-//! commands that work on a data directory without serving it are in `offline`, those of the configuration file in `config`; how
-//! variables are read is in `variables`.
+//! commands that work on a data directory without serving it are in `offline`, those of the configuration file in `config`, those that
+//! print texts about the command line itself in `texts`; how variables are read is in `variables`.
 
 mod config;
 mod offline;
+mod texts;
 mod variables;
 
 use std::net::{IpAddr, SocketAddr};
@@ -21,6 +22,7 @@ pub(crate) use offline::{
 };
 
 pub(crate) use config::{ConfigArguments, FileArguments};
+pub(crate) use texts::{CompletionsArguments, ManualArguments};
 pub(crate) use variables::{
     commands, parse, refuse_empty_variables, serve_arguments, tell_unknown_variables,
 };
@@ -34,7 +36,7 @@ const BIND_DEFAULT: &str = "127.0.0.1:6789";
 #[derive(Debug, Parser)]
 #[command(
     name = "orrery",
-    version,
+    version = crate::VERSION,
     max_term_width = 100,
     arg_required_else_help = true,
     after_help = "Examples:\n  \
@@ -85,6 +87,10 @@ pub(crate) enum Command {
     Replay(ReplayArguments),
     /// Bring damaged segments of a stopped data directory back from its log or a backup
     Repair(RepairArguments),
+    /// Print the manual page of a command, in the format of man
+    Manual(ManualArguments),
+    /// Print what lets a shell complete orrery's command line
+    Completions(CompletionsArguments),
 }
 
 /// Which collections to index.

@@ -5,7 +5,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use orrery_ingest::{Counters, Follower, Tally};
+use orrery_ingest::{Counters, Follower, Pulse, Tally};
 use orrery_jetstream::{Handle, Stats};
 
 /// Silence after which a standing connection counts as at the tip. Servers that replay their past never
@@ -21,6 +21,7 @@ pub(crate) struct Health {
     source: String,
     subscription: Handle,
     counters: Arc<Counters>,
+    pulse: Pulse,
     silence: Mutex<Silence>,
 }
 
@@ -56,6 +57,7 @@ impl Health {
             source,
             subscription: follower.subscription(),
             counters: follower.counters(),
+            pulse: follower.pulse(),
             silence: Mutex::new(Silence {
                 frames: 0,
                 connections: 0,
@@ -77,6 +79,11 @@ impl Health {
     /// Counters of the pipeline.
     pub(crate) fn tally(&self) -> Tally {
         self.counters.view()
+    }
+
+    /// Whether the writer goes on.
+    pub(crate) fn pulse(&self) -> &Pulse {
+        &self.pulse
     }
 
     /// Looks at the subscription; silence is only as long as it was watched.

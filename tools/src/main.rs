@@ -11,6 +11,7 @@
 //! | `logging.rs` | where logs go and how many |
 //! | `lost.rs` | events that the log lost, as answers and health tell of them |
 //! | `signals.rs` | SIGINT and SIGTERM |
+//! | `service.rs` | what the service manager is told, and the socket that it may pass |
 //! | `index.rs` | the engine's store as what the server asks |
 //! | `health.rs` | how far the index is behind its source |
 //! | `running.rs` | store, follower and server as one running whole |
@@ -36,6 +37,7 @@ mod lost;
 mod output;
 mod probe;
 mod running;
+mod service;
 mod signals;
 mod stream;
 mod units;
@@ -45,6 +47,9 @@ use std::process::ExitCode;
 
 use crate::cli::Command;
 use crate::failure::Failure;
+
+/// The version with the commit that it was built from, where that is known.
+const VERSION: &str = env!("BUILD_VERSION");
 
 fn main() -> ExitCode {
     if let Err(failure) = cli::refuse_empty_variables(|name| std::env::var_os(name)) {
@@ -69,6 +74,8 @@ fn main() -> ExitCode {
         Command::Restore(arguments) => command::restore::run(&arguments),
         Command::Replay(arguments) => command::replay::run(&arguments),
         Command::Repair(arguments) => command::repair::run(&arguments),
+        Command::Manual(arguments) => command::manual::run(&arguments),
+        Command::Completions(arguments) => command::completions::run(&arguments),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -20,7 +20,7 @@ use crate::health::{Health, OBSERVE_EVERY};
 use crate::index::StoreIndex;
 use crate::signals::Signals;
 use crate::stream::StoreFeed;
-use crate::{descriptors, output};
+use crate::{descriptors, output, service};
 
 /// How long work on the blocking pool may go on after everything else has ended.
 const LEFTOVERS: Duration = Duration::from_secs(2);
@@ -84,6 +84,7 @@ impl Running {
     ///
     /// [`Failure::Store`].
     pub(crate) fn open(path: &Path, options: Options) -> Result<Self> {
+        service::opening(path);
         watch_reads(path);
         let store = Store::open(path, options).map_err(|source| Failure::Store {
             path: path.to_owned(),
@@ -165,6 +166,7 @@ impl Running {
         ));
         let mut beside = pin!(beside);
         let mut observing = pin!(observe(self.health.clone()));
+        let mut service = pin!(service::tell(Arc::clone(&self.index), self.health.clone()));
         let mut stopped = Ok(());
         let outcome = loop {
             tokio::select! {
@@ -180,12 +182,14 @@ impl Running {
                     result => break result.map_err(Failure::from),
                 },
                 () = &mut observing => break Ok(()),
+                () = &mut service => break Ok(()),
                 name = signals.any() => {
                     tracing::info!("{name}: shutting down");
                     break Ok(());
                 }
             }
         };
+        service::stopping();
         drop(end);
         tokio::select! {
             result = &mut server => result?,

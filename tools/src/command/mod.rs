@@ -2,11 +2,13 @@
 
 pub(crate) mod backup;
 pub(crate) mod compact;
+pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod demo;
 pub(crate) mod dump;
 pub(crate) mod ingest;
 pub(crate) mod inspect;
+pub(crate) mod manual;
 pub(crate) mod repair;
 pub(crate) mod replay;
 pub(crate) mod restore;

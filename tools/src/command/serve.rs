@@ -11,6 +11,7 @@ use crate::edge::EdgeSettings;
 use crate::failure::{Failure, Result};
 use crate::output;
 use crate::running::{self, Running};
+use crate::service;
 use crate::signals::Signals;
 
 pub(crate) fn run(arguments: ServeArguments, settings: &Settings) -> Result<()> {
@@ -30,7 +31,10 @@ pub(crate) fn run(arguments: ServeArguments, settings: &Settings) -> Result<()> 
         )));
     }
     let edge = EdgeSettings::of(&arguments.edge, arguments.jetstream.is_some());
-    let listener = running::bind(arguments.http.bind)?;
+    let listener = match service::passed_listener()? {
+        Some(passed) => passed,
+        None => running::bind(arguments.http.bind)?,
+    };
     if let Some(metrics) = arguments.http.metrics {
         // Bound again by the server; this tells before anything else is done.
         drop(running::bind(metrics)?);
@@ -75,7 +79,7 @@ pub(crate) fn run(arguments: ServeArguments, settings: &Settings) -> Result<()> 
     };
     output::note(format_args!(
         "orrery {} answers on http://{address}, follows {source}",
-        env!("CARGO_PKG_VERSION"),
+        crate::VERSION,
     ));
     let config = server_config(&arguments.http);
     let result =
