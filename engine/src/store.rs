@@ -19,6 +19,7 @@ use crate::compaction::{Compaction, CompactionStatus};
 use crate::damage::{Marker, remove_derived, sound_again};
 use crate::disk::Room;
 use crate::events::Tail;
+use crate::exclusions::ExclusionList;
 use crate::io::fs::{Fs, HeapFs, OsFs, write_sealed};
 use crate::journal::Journal;
 use crate::lock::DirLock;
@@ -58,6 +59,8 @@ pub(crate) struct Shared {
     /// Bytes of segments written by seals since the store was opened.
     pub(crate) sealed_bytes: AtomicU64,
     pub(crate) compaction: Compaction,
+    /// What answers leave out.
+    pub(crate) exclusions: ExclusionList,
     /// What was found damaged since the store was opened.
     pub(crate) damages: Damages,
     /// What was fetched from elsewhere, once everything else is open.
@@ -134,6 +137,7 @@ impl Shared {
         (fs, dir): (Arc<dyn Fs>, PathBuf),
         options: Options,
         generation: Arc<Generation>,
+        exclusions: ExclusionList,
         last_id: u64,
         lock: Arc<DirLock>,
     ) -> Self {
@@ -147,6 +151,7 @@ impl Shared {
             durable: Mutex::new(Durable::default()),
             sealed_bytes: AtomicU64::new(0),
             compaction: Compaction::default(),
+            exclusions,
             damages: Damages::default(),
             cache: OnceLock::new(),
             segment_id: AtomicU64::new(last_id.saturating_add(1)),
@@ -358,10 +363,12 @@ impl Store {
         let ids = state.segments.iter().map(|entry| entry.id);
         let last_id = ids.max().unwrap_or(0).max(orphans.last_id);
         let generation = Arc::new(recover_generation(segments, state, &options)?);
+        let exclusions = ExclusionList::open(&*fs, &dir)?;
         let shared = Shared::new(
             (fs, dir),
             options,
             Arc::clone(&generation),
+            exclusions,
             last_id,
             Arc::new(lock),
         );
@@ -379,6 +386,13 @@ impl Store {
         )?;
         orphans.remove(&*shared.fs, &shared.dir, writer.journal.state(), &found)?;
         writer.start(found)?;
+        match writer.apply_exclusions() {
+            // Tried again at each tick.
+            Err(error) if error.is_pause() => {
+                tracing::warn!(%error, "not all that is excluded is hidden yet");
+            }
+            done => done?,
+        }
         shared.open_cache(&writer.journal.state().directory);
         if shared.options.compact {
             writer.start_compaction()?;
@@ -392,8 +406,10 @@ impl Store {
     /// An immutable view of everything applied so far. Never waits for the writer.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
+        // The list first: what is behind a change of it is not told by the list before.
+        let excluded = self.shared.exclusions.of_targets();
         let generation = self.shared.generation();
-        Snapshot::new(generation)
+        Snapshot::new(generation, excluded)
     }
 
     /// Whether `dir` is there and is a data directory, which [`open`](Self::open) would not have to begin.

@@ -25,6 +25,7 @@ use xxhash_rust::xxh3::Xxh3;
 use super::directory::{found, is_not_found};
 use super::succession::refuse_other_history;
 use super::{Directory, FoundFile, catalog, copy};
+use crate::exclusions::read_file;
 use crate::io::fs::{TEMPORARY_SUFFIX, write_sealed};
 use crate::io::{Fs, OsFs};
 use crate::lock::{DirLock, LOCK_NAME};
@@ -628,6 +629,8 @@ impl Run {
         let catalog = Catalog {
             state,
             files: self.done.values().cloned().collect(),
+            // Behind the log: an account whose removal is in the copied log is not in this list, or as a removed one.
+            exclusions: read_file(&*self.fs, &self.from)?,
         };
         let name = catalog::name(self.report.number);
         write_sealed(&*self.fs, &self.to, &name, &catalog.encode()?)?;

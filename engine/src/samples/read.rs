@@ -8,7 +8,7 @@ use orrery_formats::segment::{ActorState, Sample};
 
 use super::live::{is_purged, is_superseded, newest_state};
 use super::recent::AccountChange;
-use crate::actors::{ActorId, is_hidden};
+use crate::actors::{ActorId, is_masked};
 use crate::snapshot::Snapshot;
 use crate::{Error, Result};
 
@@ -84,7 +84,7 @@ impl Reading<'_, '_> {
     /// Whether a sample of the segment at `place`, or of the memtable, is a record that is shown.
     fn is_shown(&mut self, place: Option<usize>, sample: &Sample<'_>) -> Result<bool> {
         let Account { recent, sealed } = self.account(sample.actor)?;
-        let hidden = recent.map_or(is_hidden(&sealed), |recent| recent.is_hidden);
+        let hidden = recent.map_or(is_masked(&sealed), |recent| recent.is_hidden);
         if hidden || recent.is_some_and(|recent| sample.seq < recent.deleted_seq) {
             return Ok(false);
         }

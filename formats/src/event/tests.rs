@@ -45,10 +45,13 @@ impl Owned {
                 active: true,
                 status: text,
             },
-            _ => Body::Account {
+            5 => Body::Account {
                 seq,
                 active: false,
                 status: text,
+            },
+            kind => Body::Exclusion {
+                excluded: kind == 6,
             },
         };
         Event {
@@ -65,7 +68,7 @@ fn owned() -> impl Strategy<Value = Owned> {
     (
         any::<u64>(),
         ".{0,40}",
-        0..6_u8,
+        0..8_u8,
         any::<u64>(),
         ".{0,20}",
         ".{0,20}",
@@ -194,8 +197,8 @@ proptest! {
 
 #[test]
 fn unknown_tags_and_flags_of_other_kinds_fail() {
-    for tag in (6..16).chain([
-        0x12, 0x13, 0x20, 0x21, 0x22, 0x14, 0x43, 0x46, 0x52, 0x63, 0x80, 0x83, 0xc0,
+    for tag in (8..16).chain([
+        0x26, 0x17, 0x47, 0x12, 0x13, 0x20, 0x21, 0x22, 0x14, 0x43, 0x46, 0x52, 0x63, 0x80, 0x83, 0xc0,
     ]) {
         let mut bytes = vec![tag, 0, 1, b'd'];
         bytes.extend_from_slice(&[1; 40]);
