@@ -8,6 +8,8 @@
 //! whatever a crash leaves, the accounts in the file are all that a start has to compare with the index.
 
 mod edit;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -66,7 +68,11 @@ impl Exclusions {
         if self.targets.is_empty() {
             return false;
         }
-        let did = || target.strip_prefix("at://").filter(|did| !did.contains('/'));
+        let did = || {
+            target
+                .strip_prefix("at://")
+                .filter(|did| !did.contains('/'))
+        };
         self.targets.contains_key(target) || did().is_some_and(|did| self.targets.contains_key(did))
     }
 
@@ -95,12 +101,14 @@ impl Exclusions {
             .targets
             .iter()
             .map(|entry| (ExclusionKind::Target, entry));
-        accounts.chain(targets).map(|(kind, (value, why))| Excluded {
-            kind,
-            value: value.to_string(),
-            time_us: why.time_us,
-            reason: why.reason.to_string(),
-        })
+        accounts
+            .chain(targets)
+            .map(|(kind, (value, why))| Excluded {
+                kind,
+                value: value.to_string(),
+                time_us: why.time_us,
+                reason: why.reason.to_string(),
+            })
     }
 
     /// How many accounts, and how many targets are excluded.
@@ -182,6 +190,25 @@ pub(crate) fn read_file(fs: &dyn Fs, dir: &Path) -> Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
+/// The list of a backup whose log was copied between the two. What was removed meanwhile may be excluded by the copied log,
+/// so it is in there as removed.
+pub(crate) fn joined(before: Option<Vec<u8>>, after: Option<Vec<u8>>) -> Result<Option<Vec<u8>>> {
+    let list = |bytes: Option<Vec<u8>>| match bytes {
+        Some(bytes) => Ok(Exclusions::of(decode(EXCLUSIONS, bytes)?)),
+        None => Ok::<_, Error>(Exclusions::default()),
+    };
+    if before.is_none() && after.is_none() {
+        return Ok(None);
+    }
+    let (before, mut joined) = (list(before)?, list(after)?);
+    for (did, why) in before.accounts.into_iter().chain(before.leaving) {
+        if !joined.accounts.contains_key(&did) {
+            joined.leaving.insert(did, why);
+        }
+    }
+    joined.encode().map(Some)
+}
+
 /// Puts the list of one directory into another, which is just being made.
 pub(crate) fn copy_list(fs: &dyn Fs, from: &Path, to: &Path) -> Result<()> {
     if let Some(bytes) = read_file(fs, from)? {
@@ -247,9 +274,7 @@ impl ExclusionList {
 
     /// The list now, unless it is empty. Costs a load where it is.
     pub(crate) fn any(&self) -> Option<Arc<Exclusions>> {
-        self.has_any
-            .load(Ordering::Acquire)
-            .then(|| self.current())
+        self.has_any.load(Ordering::Acquire).then(|| self.current())
     }
 
     /// The list now, where it has targets.
@@ -289,7 +314,8 @@ impl ExclusionList {
     fn note_pending(&self, dids: impl IntoIterator<Item = Box<str>>) {
         let mut pending = self.pending.lock();
         pending.extend(dids);
-        self.has_pending.store(!pending.is_empty(), Ordering::Release);
+        self.has_pending
+            .store(!pending.is_empty(), Ordering::Release);
     }
 
     /// The accounts that may have to be changed. They stay noted until [`done`](Self::done).
@@ -327,7 +353,8 @@ impl ExclusionList {
                 pending.remove(did);
             }
         }
-        self.has_pending.store(!pending.is_empty(), Ordering::Release);
+        self.has_pending
+            .store(!pending.is_empty(), Ordering::Release);
         drop(pending);
         self.applied.notify_all();
         Ok(())

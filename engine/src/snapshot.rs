@@ -452,6 +452,11 @@ impl Snapshot {
         self.excluded.as_ref().map_or(0, |list| list.version())
     }
 
+    /// The exclude list, where it has targets.
+    pub(crate) fn excluded(&self) -> Option<&Exclusions> {
+        self.excluded.as_deref()
+    }
+
     /// Whether links to a target are not to be told.
     #[must_use]
     pub fn is_excluded_target(&self, target: &str) -> bool {

@@ -143,6 +143,7 @@ pub(crate) fn items<V: View>(
     });
     let mut last = None;
     let mut targets = Vec::new();
+    let excludes = view.excluded_version() != 0;
     for mut selection in selections {
         let part = selection.part;
         let mut within = rows_beyond(&part, after_seq, descending)?;
@@ -175,6 +176,12 @@ pub(crate) fn items<V: View>(
                         }
                     });
                     if given || !ids.want(id) {
+                        continue;
+                    }
+                    if excludes
+                        && known(part.target_string(id))?
+                            .is_some_and(|subject| view.is_excluded_target(&subject))
+                    {
                         continue;
                     }
                     if page.items.len() == limit {
@@ -222,6 +229,8 @@ struct Count {
 #[derive(Debug)]
 pub(crate) struct OtherCounts {
     epoch: u64,
+    /// As of which list of excluded targets.
+    excluded: u64,
     lists: Vec<ListState>,
     counts: Vec<Count>,
 }
@@ -231,6 +240,10 @@ impl OtherCounts {
         self.lists.capacity() * size_of::<ListState>() + self.counts.capacity() * size_of::<Count>()
     }
 }
+
+/// In the place of the ordinal of an other subject that is not told.
+const EXCLUDED: u32 = u32::MAX;
+const _: () = assert!(OTHER_SUBJECTS_MAX < EXCLUDED as usize);
 
 /// Makes the table of counts.
 struct Counting {
@@ -301,6 +314,7 @@ impl Counting {
         selection: &Selection<'_, P>,
         ids: &Ids<P::TargetId>,
         path: &str,
+        is_excluded: &dyn Fn(&str) -> bool,
     ) -> Result<()> {
         let part = selection.part;
         let mut ordinals: HashMap<P::TargetId, u32, IdHash> = HashMap::default();
@@ -315,7 +329,9 @@ impl Counting {
                     continue;
                 }
                 if let Some(&ordinal) = ordinals.get(&id) {
-                    self.add(ordinal, actor)?;
+                    if ordinal != EXCLUDED {
+                        self.add(ordinal, actor)?;
+                    }
                     continue;
                 }
                 let place = Place {
@@ -323,6 +339,10 @@ impl Counting {
                     link,
                 };
                 if let Some(subject) = known(part.target_string(id))? {
+                    if is_excluded(&subject) {
+                        ordinals.insert(id, EXCLUDED);
+                        continue;
+                    }
                     let ordinal = self.ordinal(&subject, place)?;
                     ordinals.insert(id, ordinal);
                     self.add(ordinal, actor)?;
@@ -377,11 +397,12 @@ fn table<V: View>(
     path: &str,
     selections: &[Selection<'_, V::Part<'_>>],
 ) -> Result<Arc<OtherCounts>> {
-    let epoch = view.unmask_epoch();
+    let (epoch, excluded) = (view.unmask_epoch(), view.excluded_version());
+    let is_excluded = |subject: &str| excluded != 0 && view.is_excluded_target(subject);
     let lists: Vec<_> = selections.iter().map(ListState::of).collect();
     if let Some(name) = &name
         && let Some(table) = cache.get(name)
-        && table.epoch == epoch
+        && (table.epoch, table.excluded) == (epoch, excluded)
         && table.lists == lists
     {
         return Ok(table);
@@ -390,12 +411,13 @@ fn table<V: View>(
     for selection in selections {
         let ids = others.ids(&selection.part)?;
         if !ids.none() {
-            counting.part(selection, &ids, path)?;
+            counting.part(selection, &ids, path, &is_excluded)?;
         }
     }
     let links = lists.iter().map(ListState::links).sum::<u64>();
     let table = Arc::new(OtherCounts {
         epoch,
+        excluded,
         lists,
         counts: counting.finish(),
     });

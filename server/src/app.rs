@@ -10,7 +10,7 @@ use std::task::Poll;
 use std::time::Instant;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, Uri, header};
 use axum::middleware::{Next, from_fn_with_state};
@@ -19,6 +19,7 @@ use bytes::Bytes;
 use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
 
+use crate::agents::{Agents, Tally, product};
 use crate::answer::{answer, answer_at_once};
 use crate::api::calls::{self, Call, Takes};
 use crate::api::plain::{Form, PLAIN, Plain};
@@ -31,7 +32,7 @@ use crate::metrics::Metrics;
 use crate::params::Params;
 use crate::pool::Pool;
 use crate::problem::{Methods, Problem};
-use crate::rate::{Limiter, client_address};
+use crate::rate::{Left, Limiter, client_address, cost};
 use crate::request_id::RequestIds;
 use crate::stream::Hub;
 
@@ -47,6 +48,7 @@ pub(crate) struct App {
     pub(crate) pool: Pool,
     limiter: Option<Limiter>,
     metrics: Metrics,
+    pub(crate) agents: Agents,
     request_ids: RequestIds,
     hub: Arc<Hub>,
 }
@@ -69,8 +71,9 @@ impl App {
             ),
             limiter: config
                 .rate_limit
-                .map(|limit| Limiter::new(limit, Instant::now())),
+                .map(|limit| Limiter::new(limit, config.rate_allow.clone(), Instant::now())),
             metrics: Metrics::default(),
+            agents: Agents::default(),
             request_ids: RequestIds::default(),
             config,
         }
@@ -178,56 +181,61 @@ pub(crate) async fn ask_self(
 
 /// The metrics page, on whatever path.
 pub(crate) fn metrics_router(app: Arc<App>) -> Router {
-    Router::new().fallback(async move || {
-        let mut facts = app.index.facts();
-        facts.extend(app.hub.facts());
-        facts.extend(app.edge.facts());
-        let status = app.index.status();
-        let mut gauge = |name: &str, help, value| {
-            let name = name.to_owned();
-            facts.push(Fact {
-                name,
-                help,
-                kind: FactKind::Gauge,
-                value,
-            });
-        };
+    Router::new().fallback(async move || metrics_page(&app))
+}
+
+/// The metrics page.
+pub(crate) fn metrics_page(app: &App) -> Response<Body> {
+    let mut facts = app.index.facts();
+    facts.extend(app.hub.facts());
+    facts.extend(app.edge.facts());
+    let status = app.index.status();
+    let mut gauge = |name: &str, help, value| {
+        let name = name.to_owned();
+        facts.push(Fact {
+            name,
+            help,
+            kind: FactKind::Gauge,
+            value,
+        });
+    };
+    gauge(
+        "orrery_http_pool_waiting",
+        "Requests waiting for the pool.",
+        app.pool.waiting() as f64,
+    );
+    gauge(
+        "orrery_http_pool_free",
+        "Free places of the pool.",
+        app.pool.free() as f64,
+    );
+    gauge(
+        "orrery_http_edge_free",
+        "Free places for requests that wait for other servers.",
+        app.edge.free() as f64,
+    );
+    if let Some(us) = status.indexed_through_us {
         gauge(
-            "orrery_http_pool_waiting",
-            "Requests waiting for the pool.",
-            app.pool.waiting() as f64,
+            "orrery_indexed_through_seconds",
+            "Time of the last applied event, seconds since 1970.",
+            us as f64 / 1e6,
         );
+    }
+    if let Some(us) = status.lag_us {
         gauge(
-            "orrery_http_pool_free",
-            "Free places of the pool.",
-            app.pool.free() as f64,
+            "orrery_lag_seconds",
+            "Seconds behind the source.",
+            us as f64 / 1e6,
         );
-        gauge(
-            "orrery_http_edge_free",
-            "Free places for requests that wait for other servers.",
-            app.edge.free() as f64,
-        );
-        if let Some(us) = status.indexed_through_us {
-            gauge(
-                "orrery_indexed_through_seconds",
-                "Time of the last applied event, seconds since 1970.",
-                us as f64 / 1e6,
-            );
-        }
-        if let Some(us) = status.lag_us {
-            gauge(
-                "orrery_lag_seconds",
-                "Seconds behind the source.",
-                us as f64 / 1e6,
-            );
-        }
-        let mut response = Response::new(Body::from(app.metrics.render(&facts)));
-        response.headers_mut().insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"),
-        );
-        response
-    })
+    }
+    let mut page = app.metrics.render(&facts);
+    app.agents.render(&mut page);
+    let mut response = Response::new(Body::from(page));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"),
+    );
+    response
 }
 
 /// Wraps every request of the public port.
@@ -256,7 +264,9 @@ async fn wrap(State(app): State<Arc<App>>, request: Request, next: Next) -> Resp
         Some(plain) => matches!(plain.form, Form::JsonOrPage(_)),
         None => endpoint.is_some(),
     };
-    let mut response = match admit(&app, &request, is_unlimited) {
+    let agent = request.headers().get(header::USER_AGENT).cloned();
+    let (admitted, left) = admit(&app, &request, is_unlimited);
+    let mut response = match admitted {
         Err(problem) => problem.into(),
         Ok(()) if request.method() == Method::OPTIONS => preflight(methods),
         Ok(()) => caught(next.run(request)).await,
@@ -264,17 +274,38 @@ async fn wrap(State(app): State<Arc<App>>, request: Request, next: Next) -> Resp
     if endpoint.is_some_and(|endpoint| endpoint.group == Group::Stats) {
         name(&mut response, &app.request_ids.next());
     }
-    everywhere(&mut response, has_page);
-    let took = started.elapsed();
-    let status = response.status().as_u16();
-    app.metrics.answered(route, status, took);
-    tracing::debug!(route, status, ?took, "answered");
+    everywhere(&mut response, has_page, left);
+    answered(&app, route, agent.as_ref(), &response, started);
     response
 }
 
+/// Counts an answer.
+fn answered(
+    app: &App,
+    route: &'static str,
+    agent: Option<&HeaderValue>,
+    response: &Response<Body>,
+    started: Instant,
+) {
+    let took = started.elapsed();
+    let status = response.status().as_u16();
+    app.metrics.answered(route, status, took);
+    let tally = Tally {
+        requests: 1,
+        errors: u64::from(status >= 400),
+        bytes: response.body().size_hint().exact().unwrap_or(0),
+    };
+    let product = product(agent.map(HeaderValue::as_bytes));
+    app.agents.answered(product, route, tally);
+    tracing::debug!(route, status, ?took, "answered");
+}
+
 /// Adds the headers that are on every answer.
-fn everywhere(response: &mut Response<Body>, has_page: bool) {
+fn everywhere(response: &mut Response<Body>, has_page: bool, left: Option<Left>) {
     let headers = response.headers_mut();
+    if let Some(left) = left {
+        left.tell(headers);
+    }
     headers.insert(
         header::ACCESS_CONTROL_ALLOW_ORIGIN,
         HeaderValue::from_static("*"),
@@ -312,15 +343,15 @@ pub(crate) fn at_once<B>(
     let work = || ready(app, request);
     // Of a panic the other way tells, if it meets it too.
     let (mut response, route, has_page) = catch_unwind(AssertUnwindSafe(work)).unwrap_or(None)?;
+    let mut left = None;
     if let Some(limiter) = &app.limiter {
         let client = client_address(peer.0, request.headers(), &app.config.trusted_proxies);
-        limiter.take(client, started).ok()?;
+        let cost = cost(route, request.uri().query());
+        left = limiter.take(client, cost, started).ok()?;
     }
-    everywhere(&mut response, has_page);
-    let took = started.elapsed();
-    let status = response.status().as_u16();
-    app.metrics.answered(route, status, took);
-    tracing::debug!(route, status, ?took, "answered");
+    everywhere(&mut response, has_page, left);
+    let agent = request.headers().get(header::USER_AGENT);
+    answered(app, route, agent, &response, started);
     Some(response)
 }
 
@@ -362,25 +393,28 @@ fn client_of(app: &App, request: &Request) -> IpAddr {
     client_address(peer, request.headers(), &app.config.trusted_proxies)
 }
 
-/// Turns away what is over a limit.
-fn admit(app: &App, request: &Request, is_unlimited: bool) -> Result<(), Problem> {
+/// Turns away what is over a limit. Gives what is left of the client's bucket, either way.
+fn admit(app: &App, request: &Request, is_unlimited: bool) -> (Result<(), Problem>, Option<Left>) {
+    let mut left = None;
     if let Some(limiter) = &app.limiter
         && !is_unlimited
     {
         let client = client_of(app, request);
-        limiter
-            .take(client, Instant::now())
-            .map_err(Problem::rate_limited)?;
+        let cost = cost(request.uri().path(), request.uri().query());
+        match limiter.take(client, cost, Instant::now()) {
+            Ok(taken) => left = taken,
+            Err(short) => {
+                let refused = Problem::rate_limited(short.retry_after_s);
+                return (Err(refused), Some(short.left));
+            }
+        }
     }
     let limit = app.config.query_bytes_max;
-    if request
-        .uri()
-        .query()
-        .is_some_and(|query| query.len() > limit)
-    {
-        return Err(Problem::query_too_long(limit));
+    let query = request.uri().query();
+    if query.is_some_and(|query| query.len() > limit) {
+        return (Err(Problem::query_too_long(limit)), left);
     }
-    Ok(())
+    (Ok(()), left)
 }
 
 fn preflight(methods: Methods) -> Response<Body> {

@@ -9,12 +9,14 @@
 //! - `index/` the seam to the index · `edge/` the seam to records and identities of the rest of the network, and how much of it runs at once · `stream/` the link stream, with its seam to the events
 //! - `hydrate/` records for answers that name many · `api/` one file per resource, `api/calls/` those that take bodies or ask the edge · `wire/` the JSON shapes · `html/` the pages · `openapi/` the description of all
 //! - `params.rs`, `time.rs` query strings · `negotiate.rs` `Accept` · `problem.rs` errors as answers
-//! - `pool.rs` the bounded pool · `rate.rs` token buckets · `request_id.rs` · `metrics.rs` counters as text
+//! - `pool.rs` the bounded pool · `rate.rs` token buckets and costs, `network.rs` whose · `request_id.rs` · `metrics.rs` counters as text · `agents.rs` which programs ask
+//! - `operator/` the operator's routes, on their own address: metrics, the exclude list
 //! - `fuzz.rs` the parsers, open to the fuzzer
 //!
 //! [`API.md`](https://docs.rs/crate/orrery-server/latest/source/API.md) describes every endpoint.
 #![forbid(unsafe_code)]
 
+mod agents;
 mod answer;
 mod api;
 mod app;
@@ -28,7 +30,9 @@ mod hydrate;
 mod index;
 mod metrics;
 mod negotiate;
+mod network;
 mod openapi;
+mod operator;
 mod params;
 mod pool;
 mod problem;
@@ -50,6 +54,10 @@ pub use index::{
     Answer, Child, CollectionCounts, Counts, Fact, FactKind, Hours, Index, IndexError, Listing,
     Order, Paging, PrefixCounts, RecordsAndAccounts, RecordsAt, SampleRecord, SamplesOf, Selection,
     SeriesOf, Status, Steps,
+};
+pub use network::Network;
+pub use operator::{
+    ExcludeAsked, ExcludeError, ExcludeList, ExcludeReport, Excluded, OperatorToken,
 };
 pub use serve::serve;
 pub use stream::{Feed, StepReader};

@@ -13,15 +13,19 @@ use orrery_query::{
     RecordId, SourceTotals, Stats,
 };
 use orrery_server::{
-    Answer, CollectionCounts, Counts, Fact, FactKind, Hours, Index, IndexError, Listing, Order,
-    Paging, PrefixCounts, RecordsAndAccounts, SampleRecord, SamplesOf, SeriesOf, Status, Steps,
+    Answer, CollectionCounts, Counts, ExcludeAsked, ExcludeError, ExcludeList, ExcludeReport,
+    Excluded, Fact, FactKind, Hours, Index, IndexError, Listing, Order, Paging, PrefixCounts,
+    RecordsAndAccounts, SampleRecord, SamplesOf, SeriesOf, Status, Steps,
 };
 use parking_lot::RwLock;
 
 use serde_json::value::RawValue;
 
-use crate::health::Health;
+use crate::health::{Health, now_us};
 use crate::lost;
+
+/// How long a change of the exclude list waits for the writer, which looks at it at least once a second.
+const EXCLUDE_WAIT: Duration = Duration::from_secs(8);
 
 /// Answers from a store.
 pub(crate) struct StoreIndex {
@@ -422,6 +426,49 @@ impl Index for StoreIndex {
         })
     }
 
+    fn excluded(&self) -> ExcludeList {
+        let list = self.store.exclusions();
+        let entries = list.entries().map(|entry| Excluded {
+            kind: entry.kind.name(),
+            value: entry.value,
+            time_us: entry.time_us,
+            reason: entry.reason,
+        });
+        ExcludeList {
+            entries: entries.collect(),
+            pending: self.store.exclusions_pending(),
+        }
+    }
+
+    fn exclude(
+        &self,
+        asked: &[ExcludeAsked],
+        excluded: bool,
+    ) -> Result<ExcludeReport, ExcludeError> {
+        let now_us = now_us();
+        let mut entries = Vec::with_capacity(asked.len());
+        for asked in asked {
+            let entry = orrery_engine::Excluded::parse(&asked.value, asked.target)
+                .and_then(|entry| entry.because(&asked.reason, now_us));
+            entries.push(entry.map_err(ExcludeError::Invalid)?);
+        }
+        let report = match excluded {
+            true => self.store.exclude(&entries, EXCLUDE_WAIT),
+            false => self.store.include(&entries, EXCLUDE_WAIT),
+        };
+        let report = report.map_err(|error| match error {
+            orrery_engine::Error::Config(message) => ExcludeError::Invalid(message),
+            error => ExcludeError::Failed(error.to_string()),
+        })?;
+        let status = (report.pending > 0).then(|| self.store.status());
+        Ok(ExcludeReport {
+            changed: report.changed,
+            unchanged: report.unchanged,
+            pending: report.pending,
+            waits: status.and_then(|status| status.poisoned.or(status.paused)),
+        })
+    }
+
     fn facts(&self) -> Vec<Fact> {
         let mut facts = Facts::default();
         let totals = self.store.snapshot().totals();
@@ -432,6 +479,22 @@ impl Index for StoreIndex {
             totals.live_rows,
         );
         facts.gauge("orrery_live_links", "Live links", totals.live_links);
+        let (accounts, targets) = self.store.exclusions().counts();
+        facts.gauge(
+            "orrery_excluded_accounts",
+            "Accounts on the exclude list",
+            accounts as u64,
+        );
+        facts.gauge(
+            "orrery_excluded_targets",
+            "Targets on the exclude list",
+            targets as u64,
+        );
+        facts.gauge(
+            "orrery_exclusions_pending",
+            "Accounts that the index does not hide yet, or still hides",
+            self.store.exclusions_pending() as u64,
+        );
         facts.gauge("orrery_actors", "Accounts seen", totals.actors);
         facts.gauge("orrery_segments", "Segments in use", status.segments as u64);
         facts.gauge(

@@ -15,8 +15,9 @@
 //! | `running.rs` | store, follower and server as one running whole |
 //! | `stream.rs` | the engine's store as what the link stream asks |
 //! | `edge.rs` | the edge cache put together |
+//! | `withheld.rs` | the same less what is excluded |
 //! | `descriptors.rs` | how many files and connections may be open |
-//! | `probe.rs` | one HTTP request, for the demo's check of its own answers |
+//! | `probe.rs` | one HTTP request, for the demo's check of its own answers, and to an operator's address |
 //! | `command/` | one file per subcommand |
 #![forbid(unsafe_code)]
 
@@ -35,6 +36,7 @@ mod running;
 mod signals;
 mod stream;
 mod units;
+mod withheld;
 
 use std::process::ExitCode;
 
@@ -60,6 +62,7 @@ fn main() -> ExitCode {
         Command::Restore(arguments) => command::restore::run(&arguments),
         Command::Replay(arguments) => command::replay::run(&arguments),
         Command::Repair(arguments) => command::repair::run(&arguments),
+        Command::Exclude(arguments) => command::exclude::run(&arguments),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,

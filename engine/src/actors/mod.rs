@@ -26,3 +26,5 @@ pub type ActorId = u32;
 pub(crate) const INACTIVE: u8 = 1;
 /// The bit that is set while the operator has excluded it, whatever the network says. Records are shown with neither.
 pub(crate) const EXCLUDED: u8 = 2;
+/// The bit that is set once it was excluded, and stays: what is no longer so is told too.
+pub(crate) const TOLD: u8 = 4;

@@ -5,7 +5,7 @@ use std::collections::{HashMap, hash_map};
 
 use orrery_formats::segment::ActorState;
 
-use super::{ActorId, EXCLUDED, INACTIVE, IdHashes};
+use super::{ActorId, EXCLUDED, INACTIVE, IdHashes, TOLD};
 use crate::Result;
 use crate::snapshot::Generation;
 
@@ -105,7 +105,7 @@ pub(crate) const fn is_excluded(state: &ActorState) -> bool {
 
 /// Whether its records are not shown, for either reason: the rows of exactly these accounts are hidden.
 pub(crate) const fn is_masked(state: &ActorState) -> bool {
-    state.status != 0
+    state.status & (INACTIVE | EXCLUDED) != 0
 }
 
 /// Whether an account event with this seq was applied, or a newer one.
@@ -129,5 +129,5 @@ pub(crate) const fn set_account(state: &mut ActorState, seq: u64, is_hidden: boo
 /// Notes what the operator says.
 pub(crate) const fn set_excluded(state: &mut ActorState, excluded: bool) {
     let excluded = if excluded { EXCLUDED } else { 0 };
-    state.status = state.status & !EXCLUDED | excluded;
+    state.status = state.status & !EXCLUDED | excluded | TOLD;
 }

@@ -2,18 +2,13 @@
 
 use std::time::Duration;
 
-use orrery_formats::exclusions::{
-    ENTRIES_MAX, ExclusionKind, REASON_BYTES_MAX, VALUE_BYTES_MAX,
-};
+use orrery_formats::exclusions::{ENTRIES_MAX, ExclusionKind, REASON_BYTES_MAX, VALUE_BYTES_MAX};
 use orrery_links::normalise_target;
 use orrery_links::syntax::{Did, Handle};
 
 use super::{Exclusions, Why};
 use crate::store::Store;
 use crate::{Error, Result};
-
-/// How long a change waits for a writer that is in use to hide or show the rows. It looks at least once a second.
-const WAIT_MAX: Duration = Duration::from_secs(8);
 
 /// Something that is excluded, or is to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,12 +118,13 @@ impl Store {
 
     /// Takes entries into the exclude list. It is durable, and answers leave out what it says, when this returns, but for
     /// [`ExcludeReport::pending`]. An entry that is there already keeps its time and gets the new reason, unless that is
-    /// empty. It blocks.
+    /// empty. It blocks, for no longer than `wait` on a writer that is in use, which looks at each
+    /// [`tick`](crate::Writer::tick).
     ///
     /// # Errors
     /// [`Error::Config`] where the list would have too many entries; otherwise when it cannot be written: nothing has
     /// changed then.
-    pub fn exclude(&self, entries: &[Excluded]) -> Result<ExcludeReport> {
+    pub fn exclude(&self, entries: &[Excluded], wait: Duration) -> Result<ExcludeReport> {
         let shared = &*self.shared;
         let mut report = ExcludeReport::default();
         let list = &shared.exclusions;
@@ -165,16 +161,16 @@ impl Store {
             }
             Ok((is_changed.then_some(new), ()))
         })?;
-        report.pending = self.apply_to(entries)?;
+        report.pending = self.apply_to(entries, wait)?;
         Ok(report)
     }
 
     /// Takes entries out of the list: answers show again what they hid, as it is by now, when this returns, but for
-    /// [`ExcludeReport::pending`]. It blocks.
+    /// [`ExcludeReport::pending`]. It blocks, as [`exclude`](Self::exclude) does.
     ///
     /// # Errors
     /// When the list cannot be written: nothing has changed then.
-    pub fn include(&self, entries: &[Excluded]) -> Result<ExcludeReport> {
+    pub fn include(&self, entries: &[Excluded], wait: Duration) -> Result<ExcludeReport> {
         let shared = &*self.shared;
         let mut report = ExcludeReport::default();
         let list = &shared.exclusions;
@@ -195,13 +191,13 @@ impl Store {
             }
             Ok(((report.changed > 0).then_some(new), ()))
         })?;
-        report.pending = self.apply_to(entries)?;
+        report.pending = self.apply_to(entries, wait)?;
         Ok(report)
     }
 
     /// Has the writer hide or show the rows of the accounts among `entries`, and waits for it. Accounts that are not in the
     /// list are looked at too: a repair may have brought back what an older list says. Gives how many are left.
-    fn apply_to(&self, entries: &[Excluded]) -> Result<usize> {
+    fn apply_to(&self, entries: &[Excluded], wait: Duration) -> Result<usize> {
         let of_account = |entry: &&Excluded| entry.kind == ExclusionKind::Account;
         let dids = entries.iter().filter(of_account);
         let dids: Vec<Box<str>> = dids.map(|entry| entry.value.as_str().into()).collect();
@@ -224,7 +220,7 @@ impl Store {
         if self.shared.durable.lock().poisoned.is_some() {
             return Ok(list.wait(&dids, Duration::ZERO));
         }
-        Ok(list.wait(&dids, WAIT_MAX))
+        Ok(list.wait(&dids, wait))
     }
 }
 
@@ -250,9 +246,16 @@ mod tests {
     #[test]
     fn what_is_wrong_with_an_entry_is_said() {
         let wrong = |text| Excluded::parse(text, false).unwrap_err();
-        for handle in ["alice.example.org", "@alice.example.org", "at://alice.example.org/a.b.c/d"] {
+        for handle in [
+            "alice.example.org",
+            "@alice.example.org",
+            "at://alice.example.org/a.b.c/d",
+        ] {
             let error = wrong(handle);
-            assert!(error.contains("is a handle") && error.contains("resolveHandle"), "{error}");
+            assert!(
+                error.contains("is a handle") && error.contains("resolveHandle"),
+                "{error}"
+            );
         }
         assert!(wrong("did:plc:").contains("no DID"));
         assert!(wrong("").contains("empty"));

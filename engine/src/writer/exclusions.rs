@@ -5,8 +5,8 @@
 use orrery_formats::event::{Body, Event};
 
 use super::{Applied, Writer};
-use crate::actors::{ActorId, is_excluded, is_hidden, set_excluded};
 use crate::Result;
+use crate::actors::{ActorId, is_excluded, is_hidden, set_excluded};
 
 impl Writer {
     /// Makes the index say of each account what the exclude list does, durably. Does nothing, and costs a load, where the
@@ -56,9 +56,7 @@ impl Writer {
             self.commit()?;
         }
         let shared = &*self.shared;
-        let done = shared
-            .exclusions
-            .done(&*shared.fs, &shared.dir, &looked_at);
+        let done = shared.exclusions.done(&*shared.fs, &shared.dir, &looked_at);
         if let Err(error) = done {
             // The file stays as it was, with entries that are dropped the next time: nothing depends on them.
             tracing::warn!(%error, "cannot drop removed entries from the exclude list");

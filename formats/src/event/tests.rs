@@ -106,7 +106,7 @@ fn effect_of<'a>(
                 _ => Before::Links(links.links()),
             },
         },
-        3 => Effect::Unknown,
+        3 | 6 | 7 => Effect::Unknown,
         _ if event.number.is_multiple_of(5) => Effect::Unknown,
         _ => {
             account.push_row(&Row {
@@ -198,7 +198,8 @@ proptest! {
 #[test]
 fn unknown_tags_and_flags_of_other_kinds_fail() {
     for tag in (8..16).chain([
-        0x26, 0x17, 0x47, 0x12, 0x13, 0x20, 0x21, 0x22, 0x14, 0x43, 0x46, 0x52, 0x63, 0x80, 0x83, 0xc0,
+        0x26, 0x17, 0x47, 0x12, 0x13, 0x20, 0x21, 0x22, 0x14, 0x43, 0x46, 0x52, 0x63, 0x80, 0x83,
+        0xc0,
     ]) {
         let mut bytes = vec![tag, 0, 1, b'd'];
         bytes.extend_from_slice(&[1; 40]);

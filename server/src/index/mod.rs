@@ -5,6 +5,7 @@
 
 mod stats;
 
+use crate::operator::{ExcludeAsked, ExcludeError, ExcludeList, ExcludeReport};
 use orrery_query::{Filter, ManyItem, ManyToMany, OtherCount, RecordId, SourceTotals, Stats};
 
 pub use stats::{
@@ -118,6 +119,20 @@ pub trait Index: Send + Sync + 'static {
     /// whose status takes some work should answer it directly.
     fn selection(&self) -> Selection {
         self.status().selection
+    }
+    /// What is excluded from all answers. Must not block.
+    fn excluded(&self) -> ExcludeList {
+        ExcludeList::default()
+    }
+    /// Excludes entries, or no longer: durably, and from the next answer on, as far as it does not tell that some wait. It
+    /// may block for some seconds.
+    ///
+    /// # Errors
+    /// As [`ExcludeError`] says; nothing has changed then.
+    fn exclude(&self, _: &[ExcludeAsked], _: bool) -> Result<ExcludeReport, ExcludeError> {
+        Err(ExcludeError::Failed(
+            "this index has no exclude list".to_owned(),
+        ))
     }
     /// Numbers for the metrics page, beside those of the server. Must not block.
     fn facts(&self) -> Vec<Fact> {

@@ -4,6 +4,7 @@ pub(crate) mod backup;
 pub(crate) mod compact;
 pub(crate) mod demo;
 pub(crate) mod dump;
+pub(crate) mod exclude;
 pub(crate) mod ingest;
 pub(crate) mod inspect;
 pub(crate) mod repair;

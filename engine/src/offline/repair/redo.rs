@@ -11,8 +11,8 @@ use std::sync::Arc;
 use orrery_formats::manifest::{Counts, SegmentEntry, State, WrittenOff};
 
 use super::{Repair, name_of};
-use crate::exclusions::ExclusionList;
 use crate::disk::Room;
+use crate::exclusions::ExclusionList;
 use crate::io::Fs;
 use crate::journal::Journal;
 use crate::mask::recover_masks;
