@@ -71,7 +71,7 @@ pub(crate) fn key_write(
             active,
             status,
         } => (hasher.account_hash(is_deletion(active, status)), seq),
-        Body::Identity { .. } => return Ok(Meaning::Nothing),
+        Body::Identity { .. } | Body::Exclusion { .. } => return Ok(Meaning::Nothing),
     };
     let actor = find_actor(replayed.event.did)?;
     Ok(actor.map_or(Meaning::Lost, |actor| {
@@ -212,6 +212,11 @@ impl Journal {
         window
             .rebuild(&mut |replayed| key_write(&hasher, replayed, find_actor))
             .map(drop)
+    }
+
+    /// The newest time of an event; 0 before the first.
+    pub(crate) const fn last_time_us(&self) -> u64 {
+        self.last_time_us
     }
 
     /// Notes the time of a replayed event.

@@ -13,6 +13,8 @@ const ROWS_MAX: usize = 64;
 #[derive(Debug, Clone)]
 pub struct SealedCount {
     generation: u64,
+    /// As of which list of excluded targets.
+    excluded: u64,
     key: OwnedTargetKey,
     collection: Box<str>,
     path: Box<str>,
@@ -69,6 +71,7 @@ impl Snapshot {
         }
         Ok(Some(SealedCount {
             generation: self.id().generation,
+            excluded: self.excluded_version(),
             key: key.clone(),
             collection: collection.into(),
             path: path.into(),
@@ -82,7 +85,7 @@ impl Snapshot {
     /// nothing but memory.
     #[must_use]
     pub fn count_with(&self, sealed: &SealedCount) -> Option<u64> {
-        if self.id().generation != sealed.generation {
+        if self.id().generation != sealed.generation || self.excluded_version() != sealed.excluded {
             return None;
         }
         let memtable = &self.generation.memtable;

@@ -9,6 +9,7 @@ use orrery_formats::manifest::Counts;
 use orrery_formats::segment::{ActorState, Segment, TargetKey};
 
 use crate::actors::{ActorId, DidCache, TargetForm, target_form};
+use crate::exclusions::Exclusions;
 use crate::log::keys::KeyHasher;
 use crate::mask::Mask;
 use crate::memtable::Memtable;
@@ -270,6 +271,8 @@ pub struct Snapshot {
     pub(crate) visible_seq: u64,
     pub(crate) rows: u32,
     unmask_epoch: u64,
+    /// Here where targets are excluded.
+    excluded: Option<Arc<Exclusions>>,
 }
 
 /// The key under which links to a target are stored.
@@ -339,7 +342,7 @@ pub struct Totals {
 }
 
 impl Snapshot {
-    pub(crate) fn new(generation: Arc<Generation>) -> Self {
+    pub(crate) fn new(generation: Arc<Generation>, excluded: Option<Arc<Exclusions>>) -> Self {
         let epoch = &generation.counters.unmask_epoch;
         let (mut unmask_epoch, mut visible_seq);
         loop {
@@ -359,6 +362,7 @@ impl Snapshot {
             visible_seq,
             rows,
             unmask_epoch,
+            excluded,
         }
     }
 
@@ -451,12 +455,33 @@ impl Snapshot {
         Ok(is_there.then_some((part, row)))
     }
 
+    /// Which targets are excluded, by a number that rises with each change of the list; 0 while there are none.
+    #[must_use]
+    pub fn excluded_version(&self) -> u64 {
+        self.excluded.as_ref().map_or(0, |list| list.version())
+    }
+
+    /// The exclude list, where it has targets.
+    pub(crate) fn excluded(&self) -> Option<&Exclusions> {
+        self.excluded.as_deref()
+    }
+
+    /// Whether links to a target are not to be told.
+    #[must_use]
+    pub fn is_excluded_target(&self, target: &str) -> bool {
+        let excluded = self.excluded.as_ref();
+        excluded.is_some_and(|list| list.hides_target(target))
+    }
+
     /// The key of a normalised target string; `None` where nothing can link to it, since its DID was
-    /// never seen.
+    /// never seen, and where it is excluded.
     ///
     /// # Errors
     /// When the index cannot be read.
     pub fn target_key(&self, target: &str) -> Result<Option<OwnedTargetKey>> {
+        if self.is_excluded_target(target) {
+            return Ok(None);
+        }
         Ok(match target_form(target) {
             TargetForm::Did(did) => self.actor(did)?.map(OwnedTargetKey::Did),
             TargetForm::Record {

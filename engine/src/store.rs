@@ -20,6 +20,7 @@ use crate::damage::{Marker, remove_derived, sound_again};
 use crate::disk::{DiskRoom, Room, WaitsFor};
 use crate::effort::{Effort, EffortStatus};
 use crate::events::Tail;
+use crate::exclusions::ExclusionList;
 use crate::io::fs::{Fs, HeapFs, OsFs, write_sealed};
 use crate::journal::Journal;
 use crate::lock::DirLock;
@@ -60,6 +61,8 @@ pub(crate) struct Shared {
     pub(crate) sealed_bytes: AtomicU64,
     pub(crate) seals: Effort,
     pub(crate) compaction: Compaction,
+    /// What answers leave out.
+    pub(crate) exclusions: ExclusionList,
     /// What was found damaged since the store was opened.
     pub(crate) damages: Damages,
     /// What was fetched from elsewhere, once everything else is open.
@@ -140,6 +143,7 @@ impl Shared {
         (fs, dir): (Arc<dyn Fs>, PathBuf),
         options: Options,
         generation: Arc<Generation>,
+        exclusions: ExclusionList,
         last_id: u64,
         lock: Arc<DirLock>,
     ) -> Self {
@@ -154,6 +158,7 @@ impl Shared {
             sealed_bytes: AtomicU64::new(0),
             seals: Effort::default(),
             compaction: Compaction::default(),
+            exclusions,
             damages: Damages::default(),
             cache: OnceLock::new(),
             segment_id: AtomicU64::new(last_id.saturating_add(1)),
@@ -365,10 +370,12 @@ impl Store {
         let ids = state.segments.iter().map(|entry| entry.id);
         let last_id = ids.max().unwrap_or(0).max(orphans.last_id);
         let generation = Arc::new(recover_generation(segments, state, &options)?);
+        let exclusions = ExclusionList::open(&*fs, &dir)?;
         let shared = Shared::new(
             (fs, dir),
             options,
             Arc::clone(&generation),
+            exclusions,
             last_id,
             Arc::new(lock),
         );
@@ -386,6 +393,13 @@ impl Store {
         )?;
         orphans.remove(&*shared.fs, &shared.dir, writer.journal.state(), &found)?;
         writer.start(found)?;
+        match writer.apply_exclusions() {
+            // Tried again at each tick.
+            Err(error) if error.is_pause() => {
+                tracing::warn!(%error, "not all that is excluded is hidden yet");
+            }
+            done => done?,
+        }
         shared.open_cache(&writer.journal.state().directory);
         if shared.options.compact {
             writer.start_compaction()?;
@@ -399,8 +413,10 @@ impl Store {
     /// An immutable view of everything applied so far. Never waits for the writer.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
+        // The list first: what is behind a change of it is not told by the list before.
+        let excluded = self.shared.exclusions.of_targets();
         let generation = self.shared.generation();
-        Snapshot::new(generation)
+        Snapshot::new(generation, excluded)
     }
 
     /// Whether `dir` is there and is a data directory, which [`open`](Self::open) would not have to begin.

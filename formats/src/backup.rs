@@ -5,20 +5,24 @@
 use crate::bytes::{Reader, put_str, put_u64, put_varint};
 use crate::chunks::SealedFile;
 use crate::envelope::{FileBuilder, FileKind};
+use crate::exclusions;
 use crate::manifest::{
     FILE_HEADER_BYTES, State, decode_edit, decode_header, encode_edit, encode_header,
 };
 use crate::{Error, Result};
 use std::ops::Deref;
 
-/// The version of catalogs that this code writes, and the only one it reads.
-pub const VERSION: u16 = 1;
+/// The newest version of catalogs: with an exclude list. One without is written as [`OLDEST_SUPPORTED`].
+pub const VERSION: u16 = 2;
+/// The oldest version that this code reads.
+pub const OLDEST_SUPPORTED: u16 = 1;
 /// The number of the manifest in a catalog.
 pub const MANIFEST_NUMBER: u64 = 1;
 
 mod section {
     pub(super) const MANIFEST: u16 = 1;
     pub(super) const FILES: u16 = 2;
+    pub(super) const EXCLUSIONS: u16 = 3;
 }
 
 /// The name of a section, for messages.
@@ -27,6 +31,7 @@ pub const fn section_name(id: u16) -> &'static str {
     match id {
         section::MANIFEST => "manifest",
         section::FILES => "files",
+        section::EXCLUSIONS => "exclude list",
         _ => "unknown section",
     }
 }
@@ -49,6 +54,8 @@ pub struct Catalog {
     pub state: State,
     /// The files, by name.
     pub files: Vec<CatalogFile>,
+    /// The whole file of the exclude list; `None` where there is none.
+    pub exclusions: Option<Vec<u8>>,
 }
 
 impl Catalog {
@@ -64,9 +71,16 @@ impl Catalog {
             put_u64(&mut files, file.bytes);
             put_u64(&mut files, file.checksum);
         }
-        let mut builder = FileBuilder::new(FileKind::Backup, VERSION);
+        let version = match self.exclusions {
+            Some(_) => VERSION,
+            None => OLDEST_SUPPORTED,
+        };
+        let mut builder = FileBuilder::new(FileKind::Backup, version);
         builder.section(section::MANIFEST, &self.manifest()?);
         builder.section(section::FILES, &files);
+        if let Some(exclusions) = &self.exclusions {
+            builder.section(section::EXCLUSIONS, exclusions);
+        }
         Ok(builder.finish())
     }
 
@@ -89,7 +103,8 @@ impl Catalog {
         name: &str,
         data: impl Deref<Target = [u8]> + Send + Sync + 'static,
     ) -> Result<Self> {
-        let file = SealedFile::open(name.to_owned(), data, FileKind::Backup, VERSION..=VERSION)?;
+        let versions = OLDEST_SUPPORTED..=VERSION;
+        let file = SealedFile::open(name.to_owned(), data, FileKind::Backup, versions)?;
         file.verify_all()?;
         read(&file).map_err(|error| error.in_file(name))
     }
@@ -123,7 +138,21 @@ fn read(file: &SealedFile) -> Result<Catalog> {
         });
     }
     reader.finish()?;
-    Ok(Catalog { state, files })
+    let exclusions = match file.version() {
+        OLDEST_SUPPORTED => None,
+        _ => {
+            let section = file.section(section::EXCLUSIONS)?.named("exclude list");
+            let bytes = section.all()?.to_vec();
+            // What could not be read would keep the restored directory from being opened.
+            exclusions::decode("exclude list", bytes.clone())?;
+            Some(bytes)
+        }
+    };
+    Ok(Catalog {
+        state,
+        files,
+        exclusions,
+    })
 }
 
 /// Whether a name leads to a file in one of the two directories and nowhere else.
@@ -178,6 +207,7 @@ mod tests {
                 file("log/0000000000000001.log", 1_000),
                 file("segments/0000000000000001-0000000000000064-1.seg", 4_096),
             ],
+            exclusions: None,
         }
     }
 
@@ -186,6 +216,26 @@ mod tests {
         let bytes = sample().encode().unwrap();
         crate::testing::assert_golden("backup-v1", &bytes);
         assert_eq!(Catalog::decode("b", bytes).unwrap(), sample());
+    }
+
+    #[test]
+    fn golden_bytes_with_an_exclude_list() {
+        let entry = exclusions::ExclusionEntry {
+            kind: exclusions::ExclusionKind::Account,
+            value: "did:plc:aaaa".to_owned(),
+            time_us: 1_000,
+            reason: "asked".to_owned(),
+            is_leaving: false,
+        };
+        let mut catalog = Catalog {
+            exclusions: Some(exclusions::encode(&[entry]).unwrap()),
+            ..sample()
+        };
+        let bytes = catalog.encode().unwrap();
+        crate::testing::assert_golden("backup-v2", &bytes);
+        assert_eq!(Catalog::decode("b", bytes).unwrap(), catalog);
+        catalog.exclusions = Some(b"none".to_vec());
+        assert!(Catalog::decode("b", catalog.encode().unwrap()).is_err());
     }
 
     /// The file is as it was written with a manifest of version 1, and is not made anew.

@@ -55,6 +55,8 @@ pub enum FileKind {
     Backup = 5,
     /// The index of a file of cached values.
     CacheIndex = 6,
+    /// What the operator has excluded from all answers.
+    Exclusions = 7,
 }
 
 impl FileKind {
@@ -72,6 +74,7 @@ impl FileKind {
             Self::ActorTable => "actor table",
             Self::Backup => "backup catalog",
             Self::CacheIndex => "cache index",
+            Self::Exclusions => "exclude list",
         }
     }
 }

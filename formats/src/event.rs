@@ -49,6 +49,11 @@ pub enum Body<'a> {
         /// Why, in the protocol's words.
         status: Option<&'a str>,
     },
+    /// The operator's word on the account, whatever its hosting status is. No source tells it.
+    Exclusion {
+        /// Whether its records are to be left out of all answers, or no longer.
+        excluded: bool,
+    },
 }
 
 /// What a commit did to a record.
@@ -95,6 +100,8 @@ mod tag {
     pub(super) const IDENTITY: u8 = 3;
     pub(super) const ACCOUNT_INACTIVE: u8 = 4;
     pub(super) const ACCOUNT_ACTIVE: u8 = 5;
+    pub(super) const INCLUDED: u8 = 6;
+    pub(super) const EXCLUDED: u8 = 7;
     /// The record's body is DAG-CBOR; without it, JSON. Creates and updates only.
     pub(super) const DAG_CBOR: u8 = 0x10;
     /// The optional string is there. Identity and account events only.
@@ -152,6 +159,8 @@ pub fn encode_with_effect(
             status,
             ..
         } => tag::ACCOUNT_INACTIVE | string_flag(*status),
+        Body::Exclusion { excluded: false } => tag::INCLUDED,
+        Body::Exclusion { excluded: true } => tag::EXCLUDED,
     };
     let effect_flag = if effect_bytes > 0 { tag::EFFECT } else { 0 };
     out.push(kind | effect_flag);
@@ -187,6 +196,7 @@ pub fn encode_with_effect(
                 put_str(out, string);
             }
         }
+        Body::Exclusion { .. } => {}
     }
     if effect_bytes > 0 {
         put_varint(out, effect_bytes as u64);
@@ -258,6 +268,9 @@ pub fn decode_with_effect<'a>(
                 status: optional(reader)?,
             }
         }
+        tag::INCLUDED | tag::EXCLUDED if tagged & 0xf0 == 0 => Body::Exclusion {
+            excluded: tagged == tag::EXCLUDED,
+        },
         _ => return Err(start.corrupt("the tag of an event", tagged)),
     };
     let effect = if tagged & tag::EFFECT == 0 {
@@ -316,6 +329,7 @@ fn variable_bytes(body: &Body<'_>) -> usize {
         Body::Identity { handle: string, .. } | Body::Account { status: string, .. } => {
             string.map_or(0, str::len)
         }
+        Body::Exclusion { .. } => 0,
     }
 }
 

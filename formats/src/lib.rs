@@ -14,6 +14,7 @@ pub mod effect;
 pub mod envelope;
 mod error;
 pub mod event;
+pub mod exclusions;
 pub mod fault;
 pub mod filter;
 pub mod frame;

@@ -40,6 +40,14 @@ impl View for engine::Snapshot {
         Ok(lists.collect())
     }
 
+    fn excluded_version(&self) -> u64 {
+        self.excluded_version()
+    }
+
+    fn is_excluded_target(&self, target: &str) -> bool {
+        self.is_excluded_target(target)
+    }
+
     fn target_key(&self, target: &str) -> Result<Option<engine::OwnedTargetKey>> {
         Ok(self.target_key(target)?)
     }

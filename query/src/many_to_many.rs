@@ -17,7 +17,7 @@ use crate::selection::{Narrow, Selection, rows_beyond};
 use crate::types::{Filter, ManyItem, ManyPage, ManyToMany, OtherCount, Paging};
 use crate::view::{Part, View};
 pub(crate) use counting::OtherCounts;
-use counting::{Count, Counting};
+use counting::{Count, Counting, Excludes};
 
 /// Linking records that are looked at in one go, at least, when items are walked.
 const ROWS_STEP_MIN: usize = 128;
@@ -141,6 +141,7 @@ pub(crate) fn items<V: View>(
     });
     let mut last = None;
     let mut targets = Vec::new();
+    let excludes = view.excluded_version() != 0;
     for mut selection in selections {
         let part = selection.part;
         let mut within = rows_beyond(&part, after_seq, descending)?;
@@ -173,6 +174,12 @@ pub(crate) fn items<V: View>(
                         }
                     });
                     if given || !ids.want(id) {
+                        continue;
+                    }
+                    if excludes
+                        && known(part.target_string(id))?
+                            .is_some_and(|subject| view.is_excluded_target(&subject))
+                    {
                         continue;
                     }
                     if page.items.len() == limit {
@@ -215,11 +222,13 @@ fn table<V: View>(
     path: &str,
     selections: &[Selection<'_, V::Part<'_>>],
 ) -> Result<Arc<OtherCounts>> {
-    let epoch = view.unmask_epoch();
+    let (epoch, excluded) = (view.unmask_epoch(), view.excluded_version());
+    let is_excluded = |subject: &str| view.is_excluded_target(subject);
+    let is_excluded: Excludes<'_> = (excluded != 0).then_some(&is_excluded);
     let lists: Vec<_> = selections.iter().map(ListState::of).collect();
     if let Some(name) = &name
         && let Some(table) = cache.get(name)
-        && table.epoch == epoch
+        && (table.epoch, table.excluded) == (epoch, excluded)
         && table.lists == lists
     {
         return Ok(table);
@@ -228,12 +237,13 @@ fn table<V: View>(
     for selection in selections {
         let ids = others.ids(&selection.part)?;
         if !ids.none() {
-            counting.part(selection, &ids, path)?;
+            counting.part(selection, &ids, path, is_excluded)?;
         }
     }
     let links = lists.iter().map(ListState::links).sum::<u64>();
     let table = Arc::new(OtherCounts {
         epoch,
+        excluded,
         lists,
         counts: counting.finish(),
     });

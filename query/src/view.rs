@@ -47,7 +47,17 @@ pub trait View {
         Ok(lists)
     }
 
-    /// The key of a target by its string; `None` when no link to it can exist.
+    /// Which targets are excluded, by a number that differs between two views where these do; 0 where none are.
+    fn excluded_version(&self) -> u64 {
+        0
+    }
+
+    /// Whether links to a target are not to be told; asked where [`excluded_version`](Self::excluded_version) is not 0.
+    fn is_excluded_target(&self, _: &str) -> bool {
+        false
+    }
+
+    /// The key of a target by its string; `None` when no link to it can exist, and where it is excluded.
     ///
     /// # Errors
     /// When the index cannot be read.

@@ -11,7 +11,7 @@ use std::task::Poll;
 use std::time::Instant;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, Uri, header};
 use axum::middleware::{Next, from_fn_with_state};
@@ -20,6 +20,7 @@ use bytes::Bytes;
 use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
 
+use crate::agents::{Agents, Tally, product};
 use crate::answer::{UsualHeaders, answer, answer_at_once};
 use crate::api::calls::{self, Call, Takes};
 use crate::api::plain::{Form, PLAIN};
@@ -33,7 +34,7 @@ use crate::params::Params;
 use crate::pool::Pool;
 use crate::problem::{Methods, Problem};
 use crate::process::Process;
-use crate::rate::{Limiter, client_address};
+use crate::rate::{Left, Limiter, client_address, cost};
 use crate::request_id::RequestIds;
 use crate::stream::Hub;
 use crate::watch::Watch;
@@ -53,6 +54,7 @@ pub(crate) struct App {
     pub(crate) watch: Arc<Watch>,
     pub(crate) hub: Arc<Hub>,
     limiter: Option<Limiter>,
+    pub(crate) agents: Agents,
     request_ids: RequestIds,
     pub(crate) usual_headers: UsualHeaders,
 }
@@ -75,10 +77,11 @@ impl App {
             ),
             limiter: config
                 .rate_limit
-                .map(|limit| Limiter::new(limit, Instant::now())),
+                .map(|limit| Limiter::new(limit, config.rate_allow.clone(), Instant::now())),
             requests: Requests::default(),
             connections: Connections::default(),
             watch: Arc::default(),
+            agents: Agents::default(),
             request_ids: RequestIds::default(),
             usual_headers: UsualHeaders::default(),
             config,
@@ -206,20 +209,25 @@ pub(crate) async fn ask_self(
 
 /// The metrics page, on whatever path.
 pub(crate) fn metrics_router(app: Arc<App>) -> Router {
-    Router::new().fallback(async move || {
-        // What cannot be read of the process is left out.
-        let process = tokio::task::spawn_blocking(Process::now).await;
-        let mut facts = metrics::of_the_server(&app, &process.unwrap_or_default());
-        facts.extend(app.index.facts());
-        facts.extend(app.hub.facts());
-        facts.extend(app.edge.facts());
-        let mut response = Response::new(Body::from(metrics::render(&app.requests, &facts)));
-        response.headers_mut().insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"),
-        );
-        response
-    })
+    Router::new().fallback(async move || metrics_page(&app).await)
+}
+
+/// The metrics page.
+pub(crate) async fn metrics_page(app: &App) -> Response<Body> {
+    // What cannot be read of the process is left out.
+    let process = tokio::task::spawn_blocking(Process::now).await;
+    let mut facts = metrics::of_the_server(app, &process.unwrap_or_default());
+    facts.extend(app.index.facts());
+    facts.extend(app.hub.facts());
+    facts.extend(app.edge.facts());
+    let mut page = metrics::render(&app.requests, &facts);
+    app.agents.render(&mut page);
+    let mut response = Response::new(Body::from(page));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"),
+    );
+    response
 }
 
 /// Wraps every request of the public port.
@@ -236,7 +244,9 @@ async fn wrap(State(app): State<Arc<App>>, request: Request, next: Next) -> Resp
         Known::Endpoint(_) => true,
         Known::Call(_) | Known::Subscribe | Known::Nothing => false,
     };
-    let mut response = match admit(&app, &request, is_unlimited) {
+    let agent = request.headers().get(header::USER_AGENT).cloned();
+    let (admitted, left) = admit(&app, &request, is_unlimited);
+    let mut response = match admitted {
         Err(problem) => problem.into(),
         Ok(()) if request.method() == Method::OPTIONS => preflight(methods),
         Ok(()) => caught(next.run(request)).await,
@@ -245,11 +255,37 @@ async fn wrap(State(app): State<Arc<App>>, request: Request, next: Next) -> Resp
         name(&mut response, &app.request_ids.next());
     }
     everywhere(&mut response, has_page);
+    tell_left(&mut response, left);
+    answered(&app, route, agent.as_ref(), &response, started);
+    response
+}
+
+/// Counts an answer.
+fn answered(
+    app: &App,
+    route: Route,
+    agent: Option<&HeaderValue>,
+    response: &Response<Body>,
+    started: Instant,
+) {
     let took = started.elapsed();
     let status = response.status().as_u16();
     app.requests.answered(route, status, took);
+    let tally = Tally {
+        requests: 1,
+        errors: u64::from(status >= 400),
+        bytes: response.body().size_hint().exact().unwrap_or(0),
+    };
+    let product = product(agent.map(HeaderValue::as_bytes));
+    app.agents.answered(product, route.name(), tally);
     tracing::debug!(route = route.name(), status, ?took, "answered");
-    response
+}
+
+/// Adds what is left of the client's bucket, where it has one.
+fn tell_left(response: &mut Response<Body>, left: Option<Left>) {
+    if let Some(left) = left {
+        left.tell(response.headers_mut());
+    }
 }
 
 /// Adds the headers that are on every answer.
@@ -291,15 +327,16 @@ pub(crate) fn at_once<B>(
     }
     let work = || ready(app, request);
     // Of a panic the other way tells, if it meets it too.
-    let (response, route) = catch_unwind(AssertUnwindSafe(work)).unwrap_or(None)?;
+    let (mut response, route) = catch_unwind(AssertUnwindSafe(work)).unwrap_or(None)?;
+    let mut left = None;
     if let Some(limiter) = &app.limiter {
         let client = client_address(peer.0, request.headers(), &app.config.trusted_proxies);
-        limiter.take(client, started).ok()?;
+        let cost = cost(route.name(), request.uri().query());
+        left = limiter.take(client, cost, started).ok()?;
     }
-    let took = started.elapsed();
-    let status = response.status().as_u16();
-    app.requests.answered(route, status, took);
-    tracing::debug!(route = route.name(), status, ?took, "answered");
+    tell_left(&mut response, left);
+    let agent = request.headers().get(header::USER_AGENT);
+    answered(app, route, agent, &response, started);
     Some(response)
 }
 
@@ -340,25 +377,28 @@ fn client_of(app: &App, request: &Request) -> IpAddr {
     client_address(peer, request.headers(), &app.config.trusted_proxies)
 }
 
-/// Turns away what is over a limit.
-fn admit(app: &App, request: &Request, is_unlimited: bool) -> Result<(), Problem> {
+/// Turns away what is over a limit. Gives what is left of the client's bucket, either way.
+fn admit(app: &App, request: &Request, is_unlimited: bool) -> (Result<(), Problem>, Option<Left>) {
+    let mut left = None;
     if let Some(limiter) = &app.limiter
         && !is_unlimited
     {
         let client = client_of(app, request);
-        limiter
-            .take(client, Instant::now())
-            .map_err(Problem::rate_limited)?;
+        let cost = cost(request.uri().path(), request.uri().query());
+        match limiter.take(client, cost, Instant::now()) {
+            Ok(taken) => left = taken,
+            Err(short) => {
+                let refused = Problem::rate_limited(short.retry_after_s);
+                return (Err(refused), Some(short.left));
+            }
+        }
     }
     let limit = app.config.query_bytes_max;
-    if request
-        .uri()
-        .query()
-        .is_some_and(|query| query.len() > limit)
-    {
-        return Err(Problem::query_too_long(limit));
+    let query = request.uri().query();
+    if query.is_some_and(|query| query.len() > limit) {
+        return (Err(Problem::query_too_long(limit)), left);
     }
-    Ok(())
+    (Ok(()), left)
 }
 
 fn preflight(methods: Methods) -> Response<Body> {

@@ -1,9 +1,11 @@
 //! The settings of the server. Every bound has a default that suits a public instance on a small machine.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::network::Network;
+use crate::operator::OperatorToken;
 
 /// The settings of the server.
 #[derive(Debug, Clone)]
@@ -43,12 +45,18 @@ pub struct Config {
     pub query_bytes_max: usize,
     /// A token bucket per client address; none: no limit.
     pub rate_limit: Option<RateLimit>,
+    /// Clients that it does not hold for.
+    pub rate_allow: Vec<Network>,
     /// Proxies whose `X-Forwarded-For` names the client.
-    pub trusted_proxies: Vec<IpAddr>,
+    pub trusted_proxies: Vec<Network>,
     /// Where to serve metrics as Prometheus text; none: not at all.
     pub metrics: Option<SocketAddr>,
     /// Whether `/status` is there; without it it is not found.
     pub status: bool,
+    /// Where to serve the operator's routes, metrics among them; none: not at all.
+    pub operator: Option<SocketAddr>,
+    /// What whoever asks them proves itself by; needed where that is no loopback address.
+    pub operator_token: Option<OperatorToken>,
     /// How long requests in flight may take to finish after the shutdown signal.
     pub shutdown_grace: Duration,
     /// The link stream.
@@ -134,9 +142,12 @@ impl Default for Config {
             header_bytes_max: 128 * 1024,
             query_bytes_max: 60 * 1024,
             rate_limit: None,
+            rate_allow: Vec::new(),
             trusted_proxies: Vec::new(),
             metrics: None,
             status: true,
+            operator: None,
+            operator_token: None,
             shutdown_grace: Duration::from_secs(10),
             stream: StreamConfig::default(),
         }
@@ -177,6 +188,14 @@ impl Config {
         }
         if self.stream.ping_interval.is_zero() {
             return bad("stream.ping_interval", "must be above 0");
+        }
+        if let (Some(address), None) = (self.operator, &self.operator_token)
+            && !address.ip().to_canonical().is_loopback()
+        {
+            return bad(
+                "operator",
+                "an address that others can reach needs an operator's token",
+            );
         }
         if self.header_bytes_max < 8192 {
             return bad("header_bytes_max", "must be at least 8192");

@@ -18,6 +18,14 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The operator's address could not be bound.
+    #[error("cannot listen on {address} for the operator's routes: {source}")]
+    OperatorBind {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// A thread of the link stream could not be started.
     #[error("cannot start a thread for the link stream: {0}")]
     Thread(#[source] std::io::Error),

@@ -1,14 +1,15 @@
-//! Token buckets, one per client address, in a bounded map. Also: which address a client has, when proxies
-//! stand between.
+//! Token buckets, one per client address, in a bounded map, and what a request costs. Also: which address a client
+//! has, when proxies stand between.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use parking_lot::Mutex;
 
 use crate::config::RateLimit;
+use crate::network::Network;
 
 /// The most addresses remembered, at about 64 bytes each. When all are in debt, further addresses share one
 /// bucket until some recover.
@@ -28,20 +29,98 @@ struct Buckets {
     swept: Instant,
 }
 
+/// Requests of a route by what they take, in tokens: that of a count from memory is 1.
+const COSTS: [(&str, u32); 24] = [
+    ("/links/all", 5),
+    ("/links/all/count", 2),
+    ("/links/count/distinct-dids", 2),
+    ("/links/distinct-dids", 2),
+    ("/xrpc/blue.microcosm.links.getBacklinkDids", 2),
+    ("/xrpc/blue.microcosm.links.getManyToMany", 5),
+    ("/xrpc/blue.microcosm.links.getManyToManyCounts", 5),
+    ("/xrpc/blue.orrery.links.getBacklinksPages", 10),
+    ("/xrpc/blue.orrery.links.getCounts", 10),
+    ("/xrpc/blue.orrery.repo.getRecords", 10),
+    ("/xrpc/com.bad-example.proxy.hydrateQueryResponse", 10),
+    ("/xrpc/com.atproto.repo.listRecords", 5),
+    ("/xrpc/com.atproto.sync.getRecord", 5),
+    ("/collections", 2),
+    ("/collections/stats", 2),
+    ("/prefix", 2),
+    ("/records", 2),
+    ("/search", 2),
+    ("/timeseries", 2),
+    ("/subscribe", 5),
+    ("/xrpc/com.atproto.identity.resolveHandle", 2),
+    ("/xrpc/com.atproto.identity.resolveIdentity", 2),
+    ("/xrpc/blue.microcosm.identity.resolveMiniDoc", 2),
+    ("/xrpc/com.bad-example.identity.resolveMiniDoc", 2),
+];
+/// Records that are asked for along with an answer cost so much more.
+const HYDRATE_COST: u32 = 5;
+
+/// What a request takes of its client's bucket.
+pub(crate) fn cost(path: &str, query: Option<&str>) -> u32 {
+    let route = COSTS.iter().find(|(route, _)| *route == path);
+    let hydrates = query.is_some_and(|query| {
+        let mut members = query.split('&');
+        members.any(|member| member.starts_with("hydrate=") && member != "hydrate=false")
+    });
+    route.map_or(1, |(_, cost)| *cost) + if hydrates { HYDRATE_COST } else { 0 }
+}
+
+/// What is left of a client's bucket, for its answer to tell.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Left {
+    limit: RateLimit,
+    tokens: f64,
+}
+
+impl Left {
+    /// Tells in the headers of an answer, as draft-ietf-httpapi-ratelimit-headers-07 has them: how many tokens a full bucket
+    /// has, how many are left, and in how many seconds it is full again.
+    pub(crate) fn tell(&self, headers: &mut HeaderMap) {
+        let burst = self.limit.burst;
+        let full_s = |tokens: f64| (tokens / self.limit.per_second).ceil() as u64;
+        let missing = (f64::from(burst) - self.tokens).max(0.0);
+        let mut put = |name, value: u64| {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from(value));
+        };
+        put("ratelimit-limit", burst.into());
+        put("ratelimit-remaining", self.tokens as u64);
+        put("ratelimit-reset", full_s(missing));
+        let policy = format!("{burst};w={}", full_s(f64::from(burst)).max(1));
+        if let Ok(policy) = HeaderValue::from_str(&policy) {
+            headers.insert(HeaderName::from_static("ratelimit-policy"), policy);
+        }
+    }
+}
+
+/// The bucket has too few tokens.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Short {
+    /// In how many whole seconds it has enough.
+    pub(crate) retry_after_s: u64,
+    pub(crate) left: Left,
+}
+
 pub(crate) struct Limiter {
     limit: RateLimit,
+    /// Clients that are not limited.
+    allowed: Vec<Network>,
     buckets: Mutex<Buckets>,
     addresses_max: usize,
 }
 
 impl Limiter {
-    pub(crate) fn new(limit: RateLimit, now: Instant) -> Self {
+    pub(crate) fn new(limit: RateLimit, allowed: Vec<Network>, now: Instant) -> Self {
         let full = Bucket {
             tokens: f64::from(limit.burst),
             at: now,
         };
         Self {
             limit,
+            allowed,
             buckets: Mutex::new(Buckets {
                 map: HashMap::new(),
                 overflow: full,
@@ -51,11 +130,19 @@ impl Limiter {
         }
     }
 
-    /// Takes a token for a request, or says in how many whole seconds there will be one.
-    pub(crate) fn take(&self, address: IpAddr, now: Instant) -> Result<(), u64> {
-        if canonical(address).is_loopback() && !self.limit.loopback {
-            return Ok(());
+    /// Takes `cost` tokens for a request, or all of a full bucket where that has fewer. Gives what is left, or nothing for
+    /// a client that is not limited.
+    pub(crate) fn take(
+        &self,
+        address: IpAddr,
+        cost: u32,
+        now: Instant,
+    ) -> Result<Option<Left>, Short> {
+        let is_free = canonical(address).is_loopback() && !self.limit.loopback;
+        if is_free || self.allowed.iter().any(|known| known.contains(address)) {
+            return Ok(None);
         }
+        let cost = f64::from(cost.min(self.limit.burst));
         let key = network(address);
         let burst = f64::from(self.limit.burst);
         let refilled = |bucket: &Bucket| {
@@ -80,16 +167,25 @@ impl Limiter {
             std::collections::hash_map::Entry::Vacant(_) => &mut buckets.overflow,
         };
         let tokens = refilled(bucket);
-        if tokens >= 1.0 {
-            *bucket = Bucket {
-                tokens: tokens - 1.0,
-                at: now,
-            };
-            Ok(())
-        } else {
-            *bucket = Bucket { tokens, at: now };
-            Err(((1.0 - tokens) / self.limit.per_second).ceil().max(1.0) as u64)
+        let enough = tokens >= cost;
+        let left = if enough { tokens - cost } else { tokens };
+        *bucket = Bucket {
+            tokens: left,
+            at: now,
+        };
+        let limit = self.limit;
+        let told = Left {
+            limit,
+            tokens: left,
+        };
+        if enough {
+            return Ok(Some(told));
         }
+        let wait_s = (cost - tokens) / limit.per_second;
+        Err(Short {
+            retry_after_s: wait_s.ceil().max(1.0) as u64,
+            left: told,
+        })
     }
 }
 
@@ -111,9 +207,10 @@ fn canonical(address: IpAddr) -> IpAddr {
 /// The client behind trusted proxies: the last address of `X-Forwarded-For` that is not itself a trusted proxy.
 /// Entries before it are whatever the client claims and are not believed; one that is no address ends the walk at
 /// the proxy that wrote it.
-pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpAddr]) -> IpAddr {
+pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
+    let is_trusted = |address| trusted.iter().any(|known| known.contains(address));
     let mut client = canonical(peer);
-    if !trusted.contains(&client) {
+    if !is_trusted(client) {
         return client;
     }
     let values: Vec<&str> = headers
@@ -127,7 +224,7 @@ pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpAdd
             break;
         };
         client = canonical(address);
-        if !trusted.contains(&client) {
+        if !is_trusted(client) {
             break;
         }
     }
@@ -135,108 +232,4 @@ pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpAdd
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use axum::http::HeaderValue;
-
-    fn limiter(now: Instant) -> Limiter {
-        Limiter::new(
-            RateLimit {
-                per_second: 2.0,
-                burst: 3,
-                loopback: false,
-            },
-            now,
-        )
-    }
-
-    fn ip(text: &str) -> IpAddr {
-        text.parse().unwrap()
-    }
-
-    #[test]
-    fn a_bucket_empties_and_refills_by_its_rate() {
-        let start = Instant::now();
-        let limiter = limiter(start);
-        for _ in 0..3 {
-            assert_eq!(limiter.take(ip("192.0.2.1"), start), Ok(()));
-        }
-        assert_eq!(limiter.take(ip("192.0.2.1"), start), Err(1));
-        assert_eq!(limiter.take(ip("::ffff:192.0.2.1"), start), Err(1));
-        assert_eq!(limiter.take(ip("192.0.2.2"), start), Ok(()));
-        let later = start + Duration::from_millis(500);
-        assert_eq!(limiter.take(ip("192.0.2.1"), later), Ok(()));
-        assert_eq!(limiter.take(ip("192.0.2.1"), later), Err(1));
-    }
-
-    #[test]
-    fn loopback_is_exempt_and_a_v6_client_is_its_network() {
-        let start = Instant::now();
-        let limiter = limiter(start);
-        for _ in 0..10 {
-            assert_eq!(limiter.take(ip("127.0.0.1"), start), Ok(()));
-            assert_eq!(limiter.take(ip("::1"), start), Ok(()));
-        }
-        for host in 1..=3 {
-            assert_eq!(
-                limiter.take(ip(&format!("2001:db8::{host}")), start),
-                Ok(())
-            );
-        }
-        assert_eq!(limiter.take(ip("2001:db8::4"), start), Err(1));
-        assert_eq!(limiter.take(ip("2001:db8:0:1::4"), start), Ok(()));
-    }
-
-    #[test]
-    fn the_map_is_bounded_and_forgets_addresses_out_of_debt() {
-        let start = Instant::now();
-        let mut limiter = limiter(start);
-        limiter.addresses_max = 2;
-        for host in [
-            "192.0.2.1",
-            "192.0.2.2",
-            "192.0.2.3",
-            "192.0.2.4",
-            "192.0.2.5",
-        ] {
-            assert_eq!(limiter.take(ip(host), start), Ok(()));
-        }
-        assert_eq!(limiter.buckets.lock().map.len(), 2);
-        assert_eq!(
-            limiter.take(ip("192.0.2.6"), start),
-            Err(1),
-            "shares the overflow bucket"
-        );
-        let later = start + Duration::from_secs(5);
-        assert_eq!(limiter.take(ip("192.0.2.7"), later), Ok(()));
-        assert_eq!(limiter.buckets.lock().map.len(), 1);
-    }
-
-    #[test]
-    fn forwarded_addresses_are_believed_from_trusted_proxies_only() {
-        let trusted = [ip("10.0.0.1"), ip("10.0.0.2")];
-        let mut headers = HeaderMap::new();
-        headers.append(
-            "x-forwarded-for",
-            HeaderValue::from_static("203.0.113.9, 192.0.2.7"),
-        );
-        headers.append("x-forwarded-for", HeaderValue::from_static("10.0.0.2"));
-        assert_eq!(
-            client_address(ip("10.0.0.1"), &headers, &trusted),
-            ip("192.0.2.7")
-        );
-        assert_eq!(
-            client_address(ip("10.0.0.9"), &headers, &trusted),
-            ip("10.0.0.9")
-        );
-        let mut nonsense = HeaderMap::new();
-        nonsense.append(
-            "x-forwarded-for",
-            HeaderValue::from_static("192.0.2.7, unknown"),
-        );
-        assert_eq!(
-            client_address(ip("10.0.0.1"), &nonsense, &trusted),
-            ip("10.0.0.1")
-        );
-    }
-}
+mod tests;

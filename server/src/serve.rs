@@ -25,6 +25,7 @@ use crate::config::Config;
 use crate::edge::Edge;
 use crate::error::{Error, Result};
 use crate::index::Index;
+use crate::operator;
 use crate::stall::StallGuard;
 use crate::stream::{Feed, Hub};
 
@@ -35,7 +36,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// requests in flight and subscriptions finish within [`Config::shutdown_grace`], and returns. Must run on a Tokio runtime with its time and I/O drivers on.
 ///
 /// # Errors
-/// A setting under which nothing could be served, or a metrics address that cannot be bound. Nothing that happens
+/// A setting under which nothing could be served, or an address for metrics or the operator that cannot be bound. Nothing that happens
 /// after that ends the server.
 pub async fn serve(
     listener: TcpListener,
@@ -54,6 +55,14 @@ pub async fn serve(
                 .map_err(|source| Error::MetricsBind { address, source })?,
         ),
     };
+    let operator_listener = match config.operator {
+        None => None,
+        Some(address) => Some(
+            TcpListener::bind(address)
+                .await
+                .map_err(|source| Error::OperatorBind { address, source })?,
+        ),
+    };
     let (stop, stopped) = watch::channel(false);
     let hub = Hub::start(feed, config.stream.clone(), stopped.clone())?;
     let app = Arc::new(App::new(index, Arc::clone(&hub), edge, config.clone()));
@@ -69,24 +78,20 @@ pub async fn serve(
         &config,
         stopped.clone(),
     );
-    let metrics = async {
-        if let Some(listener) = metrics_listener {
-            listen(
-                listener,
-                app::metrics_router(Arc::clone(&app)),
-                None,
-                &config,
-                stopped.clone(),
-            )
-            .await;
+    // Routers of their own, on sockets of their own: no path of the public port leads there.
+    let private = async |listener: Option<TcpListener>, router: Router| {
+        if let Some(listener) = listener {
+            listen(listener, router, None, &config, stopped.clone()).await;
         }
     };
+    let metrics = private(metrics_listener, app::metrics_router(Arc::clone(&app)));
+    let operator = private(operator_listener, operator::router(app));
     let streams = async {
         let mut stopped = stopped.clone();
         drop(stopped.wait_for(|stop| *stop).await);
         hub.finish(config.shutdown_grace).await;
     };
-    tokio::join!(signal, answers, metrics, streams, watch);
+    tokio::join!(signal, answers, metrics, operator, streams, watch);
     Ok(())
 }
 

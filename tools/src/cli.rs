@@ -7,18 +7,20 @@ mod offline;
 mod texts;
 mod variables;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use orrery_ingest::Selection;
+use orrery_server::Network;
 
 use crate::units;
 
 pub(crate) use offline::{
-    BackupArguments, CompactArguments, DumpArguments, DumpWhat, InspectArguments, RepairArguments,
-    ReplayArguments, ReplaySource, RestoreArguments, VerifyArguments,
+    BackupArguments, CompactArguments, DumpArguments, DumpWhat, ExcludeAction, ExcludeArguments,
+    InspectArguments, RepairArguments, ReplayArguments, ReplaySource, RestoreArguments,
+    VerifyArguments,
 };
 
 pub(crate) use config::{ConfigArguments, FileArguments};
@@ -45,7 +47,8 @@ const BIND_DEFAULT: &str = "127.0.0.1:6789";
         orrery ingest --data ./data saved.jsonl.zst --json\n  \
         orrery synth --events 1000000 --seed 7 --out events.jsonl\n  \
         orrery inspect --data ./data\n  \
-        orrery verify --data ./data\n\n\
+        orrery verify --data ./data\n  \
+        orrery exclude add did:plc:z72i7hdynmk6r22z27h6tvur --operator 127.0.0.1:8766 --reason 'asked by its owner'\n\n\
         Exit codes: 0 done; 1 it failed, or (verify) found damage; 2 the command line makes no sense.\n\
         Every option can also be set by a variable, such as ORRERY_DATA for --data, and those of serve in a file: orrery help config."
 )]
@@ -91,6 +94,8 @@ pub(crate) enum Command {
     Manual(ManualArguments),
     /// Print what lets a shell complete orrery's command line
     Completions(CompletionsArguments),
+    /// Leave what an account wrote, or links to a target, out of all answers, also of a running server
+    Exclude(ExcludeArguments),
 }
 
 /// Which collections to index.
@@ -196,17 +201,36 @@ pub(crate) struct HttpArguments {
     /// [default: no limit]
     #[arg(long, value_name = "RATE[/BURST]", value_parser = units::parse_rate_limit, env = "ORRERY_RATE_LIMIT")]
     pub(crate) rate_limit: Option<(f64, u32)>,
-    /// Addresses of proxies whose X-Forwarded-For names the client, separated by commas
+    /// Clients that the limit does not hold for: addresses or networks, such as 10.0.0.0/8, separated by commas
     #[arg(
         long,
-        value_name = "IP,...",
+        value_name = "NET,...",
+        value_delimiter = ',',
+        env = "ORRERY_RATE_ALLOW"
+    )]
+    pub(crate) rate_allow: Vec<Network>,
+    /// Addresses or networks of proxies whose X-Forwarded-For names the client, separated by commas
+    #[arg(
+        long,
+        value_name = "NET,...",
         value_delimiter = ',',
         env = "ORRERY_TRUSTED_PROXY"
     )]
-    pub(crate) trusted_proxy: Vec<IpAddr>,
+    pub(crate) trusted_proxy: Vec<Network>,
     /// Open subscriptions of the link stream; one more is turned away with 503
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000), env = "ORRERY_SUBSCRIBERS_MAX")]
     pub(crate) subscribers_max: u32,
+    /// Open subscriptions of one address, or of one /64 of IPv6; loopback is not limited
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000), env = "ORRERY_SUBSCRIBERS_PER_ADDRESS")]
+    pub(crate) subscribers_per_address: u32,
+    /// Serve the operator's routes on this address, such as 127.0.0.1:8766: metrics, the exclude list, which programs ask
+    /// [default: off]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = units::parse_address, env = "ORRERY_OPERATOR")]
+    pub(crate) operator: Option<SocketAddr>,
+    /// A file with the token that the operator's routes want, at least 16 characters; needed where others can reach that
+    /// address [default: none]
+    #[arg(long, value_name = "FILE", env = "ORRERY_OPERATOR_TOKEN_FILE")]
+    pub(crate) operator_token_file: Option<PathBuf>,
     /// Serve metrics as Prometheus text on this address, such as 127.0.0.1:8765 [default: off]
     #[arg(long, value_name = "ADDR:PORT", value_parser = units::parse_address, env = "ORRERY_METRICS")]
     pub(crate) metrics: Option<SocketAddr>,

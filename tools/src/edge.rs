@@ -17,6 +17,7 @@ use crate::cli::EdgeArguments;
 use crate::failure::{Failure, Result};
 use crate::health::now_us;
 use crate::index::StoreIndex;
+use crate::withheld::Withholding;
 
 /// How long what was found out about the stream stands. The lag moves by as much.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -137,9 +138,10 @@ impl EdgeSettings {
             has_caught_up: AtomicBool::new(false),
             known: Mutex::new(None),
         });
+        let excluding = store.clone();
         let edge = EdgeCache::start(store, network, followed, resolving, options)
             .map_err(|error| Failure::Edge(error.to_string()))?;
-        Ok(Arc::new(edge))
+        Ok(Arc::new(Withholding::new(Arc::new(edge), excluding)))
     }
 }
 

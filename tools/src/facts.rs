@@ -30,6 +30,22 @@ fn of_contents(facts: &mut Facts, store: &Store) {
     );
     facts.gauge("orrery_live_links", "Live links.", totals.live_links);
     facts.gauge("orrery_actors", "Accounts seen.", totals.actors);
+    let (accounts, targets) = store.exclusions().counts();
+    facts.gauge(
+        "orrery_excluded_accounts",
+        "Accounts on the exclude list.",
+        accounts as u64,
+    );
+    facts.gauge(
+        "orrery_excluded_targets",
+        "Targets on the exclude list.",
+        targets as u64,
+    );
+    facts.gauge(
+        "orrery_exclusions_pending",
+        "Accounts that the index does not hide yet, or still hides.",
+        store.exclusions_pending() as u64,
+    );
 }
 
 fn of_trouble(facts: &mut Facts, status: &Status) {

@@ -45,6 +45,11 @@ pub(crate) enum Failure {
     /// A check found damage, each told on its own line before.
     #[error("{places} of {} damaged", path.display())]
     Damaged { path: PathBuf, places: String },
+    /// An exclude list was changed, and the index does not show it yet.
+    #[error("{0}")]
+    Waits(String),
+    #[error("the server at {address}: {why}")]
+    Operator { address: SocketAddr, why: String },
     /// A repair could not bring everything back; what is not back was told before.
     #[error("not everything of {} is repaired: {what}", path.display())]
     Lost { path: PathBuf, what: String },

@@ -13,15 +13,19 @@ use orrery_query::{
     RecordId, SourceTotals, Stats,
 };
 use orrery_server::{
-    Answer, CollectionCounts, Counts, Fact, Hours, Index, IndexError, Listing, Order, Paging,
-    PrefixCounts, RecordsAndAccounts, SampleRecord, SamplesOf, SeriesOf, Status, Steps,
+    Answer, CollectionCounts, Counts, ExcludeAsked, ExcludeError, ExcludeList, ExcludeReport,
+    Excluded, Fact, Hours, Index, IndexError, Listing, Order, Paging, PrefixCounts,
+    RecordsAndAccounts, SampleRecord, SamplesOf, SeriesOf, Status, Steps,
 };
 use parking_lot::RwLock;
 
 use serde_json::value::RawValue;
 
-use crate::health::Health;
+use crate::health::{Health, now_us};
 use crate::{facts, lost, vitals};
+
+/// How long a change of the exclude list waits for the writer, which looks at it at least once a second.
+const EXCLUDE_WAIT: Duration = Duration::from_secs(8);
 
 /// Answers from a store.
 pub(crate) struct StoreIndex {
@@ -419,6 +423,49 @@ impl Index for StoreIndex {
                     exclude: selection.except(),
                 }
             })
+        })
+    }
+
+    fn excluded(&self) -> ExcludeList {
+        let list = self.store.exclusions();
+        let entries = list.entries().map(|entry| Excluded {
+            kind: entry.kind.name(),
+            value: entry.value,
+            time_us: entry.time_us,
+            reason: entry.reason,
+        });
+        ExcludeList {
+            entries: entries.collect(),
+            pending: self.store.exclusions_pending(),
+        }
+    }
+
+    fn exclude(
+        &self,
+        asked: &[ExcludeAsked],
+        excluded: bool,
+    ) -> Result<ExcludeReport, ExcludeError> {
+        let now_us = now_us();
+        let mut entries = Vec::with_capacity(asked.len());
+        for asked in asked {
+            let entry = orrery_engine::Excluded::parse(&asked.value, asked.target)
+                .and_then(|entry| entry.because(&asked.reason, now_us));
+            entries.push(entry.map_err(ExcludeError::Invalid)?);
+        }
+        let report = match excluded {
+            true => self.store.exclude(&entries, EXCLUDE_WAIT),
+            false => self.store.include(&entries, EXCLUDE_WAIT),
+        };
+        let report = report.map_err(|error| match error {
+            orrery_engine::Error::Config(message) => ExcludeError::Invalid(message),
+            error => ExcludeError::Failed(error.to_string()),
+        })?;
+        let status = (report.pending > 0).then(|| self.store.status());
+        Ok(ExcludeReport {
+            changed: report.changed,
+            unchanged: report.unchanged,
+            pending: report.pending,
+            waits: status.and_then(|status| status.poisoned.or(status.paused)),
         })
     }
 

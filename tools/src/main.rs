@@ -17,9 +17,10 @@
 //! | `running.rs` | store, follower and server as one running whole |
 //! | `stream.rs` | the engine's store as what the link stream asks |
 //! | `edge.rs` | the edge cache put together |
+//! | `withheld.rs` | what `stream.rs` and `edge.rs` tell, less what is excluded |
 //! | `facts.rs`, `vitals.rs` | the numbers of both for the metrics page, and how they are doing for the status page |
 //! | `descriptors.rs` | how many files and connections may be open |
-//! | `probe.rs` | one HTTP request, for the demo's check of its own answers |
+//! | `probe.rs` | one HTTP request, for the demo's check of its own answers, and to an operator's address |
 //! | `command/` | one file per subcommand |
 #![forbid(unsafe_code)]
 
@@ -42,6 +43,7 @@ mod signals;
 mod stream;
 mod units;
 mod vitals;
+mod withheld;
 
 use std::process::ExitCode;
 
@@ -76,6 +78,7 @@ fn main() -> ExitCode {
         Command::Repair(arguments) => command::repair::run(&arguments),
         Command::Manual(arguments) => command::manual::run(&arguments),
         Command::Completions(arguments) => command::completions::run(&arguments),
+        Command::Exclude(arguments) => command::exclude::run(&arguments),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,

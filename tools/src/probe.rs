@@ -12,6 +12,8 @@ use tokio::net::TcpStream;
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest answer that is read, in bytes.
 const ANSWER_BYTES_MAX: u64 = 4 << 20;
+/// The same of an operator's address: a list may have many entries.
+const OPERATOR_BYTES_MAX: u64 = 1 << 30;
 
 /// The address to connect to for a server that listens on `bound`, which may mean every address.
 pub(crate) fn reachable(bound: SocketAddr) -> SocketAddr {
@@ -53,6 +55,41 @@ pub(crate) async fn get_json(address: SocketAddr, path: &str) -> Option<Value> {
             let status = head.split(' ').nth(1)?;
             (status == "200").then(|| serde_json::from_str(body).ok())?
         })
+}
+
+/// One request with JSON, by a thread that waits. Gives the status and the body.
+///
+/// # Errors
+///
+/// What the system says, or that the answer is none of HTTP.
+pub(crate) fn ask(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    token: Option<&str>,
+    body: &str,
+) -> std::io::Result<(u16, String)> {
+    use std::io::{Read as _, Write as _};
+    let mut socket = std::net::TcpStream::connect_timeout(&address, TIMEOUT)?;
+    // The server waits some seconds for its index.
+    socket.set_read_timeout(Some(TIMEOUT * 12))?;
+    socket.set_write_timeout(Some(TIMEOUT))?;
+    let proof = token.map(|token| format!("Authorization: Bearer {token}\r\n"));
+    let request = format!(
+        "{method} {path} HTTP/1.0\r\nHost: {address}\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n{}\r\n{body}",
+        body.len(),
+        proof.unwrap_or_default()
+    );
+    socket.write_all(request.as_bytes())?;
+    let mut answer = Vec::new();
+    socket.take(OPERATOR_BYTES_MAX).read_to_end(&mut answer)?;
+    let text = String::from_utf8_lossy(&answer);
+    let parts = text.split_once("\r\n\r\n").and_then(|(head, body)| {
+        let status = head.split(' ').nth(1)?.parse().ok()?;
+        Some((status, body.to_owned()))
+    });
+    parts.ok_or_else(|| std::io::Error::other("it does not answer as a server of HTTP does"))
 }
 
 async fn get(address: SocketAddr, path: &str) -> std::io::Result<Vec<u8>> {

@@ -22,6 +22,11 @@ impl Feed for StoreFeed {
         self.0.next_seq()
     }
 
+    fn is_withheld(&self, record: &str, subject: &str) -> bool {
+        let list = self.0.exclusions_if_any();
+        list.is_some_and(|list| list.hides_uri(record) || list.hides_target(subject))
+    }
+
     fn reader(&self, start: Start, forms: Forms) -> Result<Box<dyn StepReader>, IndexError> {
         loop {
             // Who asks knows what is live to whom.

@@ -13,13 +13,18 @@ mod target_form;
 
 pub(crate) use cache::DidCache;
 pub(crate) use id_hashes::IdHashes;
-pub(crate) use states::{States, account_event_is_old, is_deletion, is_hidden, set_account};
+pub(crate) use states::{
+    States, account_event_is_old, is_deletion, is_excluded, is_hidden, is_masked, set_account,
+    set_excluded,
+};
 pub(crate) use target_form::{TargetForm, target_form};
 
 /// The number of an actor in its data directory.
 pub type ActorId = u32;
 
-/// [`ActorState::status`](orrery_formats::segment::ActorState::status) of an account whose records are shown.
-pub(crate) const ACTIVE: u8 = 0;
-/// The same of an account whose records are not shown.
+/// The bit of [`ActorState::status`](orrery_formats::segment::ActorState::status) that is set while the network hides the account.
 pub(crate) const INACTIVE: u8 = 1;
+/// The bit that is set while the operator has excluded it, whatever the network says. Records are shown with neither.
+pub(crate) const EXCLUDED: u8 = 2;
+/// The bit that is set once it was excluded, and stays: what is no longer so is told too.
+pub(crate) const TOLD: u8 = 4;

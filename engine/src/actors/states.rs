@@ -5,7 +5,7 @@ use std::collections::{HashMap, hash_map};
 
 use orrery_formats::segment::ActorState;
 
-use super::{ACTIVE, ActorId, INACTIVE, IdHashes};
+use super::{ActorId, EXCLUDED, INACTIVE, IdHashes, TOLD};
 use crate::Result;
 use crate::snapshot::Generation;
 
@@ -93,9 +93,19 @@ impl States {
     }
 }
 
-/// Whether records of an account in this state are not shown.
+/// Whether the network hides an account in this state.
 pub(crate) const fn is_hidden(state: &ActorState) -> bool {
-    state.status == INACTIVE
+    state.status & INACTIVE != 0
+}
+
+/// Whether the operator has excluded it.
+pub(crate) const fn is_excluded(state: &ActorState) -> bool {
+    state.status & EXCLUDED != 0
+}
+
+/// Whether its records are not shown, for either reason: the rows of exactly these accounts are hidden.
+pub(crate) const fn is_masked(state: &ActorState) -> bool {
+    state.status & (INACTIVE | EXCLUDED) != 0
 }
 
 /// Whether an account event with this seq was applied, or a newer one.
@@ -108,9 +118,16 @@ pub(crate) fn is_deletion(active: bool, status: Option<&str>) -> bool {
     !active && status == Some("deleted")
 }
 
-/// Notes an account event.
+/// Notes an account event. It brings back nothing that the operator has excluded.
 pub(crate) const fn set_account(state: &mut ActorState, seq: u64, is_hidden: bool) {
     // The seq plus one, so that 0 says that there was none.
     state.account_seq = seq.saturating_add(1);
-    state.status = if is_hidden { INACTIVE } else { ACTIVE };
+    let hidden = if is_hidden { INACTIVE } else { 0 };
+    state.status = state.status & !INACTIVE | hidden;
+}
+
+/// Notes what the operator says.
+pub(crate) const fn set_excluded(state: &mut ActorState, excluded: bool) {
+    let excluded = if excluded { EXCLUDED } else { 0 };
+    state.status = state.status & !EXCLUDED | excluded | TOLD;
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{Mask, OrdinalHasher};
-use crate::actors::{ActorId, is_hidden};
+use crate::actors::{ActorId, is_masked};
 use crate::memtable::{DEAD, HIDDEN};
 use crate::snapshot::Sealed;
 use crate::{Error, Result};
@@ -105,7 +105,7 @@ fn newest_accounts(segments: &[Sealed], oldest: u64) -> Result<ByActor<Account>>
             let state = state?;
             accounts.entry(state.id).or_insert(Account {
                 segment_seq: last_seq,
-                hidden: is_hidden(&state),
+                hidden: is_masked(&state),
             });
         }
     }

@@ -710,7 +710,10 @@ impl Memtable {
             cell.rows.store(live.0, Ordering::Relaxed);
             cell.links.store(live.1, Ordering::Relaxed);
         }
-        self.first_time_us.fetch_min(time_us, Ordering::Relaxed);
+        if time_us != 0 {
+            // What the operator says before the first event has no time.
+            self.first_time_us.fetch_min(time_us, Ordering::Relaxed);
+        }
         self.last_time_us.fetch_max(time_us, Ordering::Relaxed);
         self.visible_seq.store(seq, Ordering::Release);
     }

@@ -25,6 +25,7 @@ use xxhash_rust::xxh3::Xxh3;
 use super::directory::{found, is_not_found};
 use super::succession::refuse_other_history;
 use super::{Directory, FoundFile, catalog, copy};
+use crate::exclusions::{joined, read_file};
 use crate::io::fs::{TEMPORARY_SUFFIX, write_sealed};
 use crate::io::{Fs, OsFs};
 use crate::lock::{DirLock, LOCK_NAME};
@@ -153,6 +154,8 @@ struct Run {
     /// Names in `known` that were looked at by this backup.
     done: BTreeMap<String, CatalogFile>,
     recheck: bool,
+    /// The exclude list before the log was copied.
+    excluded_before: Option<Vec<u8>>,
     report: BackupReport,
     /// Segments that were not there although the manifest named them. What a later manifest still names is missing,
     /// not merged.
@@ -211,6 +214,7 @@ impl Run {
             known,
             done: BTreeMap::new(),
             recheck,
+            excluded_before: read_file(&**fs, from)?,
             report,
             absent: BTreeSet::new(),
         })
@@ -628,6 +632,10 @@ impl Run {
         let catalog = Catalog {
             state,
             files: self.done.values().cloned().collect(),
+            exclusions: joined(
+                self.excluded_before.take(),
+                read_file(&*self.fs, &self.from)?,
+            )?,
         };
         let name = catalog::name(self.report.number);
         write_sealed(&*self.fs, &self.to, &name, &catalog.encode()?)?;

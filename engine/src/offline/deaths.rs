@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use super::Directory;
 use crate::Result;
-use crate::actors::{ActorId, INACTIVE};
+use crate::actors::{ActorId, is_masked};
 
 /// Rows of one segment, one bit each.
 pub(super) struct Rows(Vec<u64>);
@@ -74,7 +74,7 @@ impl Directory {
             }
             for state in segment.account_states()? {
                 let state = state?;
-                if state.status == INACTIVE {
+                if is_masked(&state) {
                     hidden.insert(state.id);
                 } else {
                     hidden.remove(&state.id);

@@ -85,8 +85,10 @@ pub struct ActorInfo {
     pub id: ActorId,
     /// Its newest revision, as a number, rounded up to the last of its second; 0 for none.
     pub last_rev: u64,
-    /// Whether its records are not shown.
+    /// Whether the network hides its records.
     pub hidden: bool,
+    /// Whether the operator has excluded it.
+    pub excluded: bool,
 }
 
 impl Directory {
@@ -171,11 +173,13 @@ impl Directory {
             id,
             last_rev: 0,
             hidden: false,
+            excluded: false,
         };
         for (_, segment) in self.sound_segments().rev() {
             if let Some(state) = segment.state(id)? {
                 info.last_rev = state.last_rev;
-                info.hidden = state.status == crate::actors::INACTIVE;
+                info.hidden = crate::actors::is_hidden(&state);
+                info.excluded = crate::actors::is_excluded(&state);
                 break;
             }
         }

@@ -15,6 +15,7 @@ mod deaths;
 mod directory;
 #[cfg(test)]
 mod durability_tests;
+mod exclusions;
 #[cfg(test)]
 mod fault_tests;
 mod links;
@@ -30,6 +31,7 @@ mod summary;
 mod top;
 pub mod verify;
 
+pub use self::exclusions::exclusions;
 pub(crate) use catalog::is_catalog;
 
 pub use backup::{BackupReport, backup, backup_with_fs};

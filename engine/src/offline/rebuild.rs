@@ -14,6 +14,7 @@ use super::copy;
 use super::links::Span;
 use super::restore::{claim_empty, settle};
 use crate::compaction::workspace::{FileWorkspace, Pace, RoomWatch, SegmentFile, Stopped};
+use crate::exclusions::copy_list;
 use crate::io::{Fs, OsFs};
 use crate::manifest::Manifest;
 use crate::recovery::new_directory;
@@ -78,6 +79,7 @@ pub fn replay_log_with_fs(
         selections: source.state().selections.clone(),
         ..Edit::default()
     })?;
+    copy_list(&**fs, from, to)?;
     drop((manifest, lock));
     // The new log is to be as complete as the old one.
     options.log_bytes_max = u64::MAX;
@@ -178,6 +180,7 @@ pub fn replay_segments_with_fs(
         orrery_formats::manifest::encode_edit(&state.as_first(), 1, at, &mut bytes)?;
         bytes
     };
+    copy_list(&**fs, from, to)?;
     settle(&**fs, to, &crate::manifest::name(1), &manifest)?;
     drop(lock);
     let store = Store::open_with_fs(Arc::clone(fs), to, options)?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::directory::found;
 use super::{catalog, copy};
+use crate::exclusions::EXCLUSIONS;
 use crate::io::fs::write_sealed;
 use crate::io::{Fs, OsFs};
 use crate::lock::{DirLock, LOCK_NAME};
@@ -78,6 +79,9 @@ pub fn restore_with_fs(fs: &Arc<dyn Fs>, from: &Path, to: &Path) -> Result<Resto
         )?;
         report.files += 1;
         report.bytes += file.bytes;
+    }
+    if let Some(exclusions) = &catalog.exclusions {
+        write_sealed(&**fs, to, EXCLUSIONS, exclusions)?;
     }
     let manifest = crate::manifest::name(orrery_formats::backup::MANIFEST_NUMBER);
     settle(&**fs, to, &manifest, &catalog.manifest()?)?;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::exclusions::EXCLUSIONS;
 use crate::io::Fs;
 use crate::io::fs::TEMPORARY_SUFFIX;
 use crate::lock::LOCK_NAME;
@@ -59,6 +60,8 @@ pub(crate) fn refuse_contents(fs: &dyn Fs, dir: &Path) -> Result<()> {
             OF_THE_SYSTEM,
         ]
         .contains(&name)
+            // Of a restore that was interrupted.
+            || name.strip_suffix(TEMPORARY_SUFFIX).unwrap_or(name) == EXCLUSIONS
             || (name.starts_with("MANIFEST-") && name.ends_with(TEMPORARY_SUFFIX))
     };
     match entries.iter().find(|entry| !is_own(&entry.name)) {

@@ -5,10 +5,11 @@ use std::ops::ControlFlow;
 
 use orrery_formats::event::Encoding;
 use orrery_formats::segment::{ActorState, Sample};
+use orrery_links::Extractor;
 
 use super::live::{is_purged, is_superseded, newest_state};
 use super::recent::AccountChange;
-use crate::actors::{ActorId, is_hidden};
+use crate::actors::{ActorId, is_masked};
 use crate::snapshot::Snapshot;
 use crate::{Error, Result};
 
@@ -63,6 +64,8 @@ struct Reading<'s, 'c> {
     /// The keys of those that the reader was asked about.
     asked: HashSet<(ActorId, String)>,
     found: Vec<SampleRecord>,
+    /// Made for the first record that is looked through for excluded targets.
+    extractor: Option<Extractor>,
     choose: &'c mut dyn FnMut(u64, usize) -> Choice,
 }
 
@@ -84,7 +87,7 @@ impl Reading<'_, '_> {
     /// Whether a sample of the segment at `place`, or of the memtable, is a record that is shown.
     fn is_shown(&mut self, place: Option<usize>, sample: &Sample<'_>) -> Result<bool> {
         let Account { recent, sealed } = self.account(sample.actor)?;
-        let hidden = recent.map_or(is_hidden(&sealed), |recent| recent.is_hidden);
+        let hidden = recent.map_or(is_masked(&sealed), |recent| recent.is_hidden);
         if hidden || recent.is_some_and(|recent| sample.seq < recent.deleted_seq) {
             return Ok(false);
         }
@@ -102,6 +105,25 @@ impl Reading<'_, '_> {
             && !is_superseded(newer, sample, key_hash)?)
     }
 
+    /// Whether a record is excluded as a target, or links to one that is. What cannot be read is taken to.
+    fn names_excluded(&mut self, did: &str, sample: &Sample<'_>) -> bool {
+        let Some(list) = self.snapshot.excluded() else {
+            return false;
+        };
+        if list.hides_record(did, sample.collection, sample.rkey) {
+            return true;
+        }
+        if sample.encoding != Encoding::Json {
+            // No answer has a form for it.
+            return false;
+        }
+        let extractor = self.extractor.get_or_insert_default();
+        match extractor.extract_json(sample.body) {
+            Ok(found) => found.links().any(|link| list.hides_target(link.target)),
+            Err(_) => true,
+        }
+    }
+
     /// Asks about a sample that is shown, unless a newer one of its key was. Breaks when no more are wanted.
     fn ask(&mut self, place: Option<usize>, sample: &Sample<'_>) -> Result<ControlFlow<()>> {
         if !self.is_shown(place, sample)? {
@@ -113,6 +135,9 @@ impl Reading<'_, '_> {
             Err(Error::LostDid { .. }) => return Ok(ControlFlow::Continue(())),
             Err(error) => return Err(error),
         };
+        if self.names_excluded(&did, sample) {
+            return Ok(ControlFlow::Continue(()));
+        }
         if !self.asked.insert((sample.actor, sample.rkey.to_owned())) {
             return Ok(ControlFlow::Continue(()));
         }
@@ -174,6 +199,7 @@ impl Snapshot {
             accounts: HashMap::new(),
             asked: HashSet::new(),
             found: Vec::new(),
+            extractor: None,
             choose,
         };
         let memtable = &generation.memtable;

@@ -1,7 +1,6 @@
 //! Account events: hiding an account's records, bringing them back, and deleting them for good, each by
 //! one walk over that account's own rows.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use orrery_formats::event::Event;
@@ -9,7 +8,9 @@ use orrery_formats::event::Event;
 use super::rows::OldRow;
 use super::{Applied, Place, Writer};
 use crate::Result;
-use crate::actors::{ActorId, account_event_is_old, is_deletion, is_hidden, set_account};
+use crate::actors::{
+    ActorId, account_event_is_old, is_deletion, is_excluded, is_hidden, set_account,
+};
 use crate::memtable::{DEAD, HIDDEN};
 
 impl Writer {
@@ -33,9 +34,11 @@ impl Writer {
         self.forms.clear();
         self.check_accounts(known, replayed)?;
         let deleted = is_deletion(active, status);
-        let (mut was_hidden, mut rows, mut deletion_us) = (false, Vec::new(), event.time_us);
+        let (mut was_hidden, mut excluded) = (false, false);
+        let (mut rows, mut deletion_us) = (Vec::new(), event.time_us);
         if let Some(actor) = known {
-            was_hidden = is_hidden(&self.states.get(&self.generation, actor)?);
+            let state = self.states.get(&self.generation, actor)?;
+            (was_hidden, excluded) = (is_hidden(&state), is_excluded(&state));
             if deleted || active == was_hidden {
                 rows = self.rows_of(actor)?;
             }
@@ -63,28 +66,18 @@ impl Writer {
             self.shared.window.changed.note_account(did_hash, seq);
             self.journal.note_account(actor, account_seq, deleted)?;
         }
-        let counters = Arc::clone(&self.generation.counters);
-        // The epoch is odd while rows come back.
-        let unmasks = active && was_hidden;
+        // What is excluded stays so, and comes back as it is by then.
+        let unmasks = active && was_hidden && !excluded;
+        if unmasks {
+            self.turn_unmask_epoch();
+        }
         if deleted {
             for place in rows {
                 self.unmeasured_bytes += 128;
                 self.kill(place, seq)?;
             }
-        } else if active == was_hidden {
-            if unmasks {
-                counters.unmask_epoch.fetch_add(1, Ordering::AcqRel);
-            }
-            for place in rows {
-                self.unmeasured_bytes += 128;
-                let state = self.state(place)?;
-                let state = if active {
-                    state & !HIDDEN
-                } else {
-                    state | HIDDEN
-                };
-                self.move_row(place, seq, state)?;
-            }
+        } else if active == was_hidden && !excluded {
+            self.hide_rows(rows, seq, !active)?;
         }
         let hides = !active && !deleted;
         self.states.update(&self.generation, actor, |state| {
@@ -95,16 +88,37 @@ impl Writer {
         })?;
         self.memtable()
             .samples
-            .change_account(actor, seq, hides, deleted);
+            .change_account(actor, seq, hides || excluded, deleted);
         self.publish(seq, event.time_us);
         if unmasks {
-            counters.unmask_epoch.fetch_add(1, Ordering::AcqRel);
+            self.turn_unmask_epoch();
         }
         Ok(Applied::New {
             seq,
             links: 0,
             truncated: false,
         })
+    }
+
+    /// The epoch is odd while rows come back: turned before the first, and when the event is published.
+    pub(super) fn turn_unmask_epoch(&self) {
+        let epoch = &self.generation.counters.unmask_epoch;
+        epoch.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Hides rows from `seq` on, or shows them again.
+    pub(super) fn hide_rows(&mut self, rows: Vec<Place>, seq: u64, hides: bool) -> Result<()> {
+        for place in rows {
+            self.unmeasured_bytes += 128;
+            let state = self.state(place)?;
+            let state = if hides {
+                state | HIDDEN
+            } else {
+                state & !HIDDEN
+            };
+            self.move_row(place, seq, state)?;
+        }
+        Ok(())
     }
 
     /// The rows of an actor that are not dead.

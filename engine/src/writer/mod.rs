@@ -9,6 +9,7 @@
 mod accounts;
 mod effects;
 mod elements;
+mod exclusions;
 mod links;
 mod lost;
 mod masks;
@@ -30,7 +31,7 @@ use orrery_formats::segment::hour_of;
 use orrery_formats::sketch::Secret;
 use orrery_links::{Extractor, Limits};
 
-use crate::actors::{ActorId, IdHashes, States, is_hidden};
+use crate::actors::{ActorId, IdHashes, States, is_masked};
 use crate::compaction::Worker;
 use crate::journal::{Journal, key_write};
 use crate::log::Recovery;
@@ -346,6 +347,7 @@ impl Writer {
                 active,
                 status,
             } => self.apply_account(event, replayed, account_seq, active, status),
+            Body::Exclusion { excluded } => self.apply_exclusion(event, replayed, excluded),
         }
     }
 
@@ -476,7 +478,7 @@ impl Writer {
             "the log tells what becomes of the row at the key"
         );
         if !self.links.is_empty() && !unchanged {
-            let hidden = is_hidden(&state);
+            let hidden = is_masked(&state);
             let row = self.memtable().push_row(&NewRow {
                 seq,
                 time_us: event.time_us,
@@ -587,7 +589,8 @@ impl Writer {
     /// An immutable view of everything applied so far.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot::new(Arc::clone(&self.generation))
+        let excluded = self.shared.exclusions.of_targets();
+        Snapshot::new(Arc::clone(&self.generation), excluded)
     }
 
     /// Commits if enough bytes or time have gathered, and there is room. To be called after each batch of
@@ -599,6 +602,13 @@ impl Writer {
         self.check()?;
         self.adopt_damage()?;
         let mut result = self.mend_keys();
+        if result.is_ok() {
+            result = match self.apply_exclusions() {
+                // They stay to be applied; everything else goes on.
+                Err(error) if error.is_pause() => Ok(()),
+                done => done,
+            };
+        }
         if result.is_ok() && self.journal.should_commit() {
             result = self.commit();
         }
@@ -670,6 +680,7 @@ fn event_bytes(event: &Event<'_>) -> usize {
         }
         Body::Identity { handle, .. } => handle.map_or(0, str::len),
         Body::Account { status, .. } => status.map_or(0, str::len),
+        Body::Exclusion { .. } => 0,
     };
     event.did.len() + body
 }

@@ -17,7 +17,7 @@ use orrery_formats::segment::{PASSED_HASH_BITS, PassedKey};
 
 use super::{REV_AHEAD_MAX_US, Writer};
 use crate::Result;
-use crate::actors::{ActorId, account_event_is_old};
+use crate::actors::{ActorId, account_event_is_old, is_excluded};
 
 /// How far event times may be out of order and an account's deletion still stand behind all events that came
 /// before it.
@@ -98,6 +98,7 @@ impl Writer {
             }
             Body::Account { seq, .. } => Ok(account_event_is_old(&state, seq)),
             Body::Identity { .. } => Ok(false),
+            Body::Exclusion { excluded } => Ok(is_excluded(&state) == excluded),
         }
     }
 

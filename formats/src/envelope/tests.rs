@@ -219,6 +219,9 @@ fn the_specification_names_the_constants() {
         FileKind::KeyIndex,
         FileKind::Mask,
         FileKind::ActorTable,
+        FileKind::Backup,
+        FileKind::CacheIndex,
+        FileKind::Exclusions,
     ] {
         assert!(
             spec.contains(&format!("| {} | {} |", kind.id(), kind.name())),

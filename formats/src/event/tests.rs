@@ -45,10 +45,13 @@ impl Owned {
                 active: true,
                 status: text,
             },
-            _ => Body::Account {
+            5 => Body::Account {
                 seq,
                 active: false,
                 status: text,
+            },
+            kind => Body::Exclusion {
+                excluded: kind == 6,
             },
         };
         Event {
@@ -65,7 +68,7 @@ fn owned() -> impl Strategy<Value = Owned> {
     (
         any::<u64>(),
         ".{0,40}",
-        0..6_u8,
+        0..8_u8,
         any::<u64>(),
         ".{0,20}",
         ".{0,20}",
@@ -103,7 +106,7 @@ fn effect_of<'a>(
                 _ => Before::Links(links.links()),
             },
         },
-        3 => Effect::Unknown,
+        3 | 6 | 7 => Effect::Unknown,
         _ if event.number.is_multiple_of(5) => Effect::Unknown,
         _ => {
             account.push_row(&Row {
@@ -194,8 +197,9 @@ proptest! {
 
 #[test]
 fn unknown_tags_and_flags_of_other_kinds_fail() {
-    for tag in (6..16).chain([
-        0x12, 0x13, 0x20, 0x21, 0x22, 0x14, 0x43, 0x46, 0x52, 0x63, 0x80, 0x83, 0xc0,
+    for tag in (8..16).chain([
+        0x26, 0x17, 0x47, 0x12, 0x13, 0x20, 0x21, 0x22, 0x14, 0x43, 0x46, 0x52, 0x63, 0x80, 0x83,
+        0xc0,
     ]) {
         let mut bytes = vec![tag, 0, 1, b'd'];
         bytes.extend_from_slice(&[1; 40]);

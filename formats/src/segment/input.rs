@@ -104,7 +104,8 @@ pub struct ActorState {
     pub last_rev: u64,
     /// The seq of the newest account event; 0 when none was seen.
     pub account_seq: u64,
-    /// 0 active, 1 hidden.
+    /// Bit 0: the network hides it. Bit 1: the operator has excluded it. Bit 2: the operator did so at some time, so that
+    /// it is told when no longer.
     pub status: u8,
     /// The event time of the newest deletion of the account, in microseconds since 1970; 0 when there was none.
     pub purged_us: u64,

@@ -274,7 +274,8 @@ impl Iterator for States<'_> {
     }
 }
 
-/// The states with an account seq other than 0, by rising id. Ends after an error.
+/// The states of accounts that an account event or the operator has said something of: with an account seq or a status
+/// other than 0, by rising id. Ends after an error.
 #[derive(Clone)]
 pub struct AccountStates<'s> {
     blocks: StateBlocks<'s>,
@@ -290,17 +291,21 @@ impl<'s> AccountStates<'s> {
         while self.index < self.blocks.ids.len() {
             let block = self.blocks.block(self.index)?;
             let bit = block.seqs() + u64::from(self.index % BLOCK);
-            // No account seq has a bit where all are 0.
-            if block.seq_width == 0 {
+            // No account seq has a bit where all are 0, and no status where all are.
+            if block.seq_width == 0 && block.status_width == 0 {
                 let next = (self.index - self.index % BLOCK).saturating_add(BLOCK);
                 self.index = next;
                 continue;
             }
             let index = self.index;
             self.index += 1;
-            if read_bits(self.blocks.data, bit, 1)? == 1 {
+            let has_seq = read_bits(self.blocks.data, bit, 1)? == 1;
+            if has_seq || block.status_width > 0 {
                 let id = self.blocks.ids.get(index)?;
-                return self.blocks.read(index, id).map(Some);
+                let state = self.blocks.read(index, id)?;
+                if has_seq || state.status != 0 {
+                    return Ok(Some(state));
+                }
             }
         }
         Ok(None)

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 
-use super::Ids;
+use super::{Ids, known};
 use crate::actor_set::IdHash;
 use crate::cursor::Place;
 use crate::distinct::ListState;
@@ -18,6 +18,9 @@ use crate::view::{BLOCK, Part};
 const FRESH_MAX: usize = 1 << 18;
 /// Pairs among which duplicates are first looked for.
 const PAIRS_FIRST: usize = 1 << 20;
+
+/// Whether a subject is excluded; `None` where nothing is.
+pub(super) type Excludes<'a> = Option<&'a dyn Fn(&str) -> bool>;
 
 /// What is counted of one other subject.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +35,8 @@ pub(super) struct Count {
 #[derive(Debug)]
 pub(crate) struct OtherCounts {
     pub(super) epoch: u64,
+    /// As of which list of excluded targets.
+    pub(super) excluded: u64,
     pub(super) lists: Vec<ListState>,
     pub(super) counts: Vec<Count>,
 }
@@ -60,7 +65,7 @@ struct Numbers<T> {
     of: HashMap<T, u32, IdHash>,
     /// Of each number the subject, with the row and the link where it came first.
     firsts: Vec<(T, u32, u32)>,
-    /// The ordinals of those that were told apart; `None` for what cannot be named.
+    /// The ordinals of those that were told apart; `None` for what cannot be named or is excluded.
     ordinals: Vec<Option<u32>>,
     /// (number, account).
     fresh: Vec<u64>,
@@ -106,12 +111,13 @@ impl Counting {
         Ok(ordinal)
     }
 
-    /// Counts what a part selects.
+    /// Counts what a part selects, but for the subjects that are excluded, if any are.
     pub(super) fn part<P: Part>(
         &mut self,
         selection: &Selection<'_, P>,
         ids: &Ids<P::TargetId>,
         path: &str,
+        is_excluded: Excludes<'_>,
     ) -> Result<()> {
         let part = selection.part;
         let mut numbers = Numbers {
@@ -144,7 +150,7 @@ impl Counting {
                 numbers.fresh.push(pair(number, account));
             }
             if numbers.fresh.len() >= FRESH_MAX {
-                this.take(&part, &mut numbers)?;
+                this.take(&part, &mut numbers, is_excluded)?;
             }
             Ok(())
         };
@@ -164,11 +170,16 @@ impl Counting {
             let mut account = part.actor_reader()?;
             selection.each(&mut |row| note(self, row, account(row)?))?;
         }
-        self.take(&part, &mut numbers)
+        self.take(&part, &mut numbers, is_excluded)
     }
 
     /// Takes over the pairs that were noted, with the subjects that came first since the last time.
-    fn take<P: Part>(&mut self, part: &P, numbers: &mut Numbers<P::TargetId>) -> Result<()> {
+    fn take<P: Part>(
+        &mut self,
+        part: &P,
+        numbers: &mut Numbers<P::TargetId>,
+        is_excluded: Excludes<'_>,
+    ) -> Result<()> {
         let told = numbers.ordinals.len();
         let new = numbers.firsts.get(told..).unwrap_or_default();
         let mut by_id: Vec<(P::TargetId, u32)> =
@@ -184,7 +195,12 @@ impl Counting {
                 *slot = hash;
             }
         })?;
-        for (hash, &(_, row, link)) in hashes.into_iter().zip(new) {
+        for (mut hash, &(id, row, link)) in hashes.into_iter().zip(new) {
+            if let Some(is_excluded) = is_excluded
+                && known(part.target_string(id))?.is_some_and(|subject| is_excluded(&subject))
+            {
+                hash = None;
+            }
             let first = || {
                 let seq = part.seq(row)?;
                 Ok(Place { seq, link })

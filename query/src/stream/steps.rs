@@ -185,7 +185,8 @@ impl StepMaker {
                 let account = Account::new(step, event.did, active, telling, &mut self.names, each);
                 account.give(&rows, &seqs, lookup)
             }
-            Body::Identity { .. } => each(step).into(),
+            // What is excluded is left out where it would be told, whatever the log says of it.
+            Body::Identity { .. } | Body::Exclusion { .. } => each(step).into(),
         }
     }
 

@@ -109,7 +109,7 @@ impl<'a> Watch<'a> {
                 operation: Operation::Create(record),
                 ..
             } if record.encoding == Encoding::Json => self.count(collection, record.body),
-            Body::Commit { .. } => {}
+            Body::Commit { .. } | Body::Exclusion { .. } => {}
         }
     }
 

@@ -167,7 +167,7 @@ fn changes(records: &Records, ask: &ListAsk, as_of: u64) -> Result<Changes, Edge
             } => (collection, rkey, operation),
             // Whether its records went with it is for the data server to say.
             Body::Account { .. } => return changes.clear(),
-            Body::Identity { .. } => return,
+            Body::Identity { .. } | Body::Exclusion { .. } => return,
         };
         if collection != ask.collection {
             return;

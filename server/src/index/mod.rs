@@ -6,6 +6,7 @@
 mod stats;
 mod vitals;
 
+use crate::operator::{ExcludeAsked, ExcludeError, ExcludeList, ExcludeReport};
 use orrery_query::{Filter, ManyItem, ManyToMany, OtherCount, RecordId, SourceTotals, Stats};
 
 pub use stats::{
@@ -124,6 +125,20 @@ pub trait Index: Send + Sync + 'static {
     /// How the index is doing, in numbers. May wait for the disk: it is asked every few seconds, on a thread of its own.
     fn vitals(&self) -> Vitals {
         Vitals::default()
+    }
+    /// What is excluded from all answers. Must not block.
+    fn excluded(&self) -> ExcludeList {
+        ExcludeList::default()
+    }
+    /// Excludes entries, or no longer: durably, and from the next answer on, as far as it does not tell that some wait. It
+    /// may block for some seconds.
+    ///
+    /// # Errors
+    /// As [`ExcludeError`] says; nothing has changed then.
+    fn exclude(&self, _: &[ExcludeAsked], _: bool) -> Result<ExcludeReport, ExcludeError> {
+        Err(ExcludeError::Failed(
+            "this index has no exclude list".to_owned(),
+        ))
     }
     /// Numbers for the metrics page, beside those of the server. Must not block.
     fn facts(&self) -> Vec<Fact> {

@@ -33,7 +33,7 @@ const FORMS: Forms = Forms {
 
 /// One of the two threads, as all others see it.
 pub(crate) struct Dispatcher {
-    feed: Arc<dyn Feed>,
+    pub(super) feed: Arc<dyn Feed>,
     /// The delay in microseconds; none: at once.
     delay_us: Option<u64>,
     pub(super) registry: Mutex<Registry>,

@@ -11,6 +11,11 @@ use crate::index::IndexError;
 pub trait Feed: Send + Sync + 'static {
     /// The seq that the next event gets. Must not block.
     fn next_seq(&self) -> u64;
+    /// Whether a link is not to be told, by the at-uri of its record and what it leads to: either is excluded. Asked just
+    /// before each is told, so that it holds at once. Must not block.
+    fn is_withheld(&self, _record: &str, _subject: &str) -> bool {
+        false
+    }
     /// A reader of what lies behind a place. Steps have the forms that are wanted. May block.
     ///
     /// # Errors

@@ -353,8 +353,10 @@ impl Replay {
                 if change.origin == Origin::Live && step.seq < self.live_from {
                     change.to_mut().origin = Origin::Replay;
                 }
+                let feed = &self.dispatcher.feed;
+                let is_withheld = feed.is_withheld(&change.source_record, &change.subject);
                 let mut is_matched = false;
-                if is_wanted(form, &change) {
+                if !is_withheld && is_wanted(form, &change) {
                     self.index
                         .lookup(&change.subject, &change.source, |_| is_matched = true);
                 }

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use orrery_query::stream::{HELD_BYTES_MAX, HELD_LINKS_MAX, Hold, Info, Step};
+use orrery_query::stream::{Change, HELD_BYTES_MAX, HELD_LINKS_MAX, Hold, Info, Step};
 
 use super::dispatcher::Dispatcher;
 use super::registry::{Outcome, Run};
@@ -119,6 +119,19 @@ impl<'a> Teller<'a> {
     }
 
     fn tell(&mut self, step: &Step) {
+        let feed = &self.dispatcher.feed;
+        let is_withheld =
+            |change: &Change| feed.is_withheld(&change.source_record, &change.subject);
+        if step.plain.iter().chain(&step.changes).any(is_withheld) {
+            let mut told = step.clone();
+            told.plain.retain(|change| !is_withheld(change));
+            told.changes.retain(|change| !is_withheld(change));
+            return self.give_out(&told);
+        }
+        self.give_out(step);
+    }
+
+    fn give_out(&mut self, step: &Step) {
         let before = self.outcome.frames;
         let mut registry = self.dispatcher.registry.lock();
         registry.tell(

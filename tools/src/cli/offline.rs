@@ -1,5 +1,6 @@
 //! The options of the commands that look at a data directory, or make one out of another.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -89,6 +90,57 @@ pub(crate) struct VerifyArguments {
     /// Check only what checksums cover, not what the files say of each other
     #[arg(long, env = "ORRERY_QUICK")]
     pub(crate) quick: bool,
+}
+
+/// What `exclude` does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExcludeAction {
+    /// Add entries
+    Add,
+    /// Remove entries: what they hid is shown again, as it is by now
+    Remove,
+    /// Print the list
+    List,
+    /// Add entries from files of lines: an entry and, behind white space, its reason; or as list --json prints them
+    Import,
+}
+
+/// `exclude`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    orrery exclude add did:plc:z72i7hdynmk6r22z27h6tvur --reason 'asked by its owner' --operator 127.0.0.1:8766\n  \
+    orrery exclude add at://did:plc:z72i7hdynmk6r22z27h6tvur/app.bsky.feed.post/3mabc2222222a --data ./data\n  \
+    orrery exclude list --data ./data --json > list.jsonl\n  \
+    orrery exclude import list.jsonl --data ./other\n\n\
+    A DID stands for all that the account wrote, now and later; anything else for a target of links, which is also not told as a\n\
+    record. It holds from the next answer on. What comes meanwhile is indexed, so that a removal leaves everything as if\n\
+    there had been no entry. Nothing is erased: the bytes stay, in the log and in backups too.\n\
+    Exit codes: 0 done; 1 it failed, or the index cannot follow now; 2 wrong usage.")]
+pub(crate) struct ExcludeArguments {
+    /// What to do
+    #[arg(value_enum, value_name = "ACTION")]
+    pub(crate) action: ExcludeAction,
+    /// DIDs, at-uris, URLs; of import, files, - for standard input
+    #[arg(value_name = "WHAT")]
+    pub(crate) what: Vec<String>,
+    /// The data directory of a stopped server
+    #[arg(long, value_name = "DIR", env = "ORRERY_DATA")]
+    pub(crate) data: Option<PathBuf>,
+    /// The operator's address of a running server. With --data too, that is used where nothing listens here
+    #[arg(long, value_name = "ADDR:PORT", value_parser = crate::units::parse_address, env = "ORRERY_OPERATOR")]
+    pub(crate) operator: Option<SocketAddr>,
+    /// The file with that server's token
+    #[arg(long, value_name = "FILE", env = "ORRERY_OPERATOR_TOKEN_FILE")]
+    pub(crate) operator_token_file: Option<PathBuf>,
+    /// Take a DID for a target of links, and not for the account that wrote some
+    #[arg(long, env = "ORRERY_TARGET")]
+    pub(crate) target: bool,
+    /// Why, for the list
+    #[arg(long, value_name = "TEXT", default_value = "", env = "ORRERY_REASON")]
+    pub(crate) reason: String,
+    /// Print JSON: a summary, or each entry of the list as an object on its line
+    #[arg(long, env = "ORRERY_JSON")]
+    pub(crate) json: bool,
 }
 
 /// What `dump` writes.

@@ -139,6 +139,12 @@ fn write_event(out: &mut impl Write, seq: u64, event: &Event<'_>) -> std::io::Re
             member(out, "seq", seq)?;
             member(out, "time", &format_time(event.time_us))?;
         }
+        // No source has such a kind, and who loads the line passes over it.
+        Body::Exclusion { excluded } => {
+            out.write_all(b",\"kind\":\"exclusion\",\"exclusion\":{\"did\":")?;
+            json(out, &event.did)?;
+            member(out, "excluded", excluded)?;
+        }
     }
     out.write_all(b"}}\n")
 }

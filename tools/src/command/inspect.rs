@@ -460,13 +460,18 @@ fn one_actor(directory: &Directory, did: &str, json: bool, failed: Failed<'_>) -
         "id": actor.id,
         "last_rev": rev.map(|rev| rev.to_string()),
         "hidden": actor.hidden,
+        "excluded": actor.excluded,
     });
     let mut write = |text: std::fmt::Arguments<'_>| writeln!(out, "{text}").map_err(Stop::Output);
     let mut print = || {
         if json {
             write(format_args!("{head}"))?;
         } else {
-            let shown = if actor.hidden { "hidden" } else { "shown" };
+            let shown = match (actor.hidden, actor.excluded) {
+                (_, true) => "excluded",
+                (true, false) => "hidden",
+                (false, false) => "shown",
+            };
             let rev = rev.map_or("no revision".to_owned(), |rev| format!("revision {rev}"));
             write(format_args!("{did}, actor {}, {rev}, {shown}", actor.id))?;
         }

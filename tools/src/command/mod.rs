@@ -6,6 +6,7 @@ pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod demo;
 pub(crate) mod dump;
+pub(crate) mod exclude;
 pub(crate) mod ingest;
 pub(crate) mod inspect;
 pub(crate) mod manual;

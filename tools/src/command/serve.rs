@@ -6,6 +6,7 @@ use orrery_ingest::{FollowConfig, Whole};
 use orrery_server::{Config, RateLimit, StreamConfig};
 
 use crate::cli::{HttpArguments, ServeArguments};
+use crate::command::exclude;
 use crate::config::{Settings, check};
 use crate::edge::EdgeSettings;
 use crate::failure::{Failure, Result};
@@ -39,6 +40,10 @@ pub(crate) fn run(arguments: ServeArguments, settings: &Settings) -> Result<()> 
         // Bound again by the server; this tells before anything else is done.
         drop(running::bind(metrics)?);
     }
+    if let Some(operator) = arguments.http.operator {
+        drop(running::bind(operator)?);
+    }
+    let config = server_config(&arguments.http)?;
     let address = listener.local_addr().unwrap_or(arguments.http.bind);
     let mut options = Options::default();
     arguments.log_window.apply(&mut options);
@@ -81,7 +86,6 @@ pub(crate) fn run(arguments: ServeArguments, settings: &Settings) -> Result<()> 
         "orrery {} answers on http://{address}, follows {source}",
         crate::VERSION,
     ));
-    let config = server_config(&arguments.http);
     let result =
         runtime.block_on(running.run(listener, config, &edge, signals, std::future::pending()));
     running::end(runtime);
@@ -89,8 +93,17 @@ pub(crate) fn run(arguments: ServeArguments, settings: &Settings) -> Result<()> 
 }
 
 /// The server's settings as the command line has them.
-fn server_config(arguments: &HttpArguments) -> Config {
-    Config {
+fn server_config(arguments: &HttpArguments) -> Result<Config> {
+    let token = arguments.operator_token_file.as_deref();
+    let operator_token = token.map(exclude::read_token).transpose()?;
+    if let (Some(address), None) = (arguments.operator, &operator_token)
+        && !address.ip().to_canonical().is_loopback()
+    {
+        return Err(Failure::Usage(format!(
+            "--operator {address}: others can reach this address; give a token by --operator-token-file"
+        )));
+    }
+    Ok(Config {
         did_web_domain: arguments.did_web_domain.clone(),
         strict: arguments.strict,
         lag_limit: arguments.lag_limit,
@@ -100,12 +113,17 @@ fn server_config(arguments: &HttpArguments) -> Config {
             loopback: false,
         }),
         trusted_proxies: arguments.trusted_proxy.clone(),
+        rate_allow: arguments.rate_allow.clone(),
         metrics: arguments.metrics,
         status: !arguments.no_status,
+        operator: arguments.operator,
+        operator_token,
         stream: StreamConfig {
             subscribers_max: usize::try_from(arguments.subscribers_max).unwrap_or(usize::MAX),
+            subscribers_per_address: usize::try_from(arguments.subscribers_per_address)
+                .unwrap_or(usize::MAX),
             ..StreamConfig::default()
         },
         ..Config::default()
-    }
+    })
 }

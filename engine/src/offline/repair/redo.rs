@@ -12,6 +12,7 @@ use orrery_formats::manifest::{Counts, SegmentEntry, State, WrittenOff};
 
 use super::{Repair, name_of};
 use crate::disk::Room;
+use crate::exclusions::ExclusionList;
 use crate::io::Fs;
 use crate::journal::Journal;
 use crate::mask::recover_masks;
@@ -111,6 +112,7 @@ fn apply(
         (Arc::clone(&repair.fs), repair.dir.clone()),
         options,
         Arc::clone(&generation),
+        ExclusionList::empty(),
         last_id.unwrap_or(0),
         Arc::clone(&repair.lock),
     ));

@@ -238,7 +238,7 @@ impl Check<'_> {
                         active,
                         status,
                     } => (hasher.account_hash(is_deletion(active, status)), seq),
-                    Body::Identity { .. } => continue,
+                    Body::Identity { .. } | Body::Exclusion { .. } => continue,
                 };
                 each(event.did, hash, rev, (frame, ordinal));
             }

@@ -9,11 +9,13 @@
 //! | `keys.rs` | the key indexes, against their log files |
 //! | `masks.rs` | the masks, against kills and account states |
 //! | `cache.rs` | the cache of fetched values, by itself |
+//! | `exclusions.rs` | the exclude list |
 //! | `backup.rs` | a backup: each file that its catalog names |
 //! | `sealed.rs` | the envelope of any sealed file |
 
 mod backup;
 mod cache;
+mod exclusions;
 mod keys;
 mod log;
 mod manifest;
@@ -32,6 +34,7 @@ use orrery_formats::Error as FormatError;
 use orrery_formats::manifest::State;
 
 use super::directory::found;
+use crate::exclusions::EXCLUSIONS;
 use crate::io::fs::TEMPORARY_SUFFIX;
 use crate::io::{Fs, OsFs};
 use crate::lock::LOCK_NAME;
@@ -119,6 +122,7 @@ pub fn verify_with_fs(
     }
     let state = check.manifest()?;
     check.strangers(state.as_ref())?;
+    check.exclusions()?;
     check.segments(state.as_ref())?;
     let logs = check.log(state.as_ref())?;
     check.key_indexes(state.as_ref(), &logs)?;
@@ -225,7 +229,8 @@ impl Check<'_> {
             .list(&self.path)
             .map_err(Error::io("list", &self.path))?
         {
-            let is_known = entry.name == LOCK_NAME || entry.name.starts_with("MANIFEST-");
+            let is_known = [LOCK_NAME, EXCLUSIONS].contains(&&*entry.name)
+                || entry.name.starts_with("MANIFEST-");
             if !is_known || entry.name.ends_with(TEMPORARY_SUFFIX) {
                 self.note(format!("{}: nothing names this file", entry.name));
             }

@@ -78,7 +78,7 @@ impl Segment {
         Ok(States::new(self.state_blocks()?))
     }
 
-    /// The states with an account seq other than 0, by rising id. Costs one read for each block of 128
+    /// The states with an account seq or a status other than 0, by rising id. Costs one read for each block of 128
     /// states that has none.
     ///
     /// # Errors

@@ -684,7 +684,9 @@ fn check_actors(input: &SegmentInput<'_>, segment: &Segment) {
             assert_eq!(segment.state(near).unwrap(), expected);
         }
     }
-    let with_account = states.iter().filter(|state| state.account_seq != 0);
+    let with_account = states
+        .iter()
+        .filter(|state| (state.account_seq, state.status) != (0, 0));
     assert!(
         unwrap_all(segment.account_states().unwrap())
             .iter()

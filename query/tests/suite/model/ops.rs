@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use proptest::bool::weighted;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -69,6 +70,11 @@ pub enum Op {
     Identity {
         did: usize,
     },
+    /// The operator excludes an account or a target, or no longer.
+    Exclusion {
+        of: Excludable,
+        excluded: bool,
+    },
     /// The last event once more.
     Repeat,
     /// The last `back` events once more, in order; after every `interleave`-th of them a new write.
@@ -103,6 +109,13 @@ pub enum Op {
         limit: u32,
         between: Vec<Vec<Op>>,
     },
+}
+
+/// What the operator excludes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Excludable {
+    Account(usize),
+    Target(usize),
 }
 
 /// Which list is walked.
@@ -175,6 +188,8 @@ fn change(universe: &Universe) -> BoxedStrategy<Op> {
         2 => (0..dids, standing()).prop_map(|(did, standing)| Op::Account { did, standing }),
         1 => (0..dids, standing(), 0..4_u64).prop_map(|(did, standing, behind)| Op::StaleAccount { did, standing, behind }),
         1 => (0..dids).prop_map(|did| Op::Identity { did }),
+        1 => (0..dids, any::<bool>()).prop_map(|(did, excluded)| Op::Exclusion { of: Excludable::Account(did), excluded }),
+        1 => (0..targets, weighted(0.3)).prop_map(|(target, excluded)| Op::Exclusion { of: Excludable::Target(target), excluded }),
         2 => Just(Op::Repeat),
     ]
     .boxed()

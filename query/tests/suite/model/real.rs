@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orrery_engine::event::{self as wire, Encoding, Record};
-use orrery_engine::{Applied, Options, Snapshot, SourceCursor, Store, Writer};
+use orrery_engine::{Applied, Excluded, Options, Snapshot, SourceCursor, Store, Writer};
 use orrery_query::{Cursor, Filter, KeptCounts, ManyToMany, Page, Paging, Queries, RecordId};
 use tempfile::TempDir;
 
@@ -97,6 +97,19 @@ impl Real {
         };
         self.writer().set_cursor(cursor);
         self.writer().tick().expect("a tick works");
+    }
+
+    /// The operator excludes an account or a target, or no longer.
+    pub fn exclude(&mut self, entry: &Excluded, excluded: bool) {
+        let (store, writer) = self.open.as_mut().expect("open");
+        let entries = std::slice::from_ref(entry);
+        let told = match excluded {
+            true => store.exclude(entries, Duration::ZERO),
+            false => store.include(entries, Duration::ZERO),
+        };
+        told.expect("the list is written");
+        writer.apply_exclusions().expect("the rows are changed");
+        assert_eq!(store.exclusions_pending(), 0);
     }
 
     /// The store. Whatever holds a clone of it must be gone before it is stopped.

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
+use orrery_engine::Excluded;
 use serde_json::{Map, Value, json};
 
 use super::compare::{self, Dice};
 use super::event::{Body, Event, Operation, Outcome};
-use super::ops::{Action, Op, Recipe, Standing, WalkKind};
+use super::ops::{Action, Excludable, Op, Recipe, Standing, WalkKind};
 use super::real::{Real, RealView};
 use super::universe::{PATHS, START_US, Universe};
 use super::view::{Other, Question, System};
@@ -324,6 +325,32 @@ impl Driver {
         }
     }
 
+    fn exclude(&mut self, of: Excludable, excluded: bool) {
+        let (did, target);
+        let (text, is_target) = match of {
+            Excludable::Account(number) => {
+                did = &self.universe.dids[number % self.universe.dids.len()];
+                (did, false)
+            }
+            Excludable::Target(number) => {
+                target = &self.universe.targets[number % self.universe.targets.len()];
+                (target, true)
+            }
+        };
+        let entry = Excluded::parse(text, is_target).expect("a DID or a target");
+        self.real.exclude(&entry, excluded);
+        let world = Rc::make_mut(&mut self.world);
+        let list = match of {
+            Excludable::Account(_) => &mut world.excluded,
+            Excludable::Target(_) => &mut world.excluded_targets,
+        };
+        if excluded {
+            list.insert(entry.value);
+        } else {
+            list.remove(&entry.value);
+        }
+    }
+
     fn crash(&mut self, context: &str) {
         self.check_held(context);
         let durable = usize::try_from(self.real.crash()).unwrap();
@@ -333,7 +360,12 @@ impl Driver {
         );
         if !self.rewound {
             // Exactly the events up to the durable cursor are there.
-            let mut world = World::default();
+            // What is excluded does not depend on the events that are left.
+            let mut world = World {
+                excluded: self.world.excluded.clone(),
+                excluded_targets: self.world.excluded_targets.clone(),
+                ..World::default()
+            };
             let through = durable + usize::from(self.sealed_at == durable);
             for event in &self.history[..through] {
                 world.apply(event);
@@ -403,6 +435,7 @@ impl Driver {
                 };
                 self.fresh(context, *did, body);
             }
+            Op::Exclusion { of, excluded } => self.exclude(*of, *excluded),
             Op::Repeat => self.rewind(context, self.history.len().saturating_sub(1), None),
             Op::Rewind { back, interleave } => {
                 self.rewind(

@@ -25,6 +25,9 @@ pub struct World {
     revs: BTreeMap<Key, u64>,
     account_seqs: BTreeMap<String, u64>,
     hidden: BTreeSet<String>,
+    /// What the operator takes out, whatever events say.
+    pub excluded: BTreeSet<String>,
+    pub excluded_targets: BTreeSet<String>,
     /// Up to which event time an account's records were deleted with it.
     purged_us: BTreeMap<String, u64>,
     /// The newest event time of what was applied.
@@ -133,19 +136,26 @@ impl World {
         let mut rows: Vec<_> = self
             .rows
             .iter()
-            .filter(|(key, _)| !self.hidden.contains(&key.0))
+            .filter(|(key, _)| !self.hidden.contains(&key.0) && !self.excluded.contains(&key.0))
             .collect();
         rows.sort_by_key(|(_, row)| row.place);
         rows
     }
 
+    /// Whether a target is excluded, by itself or as the account that it is an at-uri of.
+    fn is_out(&self, target: &str) -> bool {
+        let did = target.strip_prefix("at://").unwrap_or_default();
+        self.excluded_targets.contains(target) || self.excluded_targets.contains(did)
+    }
+
     fn has_links(&self, target: &str, source: Option<(&str, &str)>) -> bool {
-        self.visible().iter().any(|(key, row)| {
-            row.links.iter().any(|(path, linked)| {
-                linked == target
-                    && source.is_none_or(|(collection, at)| key.1 == collection && path == at)
+        !self.is_out(target)
+            && self.visible().iter().any(|(key, row)| {
+                row.links.iter().any(|(path, linked)| {
+                    linked == target
+                        && source.is_none_or(|(collection, at)| key.1 == collection && path == at)
+                })
             })
-        })
     }
 
     /// The stored target that a question's string stands for: its normalised form; for the at-uri of an account
@@ -167,6 +177,9 @@ impl World {
             &question.target,
             Some((&question.collection, &question.path)),
         );
+        if self.is_out(&target) {
+            return Vec::new();
+        }
         let link = (question.path.clone(), target);
         let dids: Option<BTreeSet<&str>> = question
             .dids
@@ -211,6 +224,7 @@ impl World {
             for (path, target) in &row.links {
                 if *path == other.path
                     && wanted.as_ref().is_none_or(|wanted| wanted.contains(target))
+                    && !self.is_out(target)
                 {
                     pairs.push((key.clone(), row.place, target.clone()));
                 }
@@ -242,6 +256,9 @@ impl World {
     /// Records and distinct authors for each source of a target, by source.
     pub fn sources(&self, target: &str) -> BTreeMap<(String, String), (u64, u64)> {
         let target = self.resolve(target, None);
+        if self.is_out(&target) {
+            return BTreeMap::new();
+        }
         let mut sources: BTreeMap<(String, String), (u64, BTreeSet<String>)> = BTreeMap::new();
         for (key, row) in self.visible() {
             for (path, linked) in &row.links {

@@ -228,6 +228,8 @@ impl Driver {
                     self.deliver(&last);
                 }
             }
+            // What is excluded is left out behind the reader, where it would be told.
+            Op::Exclusion { .. } => {}
             Op::Commitment => self.real.commit(),
             Op::Seal => self.real.seal(),
             Op::Merge => self.real.merge(),

@@ -55,6 +55,8 @@ fn sample_events() -> Vec<Event<'static>> {
             active: true,
             status: None,
         },
+        Body::Exclusion { excluded: true },
+        Body::Exclusion { excluded: false },
         commit(Operation::Delete),
     ];
     let event = |(i, body): (u64, Body<'static>)| Event {
@@ -91,7 +93,7 @@ fn sample_effects(mut each: impl FnMut(&Event<'_>, &Effect<'_>)) {
                     _ => Before::Unknown,
                 },
             },
-            Body::Identity { .. } => Effect::Unknown,
+            Body::Identity { .. } | Body::Exclusion { .. } => Effect::Unknown,
             Body::Account { .. } => account.effect(),
         };
         each(event, &effect);

@@ -1,0 +1,124 @@
+//! What the operator says of accounts: rows are hidden and shown again by events of the log, as the network's are, so
+//! that snapshots see each whole and replays give the same. An excluded account stays so whatever its hosting status
+//! becomes, and what comes from it meanwhile is indexed and hidden.
+
+use orrery_formats::event::{Body, Event};
+
+use super::{Applied, Writer};
+use crate::Result;
+use crate::actors::{ActorId, is_excluded, is_hidden, set_excluded};
+
+impl Writer {
+    /// Makes the index say of each account what the exclude list does, durably. Does nothing, and costs a load, where the
+    /// list has not changed since.
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply) and [`commit`](Self::commit); after a pause what is left is tried again by the next
+    /// call.
+    pub fn apply_exclusions(&mut self) -> Result<()> {
+        let pending = self.shared.exclusions.pending();
+        if pending.is_empty() {
+            return Ok(());
+        }
+        let list = self.shared.exclusions.current();
+        let mut looked_at = Vec::with_capacity(pending.len());
+        let mut paused = Ok(());
+        let mut changes = false;
+        for did in pending {
+            let excluded = list.hides_account(&did);
+            let said = loop {
+                match self.says_of(&did) {
+                    // Damage that is met is set aside, and what is left is asked.
+                    Err(error) if self.leave_out(&error)? => {}
+                    said => break said?,
+                }
+            };
+            if said != excluded {
+                let event = Event {
+                    // Whatever is told of the index's time is the source's.
+                    time_us: self.journal.last_time_us(),
+                    did: &did,
+                    body: Body::Exclusion { excluded },
+                };
+                match self.apply(&event) {
+                    Ok(_) => changes = true,
+                    Err(error) if error.is_pause() => {
+                        paused = Err(error);
+                        break;
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            looked_at.push((did, excluded));
+        }
+        // A removal may have been applied by a call whose commit found no room.
+        if changes || looked_at.iter().any(|(_, excluded)| !excluded) {
+            self.commit()?;
+        }
+        let shared = &*self.shared;
+        let done = shared.exclusions.done(&*shared.fs, &shared.dir, &looked_at);
+        if let Err(error) = done {
+            // The file stays as it was, with entries that are dropped the next time: nothing depends on them.
+            tracing::warn!(%error, "cannot drop removed entries from the exclude list");
+        }
+        paused
+    }
+
+    /// Whether the index has an account excluded.
+    fn says_of(&mut self, did: &str) -> Result<bool> {
+        match self.generation.find_actor(did)? {
+            Some(actor) => Ok(is_excluded(&self.states.get(&self.generation, actor)?)),
+            None => Ok(false),
+        }
+    }
+
+    pub(super) fn apply_exclusion(
+        &mut self,
+        event: &Event<'_>,
+        replayed: Option<u64>,
+        excluded: bool,
+    ) -> Result<Applied> {
+        let known = self.generation.find_actor(event.did)?;
+        let (mut was_excluded, mut is_hidden_too) = (false, false);
+        if let Some(actor) = known {
+            let state = self.states.get(&self.generation, actor)?;
+            (was_excluded, is_hidden_too) = (is_excluded(&state), is_hidden(&state));
+        }
+        if replayed.is_none() && was_excluded == excluded {
+            return Ok(Applied::Repeat);
+        }
+        self.forms.clear();
+        self.check_accounts(known, replayed)?;
+        // Rows that the network hides are hidden already, and stay so.
+        let changes = was_excluded != excluded && !is_hidden_too;
+        let rows = match known.filter(|_| changes) {
+            Some(actor) => self.rows_of(actor)?,
+            None => Vec::new(),
+        };
+        for place in &rows {
+            self.read_row(*place, false)?;
+        }
+        let seq = self.accept(event, replayed)?;
+        let actor: ActorId = self.intern_actor(known, event.did);
+        let unmasks = changes && !excluded;
+        if unmasks {
+            self.turn_unmask_epoch();
+        }
+        self.hide_rows(rows, seq, excluded)?;
+        self.states.update(&self.generation, actor, |state| {
+            set_excluded(state, excluded);
+        })?;
+        let hides = excluded || is_hidden_too;
+        let samples = &self.memtable().samples;
+        samples.change_account(actor, seq, hides, false);
+        self.publish(seq, event.time_us);
+        if unmasks {
+            self.turn_unmask_epoch();
+        }
+        Ok(Applied::New {
+            seq,
+            links: 0,
+            truncated: false,
+        })
+    }
+}
