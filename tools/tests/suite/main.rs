@@ -15,6 +15,7 @@ mod coverage;
 mod demo;
 mod disk;
 mod edge;
+mod exclude;
 mod golden;
 mod ingest_command;
 mod inspect;
