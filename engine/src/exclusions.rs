@@ -148,18 +148,18 @@ impl Exclusions {
 
     /// The bytes of the file.
     pub(crate) fn encode(&self) -> Result<Vec<u8>> {
-        let entry = |kind, is_leaving, (value, why): (&Box<str>, &Why)| ExclusionEntry {
+        let entry = |kind, is_leaving, (value, why): (&str, &Why)| ExclusionEntry {
             kind,
-            value: value.to_string(),
+            value: value.to_owned(),
             time_us: why.time_us,
             reason: why.reason.to_string(),
             is_leaving,
         };
         let account = ExclusionKind::Account;
-        let accounts = self.accounts.iter().map(|of| entry(account, false, of));
-        let leaving = self.leaving.iter().map(|of| entry(account, true, of));
+        let accounts = self.accounts.iter().map(|(value, why)| entry(account, false, (value, why)));
+        let leaving = self.leaving.iter().map(|(value, why)| entry(account, true, (value, why)));
         let targets = self.targets.iter();
-        let targets = targets.map(|of| entry(ExclusionKind::Target, false, of));
+        let targets = targets.map(|(value, why)| entry(ExclusionKind::Target, false, (value, why)));
         let mut entries: Vec<ExclusionEntry> = accounts.chain(leaving).chain(targets).collect();
         entries.sort_unstable_by(|a, b| (a.kind, &a.value).cmp(&(b.kind, &b.value)));
         Ok(encode(&entries)?)

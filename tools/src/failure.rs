@@ -137,6 +137,10 @@ fn advice(error: &orrery_engine::Error) -> &'static str {
             ". Leave all files as they are: `orrery repair` takes up an older manifest where there is one, and with \
              --backup, even an older backup of this directory, it makes the manifest anew"
         }
+        Format(orrery_formats::Error::Corrupt(at)) if at.file == "EXCLUSIONS" => {
+            ". Put the exclude list back from a backup, or remove the file and import the list anew; the links of accounts \
+             that were on it stay hidden meanwhile, and records are shown"
+        }
         _ => "",
     }
 }

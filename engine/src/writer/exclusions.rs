@@ -4,6 +4,7 @@
 
 use orrery_formats::event::{Body, Event};
 
+use super::rows::OldRow;
 use super::{Applied, Writer};
 use crate::Result;
 use crate::actors::{ActorId, is_excluded, is_hidden, set_excluded};
@@ -95,8 +96,9 @@ impl Writer {
             Some(actor) => self.rows_of(actor)?,
             None => Vec::new(),
         };
+        let mut old = OldRow::default();
         for place in &rows {
-            self.read_row(*place, false)?;
+            self.read_row(*place, false, &mut old)?;
         }
         let seq = self.accept(event, replayed)?;
         let actor: ActorId = self.intern_actor(known, event.did);

@@ -2,12 +2,16 @@
 
 use serde_json::{Value, json};
 
-/// On every answer.
-pub(super) const ALWAYS: [&str; 4] = [
+/// On every answer; the last four on those to clients that are limited.
+pub(super) const ALWAYS: [&str; 8] = [
     "access-control-allow-origin",
     "access-control-expose-headers",
     "cache-control",
     "vary",
+    "ratelimit-limit",
+    "ratelimit-remaining",
+    "ratelimit-reset",
+    "ratelimit-policy",
 ];
 
 /// On answers from the index, where there is something to tell.
@@ -100,6 +104,30 @@ pub(super) fn components() -> Value {
             "x-request-id",
             true,
             "A name for this request.",
+            text.clone(),
+        ),
+        (
+            "ratelimit-limit",
+            false,
+            "Tokens of a full bucket; only on answers to clients that are limited.",
+            json!({ "type": "integer", "minimum": 1 }),
+        ),
+        (
+            "ratelimit-remaining",
+            false,
+            "Tokens that are left.",
+            json!({ "type": "integer", "minimum": 0 }),
+        ),
+        (
+            "ratelimit-reset",
+            false,
+            "Seconds until the bucket is full.",
+            json!({ "type": "integer", "minimum": 0 }),
+        ),
+        (
+            "ratelimit-policy",
+            false,
+            "Tokens of a full bucket, and the seconds in which an empty one fills: `50;w=5`.",
             text.clone(),
         ),
         (

@@ -14,6 +14,7 @@ mod edge;
 mod hydrate;
 mod lexicons;
 mod openapi;
+mod operator;
 mod routes;
 mod service;
 mod stats;

@@ -338,9 +338,21 @@ async fn an_address_that_asks_too_much_is_told_when_to_come_back() {
     }
     let refused = server.get(&count(POST)).await;
     refused.error(429, "RateLimitExceeded");
+    assert_eq!(refused.header("ratelimit-limit"), Some("3"));
+    assert_eq!(refused.header("ratelimit-remaining"), Some("0"));
+    assert_eq!(refused.header("ratelimit-policy"), Some("3;w=30"));
     let seconds: u64 = refused.header("retry-after").unwrap().parse().unwrap();
     assert!((1..=10).contains(&seconds), "{seconds}");
     let other = [("x-forwarded-for", "198.51.100.1, 192.0.2.7")];
+    let answer = server.ask("GET", &count(POST), &other).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("ratelimit-remaining"), Some("2"));
+    // What costs more than is left is refused, and takes nothing.
+    let all = format!("/links/all?target={POST}");
+    server
+        .ask("GET", &all, &other)
+        .await
+        .error(429, "RateLimitExceeded");
     assert_eq!(server.ask("GET", &count(POST), &other).await.status, 200);
     assert_eq!(server.get("/_health").await.status, 200);
 
@@ -354,7 +366,21 @@ async fn an_address_that_asks_too_much_is_told_when_to_come_back() {
     })
     .await;
     for _ in 0..6 {
-        assert_eq!(exempt.get(&count(POST)).await.status, 200);
+        let answer = exempt.get(&count(POST)).await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.header("ratelimit-limit"), None);
+    }
+    let allowing = Server::with(Config {
+        rate_limit: Some(RateLimit {
+            loopback: true,
+            ..limit
+        }),
+        rate_allow: vec!["127.0.0.0/8".parse().unwrap()],
+        ..Config::default()
+    })
+    .await;
+    for _ in 0..6 {
+        assert_eq!(allowing.get(&count(POST)).await.status, 200);
     }
 }
 

@@ -315,3 +315,37 @@ async fn the_deletion_of_a_large_account_overruns_nobody() {
         read.await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn nothing_is_told_of_what_is_withheld_live_late_or_replayed() {
+    let server = server().await;
+    let address = server.address;
+    let other = "at://did:plc:z/com.ex.like/1";
+    let mut live = Client::open(address, "?instant=true").await;
+    let mut extended = Client::open(address, "?instant=true&wantedOperations=create").await;
+    let mut late = Client::open(address, "").await;
+    server.events.create(other, &[(LIKE, "did:plc:first")]);
+    assert_eq!(live.subjects(1).await, ["did:plc:first"]);
+    // What waits for the delay when it is withheld is not told either.
+    server.events.withhold(Some("did:plc:z"));
+    server.events.create(other, &[(LIKE, "did:plc:second")]);
+    let links = [(LIKE, "did:plc:third"), (LIKE, "did:plc:z")];
+    server.events.create(&record(1), &links);
+    assert_eq!(live.subjects(1).await, ["did:plc:third"]);
+    assert_eq!(
+        extended.subjects(2).await,
+        ["did:plc:first", "did:plc:third"]
+    );
+    assert_eq!(late.subjects(1).await, ["did:plc:third"]);
+    let mut replayed = Client::open(address, "?instant=true&cursor=1").await;
+    assert_eq!(replayed.subjects(1).await, ["did:plc:third"]);
+    server.events.withhold(None);
+    let mut replayed = Client::open(address, "?instant=true&cursor=1").await;
+    let all = [
+        "did:plc:first",
+        "did:plc:second",
+        "did:plc:third",
+        "did:plc:z",
+    ];
+    assert_eq!(replayed.subjects(4).await, all);
+}

@@ -71,6 +71,7 @@ replayed! {
     keys = "keys";
     mask = "mask";
     cache_index = "cache-index";
+    exclusions = "exclusions";
     cache_entry = "cache-entry";
     cache_file = "cache-file";
     segment_damage = "segment-damage";

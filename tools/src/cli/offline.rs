@@ -133,8 +133,8 @@ pub(crate) struct ExcludeArguments {
     #[arg(long, value_name = "FILE", env = "ORRERY_OPERATOR_TOKEN_FILE")]
     pub(crate) operator_token_file: Option<PathBuf>,
     /// Take a DID for a target of links, and not for the account that wrote some
-    #[arg(long, env = "ORRERY_TARGET")]
-    pub(crate) target: bool,
+    #[arg(long, env = "ORRERY_AS_TARGET")]
+    pub(crate) as_target: bool,
     /// Why, for the list
     #[arg(long, value_name = "TEXT", default_value = "", env = "ORRERY_REASON")]
     pub(crate) reason: String,

@@ -54,7 +54,7 @@ pub(crate) fn run(arguments: &ExcludeArguments) -> Result<()> {
             asked
         }
         ExcludeAction::Add | ExcludeAction::Remove => {
-            let parse = |text: &String| parse(text, arguments.target, &arguments.reason);
+            let parse = |text: &String| parse(text, arguments.as_target, &arguments.reason);
             let asked: Result<Vec<Asked>, String> = arguments.what.iter().map(parse).collect();
             asked.map_err(Failure::Usage)?
         }
@@ -123,7 +123,11 @@ fn of_line(line: &str, arguments: &ExcludeArguments) -> Result<Asked, String> {
     if !line.starts_with('{') {
         let (value, reason) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
         let reason = Some(reason.trim()).filter(|reason| !reason.is_empty());
-        return parse(value, arguments.target, reason.unwrap_or(&arguments.reason));
+        return parse(
+            value,
+            arguments.as_target,
+            reason.unwrap_or(&arguments.reason),
+        );
     }
     let object: Value = serde_json::from_str(line).map_err(|error| error.to_string())?;
     let text = |name: &str| object.get(name).and_then(Value::as_str);
@@ -132,7 +136,7 @@ fn of_line(line: &str, arguments: &ExcludeArguments) -> Result<Asked, String> {
         Some("target") => true,
         Some("account") => false,
         Some(other) => return Err(format!("{other:?} is neither \"account\" nor \"target\"")),
-        None => arguments.target,
+        None => arguments.as_target,
     };
     let reason = text("reason").filter(|reason| !reason.is_empty());
     parse(value, is_target, reason.unwrap_or(&arguments.reason))

@@ -16,6 +16,7 @@ mod coverage;
 mod demo;
 mod disk;
 mod edge;
+mod exclude;
 mod golden;
 mod ingest_command;
 mod inspect;

@@ -37,6 +37,8 @@ struct State {
     broken: Option<u64>,
     /// An event at which the next reader panics.
     panics: Option<u64>,
+    /// A DID of which nothing is told, and a target.
+    withheld: Option<String>,
 }
 
 fn change(
@@ -151,6 +153,11 @@ impl Events {
         self.state.lock().panics = Some(seq);
     }
 
+    /// Has nothing told of an account and of a target with that name.
+    pub fn withhold(&self, name: Option<&str>) {
+        self.state.lock().withheld = name.map(str::to_owned);
+    }
+
     /// Fails that many reads.
     pub fn fail(&self, times: u32) {
         self.state.lock().failures = times;
@@ -181,6 +188,12 @@ pub struct EventsFeed(pub Arc<Events>);
 impl Feed for EventsFeed {
     fn next_seq(&self) -> u64 {
         self.0.len() + 1
+    }
+
+    fn is_withheld(&self, record: &str, subject: &str) -> bool {
+        let state = self.0.state.lock();
+        let withheld = state.withheld.as_deref();
+        withheld.is_some_and(|name| subject == name || record.contains(&format!("/{name}/")))
     }
 
     fn reader(&self, start: Start, _: Forms) -> Result<Box<dyn StepReader>, IndexError> {

@@ -14,9 +14,10 @@ use std::time::Duration;
 
 use orrery_query::{Filter, ManyItem, ManyToMany, OtherCount, RecordId, SourceTotals, Stats};
 use orrery_server::{
-    Answer, CollectionCounts, Counts, Effort, Fact, FactKind, Hours, Index, IndexError, LastEffort,
-    Listing, Order, Paging, PrefixCounts, RecordsAndAccounts, RecordsAt, Room, SampleRecord,
-    SamplesOf, Selection, SeriesOf, Status, Steps, Vitals,
+    Answer, CollectionCounts, Counts, Effort, ExcludeAsked, ExcludeError, ExcludeList, ExcludeReport,
+    Excluded, Fact, FactKind, Hours, Index, IndexError, LastEffort, Listing, Order, Paging,
+    PrefixCounts, RecordsAndAccounts, RecordsAt, Room, SampleRecord, SamplesOf, Selection, SeriesOf,
+    Status, Steps, Vitals,
 };
 use parking_lot::Mutex;
 
@@ -43,6 +44,7 @@ pub struct Model {
     /// Whether it tells counts at once, and how often it did.
     pub is_quick: AtomicBool,
     pub at_once: AtomicUsize,
+    pub excluded: Mutex<Vec<Excluded>>,
 }
 
 pub const POST: &str = "at://did:plc:author/app.bsky.feed.post/1";
@@ -117,6 +119,7 @@ impl Model {
             events: stats::sample(),
             is_quick: AtomicBool::new(false),
             at_once: AtomicUsize::new(0),
+            excluded: Mutex::default(),
         }
     }
 
@@ -463,6 +466,44 @@ impl Index for Model {
     }
     fn vitals(&self) -> Vitals {
         self.vitals.lock().clone()
+    }
+    fn excluded(&self) -> ExcludeList {
+        ExcludeList {
+            entries: self.excluded.lock().clone(),
+            pending: 0,
+        }
+    }
+    fn exclude(
+        &self,
+        asked: &[ExcludeAsked],
+        excluded: bool,
+    ) -> Result<ExcludeReport, ExcludeError> {
+        let mut list = self.excluded.lock();
+        let mut report = ExcludeReport::default();
+        for asked in asked {
+            if asked.value == "alice.example" {
+                return Err(ExcludeError::Invalid(
+                    "alice.example is a handle".to_owned(),
+                ));
+            }
+            let before = list.len();
+            list.retain(|known| known.value != asked.value);
+            let was_there = list.len() < before;
+            report.changed += usize::from(was_there != excluded);
+            report.unchanged += usize::from(was_there == excluded);
+            // What waits is told with a reason.
+            report.pending += usize::from(asked.reason == "waits");
+            if excluded {
+                list.push(Excluded {
+                    kind: if asked.target { "target" } else { "account" },
+                    value: asked.value.clone(),
+                    time_us: 1_700_000_000_000_000,
+                    reason: asked.reason.clone(),
+                });
+            }
+        }
+        report.waits = (report.pending > 0).then(|| "the disk is full".to_owned());
+        Ok(report)
     }
     fn facts(&self) -> Vec<Fact> {
         vec![Fact {

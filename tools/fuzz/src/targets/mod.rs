@@ -33,6 +33,7 @@ pub static TARGETS: &[Target] = &[
     sealed::KEYS,
     sealed::MASK,
     sealed::CACHE_INDEX,
+    sealed::EXCLUSIONS,
     cache::CACHE_ENTRY,
     cache::CACHE_FILE,
     damage::SEGMENT_DAMAGE,

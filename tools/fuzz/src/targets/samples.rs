@@ -282,3 +282,18 @@ pub(super) fn mask(rows: u32) -> Vec<u8> {
     };
     mask::build(header, &mut fill, &[(1, 3), (7, 1), (900, 20)]).unwrap()
 }
+
+/// An exclude list with so many entries.
+pub(super) fn exclusions(count: u64) -> Vec<u8> {
+    use orrery_formats::exclusions::{ExclusionEntry, ExclusionKind, encode};
+    let entries: Vec<ExclusionEntry> = (0..count)
+        .map(|n| ExclusionEntry {
+            kind: ExclusionKind::Account,
+            value: format!("did:plc:{n:024}"),
+            time_us: n,
+            reason: "x".repeat(n as usize % 20),
+            is_leaving: n % 3 == 0,
+        })
+        .collect();
+    encode(&entries).unwrap()
+}

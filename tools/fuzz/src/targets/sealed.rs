@@ -8,6 +8,7 @@
 use orrery_formats::cache::index::{self, CacheIndex};
 use orrery_formats::chunks::SealedFile;
 use orrery_formats::envelope::{FileBuilder, FileKind};
+use orrery_formats::exclusions;
 use orrery_formats::keys::{self, KeysFile};
 use orrery_formats::mask::{self, MaskFile};
 use orrery_formats::segment::{self, Segment};
@@ -172,6 +173,28 @@ pub(super) const CACHE_INDEX: Target = Target {
             }
         }
         Outcome::of(&verified)
+    },
+};
+
+pub(super) const EXCLUSIONS: Target = Target {
+    name: "exclusions",
+    about: "exclude lists of any sections under sound checksums",
+    seeds: || {
+        [0, 1, 60]
+            .map(|count| parts(&samples::exclusions(count), FileKind::Exclusions))
+            .into()
+    },
+    words: &[],
+    check: |input| {
+        let bytes = sealed(input, FileKind::Exclusions, exclusions::VERSION);
+        // An entry of eleven bytes takes a hundred, twice while the list grows.
+        let most = HEAP_MAX + 40 * bytes.len();
+        let list = heap::at_most(most, || exclusions::decode("EXCLUSIONS", bytes));
+        if let Ok(list) = &list {
+            let again = exclusions::encode(list).unwrap();
+            assert_eq!(exclusions::decode("EXCLUSIONS", again).as_ref(), Ok(list));
+        }
+        Outcome::of(&list)
     },
 };
 
