@@ -156,8 +156,14 @@ impl Exclusions {
             is_leaving,
         };
         let account = ExclusionKind::Account;
-        let accounts = self.accounts.iter().map(|(value, why)| entry(account, false, (value, why)));
-        let leaving = self.leaving.iter().map(|(value, why)| entry(account, true, (value, why)));
+        let accounts = self
+            .accounts
+            .iter()
+            .map(|(value, why)| entry(account, false, (value, why)));
+        let leaving = self
+            .leaving
+            .iter()
+            .map(|(value, why)| entry(account, true, (value, why)));
         let targets = self.targets.iter();
         let targets = targets.map(|(value, why)| entry(ExclusionKind::Target, false, (value, why)));
         let mut entries: Vec<ExclusionEntry> = accounts.chain(leaving).chain(targets).collect();

@@ -85,7 +85,7 @@ pub async fn serve(
         }
     };
     let metrics = private(metrics_listener, app::metrics_router(Arc::clone(&app)));
-    let operator = private(operator_listener, operator::router(app));
+    let operator = private(operator_listener, operator::router(Arc::clone(&app)));
     let streams = async {
         let mut stopped = stopped.clone();
         drop(stopped.wait_for(|stop| *stop).await);

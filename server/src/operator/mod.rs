@@ -34,7 +34,7 @@ struct Contents {
 
 /// The operator's router.
 pub(crate) fn router(app: Arc<App>) -> Router {
-    let metrics = async |State(app): State<Arc<App>>| metrics_page(&app);
+    let metrics = async |State(app): State<Arc<App>>| metrics_page(&app).await;
     let agents = async |State(app): State<Arc<App>>| json(&app.agents.json());
     let contents = async || {
         json(&Contents {

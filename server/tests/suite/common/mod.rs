@@ -14,10 +14,10 @@ use std::time::Duration;
 
 use orrery_query::{Filter, ManyItem, ManyToMany, OtherCount, RecordId, SourceTotals, Stats};
 use orrery_server::{
-    Answer, CollectionCounts, Counts, Effort, ExcludeAsked, ExcludeError, ExcludeList, ExcludeReport,
-    Excluded, Fact, FactKind, Hours, Index, IndexError, LastEffort, Listing, Order, Paging,
-    PrefixCounts, RecordsAndAccounts, RecordsAt, Room, SampleRecord, SamplesOf, Selection, SeriesOf,
-    Status, Steps, Vitals,
+    Answer, CollectionCounts, Counts, Effort, ExcludeAsked, ExcludeError, ExcludeList,
+    ExcludeReport, Excluded, Fact, FactKind, Hours, Index, IndexError, LastEffort, Listing, Order,
+    Paging, PrefixCounts, RecordsAndAccounts, RecordsAt, Room, SampleRecord, SamplesOf, Selection,
+    SeriesOf, Status, Steps, Vitals,
 };
 use parking_lot::Mutex;
 
