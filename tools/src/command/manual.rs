@@ -9,7 +9,8 @@ use crate::failure::{Failure, Result};
 use crate::output;
 
 pub(crate) fn run(arguments: &ManualArguments) -> Result<()> {
-    let mut commands = cli::commands();
+    // Help has no page of its own: each command's page is its help.
+    let mut commands = cli::commands().disable_help_subcommand(true);
     // Gives each command its full name, `orrery-serve`.
     commands.build();
     if let Some(dir) = &arguments.to {
