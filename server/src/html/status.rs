@@ -305,7 +305,7 @@ fn requests(m: &mut Markup, requests: &[StatusRequests]) {
         m.raw("<p>None since the start.</p>\n");
         return;
     }
-    m.raw("<table class=\"numbers named\"><thead><tr><th>Route</th><th>Answered</th><th>4xx</th><th>5xx</th><th>On average</th></tr></thead>\n<tbody>");
+    m.raw("<table class=\"numbers named\"><thead><tr><th>Route</th><th>Answered</th><th>4xx</th><th>5xx</th><th>Mean</th></tr></thead>\n<tbody>");
     for of in requests {
         m.raw("<tr><th scope=\"row\"><code>")
             .text(of.route)
