@@ -54,7 +54,8 @@ impl Excluded {
         let authority = bare.strip_prefix("at://").unwrap_or(bare);
         let authority = authority.split('/').next().unwrap_or_default();
         let is_handle = !bare.contains("://") || bare.starts_with("at://");
-        if is_handle && Handle::parse(authority).is_ok() {
+        // A link may lead to one all the same, and whoever means that says so.
+        if is_handle && !is_target && Handle::parse(authority).is_ok() {
             return Err(format!(
                 "{authority} is a handle, which may become another account's: resolve it, as by \
                  /xrpc/com.atproto.identity.resolveHandle?handle={authority}, and name the DID"

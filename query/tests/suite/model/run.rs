@@ -361,11 +361,11 @@ impl Driver {
         if !self.rewound {
             // Exactly the events up to the durable cursor are there.
             // What is excluded does not depend on the events that are left.
-            let mut world = World {
-                excluded: self.world.excluded.clone(),
-                excluded_targets: self.world.excluded_targets.clone(),
-                ..World::default()
-            };
+            let mut world = World::default();
+            world.excluded.clone_from(&self.world.excluded);
+            world
+                .excluded_targets
+                .clone_from(&self.world.excluded_targets);
             let through = durable + usize::from(self.sealed_at == durable);
             for event in &self.history[..through] {
                 world.apply(event);
