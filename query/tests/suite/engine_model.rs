@@ -4,6 +4,7 @@ use crate::model::ops::{self, Action, Op, Recipe, Standing};
 use crate::model::real::{self, Real};
 use crate::model::run::Driver;
 use crate::model::universe::Universe;
+use crate::model::view::View as _;
 use orrery_engine::Options;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
@@ -195,18 +196,22 @@ fn twenty_thousand_events_over_many_segments_equal_the_model() {
 #[test]
 fn lists_of_many_blocks_with_dead_and_hidden_rows_equal_the_model() {
     let universe = Universe::crowded();
-    let mut driver = Driver::new(universe.clone(), Real::new(real::options(1_300, false)));
+    let mut driver = Driver::new(universe.clone(), Real::new(real::options(2_600, false)));
     let mut dice = Dice(0xb10c);
-    for number in 0..4_000 {
+    for number in 0..6_000 {
         let op = chance(&universe, &mut dice);
         driver.step(&format!("event {number}"), &op);
         match number {
-            1_500 | 2_900 => driver.step("held", &Op::Hold),
-            2_200 => driver.compare_all("with what changed since in memory", 1),
-            3_300 => driver.step("merge", &Op::Merge),
+            2_700 | 4_100 => driver.step("held", &Op::Hold),
+            3_300 => driver.compare_all("with what changed since in memory", 1),
+            5_500 => driver.step("merge", &Op::Merge),
             _ => {}
         }
     }
+    // Live ones alone: blocks have 128 rows, and masks are kept of lists of more than 64.
+    let busiest = compare::question(&universe.targets[0], compare::source(&universe, 0));
+    let live = driver.real.snapshot().count(&busiest);
+    assert!(live > 300, "the longest list has {live} live rows");
     driver.compare_all("at the end", 2);
     // What was held is asked too.
     driver.step("restart", &Op::Restart);

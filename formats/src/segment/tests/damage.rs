@@ -281,7 +281,7 @@ fn a_target_beyond_the_count_is_refused_and_the_count_is_told() {
 }
 
 /// The file with one bit of a section changed, and sound checksums over that.
-fn with_changed_bit(sound: &Segment, section: &str, bit: u64) -> Vec<u8> {
+pub(super) fn with_changed_bit(sound: &Segment, section: &str, bit: u64) -> Vec<u8> {
     let mut builder = crate::envelope::FileBuilder::new(KIND, VERSION);
     for (id, _) in sound.file().sections() {
         let mut contents = sound.file().section(id).unwrap().all().unwrap().to_vec();

@@ -71,5 +71,51 @@ fn a_segment_with_hot_targets_is_sound_and_its_links_are_read_in_any_order() {
 
 #[test]
 fn merges_of_segments_with_hot_targets_are_what_the_builder_makes() {
-    merge::check_merges(&crowded(3_000), 3, 2, 5);
+    super::merge::check_merges(&crowded(3_000), 3, 2, 5);
+}
+
+#[test]
+fn damage_of_hot_targets_under_sound_checksums_ends_without_a_panic_and_readers_agree() {
+    let rows = 400;
+    let sound = open(build(&crowded(rows)).unwrap()).unwrap();
+    assert!(sound.info().hot_targets > 0);
+    let mut found = Vec::new();
+    for (section, len) in sound.section_sizes() {
+        let step = match section {
+            "hot targets" | "link directory" => 7,
+            "links" => 89,
+            "meta" => 3,
+            _ => continue,
+        };
+        for bit in (0..len * 8).step_by(step) {
+            let Ok(segment) = open(damage::with_changed_bit(&sound, section, bit)) else {
+                continue;
+            };
+            let Ok(mut reader) = segment.targets_at(".p") else {
+                continue;
+            };
+            for row in 0..segment.info().rows.min(rows as u32) {
+                let links = segment.links(row).and_then(|links| {
+                    let targets = links.map(|link| link.map(|link| link.target));
+                    targets.collect::<crate::Result<Vec<_>>>()
+                });
+                if reader.get(row, &mut found).is_ok() {
+                    assert_eq!(links.as_ref(), Ok(&found), "bit {bit} of {section}");
+                }
+            }
+            let drop_none = |_| false;
+            let input = MergeInput {
+                segment: &segment,
+                is_dropped: &drop_none,
+            };
+            let merged = super::super::merge(
+                &[input],
+                &|_| true,
+                &SampleRules::ALL,
+                &mut Vec::new(),
+                &mut InMemory,
+            );
+            drop(merged);
+        }
+    }
 }

@@ -149,8 +149,9 @@ impl Universe {
     pub fn crowded() -> Self {
         let mut crowded = Self::large();
         crowded.targets.truncate(5);
+        crowded.collections.truncate(2);
         for (_, keys) in &mut crowded.collections {
-            keys.truncate(3);
+            keys.truncate(5);
         }
         crowded
     }
