@@ -17,6 +17,7 @@
 //! | `stream.rs` | the engine's store as what the link stream asks |
 //! | `edge.rs` | the edge cache put together |
 //! | `descriptors.rs` | how many files and connections may be open |
+//! | `doctor.rs` | whether this machine is up to it |
 //! | `probe.rs` | one HTTP request, for the demo's check of its own answers |
 //! | `command/` | one file per subcommand |
 #![forbid(unsafe_code)]
@@ -25,6 +26,7 @@ mod cli;
 mod command;
 mod config;
 mod descriptors;
+mod doctor;
 mod edge;
 mod failure;
 mod health;
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => command::demo::run(arguments),
         Command::Serve(arguments) => command::serve::run(*arguments, &settings),
         Command::Config(arguments) => command::config::run(&arguments, &settings),
+        Command::Doctor(arguments) => command::doctor::run(&arguments, &settings),
         Command::Ingest(arguments) => command::ingest::run(arguments),
         Command::Synth(arguments) => command::synth::run(arguments),
         Command::Inspect(arguments) => command::inspect::run(&arguments),
