@@ -188,7 +188,7 @@ fn free_bytes(fs: &dyn Fs, dir: &Path) -> u64 {
 }
 
 /// The lengths of all files of a data directory.
-fn used_bytes(fs: &dyn Fs, dir: &Path) -> u64 {
+pub(crate) fn used_bytes(fs: &dyn Fs, dir: &Path) -> u64 {
     let below = [SEGMENTS, LOG, MASKS, SCRATCH, CACHE].map(|name| dir.join(name));
     let dirs = std::iter::once(dir).chain(below.iter().map(|dir| &**dir));
     dirs.filter_map(|dir| fs.list(dir).ok())

@@ -34,6 +34,7 @@ mod options;
 mod part;
 #[cfg(test)]
 mod power_cut_tests;
+pub mod probe;
 mod quarantine;
 mod recovery;
 mod samples;

@@ -23,7 +23,7 @@ pub(crate) use offline::{
     VerifyArguments,
 };
 
-pub(crate) use config::{ConfigArguments, FileArguments};
+pub(crate) use config::{ConfigArguments, DoctorArguments, FileArguments};
 pub(crate) use texts::{CompletionsArguments, ManualArguments};
 pub(crate) use variables::{
     commands, parse, refuse_empty_variables, serve_arguments, tell_unknown_variables,
@@ -70,6 +70,8 @@ pub(crate) enum Command {
     Serve(Box<ServeArguments>),
     /// Print the settings in effect, check them, or print a file to begin with
     Config(ConfigArguments),
+    /// Tell whether this machine is up to it, and what to change
+    Doctor(DoctorArguments),
     /// Load saved Jetstream events into a data directory
     Ingest(IngestArguments),
     /// Write a synthetic event stream as JSON lines, or serve it as a Jetstream server does

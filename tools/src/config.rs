@@ -19,10 +19,13 @@ mod mistake;
 mod template;
 
 use std::ffi::{OsStr, OsString};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::ArgMatches;
 use clap::parser::ValueSource;
+
+use crate::units;
 
 pub(crate) use effective::{as_json, as_text};
 pub(crate) use keys::{Key, arguments_of_serve, keys};
@@ -129,6 +132,22 @@ impl Settings {
     pub(crate) fn is_set(&self, name: &str) -> bool {
         let source = self.get(name).map(|setting| &setting.source);
         source.is_some_and(|source| !matches!(source, Source::Default | Source::Unset))
+    }
+
+    /// The keys that name an address to listen on, with the address.
+    pub(crate) fn listens_on(&self) -> impl Iterator<Item = (&str, SocketAddr)> {
+        // The name server is the one address that is asked.
+        let named = self
+            .all
+            .iter()
+            .filter(|setting| setting.key.value_name() == "ADDR:PORT" && setting.key.name != "dns");
+        named.flat_map(|setting| {
+            let parsed = setting
+                .values
+                .iter()
+                .filter_map(|value| units::parse_address(&value.to_string_lossy()).ok());
+            parsed.map(|address| (setting.key.name.as_str(), address))
+        })
     }
 
     /// Where a key was set; the file as a whole where it was not.

@@ -6,10 +6,20 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 /// What is needed beside subscribers: connections of others, files of the index, and some to spare.
 const OTHERS: u64 = 1024 + 1024;
 
+/// How many are needed for so many subscribers.
+pub(crate) fn wanted(subscribers_max: usize) -> u64 {
+    (subscribers_max as u64).saturating_add(OTHERS)
+}
+
+/// How many the system allows at most; nothing for no limit.
+pub(crate) fn most() -> Option<u64> {
+    getrlimit(Resource::Nofile).maximum
+}
+
 /// Asks for as many as the system allows, and says so where that is too few for all subscribers.
 pub(crate) fn raise(subscribers_max: usize) {
     let mut limit = getrlimit(Resource::Nofile);
-    let wanted = (subscribers_max as u64).saturating_add(OTHERS);
+    let wanted = wanted(subscribers_max);
     if limit.current.is_none_or(|current| current >= wanted) {
         return;
     }

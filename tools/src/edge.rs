@@ -81,6 +81,46 @@ impl EdgeSettings {
         asked.err().map(|error| error.to_string())
     }
 
+    /// Whether anybody is asked.
+    pub(crate) fn fetches(&self) -> bool {
+        self.fetches
+    }
+
+    /// Where DIDs of the method plc are looked up.
+    pub(crate) fn plc(&self) -> &str {
+        &self.plc
+    }
+
+    /// What asks others. Must be called on the runtime.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Edge`].
+    pub(crate) fn client(&self) -> Result<Client> {
+        let mut options = ClientOptions::new(if self.contact.is_empty() {
+            NO_CONTACT.to_owned()
+        } else {
+            self.contact.clone()
+        });
+        options.total_timeout = FETCH_TIMEOUT;
+        // The directory of DIDs is one host for all accounts of the network. Data servers have the limits of all others: whoever
+        // keeps one that does not answer must not have as many waiting there as there may be fetches.
+        let directory = HostLimits {
+            concurrent: 32,
+            per_second: 20.0,
+            burst: 200,
+            waiting: 1024,
+        };
+        options.own_limits = authority_of(&self.plc)
+            .map(|authority| (authority, directory))
+            .into_iter()
+            .collect();
+        options.dns = self.dns;
+        options.allow_private = self.allow_private;
+        options.trusted = address_of(&self.plc).into_iter().collect();
+        Client::new(options).map_err(|error| Failure::Edge(error.to_string()))
+    }
+
     /// What the store keeps of it.
     pub(crate) fn cache(&self) -> CacheOptions {
         CacheOptions {
@@ -99,31 +139,9 @@ impl EdgeSettings {
         index: Arc<StoreIndex>,
         lag_limit: Duration,
     ) -> Result<Arc<dyn Edge>> {
-        let network: Arc<dyn Network> = if self.fetches {
-            let mut options = ClientOptions::new(if self.contact.is_empty() {
-                NO_CONTACT.to_owned()
-            } else {
-                self.contact.clone()
-            });
-            options.total_timeout = FETCH_TIMEOUT;
-            // The directory of DIDs is one host for all accounts of the network. Data servers have the limits of all others: whoever
-            // keeps one that does not answer must not have as many waiting there as there may be fetches.
-            let directory = HostLimits {
-                concurrent: 32,
-                per_second: 20.0,
-                burst: 200,
-                waiting: 1024,
-            };
-            options.own_limits = authority_of(&self.plc)
-                .map(|authority| (authority, directory))
-                .into_iter()
-                .collect();
-            options.dns = self.dns;
-            options.allow_private = self.allow_private;
-            options.trusted = address_of(&self.plc).into_iter().collect();
-            Arc::new(Client::new(options).map_err(|error| Failure::Edge(error.to_string()))?)
-        } else {
-            Arc::new(Offline)
+        let network: Arc<dyn Network> = match self.fetches {
+            true => Arc::new(self.client()?),
+            false => Arc::new(Offline),
         };
         let resolving = self.resolving();
         let options = EdgeOptions {

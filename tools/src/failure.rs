@@ -22,6 +22,9 @@ pub(crate) enum Failure {
     /// A check of settings found mistakes, each told on its own line before.
     #[error("{0} in the configuration")]
     Mistaken(String),
+    /// This machine is not up to it; what fails was told before.
+    #[error("{0}")]
+    Unfit(String),
     #[error("data directory {}: {source}{}", path.display(), advice(source))]
     Store {
         path: PathBuf,

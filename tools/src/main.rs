@@ -20,6 +20,7 @@
 //! | `withheld.rs` | what `stream.rs` and `edge.rs` tell, less what is excluded |
 //! | `facts.rs`, `vitals.rs` | the numbers of both for the metrics page, and how they are doing for the status page |
 //! | `descriptors.rs` | how many files and connections may be open |
+//! | `doctor.rs` | whether this machine is up to it |
 //! | `probe.rs` | one HTTP request, for the demo's check of its own answers, and to an operator's address |
 //! | `command/` | one file per subcommand |
 #![forbid(unsafe_code)]
@@ -28,6 +29,7 @@ mod cli;
 mod command;
 mod config;
 mod descriptors;
+mod doctor;
 mod edge;
 mod facts;
 mod failure;
@@ -66,6 +68,7 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => command::demo::run(arguments),
         Command::Serve(arguments) => command::serve::run(*arguments, &settings),
         Command::Config(arguments) => command::config::run(&arguments, &settings),
+        Command::Doctor(arguments) => command::doctor::run(&arguments, &settings),
         Command::Ingest(arguments) => command::ingest::run(arguments),
         Command::Synth(arguments) => command::synth::run(arguments),
         Command::Inspect(arguments) => command::inspect::run(&arguments),

@@ -112,6 +112,14 @@ pub trait File: Debug + Send + Sync {
     /// # Errors
     /// `StorageFull` and other reasons of the system.
     fn preallocate(&self, bytes: u64) -> io::Result<()>;
+    /// Asks the system to let go of what it has of the file in memory, which is synced, so that it is read from the disk. A hint:
+    /// file systems that cannot do it do nothing.
+    ///
+    /// # Errors
+    /// The system's reason.
+    fn forget_cached(&self) -> io::Result<()> {
+        Ok(())
+    }
     /// Cuts the file to `bytes` and gives back what was reserved beyond.
     ///
     /// # Errors
@@ -372,6 +380,16 @@ impl File for OsFile {
             Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(()),
             Err(error) => Err(error.into()),
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn forget_cached(&self) -> io::Result<()> {
+        Ok(rustix::fs::fadvise(
+            &self.0,
+            0,
+            None,
+            rustix::fs::Advice::DontNeed,
+        )?)
     }
 
     #[cfg(not(target_os = "linux"))]

@@ -34,6 +34,25 @@ pub(crate) struct ConfigArguments {
     #[arg(long, env = "ORRERY_CHECK")]
     pub(crate) check: bool,
     /// Print one JSON object
-    #[arg(long, env = "ORRERY_JSON", conflicts_with = "template")]
+    #[arg(long, env = "ORRERY_JSON")]
+    pub(crate) json: bool,
+}
+
+/// `doctor`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    orrery doctor --config /etc/orrery/orrery.toml\n  \
+    orrery doctor --data ./data --jetstream us-east-1 --json\n\n\
+    It takes every option of `orrery serve` too, and judges by them. The disk is tried for some seconds with a file of its own, which\n\
+    nobody sees and which is gone afterwards. Beside a running server it disturbs that for so long.\n\
+    Exit codes: 0 nothing fails, though there may be warnings; 1 something fails; 2 wrong usage.")]
+pub(crate) struct DoctorArguments {
+    #[command(flatten)]
+    pub(crate) file: FileArguments,
+    /// Ask nobody: the source, the directory of DIDs and the name server are left out
+    #[arg(long, env = "ORRERY_OFFLINE")]
+    pub(crate) offline: bool,
+    /// Print one JSON object
+    #[arg(long, env = "ORRERY_JSON")]
     pub(crate) json: bool,
 }

@@ -115,7 +115,7 @@ fn of_arguments(arguments: &ServeArguments, settings: &Settings) -> Vec<Mistake>
     };
     selection(arguments, &mut tell);
     source(arguments, settings, &mut tell);
-    addresses(arguments, &mut tell);
+    addresses(settings, &mut tell);
     sizes(arguments, settings, &mut tell);
     let edge = EdgeSettings::of(&arguments.edge, arguments.jetstream.is_some());
     if let Some(problem) = edge.problem() {
@@ -193,13 +193,17 @@ fn source(arguments: &ServeArguments, settings: &Settings, tell: &mut impl FnMut
     }
 }
 
-fn addresses(arguments: &ServeArguments, tell: &mut impl FnMut(&str, Wrong)) {
-    let Some(metrics) = arguments.http.metrics else {
-        return;
-    };
-    if overlap(arguments.http.bind, metrics) {
-        let wrong = format!("{metrics} is where queries are answered too");
-        tell("metrics", (wrong, "give it a port of its own".to_owned()));
+/// Addresses that are listened on: each needs a port of its own.
+fn addresses(settings: &Settings, tell: &mut impl FnMut(&str, Wrong)) {
+    let mut taken: Vec<(&str, SocketAddr)> = Vec::new();
+    for (name, address) in settings.listens_on() {
+        match taken.iter().find(|(_, other)| overlap(*other, address)) {
+            Some((other, _)) => {
+                let wrong = format!("{address} is where {other} listens too");
+                tell(name, (wrong, "give it a port of its own".to_owned()));
+            }
+            None => taken.push((name, address)),
+        }
     }
 }
 
@@ -307,14 +311,12 @@ fn directory(path: &Path) -> Option<Wrong> {
     }
 }
 
-/// What is wrong with a file that is to be read. One that is not there may be made later.
+/// What is wrong with a file that is to be read.
 fn file(path: &Path) -> Option<Wrong> {
     let shown = path.display();
-    let above = path.parent().filter(|above| !above.as_os_str().is_empty());
     if !path.exists() {
-        let above = above.filter(|above| !above.is_dir())?;
         return Some((
-            format!("{shown} does not exist, nor does {}", above.display()),
+            format!("{shown} does not exist"),
             "name a file that is there".to_owned(),
         ));
     }

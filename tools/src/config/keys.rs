@@ -38,7 +38,7 @@ pub(crate) struct Key {
 const AMOUNTS: [&str; 2] = ["SIZE", "RATE"];
 
 /// Values to show of keys that have no default, by the name of the option's value.
-const EXAMPLES: [(&str, &str); 15] = [
+const EXAMPLES: [(&str, &str); 16] = [
     ("SIZE", "2GiB"),
     ("DURATION", "48h"),
     ("ADDR:PORT", "127.0.0.1:8765"),
@@ -47,11 +47,12 @@ const EXAMPLES: [(&str, &str); 15] = [
     ("SERVER", "us-east-1"),
     ("NSID,...", "app.bsky.feed.like"),
     ("IP,...", "192.0.2.1"),
+    ("NET,...", "192.0.2.0/24"),
     ("DOMAIN", "links.example.org"),
     ("RATE[/BURST]", "10/50"),
     ("TEXT", "https://example.org/about"),
     ("URL", "https://example.org"),
-    ("N", "100"),
+    ("N", "150"),
     ("FILTER", "info"),
     ("SHARE", "0.25"),
 ];
@@ -133,13 +134,11 @@ impl Key {
         self.kind == Kind::Switch
     }
 
-    /// Whether its value is not to be shown: so the option says, or so it is called.
+    /// Whether its value is not to be shown: so the option says, or so it is called. The name of a file with a secret is none.
     pub(crate) fn is_secret(&self) -> bool {
         let words = ["token", "secret", "password"];
-        self.argument.is_hide_env_values_set()
-            || words
-                .iter()
-                .any(|word| self.name.split('-').any(|part| part == *word))
+        let is_called_so = self.name.split('-').any(|part| words.contains(&part));
+        self.argument.is_hide_env_values_set() || is_called_so && self.value_name() != "FILE"
     }
 
     /// The heading of the option's group in the help.

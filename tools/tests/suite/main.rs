@@ -15,6 +15,7 @@ mod configuration;
 mod coverage;
 mod demo;
 mod disk;
+mod doctor;
 mod edge;
 mod exclude;
 mod golden;

@@ -1,0 +1,220 @@
+//! What is wrong with a file, with single values, and with all of them together.
+
+use std::path::PathBuf;
+
+use super::*;
+
+#[test]
+fn each_mistake_has_its_place_and_says_what_would_be_right() {
+    let text = "\
+disk_limit = \"2GiB\"
+colections = [\"app.bsky.*\"]
+strict = \"yes\"
+  disk-reserve = \"much\"
+lag-limit = 5
+bind = \"localhost\"
+subscribers-max = 0
+trusted-proxy = [\"127.0.0.1\", \"nowhere\"]
+[http]
+metrics = \"127.0.0.1:1\"
+";
+    let found = settings(
+        &[],
+        &[("ORRERY_PLC", ""), ("ORRERY_NO_MMAP", "maybe")],
+        Some(text),
+    );
+    let told: Vec<String> = found
+        .mistakes
+        .iter()
+        .map(|mistake| match &mistake.place {
+            Place::File { line, column, .. } => format!(
+                "{line}:{column} {} | {} | {}",
+                mistake.key.as_deref().unwrap(),
+                mistake.wrong,
+                mistake.right
+            ),
+            other => format!("{other:?} {} | {}", mistake.wrong, mistake.right),
+        })
+        .collect();
+    let wanted = [
+        (
+            "1:1 disk_limit | there is no such key",
+            "did you mean disk-limit?",
+        ),
+        (
+            "2:1 colections | there is no such key",
+            "did you mean collections?",
+        ),
+        (
+            "3:10 strict | it is a text, and true or false is wanted",
+            "strict = false",
+        ),
+        ("4:18 disk-reserve | \"much\" is no size", "2GiB"),
+        (
+            "5:13 lag-limit | it is a whole number",
+            "lag-limit = \"60s\"",
+        ),
+        ("6:8 bind | \"localhost\": ", "127.0.0.1:6789"),
+        (
+            "7:19 subscribers-max | 0 is not in 1..=1000000",
+            "subscribers-max = 10000",
+        ),
+        (
+            "8:31 trusted-proxy | \"nowhere\": ",
+            "trusted-proxy = [\"192.0.2.",
+        ),
+        ("10:2 http | there are no tables here", "[table]"),
+        (
+            "Variable(\"ORRERY_PLC\") it is empty",
+            "plc = \"https://plc.directory\"",
+        ),
+        ("Variable(\"ORRERY_NO_MMAP\") \"maybe\"", "no-mmap = false"),
+    ];
+    assert_eq!(told.len(), wanted.len(), "{told:#?}");
+    for (told, (begins, holds)) in told.iter().zip(wanted) {
+        assert!(
+            told.starts_with(begins) && told.contains(holds),
+            "{told}: {begins} {holds}"
+        );
+    }
+    // What could be read counts, and what could not has its default.
+    assert_eq!(found.words(), ["--no-fetch"]);
+}
+
+#[test]
+fn a_file_that_is_no_toml_is_told_line_by_line() {
+    let text = "bind = 127.0.0.1:6789\ndata = \"d\"\nstrict = true true\ndata = \"e\"\nno-fetch = true\nlag-limit = \"60s\n";
+    let found = settings(&[], &[], Some(text));
+    let mut lines: Vec<usize> = found
+        .mistakes
+        .iter()
+        .map(|mistake| match mistake.place {
+            Place::File { line, .. } => line,
+            _ => 0,
+        })
+        .collect();
+    lines.dedup();
+    assert_eq!(lines, [1, 3, 4, 6], "{:#?}", found.mistakes);
+    assert!(
+        found.mistakes[0]
+            .right
+            .contains("bind = \"127.0.0.1:6789\"")
+    );
+    assert_eq!(
+        found.get("no-fetch").unwrap().source,
+        Source::File { line: 5, column: 1 }
+    );
+
+    let read = |bytes: &[u8]| {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        std::fs::write(&path, bytes).unwrap();
+        file::read(&path, &keys()).mistakes
+    };
+    let mistakes = read(b"strict = true\nplc = \"\xff\"\n");
+    assert!(matches!(
+        mistakes[..],
+        [Mistake {
+            place: Place::File {
+                line: 2,
+                column: 8,
+                ..
+            },
+            ..
+        }]
+    ));
+    assert!(read(&vec![b'#'; (1 << 20) + 1])[0].wrong.contains("1 MiB"));
+    let missing = PathBuf::from("/nowhere/orrery.toml");
+    let mistakes = file::read(&missing, &keys()).mistakes;
+    assert_eq!(mistakes[0].place, Place::Whole(missing));
+}
+
+#[test]
+fn what_makes_no_sense_together_is_a_mistake_of_the_key_that_says_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = dir.path().join("taken");
+    std::fs::write(&taken, "").unwrap();
+    let data = format!("data = {:?}\n", dir.path());
+    let here = "jetstream = \"us-east-1\"\n";
+    for (text, key, holds) in [
+        (
+            format!("{data}jetstream = \"us-eats-1\""),
+            "jetstream",
+            "did you mean us-east-1?",
+        ),
+        (
+            format!("{data}jetstream = \"https://a.example\""),
+            "jetstream",
+            "wss://",
+        ),
+        (
+            format!("{data}jetstream = \"ws://\""),
+            "jetstream",
+            "wss://",
+        ),
+        (
+            format!("{data}force-source = true"),
+            "force-source",
+            "jetstream",
+        ),
+        (
+            format!("{data}{here}collections = [\"a b\"]"),
+            "collections",
+            "NSID",
+        ),
+        (
+            format!("{data}{here}collections = [\"a.b.c\"]\nexclude = [\"a.b.*\"]"),
+            "exclude",
+            "nothing is selected",
+        ),
+        (
+            format!("{data}metrics = \"127.0.0.1:6789\""),
+            "metrics",
+            "port",
+        ),
+        (
+            format!("{data}disk-limit = \"1MiB\""),
+            "disk-limit",
+            "the least is",
+        ),
+        (
+            format!("{data}disk-limit = \"1GiB\"\nlog-size = \"2GiB\""),
+            "log-size",
+            "1.0 GiB",
+        ),
+        (
+            format!("{data}plc = \"ftp://x\""),
+            "plc",
+            "https://plc.directory",
+        ),
+        (format!("{here}data = {taken:?}"), "data", "no directory"),
+        (
+            format!("{here}data = {:?}", taken.join("x")),
+            "data",
+            "no directory",
+        ),
+        (
+            format!("data = {:?}", dir.path().join("none")),
+            "data",
+            "--jetstream",
+        ),
+        ("strict = true".to_owned(), "data", "it is not set"),
+    ] {
+        let (_, mistakes) = check::all(&of_file(&text));
+        let [mistake] = &mistakes[..] else {
+            panic!("{text}: {mistakes:#?}");
+        };
+        assert_eq!(mistake.key.as_deref(), Some(key), "{text}");
+        assert!(mistake.to_string().contains(holds), "{text}: {mistake}");
+        let is_there = text.contains(&format!("{key} = "));
+        assert_eq!(
+            is_there,
+            matches!(mistake.place, Place::File { .. }),
+            "{text}"
+        );
+    }
+    let sound = format!("{data}{here}disk-limit = \"1GiB\"\nmetrics = \"127.0.0.1:1\"");
+    let (arguments, mistakes) = check::all(&of_file(&sound));
+    assert_eq!(mistakes, []);
+    assert_eq!(arguments.unwrap().disk.disk_limit, Some(1 << 30));
+}
