@@ -34,6 +34,7 @@ use crate::problem::{Methods, Problem};
 use crate::rate::{Limiter, client_address};
 use crate::request_id::RequestIds;
 use crate::stream::Hub;
+use crate::tls::Tls;
 
 /// The address at the other end of the connection.
 #[derive(Debug, Clone, Copy)]
@@ -182,6 +183,7 @@ pub(crate) fn metrics_router(app: Arc<App>) -> Router {
         let mut facts = app.index.facts();
         facts.extend(app.hub.facts());
         facts.extend(app.edge.facts());
+        facts.extend(app.config.tls.iter().flat_map(Tls::facts));
         let status = app.index.status();
         let mut gauge = |name: &str, help, value| {
             let name = name.to_owned();

@@ -1,7 +1,8 @@
 //! The command line: every option with its variable `ORRERY_*`, its default and its unit. Those of the
-//! commands that work on a data directory without serving it are in `offline`; how variables are read is in `variables`.
+//! commands that work on a data directory without serving it are in `offline`; how variables are read is in `variables`; those of TLS in `tls`.
 
 mod offline;
+mod tls;
 mod variables;
 
 use std::net::{IpAddr, SocketAddr};
@@ -18,6 +19,7 @@ pub(crate) use offline::{
     ReplayArguments, ReplaySource, RestoreArguments, VerifyArguments,
 };
 
+pub(crate) use tls::TlsArguments;
 pub(crate) use variables::{parse, refuse_empty_variables, tell_unknown_variables};
 
 /// The address that servers listen on by default.
@@ -255,6 +257,7 @@ pub(crate) struct DemoArguments {
 #[command(after_help = "Examples:\n  \
     orrery serve --data ./data --jetstream us-east-1\n  \
     orrery serve --data ./data --jetstream wss://jetstream.example/subscribe --bind 0.0.0.0:6789\n  \
+    orrery serve --data ./data --jetstream us-east-1 --bind 0.0.0.0:443 --bind-http 0.0.0.0:80 --tls-domain links.example.org --tls-accept-terms\n  \
     orrery serve --data ./data --jetstream us-west-2 --collections 'app.bsky.graph.*' --exclude app.bsky.graph.block\n\n\
     It ends cleanly on SIGINT and SIGTERM and goes on from the durable cursor when started again.")]
 pub(crate) struct ServeArguments {
@@ -272,6 +275,8 @@ pub(crate) struct ServeArguments {
     pub(crate) selection: SelectionArguments,
     #[command(flatten)]
     pub(crate) http: HttpArguments,
+    #[command(flatten)]
+    pub(crate) tls: TlsArguments,
     #[command(flatten)]
     pub(crate) edge: EdgeArguments,
     #[command(flatten)]

@@ -12,6 +12,7 @@
 //! | `signals.rs` | SIGINT and SIGTERM |
 //! | `index.rs` | the engine's store as what the server asks |
 //! | `health.rs` | how far the index is behind its source |
+//! | `tls.rs` | TLS as the command line has it |
 //! | `running.rs` | store, follower and server as one running whole |
 //! | `stream.rs` | the engine's store as what the link stream asks |
 //! | `edge.rs` | the edge cache put together |
@@ -34,6 +35,7 @@ mod probe;
 mod running;
 mod signals;
 mod stream;
+mod tls;
 mod units;
 
 use std::process::ExitCode;

@@ -11,6 +11,7 @@ use crate::failure::{Failure, Result};
 use crate::output;
 use crate::running::{self, Running};
 use crate::signals::Signals;
+use crate::tls;
 
 pub(crate) fn run(arguments: ServeArguments) -> Result<()> {
     let selection = arguments.selection.selection()?;
@@ -31,10 +32,14 @@ pub(crate) fn run(arguments: ServeArguments) -> Result<()> {
     }
     let edge = EdgeSettings::of(&arguments.edge, arguments.jetstream.is_some());
     edge.check()?;
+    let tls = tls::of(&arguments.tls, &arguments.data)?;
     let listener = running::bind(arguments.http.bind)?;
     if let Some(metrics) = arguments.http.metrics {
         // Bound again by the server; this tells before anything else is done.
         drop(running::bind(metrics)?);
+    }
+    if let Some(plain) = arguments.tls.bind_http {
+        drop(running::bind(plain)?);
     }
     let address = listener.local_addr().unwrap_or(arguments.http.bind);
     let mut options = Options::default();
@@ -49,6 +54,7 @@ pub(crate) fn run(arguments: ServeArguments) -> Result<()> {
     let runtime = running::runtime()?;
     let signals = {
         let _context = runtime.enter();
+        tls.as_ref().map(tls::reload_on_hangup).transpose()?;
         Signals::catch()?
     };
     let source = match arguments.jetstream {
@@ -74,11 +80,16 @@ pub(crate) fn run(arguments: ServeArguments) -> Result<()> {
             format!("{endpoint}, indexes {selection}")
         }
     };
+    let scheme = if tls.is_some() { "https" } else { "http" };
     output::note(format_args!(
-        "orrery {} answers on http://{address}, follows {source}",
+        "orrery {} answers on {scheme}://{address}, follows {source}",
         env!("CARGO_PKG_VERSION"),
     ));
-    let config = server_config(&arguments.http);
+    let config = Config {
+        tls,
+        redirect: arguments.tls.bind_http,
+        ..server_config(&arguments.http)
+    };
     let result =
         runtime.block_on(running.run(listener, config, &edge, signals, std::future::pending()));
     running::end(runtime);
