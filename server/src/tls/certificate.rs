@@ -28,6 +28,14 @@ pub(super) enum Flaw {
     Key(String),
 }
 
+impl Flaw {
+    pub(super) fn problem(self) -> String {
+        match self {
+            Self::Chain(problem) | Self::Key(problem) => problem,
+        }
+    }
+}
+
 impl Certificate {
     /// Reads a chain and a key in PEM, which may stand in one text, and checks that they belong together.
     pub(super) fn from_pem(

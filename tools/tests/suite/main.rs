@@ -26,5 +26,6 @@ mod repeated;
 mod replay;
 mod stream;
 mod time_buckets;
+mod tls;
 mod usage;
 mod verify;

@@ -22,7 +22,7 @@ use tokio::time::{sleep, timeout};
 
 use self::cache::{CERTIFICATE, Cache};
 use self::client::Client;
-use self::order::Failed;
+use self::order::{Failed, Made};
 use super::certificate::Certificate;
 use super::{Shared, days_left};
 use crate::error::{Error, Result};
@@ -147,7 +147,7 @@ impl Acme {
             Ok(None) => return None,
             Ok(Some(pem)) => match Certificate::from_pem(&pem, &pem, &self.provider) {
                 Ok(certificate) => return Some(certificate),
-                Err(flaw) => format!("{flaw:?}"),
+                Err(flaw) => flaw.problem(),
             },
             Err(error) => error.to_string(),
         };
@@ -184,14 +184,13 @@ impl Acme {
             let placed = timeout(ATTEMPT_MAX, order::place(self, &shared.presented)).await;
             shared.presented.end_challenges();
             let problem = match placed {
-                Ok(Ok(made)) => {
-                    failures = 0;
-                    let left = days_left(made.certificate.ends);
-                    tracing::info!("a new certificate is in use, {left}");
-                    shared.presented.present(made.certificate);
-                    self.put(shared, made.pem).await;
-                    continue;
-                }
+                Ok(Ok(made)) => match self.take(shared, made).await {
+                    None => {
+                        failures = 0;
+                        continue;
+                    }
+                    Some(problem) => problem.to_owned(),
+                },
                 Ok(Err(Failed(problem))) => problem,
                 Err(_) => format!("not done within {ATTEMPT_MAX:?}"),
             };
@@ -212,6 +211,22 @@ impl Acme {
                 () = shared.reload.notified() => {}
             }
         }
+    }
+
+    /// Presents a new certificate and keeps it. Gives what is wrong where it would have to be renewed at once: to ask for one after the
+    /// other would only use up what the authority allows.
+    async fn take(&self, shared: &Shared, made: Made) -> Option<&'static str> {
+        tracing::info!(
+            "a new certificate is in use, {}",
+            days_left(made.certificate.ends)
+        );
+        let due = self.due(Some(&made.certificate));
+        shared.presented.present(made.certificate);
+        self.put(shared, made.pem).await;
+        let is_lasting = due.is_some_and(|due| due > SystemTime::now());
+        (!is_lasting).then_some(
+            "the one that it has just made is due to be renewed already; see whether the clock of this machine is right",
+        )
     }
 
     async fn put(&self, shared: &Shared, pem: String) {

@@ -12,9 +12,9 @@ use rustls::sign::CertifiedKey;
 use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 
-use super::cache::ACCOUNT;
 use super::Acme;
-use crate::tls::certificate::{Certificate, Flaw};
+use super::cache::ACCOUNT;
+use crate::tls::certificate::Certificate;
 use crate::tls::presented::Presented;
 
 /// How long an authority may take to check the names, and then to make the certificate.
@@ -76,10 +76,11 @@ pub(super) async fn place(acme: &Acme, presented: &Presented) -> Result<Made, Fa
     let chain = order.poll_certificate(&patience).await.map_err(told)?;
     let key = key.serialize_pem();
     let made = Certificate::from_pem(chain.as_bytes(), key.as_bytes(), &acme.provider);
-    let certificate = made.map_err(|flaw| match flaw {
-        Flaw::Chain(problem) | Flaw::Key(problem) => Failed(format!(
+    let certificate = made.map_err(|flaw| {
+        let problem = flaw.problem();
+        Failed(format!(
             "the authority's certificate cannot be used: {problem}"
-        )),
+        ))
     })?;
     if let Some(missing) = settings
         .domains

@@ -25,6 +25,8 @@ use sha2::{Digest as _, Sha256};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
+const DAY: Duration = Duration::from_secs(86_400);
+
 /// The authority.
 pub struct Authority {
     /// The URL of its directory.
@@ -85,7 +87,7 @@ impl Authority {
         );
         let root = issuer.as_ref().pem();
         let inner = Inner {
-            lifetime: super::DAY * 90,
+            lifetime: DAY * 90,
             ..Inner::default()
         };
         let state = Arc::new(State {
