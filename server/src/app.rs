@@ -37,6 +37,7 @@ use crate::process::Process;
 use crate::rate::{Left, Limiter, client_address, cost};
 use crate::request_id::RequestIds;
 use crate::stream::Hub;
+use crate::tls::Tls;
 use crate::watch::Watch;
 
 /// The address at the other end of the connection.
@@ -220,6 +221,7 @@ pub(crate) async fn metrics_page(app: &App) -> Response<Body> {
     facts.extend(app.index.facts());
     facts.extend(app.hub.facts());
     facts.extend(app.edge.facts());
+    facts.extend(app.config.tls.iter().flat_map(Tls::facts));
     let mut page = metrics::render(&app.requests, &facts);
     app.agents.render(&mut page);
     let mut response = Response::new(Body::from(page));

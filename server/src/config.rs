@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 use crate::network::Network;
 use crate::operator::OperatorToken;
+use crate::tls::Tls;
 
 /// The settings of the server.
 #[derive(Debug, Clone)]
@@ -34,6 +35,12 @@ pub struct Config {
     pub body_bytes_max: usize,
     /// Open connections; more wait in the listener's backlog.
     pub connections_max: usize,
+    /// How the public port speaks TLS; none: it does not.
+    pub tls: Option<Tls>,
+    /// How long a client may take for a TLS handshake.
+    pub handshake_timeout: Duration,
+    /// Where to answer whatever is asked by plain HTTP with its address by https; none: nowhere. Only beside TLS.
+    pub redirect: Option<SocketAddr>,
     /// How long a client may take to send a request head; idle connections end after it too.
     pub header_timeout: Duration,
     /// How long a client may leave an answer unread before its connection is closed.
@@ -137,6 +144,9 @@ impl Default for Config {
             hydrate_concurrent: 16,
             body_bytes_max: 1 << 20,
             connections_max: 1024,
+            tls: None,
+            handshake_timeout: Duration::from_secs(10),
+            redirect: None,
             header_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(30),
             header_bytes_max: 128 * 1024,
@@ -196,6 +206,9 @@ impl Config {
                 "operator",
                 "an address that others can reach needs an operator's token",
             );
+        }
+        if self.redirect.is_some() && self.tls.is_none() {
+            return bad("redirect", "leads to https, so there must be TLS");
         }
         if self.header_bytes_max < 8192 {
             return bad("header_bytes_max", "must be at least 8192");

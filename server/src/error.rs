@@ -2,6 +2,7 @@
 //! [`Problem`](crate::problem::Problem) instead and ends as an answer.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 /// The result of running the server.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -10,6 +11,25 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// A file for TLS cannot be used.
+    #[error("{}: {problem}", path.display())]
+    TlsFile {
+        /// The file or directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Certificates cannot be asked for like that.
+    #[error("certificates: {0}")]
+    Acme(String),
+    /// The address for redirects to https could not be bound.
+    #[error("cannot listen on {address} for redirects to https: {source}")]
+    RedirectBind {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The address for metrics could not be bound.
     #[error("cannot listen on {address} for metrics: {source}")]
     MetricsBind {
@@ -37,4 +57,13 @@ pub enum Error {
         /// What is wrong with it.
         reason: &'static str,
     },
+}
+
+impl Error {
+    pub(crate) fn tls_file(path: &Path, problem: String) -> Self {
+        Self::TlsFile {
+            path: path.to_owned(),
+            problem,
+        }
+    }
 }

@@ -6,6 +6,7 @@
 //!
 //! - `serve.rs` listening, connections, shutdown · `stall.rs` readers that stopped reading
 //! - `app.rs` the router and what wraps every request · `answer.rs` answers from the index · `config.rs` its settings
+//! - `tls/` certificates and handshakes of the public port
 //! - `index/` the seam to the index · `edge/` the seam to records and identities of the rest of the network, and how much of it runs at once · `stream/` the link stream, with its seam to the events
 //! - `hydrate/` records for answers that name many · `api/` one file per resource, `api/calls/` those that take bodies or ask the edge · `wire/` the JSON shapes · `html/` the pages · `openapi/` the description of all
 //! - `params.rs`, `time.rs` query strings · `negotiate.rs` `Accept` · `problem.rs` errors as answers
@@ -45,6 +46,7 @@ mod stall;
 mod status;
 mod stream;
 mod time;
+mod tls;
 mod watch;
 pub mod wire;
 
@@ -66,3 +68,4 @@ pub use operator::{
 pub use serve::serve;
 pub use stream::{Feed, StepReader};
 pub use time::{format_time, parse_time_us};
+pub use tls::{AcmeSettings, CertificateFiles, LETS_ENCRYPT, LETS_ENCRYPT_STAGING, Tls};

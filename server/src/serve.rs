@@ -15,6 +15,7 @@ use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -28,6 +29,7 @@ use crate::index::Index;
 use crate::operator;
 use crate::stall::StallGuard;
 use crate::stream::{Feed, Hub};
+use crate::tls::{Tls, redirect};
 
 /// How long to wait after a failed `accept`: it fails when descriptors run out, and trying at once would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -63,6 +65,16 @@ pub async fn serve(
                 .map_err(|source| Error::OperatorBind { address, source })?,
         ),
     };
+    let redirect_listener = match config.redirect {
+        None => None,
+        Some(address) => Some(
+            TcpListener::bind(address)
+                .await
+                .map_err(|source| Error::RedirectBind { address, source })?,
+        ),
+    };
+    let port = listener.local_addr().map_or(443, |address| address.port());
+    let tls = config.tls.clone();
     let (stop, stopped) = watch::channel(false);
     let hub = Hub::start(feed, config.stream.clone(), stopped.clone())?;
     let app = Arc::new(App::new(index, Arc::clone(&hub), edge, config.clone()));
@@ -75,23 +87,43 @@ pub async fn serve(
         listener,
         app::router(Arc::clone(&app)),
         Some(Arc::clone(&app)),
+        tls.clone(),
         &config,
         stopped.clone(),
     );
+    let certificates = async {
+        if let Some(tls) = &tls {
+            tls.keep(stopped.clone()).await;
+        }
+    };
     // Routers of their own, on sockets of their own: no path of the public port leads there.
     let private = async |listener: Option<TcpListener>, router: Router| {
         if let Some(listener) = listener {
-            listen(listener, router, None, &config, stopped.clone()).await;
+            listen(listener, router, None, None, &config, stopped.clone()).await;
         }
     };
     let metrics = private(metrics_listener, app::metrics_router(Arc::clone(&app)));
     let operator = private(operator_listener, operator::router(Arc::clone(&app)));
+    let redirects = async {
+        if let Some(tls) = &tls {
+            private(redirect_listener, redirect::router(tls, port)).await;
+        }
+    };
     let streams = async {
         let mut stopped = stopped.clone();
         drop(stopped.wait_for(|stop| *stop).await);
         hub.finish(config.shutdown_grace).await;
     };
-    tokio::join!(signal, answers, metrics, operator, streams, watch);
+    tokio::join!(
+        signal,
+        answers,
+        metrics,
+        operator,
+        redirects,
+        streams,
+        certificates,
+        watch
+    );
     Ok(())
 }
 
@@ -99,6 +131,7 @@ async fn listen(
     listener: TcpListener,
     router: Router,
     app: Option<Arc<App>>,
+    tls: Option<Tls>,
     config: &Config,
     mut stopped: watch::Receiver<bool>,
 ) {
@@ -128,6 +161,7 @@ async fn listen(
                 let peer = Peer(peer.ip());
                 let serving = connection(
                     stream,
+                    tls.clone(),
                     peer,
                     router.clone(),
                     app.clone(),
@@ -150,6 +184,7 @@ async fn listen(
 
 async fn connection(
     stream: TcpStream,
+    tls: Option<Tls>,
     peer: Peer,
     router: Router,
     app: Option<Arc<App>>,
@@ -158,6 +193,29 @@ async fn connection(
 ) {
     // Answers are written whole; waiting to fill packets only delays them. A failure costs speed alone.
     let _ = stream.set_nodelay(true);
+    let stream = StallGuard::new(stream, config.write_timeout);
+    let Some(tls) = tls else {
+        return talk(stream, peer, router, app, config, stopped).await;
+    };
+    let limit = config.handshake_timeout;
+    // On the heap, so that connections without TLS take no room for it.
+    let stream = Box::pin(tls.accept(stream, limit, &mut stopped)).await;
+    if let Some(stream) = stream {
+        Box::pin(talk(stream, peer, router, app, config, stopped)).await;
+    }
+}
+
+/// Answers the requests that come on a stream.
+async fn talk<S>(
+    stream: S,
+    peer: Peer,
+    router: Router,
+    app: Option<Arc<App>>,
+    config: Config,
+    mut stopped: watch::Receiver<bool>,
+) where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let router = TowerToHyperService::new(router);
     let app = app.as_deref();
     let _open = app.map(|app| app.connections.enter());
@@ -173,10 +231,7 @@ async fn connection(
         .timer(TokioTimer::new())
         .header_read_timeout(config.header_timeout)
         .max_buf_size(config.header_bytes_max)
-        .serve_connection(
-            TokioIo::new(StallGuard::new(stream, config.write_timeout)),
-            service,
-        )
+        .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = pin!(connection);
     // The value of the watch borrows its lock and must not be held while the connection goes on.

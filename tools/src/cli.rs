@@ -1,10 +1,11 @@
 //! The command line: every option with its variable `ORRERY_*`, its default and its unit. Those of the
-//! commands that work on a data directory without serving it are in `offline`, those of the configuration file in `config`, those that
-//! print texts about the command line itself in `texts`; how variables are read is in `variables`.
+//! commands that work on a data directory without serving it are in `offline`, those of the configuration file in `config`, those of TLS
+//! in `tls`, those that print texts about the command line itself in `texts`; how variables are read is in `variables`.
 
 mod config;
 mod offline;
 mod texts;
+mod tls;
 mod variables;
 
 use std::net::SocketAddr;
@@ -25,6 +26,7 @@ pub(crate) use offline::{
 
 pub(crate) use config::{ConfigArguments, DoctorArguments, FileArguments};
 pub(crate) use texts::{CompletionsArguments, ManualArguments};
+pub(crate) use tls::TlsArguments;
 pub(crate) use variables::{
     commands, parse, refuse_empty_variables, serve_arguments, tell_unknown_variables,
 };
@@ -302,6 +304,7 @@ pub(crate) struct DemoArguments {
 #[command(after_help = "Examples:\n  \
     orrery serve --data ./data --jetstream us-east-1\n  \
     orrery serve --data ./data --jetstream wss://jetstream.example/subscribe --bind 0.0.0.0:6789\n  \
+    orrery serve --data ./data --jetstream us-east-1 --bind 0.0.0.0:443 --bind-http 0.0.0.0:80 --tls-domain links.example.org --tls-accept-terms\n  \
     orrery serve --data ./data --jetstream us-west-2 --collections 'app.bsky.graph.*' --exclude app.bsky.graph.block\n\n\
     It ends cleanly on SIGINT and SIGTERM and goes on from the durable cursor when started again.")]
 pub(crate) struct ServeArguments {
@@ -321,6 +324,8 @@ pub(crate) struct ServeArguments {
     pub(crate) selection: SelectionArguments,
     #[command(flatten)]
     pub(crate) http: HttpArguments,
+    #[command(flatten)]
+    pub(crate) tls: TlsArguments,
     #[command(flatten)]
     pub(crate) edge: EdgeArguments,
     #[command(flatten)]

@@ -155,7 +155,7 @@ impl Failure {
             Self::Usage(_)
             | Self::Settings(_)
             | Self::Synth(orrery_synth::Error::Option { .. })
-            | Self::Server(orrery_server::Error::Setting { .. })
+            | Self::Server(orrery_server::Error::Setting { .. } | orrery_server::Error::Acme(_))
             | Self::Ingest(orrery_ingest::Error::Selection(_)) => 2,
             _ => 1,
         }

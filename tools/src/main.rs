@@ -14,6 +14,7 @@
 //! | `service.rs` | what the service manager is told, and the socket that it may pass |
 //! | `index.rs` | the engine's store as what the server asks |
 //! | `health.rs` | how far the index is behind its source |
+//! | `tls.rs` | TLS as the command line has it |
 //! | `running.rs` | store, follower and server as one running whole |
 //! | `stream.rs` | the engine's store as what the link stream asks |
 //! | `edge.rs` | the edge cache put together |
@@ -43,6 +44,7 @@ mod running;
 mod service;
 mod signals;
 mod stream;
+mod tls;
 mod units;
 mod vitals;
 mod withheld;

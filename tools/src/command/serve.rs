@@ -14,6 +14,7 @@ use crate::output;
 use crate::running::{self, Running};
 use crate::service;
 use crate::signals::Signals;
+use crate::tls;
 
 pub(crate) fn run(arguments: ServeArguments, settings: &Settings) -> Result<()> {
     // Before a directory is made.
@@ -32,6 +33,7 @@ pub(crate) fn run(arguments: ServeArguments, settings: &Settings) -> Result<()> 
         )));
     }
     let edge = EdgeSettings::of(&arguments.edge, arguments.jetstream.is_some());
+    let tls = tls::of(&arguments.tls, &arguments.data)?;
     let listener = match service::passed_listener()? {
         Some(passed) => passed,
         None => running::bind(arguments.http.bind)?,
@@ -43,7 +45,14 @@ pub(crate) fn run(arguments: ServeArguments, settings: &Settings) -> Result<()> 
     if let Some(operator) = arguments.http.operator {
         drop(running::bind(operator)?);
     }
-    let config = server_config(&arguments.http)?;
+    if let Some(plain) = arguments.tls.bind_http {
+        drop(running::bind(plain)?);
+    }
+    let config = Config {
+        tls,
+        redirect: arguments.tls.bind_http,
+        ..server_config(&arguments.http)?
+    };
     let address = listener.local_addr().unwrap_or(arguments.http.bind);
     let mut options = Options::default();
     arguments.log_window.apply(&mut options);
@@ -57,6 +66,7 @@ pub(crate) fn run(arguments: ServeArguments, settings: &Settings) -> Result<()> 
     let runtime = running::runtime()?;
     let signals = {
         let _context = runtime.enter();
+        tls.as_ref().map(tls::reload_on_hangup).transpose()?;
         Signals::catch()?
     };
     let source = match arguments.jetstream {
@@ -82,8 +92,9 @@ pub(crate) fn run(arguments: ServeArguments, settings: &Settings) -> Result<()> 
             format!("{endpoint}, indexes {selection}")
         }
     };
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
     output::note(format_args!(
-        "orrery {} answers on http://{address}, follows {source}",
+        "orrery {} answers on {scheme}://{address}, follows {source}",
         crate::VERSION,
     ));
     let result =

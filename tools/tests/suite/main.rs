@@ -32,5 +32,6 @@ mod service;
 mod stream;
 mod texts;
 mod time_buckets;
+mod tls;
 mod usage;
 mod verify;

@@ -1,4 +1,5 @@
 //! A small index in plain vectors, a server over it on a real socket, and a client that speaks raw HTTP.
+pub mod acme;
 pub mod browser;
 pub mod edge;
 pub mod feed;
@@ -6,6 +7,7 @@ pub mod lexicon;
 pub mod schema;
 mod server;
 mod stats;
+pub mod tls;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -22,6 +24,8 @@ use orrery_server::{
 use parking_lot::Mutex;
 
 pub use server::{Response, Server, exchange};
+
+pub const DAY: Duration = Duration::from_secs(86_400);
 
 /// One link of a record.
 #[derive(Clone)]

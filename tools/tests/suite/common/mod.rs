@@ -94,8 +94,8 @@ impl Server {
         loop {
             let said = std::fs::read_to_string(log).unwrap_or_default();
             let address = said
-                .split_once("answers on http://")
-                .and_then(|(_, rest)| rest.split_once(','))
+                .split_once("answers on ")
+                .and_then(|(_, url)| url.split_once("://")?.1.split_once(','))
                 .map(|(address, _)| address.parse().unwrap());
             if let Some(address) = address {
                 return Self { child, address };
