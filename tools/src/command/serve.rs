@@ -92,7 +92,11 @@ pub(crate) fn run(arguments: ServeArguments, settings: &Settings) -> Result<()> 
             format!("{endpoint}, indexes {selection}")
         }
     };
-    let scheme = if config.tls.is_some() { "https" } else { "http" };
+    let scheme = if config.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
     output::note(format_args!(
         "orrery {} answers on {scheme}://{address}, follows {source}",
         crate::VERSION,
