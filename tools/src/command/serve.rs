@@ -66,7 +66,7 @@ pub(crate) fn run(arguments: ServeArguments, settings: &Settings) -> Result<()> 
     let runtime = running::runtime()?;
     let signals = {
         let _context = runtime.enter();
-        tls.as_ref().map(tls::reload_on_hangup).transpose()?;
+        config.tls.as_ref().map(tls::reload_on_hangup).transpose()?;
         Signals::catch()?
     };
     let source = match arguments.jetstream {

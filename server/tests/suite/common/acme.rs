@@ -431,7 +431,8 @@ fn public_key(csr: &[u8]) -> Vec<u8> {
             })?;
             AnyRef::decode(info).map(drop)
         })?;
-        (AnyRef::decode(request)?, AnyRef::decode(request)?);
+        AnyRef::decode(request)?;
+        AnyRef::decode(request)?;
         Ok(())
     });
     read.unwrap();
