@@ -124,8 +124,14 @@ fn of_arguments(arguments: &ServeArguments, settings: &Settings) -> Vec<Mistake>
             (problem, "write it like https://plc.directory".to_owned()),
         );
     }
-    paths(settings, arguments.jetstream.is_some(), &mut tell);
+    paths(settings, follows(arguments, settings), &mut tell);
     mistakes
+}
+
+/// Whether a source is named, though it may be by mistake.
+fn follows(arguments: &ServeArguments, settings: &Settings) -> bool {
+    let is_named = |mistake: &Mistake| mistake.key.as_deref() == Some("jetstream");
+    arguments.jetstream.is_some() || settings.mistakes.iter().any(is_named)
 }
 
 fn selection(arguments: &ServeArguments, tell: &mut impl FnMut(&str, Wrong)) {
@@ -151,7 +157,7 @@ fn selection(arguments: &ServeArguments, tell: &mut impl FnMut(&str, Wrong)) {
 
 fn source(arguments: &ServeArguments, settings: &Settings, tell: &mut impl FnMut(&str, Wrong)) {
     let Some(server) = &arguments.jetstream else {
-        if settings.is_set("force-source") && arguments.force_source {
+        if arguments.force_source && !follows(arguments, settings) {
             let right = "name one with `jetstream`, or leave this out".to_owned();
             tell(
                 "force-source",

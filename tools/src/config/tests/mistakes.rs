@@ -213,6 +213,13 @@ fn what_makes_no_sense_together_is_a_mistake_of_the_key_that_says_it() {
             "{text}"
         );
     }
+    // What only follows from a mistake is none.
+    let text = format!(
+        "data = {:?}\njetstream = 1\nforce-source = true",
+        dir.path().join("none")
+    );
+    let (_, mistakes) = check::all(&settings(&[], &[], Some(&text)));
+    assert_eq!(mistakes.len(), 1, "{mistakes:#?}");
     let sound = format!("{data}{here}disk-limit = \"1GiB\"\nmetrics = \"127.0.0.1:1\"");
     let (arguments, mistakes) = check::all(&of_file(&sound));
     assert_eq!(mistakes, []);
