@@ -56,7 +56,10 @@ pub fn check(document: &Value, schema: &Value, value: &Value, at: &str) -> Resul
             "const" => {}
             "enum" if !wanted.as_array().unwrap().contains(value) => return fail("enum"),
             "enum" => {}
-            "minimum" if value.as_f64() < wanted.as_f64() => return fail("minimum"),
+            // Of what is no number it says nothing.
+            "minimum" if value.is_number() && value.as_f64() < wanted.as_f64() => {
+                return fail("minimum");
+            }
             "minimum" => {}
             "items" => {
                 for (i, item) in value.as_array().into_iter().flatten().enumerate() {
