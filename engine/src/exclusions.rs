@@ -148,19 +148,19 @@ impl Exclusions {
 
     /// The bytes of the file.
     pub(crate) fn encode(&self) -> Result<Vec<u8>> {
-        let entry = |kind, is_leaving, (value, why): (&Box<str>, &Why)| ExclusionEntry {
-            kind,
-            value: value.to_string(),
-            time_us: why.time_us,
-            reason: why.reason.to_string(),
-            is_leaving,
+        let of = |kind, is_leaving, entries: &Entries| -> Vec<ExclusionEntry> {
+            let entries = entries.iter().map(|(value, why)| ExclusionEntry {
+                kind,
+                value: value.to_string(),
+                time_us: why.time_us,
+                reason: why.reason.to_string(),
+                is_leaving,
+            });
+            entries.collect()
         };
-        let account = ExclusionKind::Account;
-        let accounts = self.accounts.iter().map(|of| entry(account, false, of));
-        let leaving = self.leaving.iter().map(|of| entry(account, true, of));
-        let targets = self.targets.iter();
-        let targets = targets.map(|of| entry(ExclusionKind::Target, false, of));
-        let mut entries: Vec<ExclusionEntry> = accounts.chain(leaving).chain(targets).collect();
+        let mut entries = of(ExclusionKind::Account, false, &self.accounts);
+        entries.extend(of(ExclusionKind::Account, true, &self.leaving));
+        entries.extend(of(ExclusionKind::Target, false, &self.targets));
         entries.sort_unstable_by(|a, b| (a.kind, &a.value).cmp(&(b.kind, &b.value)));
         Ok(encode(&entries)?)
     }

@@ -168,8 +168,10 @@ fn a_failure_of_any_call_of_a_change_leaves_one_of_the_two_lists() {
 }
 
 fn filled(fs: &SimFs, dir: &str, steps: &[Step]) -> (Store, Writer) {
-    let mut options = Options::default();
-    options.compact = false;
+    let options = Options {
+        compact: false,
+        ..Options::default()
+    };
     let store = Store::open_with_fs(fs.shared(), Path::new(dir), options).unwrap();
     let mut writer = store.writer().unwrap();
     for (place, step) in (1..).zip(steps) {
