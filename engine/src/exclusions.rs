@@ -148,25 +148,19 @@ impl Exclusions {
 
     /// The bytes of the file.
     pub(crate) fn encode(&self) -> Result<Vec<u8>> {
-        let entry = |kind, is_leaving, (value, why): (&str, &Why)| ExclusionEntry {
-            kind,
-            value: value.to_owned(),
-            time_us: why.time_us,
-            reason: why.reason.to_string(),
-            is_leaving,
+        let of = |kind, is_leaving, entries: &Entries| -> Vec<ExclusionEntry> {
+            let entries = entries.iter().map(|(value, why)| ExclusionEntry {
+                kind,
+                value: value.to_string(),
+                time_us: why.time_us,
+                reason: why.reason.to_string(),
+                is_leaving,
+            });
+            entries.collect()
         };
-        let account = ExclusionKind::Account;
-        let accounts = self
-            .accounts
-            .iter()
-            .map(|(value, why)| entry(account, false, (value, why)));
-        let leaving = self
-            .leaving
-            .iter()
-            .map(|(value, why)| entry(account, true, (value, why)));
-        let targets = self.targets.iter();
-        let targets = targets.map(|(value, why)| entry(ExclusionKind::Target, false, (value, why)));
-        let mut entries: Vec<ExclusionEntry> = accounts.chain(leaving).chain(targets).collect();
+        let mut entries = of(ExclusionKind::Account, false, &self.accounts);
+        entries.extend(of(ExclusionKind::Account, true, &self.leaving));
+        entries.extend(of(ExclusionKind::Target, false, &self.targets));
         entries.sort_unstable_by(|a, b| (a.kind, &a.value).cmp(&(b.kind, &b.value)));
         Ok(encode(&entries)?)
     }

@@ -97,7 +97,7 @@ fn run(
 
 #[test]
 fn a_power_cut_at_any_call_leaves_the_list_before_or_after_and_answers_by_it() {
-    for seed in 0..seeds(80) {
+    for seed in 0..seeds(40) {
         let mut random = SplitMix::new(seed);
         let steps = script(&mut random);
         let mut fs = SimFs::new();
@@ -149,7 +149,7 @@ fn a_power_cut_at_any_call_leaves_the_list_before_or_after_and_answers_by_it() {
 #[test]
 fn a_failure_of_any_call_of_a_change_leaves_one_of_the_two_lists() {
     let steps = script(&mut SplitMix::new(7));
-    for call in 1..seeds(250) {
+    for call in 1..seeds(150) {
         let fs = SimFs::new();
         fs.fail_call(call);
         if let Ok(store) = open(&fs, call % 2 == 1) {
