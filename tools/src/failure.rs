@@ -103,13 +103,19 @@ fn nothing_read(files: &[NotOne]) -> String {
     files.join("; ")
 }
 
-/// What can be done about a manifest that cannot be read, as a further sentence, or nothing.
+/// What can be done about a manifest or a version that cannot be read, as a further sentence, or nothing.
 fn advice(error: &orrery_engine::Error) -> &'static str {
     use orrery_engine::Error::Format;
     match error {
         Format(orrery_formats::Error::Corrupt(at)) if at.file.starts_with("MANIFEST-") => {
             ". Leave all files as they are: `orrery repair` takes up an older manifest where there is one, and with \
              --backup, even an older backup of this directory, it makes the manifest anew"
+        }
+        Format(orrery_formats::Error::Version { found, oldest, .. }) if found < oldest => {
+            ". Nothing was changed: go on with the build that wrote it, or load the events anew into another directory"
+        }
+        Format(orrery_formats::Error::Version { .. }) => {
+            ". Nothing was changed: a newer build wrote it, and reads it"
         }
         _ => "",
     }
