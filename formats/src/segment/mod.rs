@@ -21,6 +21,7 @@
 //!          iter_from(i) -> ListIter<'_>, iter_back_from(i) -> ListIter<'_> (yields i-1, i-2, ..),
 //!          blocks(i..j) -> ListBlocks<'_>
 //! actors   did(actor) -> Option<DidRef<'_>>, find_did(did) -> Option<u32>,
+//!          find_wanted_did(&WantedDid) -> Option<u32>, is_did(actor, &WantedDid) -> bool,
 //!          state(actor) -> Option<ActorState>, states() -> States<'_>,
 //!          account_states() -> AccountStates<'_>
 //! passed   holds_passed_key(PassedKey) -> bool, holds_passed_keys_of(actor) -> bool, passed_keys() -> PassedKeys<'_>
@@ -71,7 +72,9 @@ pub use layout::{
 pub use list::{LIST_BLOCK, List, ListBlocks, ListIter};
 pub use merge::{MergeInput, Merged, SampleRules, merge};
 pub use passed::{PASSED_HASH_BITS, PassedKey, PassedKeys};
-pub use reader::{ActorRows, DidNames, Kills, LinkRef, ListInfo, Lists, RowLinks, Segment};
+pub use reader::{
+    ActorRows, DidNames, Kills, LinkRef, ListInfo, Lists, RowLinks, Segment, WantedDid,
+};
 pub use rows::{ActorColumn, RowName, RowNames, TargetsAt};
 pub use samples::{
     SAMPLE_BODY_MAX, SAMPLE_KEY_MAX, SAMPLES_MAX, Sample, SampleCollection, SampleCollections,

@@ -5,6 +5,7 @@ mod by_actor;
 mod did_names;
 mod walks;
 
+pub use actors::WantedDid;
 pub use did_names::DidNames;
 pub use walks::{ActorRows, Kills, LinkRef, ListInfo, Lists, RowLinks};
 
