@@ -63,6 +63,8 @@ orrery-benches COMMAND [OPTIONS]
   --no-instructions    do not count instructions with valgrind";
 
 fn main() -> ExitCode {
+    // As the binary does.
+    orrery_engine::io::mmap::give_back_freed_memory();
     let arguments = match Arguments::parse(std::env::args().skip(1)) {
         Ok(arguments) => arguments,
         Err(why) => {

@@ -3,6 +3,8 @@
 
 mod begin;
 mod orphans;
+#[cfg(test)]
+mod version_tests;
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;

@@ -58,6 +58,10 @@ impl Writer {
                 self.commit()?;
             }
             let result = self.seal_committed();
+            debug_assert!(
+                !result.as_ref().is_err_and(Error::is_pause),
+                "the writer does not go on with a memtable whose keys it has forgotten"
+            );
             self.poison_on_error(result)?;
         }
         self.must_seal = false;
@@ -144,6 +148,7 @@ impl Writer {
     /// Writes the memtable as a segment, and gives what the manifest is to say of it.
     fn write_memtable(&mut self) -> Result<(SegmentEntry, Sealed)> {
         let passed = self.passed_keys()?;
+        self.forget_keys();
         let old = &*self.generation;
         let (first_seq, last_seq) = (old.memtable.first_seq, old.memtable.visible_seq());
         let limit = self.shared.options.samples_limit;

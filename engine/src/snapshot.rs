@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use orrery_formats::manifest::Counts;
-use orrery_formats::segment::{ActorState, Segment, TargetKey};
+use orrery_formats::segment::{ActorState, Segment, TargetKey, WantedDid};
 
 use crate::actors::{ActorId, DidCache, TargetForm, target_form};
 use crate::exclusions::Exclusions;
@@ -183,6 +183,20 @@ impl Generation {
         Ok(f(&did.text()))
     }
 
+    /// Whether that is the DID of `actor`, as far as it is known.
+    fn is_did(&self, actor: ActorId, did: &WantedDid<'_>) -> Result<bool> {
+        if let Some(index) = actor.checked_sub(self.memtable.first_actor) {
+            let dids = &self.memtable.dids;
+            return Ok(index < dids.len() && dids.get(index) == did.text());
+        }
+        match self.home(actor) {
+            Some(sealed) if sealed.without_accounts().is_none() => {
+                Ok(sealed.accounts().is_did(actor, did)?)
+            }
+            _ => Ok(false),
+        }
+    }
+
     /// Appends the string of a target.
     pub(crate) fn push_target(&self, key: &TargetKey<'_>, out: &mut String) -> Result<()> {
         match *key {
@@ -211,14 +225,13 @@ impl Generation {
 
     /// The id of `did`, if it has one. O(1) for a DID that was looked up lately, otherwise O(segments).
     pub(crate) fn find_actor(&self, did: &str) -> Result<Option<ActorId>> {
-        let hash = self.dids.hash(did);
-        if let Some(id) = self.dids.get(hash) {
-            match self.with_did(id, |known| known == did) {
-                Ok(true) => return Ok(Some(id)),
-                // Another DID's, or given after this generation's memtable was sealed.
-                Ok(false) | Err(Error::Internal(_) | Error::LostDid { .. }) => {}
-                Err(error) => return Err(error),
-            }
+        let wanted = WantedDid::new(did, self.dids.seed());
+        let hash = wanted.hash();
+        // It may be another DID's, or given after this generation's memtable was sealed.
+        if let Some(id) = self.dids.get(hash)
+            && self.is_did(id, &wanted)?
+        {
+            return Ok(Some(id));
         }
         if let Some(index) = self.memtable.dids.find_hashed(hash, did) {
             let id = self.memtable.first_actor.saturating_add(index);
@@ -227,7 +240,7 @@ impl Generation {
         }
         // The oldest segments hold the most actors.
         for sealed in &self.segments {
-            if let Some(id) = sealed.accounts().find_did(did)? {
+            if let Some(id) = sealed.accounts().find_wanted_did(&wanted)? {
                 self.dids.put(hash, id);
                 return Ok(Some(id));
             }

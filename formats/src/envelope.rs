@@ -108,6 +108,13 @@ impl FileBuilder {
         }
     }
 
+    /// The same with room for so many bytes before its buffer grows.
+    #[must_use]
+    pub fn with_room(mut self, bytes: usize) -> Self {
+        self.bytes.reserve_exact(bytes);
+        self
+    }
+
     /// Appends a section. Each `id` may be used once and is below [`SECTION_IDS`]; a file that breaks
     /// this does not open.
     pub fn section(&mut self, id: u16, contents: &[u8]) -> &mut Self {

@@ -431,8 +431,16 @@ impl FrameBuilder {
     /// # Errors
     /// The compressor's, if its memory cannot be had.
     pub fn new() -> std::io::Result<Self> {
+        Self::with_room(0)
+    }
+
+    /// An empty frame with room for so many bytes of events before its buffer grows.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_room(bytes: usize) -> std::io::Result<Self> {
         Ok(Self {
-            raw: Vec::new(),
+            raw: Vec::with_capacity(bytes),
             compressed: Vec::new(),
             compressor: compressor()?,
             event_count: 0,
@@ -538,8 +546,9 @@ impl FrameBuilder {
             });
         }
         self.compressed.clear();
+        // Frames are of about one size: twice as much room would stay unused.
         self.compressed
-            .reserve(zstd::zstd_safe::compress_bound(self.raw.len()));
+            .reserve_exact(zstd::zstd_safe::compress_bound(self.raw.len()));
         self.compressor
             .compress_to_buffer(&self.raw, &mut self.compressed)
             .map_err(|error| Error::corrupt("frame payload", offset, "room to compress", error))?;

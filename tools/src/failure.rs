@@ -132,7 +132,7 @@ fn nothing_read(files: &[NotOne]) -> String {
     files.join("; ")
 }
 
-/// What can be done about a manifest that cannot be read, as a further sentence, or nothing.
+/// What can be done about a manifest or a version that cannot be read, as a further sentence, or nothing.
 fn advice(error: &orrery_engine::Error) -> &'static str {
     use orrery_engine::Error::Format;
     match error {
@@ -143,6 +143,11 @@ fn advice(error: &orrery_engine::Error) -> &'static str {
         Format(orrery_formats::Error::Corrupt(at)) if at.file == "EXCLUSIONS" => {
             ". Put the exclude list back from a backup, or remove the file and import the list anew; the links of accounts \
              that were on it stay hidden meanwhile, and records are shown"
+        Format(orrery_formats::Error::Version { found, oldest, .. }) if found < oldest => {
+            ". Nothing was changed: go on with the build that wrote it, or load the events anew into another directory"
+        }
+        Format(orrery_formats::Error::Version { .. }) => {
+            ". Nothing was changed: a newer build wrote it, and reads it"
         }
         _ => "",
     }

@@ -76,9 +76,15 @@ impl States {
     /// The states that changed since the last seal, by rising id.
     pub(crate) fn touched(&self) -> Vec<ActorState> {
         let touched = self.now.values().filter(|entry| entry.is_touched);
-        let mut states: Vec<ActorState> = touched.map(|entry| entry.state).collect();
+        let mut states = Vec::with_capacity(self.touched);
+        states.extend(touched.map(|entry| entry.state));
         states.sort_unstable_by_key(|state| state.id);
         states
+    }
+
+    /// Lets go of what is only kept to spare look-ups in segments.
+    pub(crate) fn forget_older(&mut self) {
+        self.before = Entries::default();
     }
 
     /// What was touched is in a segment now.

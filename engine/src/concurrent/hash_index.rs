@@ -4,9 +4,10 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-/// Each level is four times the size of the one before.
-const GROWTH_BITS: u32 = 2;
-const LEVELS: usize = 12;
+/// Each level is twice the size of the one before.
+const GROWTH_BITS: u32 = 1;
+/// Those of the smallest index come to 2^29 slots.
+const LEVELS: usize = 24;
 
 /// Ids by hash. The caller compares what an id stands for, so equal hashes are harmless.
 pub(crate) struct HashIndex {

@@ -16,6 +16,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// The most room for a batch that is made ready.
+const ROOM_MAX: usize = 16 << 20;
+
 /// When to commit, and how much room to reserve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogOptions {
@@ -94,7 +97,11 @@ impl LogWriter {
                 "the first seq of a log is 1, not 0".to_owned(),
             ));
         }
-        let batch = FrameBuilder::new()
+        // What comes until somebody asks whether it is due takes some room more. None of it is memory before it is used.
+        let room = options
+            .commit_bytes
+            .saturating_add(options.commit_bytes / 8);
+        let batch = FrameBuilder::with_room(room.min(ROOM_MAX))
             .map_err(|error| Error::Config(format!("the log's compressor: {error}")))?;
         Ok(Self {
             fs,

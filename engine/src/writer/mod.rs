@@ -101,6 +101,8 @@ pub struct Writer {
     pub(crate) journal: Journal,
     /// The newest row of each key in the memtable, by the key's hash.
     keys: HashMap<(ActorId, u64), u32, IdHashes>,
+    /// How many the memtable before had, which this one probably comes to.
+    keys_expected: usize,
     /// The newest event time of each key that an event since the last seal left without a row.
     passed: HashMap<(ActorId, u64), u64, IdHashes>,
     pub(crate) states: States,
@@ -154,6 +156,7 @@ impl Writer {
             generation,
             journal,
             keys: HashMap::default(),
+            keys_expected: 0,
             passed: HashMap::default(),
             states: States::default(),
             kills: Vec::new(),
@@ -182,12 +185,19 @@ impl Writer {
     /// Takes over a new generation after a seal.
     pub(crate) fn renew(&mut self, generation: Arc<Generation>) {
         self.generation = generation;
-        self.keys.clear();
+        self.keys = HashMap::with_capacity_and_hasher(self.keys_expected, IdHashes::default());
         self.passed.clear();
         self.states.seal();
         self.kills.clear();
         self.events = 0;
         self.must_seal = false;
+    }
+
+    /// Lets go of what only further events into this memtable would need: it is sealed, or nothing more is accepted.
+    pub(crate) fn forget_keys(&mut self) {
+        self.keys_expected = self.keys_expected.max(self.keys.len());
+        self.keys = HashMap::default();
+        self.states.forget_older();
     }
 
     /// Applies one event. When this returns, new snapshots see all of it. It is durable after the next

@@ -57,7 +57,6 @@ pub fn build(input: &SegmentInput<'_>) -> Result<Vec<u8>> {
         shapes: tables.shapes.len() as u32,
         ..SegmentInfo::default()
     };
-    let mut file = FileBuilder::new(KIND, VERSION);
     let mut sections = Vec::new();
     let mut put = |section: Section, bytes: Vec<u8>| sections.push((section, bytes));
 
@@ -140,6 +139,7 @@ pub fn build(input: &SegmentInput<'_>) -> Result<Vec<u8>> {
     writer.finish(&mut directory, &mut data)?;
     put(Section::Links, data);
     put(Section::LinkDirectory, directory);
+    drop(order);
     put(Section::ListStarts, monotone_list(&lists.starts));
     put(
         Section::ListDirectory,
@@ -151,6 +151,7 @@ pub fn build(input: &SegmentInput<'_>) -> Result<Vec<u8>> {
         lists.written.long_directory.bytes().to_vec(),
     );
     put(Section::LongLists, lists.written.long.bytes().to_vec());
+    drop(lists.written);
 
     let rows = (0u32..).zip(&input.rows);
     let mut pairs: Vec<u64> = rows
@@ -244,6 +245,11 @@ pub fn build(input: &SegmentInput<'_>) -> Result<Vec<u8>> {
 
     put(Section::Meta, info.encode());
     sections.sort_by_key(|(section, _)| Section::ALL.iter().position(|other| other == section));
+    let lens = sections.iter().map(|(_, bytes)| bytes.len());
+    let len: usize = lens.map(|len| len.next_multiple_of(8)).sum();
+    // The footer has some 24 bytes a section, and 8 for each 64 KiB.
+    let room = len + len / 4_096 + 64 * sections.len() + 256;
+    let mut file = FileBuilder::new(KIND, VERSION).with_room(room);
     for (section, bytes) in sections {
         file.section(section.id(), &bytes);
     }

@@ -16,6 +16,7 @@
 //! before it. With g groups a hash belongs to group `hash g / 2^64`; the upper six bits of the fraction
 //! are the bucket, the next six the fingerprint.
 
+use super::ef::select;
 use super::lists::width_below;
 use crate::Result;
 use crate::bits::{BitWriter, read_bits};
@@ -188,32 +189,28 @@ impl<'a> DidIndex<'a> {
 
     /// The places in their group of the actors of `bucket`, from the `len` bits from `start`.
     fn bucket(&self, start: u64, len: u64, bucket: u32) -> Result<(u64, u64)> {
-        // The zeros that end the buckets before this one, then the zero that ends it.
-        let (mut zeros, mut begin, mut at) = (bucket, (bucket == 0).then_some(0), 0);
+        // As many zeros end the buckets before this one; the next one ends it.
+        let (mut seen, mut begin, mut at) = (0, (bucket == 0).then_some(0), 0);
         while at < len {
             let width = (len - at).min(64);
             let ones = read_bits(self.region, start + at, width as u32)?;
-            let mut word = match width {
+            let zeros = match width {
                 64 => !ones,
                 width => !ones & ((1 << width) - 1),
             };
-            if begin.is_none() && word.count_ones() < zeros {
-                zeros -= word.count_ones();
-                word = 0;
+            let end = seen + zeros.count_ones();
+            if begin.is_none() && end >= bucket {
+                begin = Some(at + u64::from(select(zeros, bucket - 1 - seen)) + 1);
             }
-            while word != 0 {
-                let place = at + u64::from(word.trailing_zeros());
-                word &= word - 1;
-                if let Some(begin) = begin {
-                    // As many bits before the run are zeros as there are buckets before it.
-                    let before = u64::from(bucket);
-                    return Ok((begin - before, place - before));
-                }
-                zeros -= 1;
-                if zeros == 0 {
-                    begin = Some(place + 1);
-                }
+            if let Some(begin) = begin
+                && end > bucket
+            {
+                let place = at + u64::from(select(zeros, bucket - seen));
+                // As many bits before the run are zeros as there are buckets before it.
+                let before = u64::from(bucket);
+                return Ok((begin - before, place - before));
             }
+            seen = end;
             at += width;
         }
         Err(self

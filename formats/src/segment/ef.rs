@@ -138,7 +138,7 @@ impl EfHead {
 }
 
 /// The position of the one with `rank` ones below it, of which `word` has more than `rank`.
-fn select(word: u64, rank: u32) -> u32 {
+pub(in crate::segment) fn select(word: u64, rank: u32) -> u32 {
     let (mut word, mut rank, mut at) = (word, rank, 0);
     loop {
         let ones = (word & 0xff).count_ones();

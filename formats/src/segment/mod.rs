@@ -23,6 +23,7 @@
 //!          iter_from(i) -> ListIter<'_>, iter_back_from(i) -> ListIter<'_> (yields i-1, i-2, ..),
 //!          blocks(i..j) -> ListBlocks<'_>
 //! actors   did(actor) -> Option<DidRef<'_>>, find_did(did) -> Option<u32>,
+//!          find_wanted_did(&WantedDid) -> Option<u32>, is_did(actor, &WantedDid) -> bool,
 //!          state(actor) -> Option<ActorState>, states() -> States<'_>,
 //!          account_states() -> AccountStates<'_>
 //! passed   holds_passed_key(PassedKey) -> bool, holds_passed_keys_of(actor) -> bool, passed_keys() -> PassedKeys<'_>
@@ -74,7 +75,7 @@ pub use list::{LIST_BLOCK, List, ListBlocks, ListIter};
 pub use merge::{MergeInput, Merged, SampleRules, merge};
 pub use passed::{PASSED_HASH_BITS, PassedKey, PassedKeys};
 pub use reader::{
-    ActorRows, DidNames, KeyProbe, Kills, LinkRef, ListInfo, Lists, RowLinks, Segment,
+    ActorRows, DidNames, KeyProbe, Kills, LinkRef, ListInfo, Lists, RowLinks, Segment, WantedDid,
 };
 pub use rows::{ActorColumn, RowName, RowNames, TargetsAt};
 pub use samples::{

@@ -6,6 +6,7 @@ mod did_names;
 mod targets;
 mod walks;
 
+pub use actors::WantedDid;
 pub use by_actor::KeyProbe;
 pub use did_names::DidNames;
 pub use walks::{ActorRows, Kills, LinkRef, ListInfo, Lists, RowLinks};

@@ -41,7 +41,7 @@ pub trait Workspace {
 
     /// Memory in bytes that one sort may take. Three run at a time at most.
     fn sort_bytes(&self) -> usize {
-        16 << 20
+        4 << 20
     }
 }
 

@@ -1,5 +1,6 @@
 //! Read-only views of sealed files. This module and its children are the only ones with `unsafe`: here one
-//! call, which maps a file; in [`sigbus`] what tells of a read error in a mapping.
+//! call, which maps a file; in [`sigbus`] what tells of a read error in a mapping; in [`heap`] when freed memory is
+//! unmapped.
 //!
 //! What makes the mapping sound is a rule of the data directory, kept by the rest of the engine: a
 //! sealed file is written under a temporary name, synced and renamed, and from then on it is never
@@ -11,9 +12,11 @@ use std::io;
 use std::ops::Deref;
 use std::path::Path;
 
+mod heap;
 mod sigbus;
 mod table;
 
+pub use heap::give_back_freed_memory;
 pub use sigbus::catch_faults;
 
 /// The bytes of a sealed file: mapped, or read onto the heap.

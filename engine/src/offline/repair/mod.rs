@@ -207,6 +207,7 @@ pub fn repair_with_fs(
 ) -> Result<RepairReport> {
     manifest::refuse_strange(&**fs, dir, options.backup.is_some())?;
     let lock = Arc::new(DirLock::acquire(&**fs, dir)?);
+    find::refuse_other_versions(fs, dir)?;
     let mut repair = Repair {
         fs: Arc::clone(fs),
         dir: dir.to_owned(),

@@ -10,6 +10,44 @@ use crate::segment::states::{AccountStates, StateBlocks, States};
 use crate::segment::value::plc_bytes;
 use crate::segment::{ActorState, DidRef, hash};
 
+/// A DID that several segments are asked for: what each of them would have to work out, once.
+#[derive(Debug, Clone, Copy)]
+pub struct WantedDid<'a> {
+    text: &'a str,
+    plc: Option<[u8; 15]>,
+    seed: u64,
+    hash: u64,
+}
+
+impl<'a> WantedDid<'a> {
+    /// `seed` is that of the segments' indexes of DIDs.
+    #[must_use]
+    pub fn new(text: &'a str, seed: u64) -> Self {
+        Self {
+            text,
+            plc: plc_bytes(text),
+            seed,
+            hash: hash::did(text, seed),
+        }
+    }
+
+    /// The DID.
+    #[must_use]
+    pub const fn text(&self) -> &'a str {
+        self.text
+    }
+
+    /// Its XXH3-64 with the seed.
+    #[must_use]
+    pub const fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    fn packed(&self) -> DidRef<'a> {
+        self.plc.map_or(DidRef::Str(self.text), DidRef::Plc)
+    }
+}
+
 impl Segment {
     pub(in crate::segment) fn dids(&self) -> Result<Dids<'_>> {
         Ok(Dids {
@@ -37,21 +75,56 @@ impl Segment {
     /// # Errors
     /// See [`Segment`].
     pub fn find_did(&self, did: &str) -> Result<Option<u32>> {
+        self.find_wanted_did(&WantedDid::new(did, self.info.did_seed))
+    }
+
+    /// As [`find_did`](Self::find_did).
+    ///
+    /// # Errors
+    /// See [`Segment`].
+    pub fn find_wanted_did(&self, did: &WantedDid<'_>) -> Result<Option<u32>> {
         let index = DidIndex {
             region: self.section(Section::DidIndex)?,
             actors: self.info.actors_count,
         };
-        let wanted = match plc_bytes(did) {
-            Some(bytes) => DidRef::Plc(bytes),
-            None => DidRef::Str(did),
+        let seed = self.info.did_seed;
+        let hash = if did.seed == seed {
+            did.hash
+        } else {
+            hash::did(did.text, seed)
         };
-        for index in index.candidates(hash::did(did, self.info.did_seed))? {
+        for index in index.candidates(hash)? {
             let index = index?;
-            if self.dids()?.get(index)? == wanted {
+            if self.has_did_at(index, did)? {
                 return Ok(Some(self.info.actors_first_id.saturating_add(index)));
             }
         }
         Ok(None)
+    }
+
+    /// Whether an actor was first seen in this segment's range, and has that DID. O(1).
+    ///
+    /// # Errors
+    /// See [`Segment`].
+    pub fn is_did(&self, actor: u32, did: &WantedDid<'_>) -> Result<bool> {
+        let index = actor.checked_sub(self.info.actors_first_id);
+        match index.filter(|&index| index < self.info.actors_count) {
+            Some(index) => self.has_did_at(index, did),
+            None => Ok(false),
+        }
+    }
+
+    fn has_did_at(&self, index: u32, did: &WantedDid<'_>) -> Result<bool> {
+        if let Some(plc) = did.plc {
+            let found: [u8; 15] = self
+                .section(Section::PlcDids)?
+                .array_at(u64::from(index) * 15)?;
+            // Zeros stand there for every other DID as well as for one of their own.
+            if found != plc || plc != [0; 15] {
+                return Ok(found == plc);
+            }
+        }
+        Ok(self.dids()?.get(index)? == did.packed())
     }
 
     fn state_blocks(&self) -> Result<StateBlocks<'_>> {

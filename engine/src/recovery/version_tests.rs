@@ -1,0 +1,68 @@
+//! Directories whose segments are of a version that this build does not read.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use orrery_formats::Error as FormatError;
+use orrery_formats::segment::VERSION;
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::Error;
+use crate::io::fault::SimFs;
+use crate::offline::{RepairOptions, repair_with_fs};
+use crate::quarantine::tests::{DIR, open, segments, three_segments};
+
+/// The bytes of a sealed file as those of a sound one of that version.
+fn of_version(mut bytes: Vec<u8>, version: u16) -> Vec<u8> {
+    bytes[10..12].copy_from_slice(&version.to_le_bytes());
+    let trailer = bytes.len() - 24;
+    let footer_len = u64::from_le_bytes(bytes[trailer..trailer + 8].try_into().unwrap());
+    let checksum_at = trailer + 8;
+    let mut hash = Xxh3::new();
+    hash.update(&bytes[..32]);
+    hash.update(&bytes[bytes.len() - footer_len as usize..checksum_at]);
+    bytes[checksum_at..checksum_at + 8].copy_from_slice(&hash.digest().to_le_bytes());
+    bytes
+}
+
+fn contents(fs: &SimFs) -> BTreeMap<PathBuf, Vec<u8>> {
+    let paths = fs.paths().into_iter();
+    paths
+        .filter_map(|path| Some((path.clone(), fs.contents(&path).ok()?)))
+        .collect()
+}
+
+#[test]
+fn segments_of_another_version_are_refused_by_name_and_nothing_is_changed_by_starts_or_repairs() {
+    for version in [VERSION - 1, VERSION + 1] {
+        let (fs, _) = three_segments(1);
+        let path = segments(&fs).remove(1);
+        let bytes = fs.contents(&path).unwrap();
+        assert_eq!(
+            of_version(bytes.clone(), VERSION),
+            bytes,
+            "the checksum is made right"
+        );
+        fs.put(&path, &of_version(bytes.clone(), version));
+        let before = contents(&fs);
+        let is_refused = |error: &Error| {
+            matches!(error, Error::Format(FormatError::Version { file, found, .. })
+                if path.ends_with(file) && *found == version)
+        };
+        let error = open(&fs).map(drop).unwrap_err();
+        assert!(is_refused(&error), "{error}");
+        assert_eq!(contents(&fs), before, "a start, version {version}");
+        for write_off in [false, true] {
+            let options = RepairOptions {
+                write_off,
+                ..RepairOptions::default()
+            };
+            let error = repair_with_fs(&fs.shared(), Path::new(DIR), &options).unwrap_err();
+            assert!(is_refused(&error), "{error}");
+            assert_eq!(contents(&fs), before, "a repair, version {version}");
+        }
+        // The build that reads it goes on.
+        fs.put(&path, &bytes);
+        open(&fs).unwrap();
+    }
+}
