@@ -168,7 +168,7 @@ impl<'a> Monotone<'a> {
     /// The second is not below the length, or the bytes are damaged.
     pub fn pair(&self, index: u32) -> Result<(u32, u32)> {
         let next = index.saturating_add(1);
-        if next % BLOCK_LEN as u32 == 0 || next >= self.len {
+        if next.is_multiple_of(BLOCK_LEN as u32) || next >= self.len {
             return Ok((self.get(index)?, self.get(next)?));
         }
         let number = index >> BLOCK_SHIFT;

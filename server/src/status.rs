@@ -373,7 +373,8 @@ mod tests {
             status.lag_us = None;
         });
         assert_eq!(idle, ("ok", Vec::new()));
-        let cases: [(&str, &str, fn(&mut Status, &mut Vitals)); 9] = [
+        type Change = fn(&mut Status, &mut Vitals);
+        let cases: [(&str, &str, Change); 9] = [
             ("catching-up", "nothing is to be done", |status, _| {
                 status.lag_us = Some(61_000_000);
             }),

@@ -143,6 +143,7 @@ fn advice(error: &orrery_engine::Error) -> &'static str {
         Format(orrery_formats::Error::Corrupt(at)) if at.file == "EXCLUSIONS" => {
             ". Put the exclude list back from a backup, or remove the file and import the list anew; the links of accounts \
              that were on it stay hidden meanwhile, and records are shown"
+        }
         Format(orrery_formats::Error::Version { found, oldest, .. }) if found < oldest => {
             ". Nothing was changed: go on with the build that wrote it, or load the events anew into another directory"
         }

@@ -38,7 +38,7 @@ pub(crate) struct Key {
 const AMOUNTS: [&str; 2] = ["SIZE", "RATE"];
 
 /// Values to show of keys that have no default, by the name of the option's value.
-const EXAMPLES: [(&str, &str); 16] = [
+const EXAMPLES: [(&str, &str); 17] = [
     ("SIZE", "2GiB"),
     ("DURATION", "48h"),
     ("ADDR:PORT", "127.0.0.1:8765"),
@@ -46,9 +46,10 @@ const EXAMPLES: [(&str, &str); 16] = [
     ("FILE", "/etc/orrery/example"),
     ("SERVER", "us-east-1"),
     ("NSID,...", "app.bsky.feed.like"),
-    ("IP,...", "192.0.2.1"),
     ("NET,...", "192.0.2.0/24"),
     ("DOMAIN", "links.example.org"),
+    ("NAME,...", "links.example.org"),
+    ("EMAIL", "somebody@example.org"),
     ("RATE[/BURST]", "10/50"),
     ("TEXT", "https://example.org/about"),
     ("URL", "https://example.org"),

@@ -189,8 +189,8 @@ fn options_that_make_no_sense_together_are_refused_before_anything_is_made() {
         ),
         (
             &[&["--tls-cert", "none.pem", "--tls-key", key]],
-            1,
-            "none.pem: it cannot be read",
+            2,
+            "none.pem does not exist",
         ),
         (&[&domain], 2, "agree by --tls-accept-terms"),
         (

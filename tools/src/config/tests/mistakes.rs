@@ -60,7 +60,7 @@ metrics = \"127.0.0.1:1\"
             "subscribers-max = 10000",
         ),
         (
-            "8:31 trusted-proxy | \"nowhere\": ",
+            "8:31 trusted-proxy | nowhere is no address",
             "trusted-proxy = [\"192.0.2.",
         ),
         ("10:2 http | there are no tables here", "[table]"),
