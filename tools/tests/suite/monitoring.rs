@@ -138,8 +138,9 @@ async fn what_is_exposed_is_what_the_table_tells() {
         let until = Instant::now() + Duration::from_secs(20);
         loop {
             let page = scrape(metrics);
-            // The disk is looked at beside the start.
-            if page.contains("orrery_disk_left_bytes ") && page.contains("orrery_lag_seconds ") {
+            // The disk is looked at beside the start, and events are counted by batches.
+            let has = |line: &str| page.contains(line);
+            if has("orrery_disk_left_bytes ") && has("\norrery_events_total 1\n") {
                 let status = server.get_as("/status", "text/html").unwrap();
                 return (page, status);
             }
@@ -163,7 +164,7 @@ async fn what_is_exposed_is_what_the_table_tells() {
         "orrery_disk_limit_bytes 1073741824",
         "orrery_ingest_paused{reason=\"disk\"} 0",
         "orrery_stream_ended_total{reason=\"slow\"} 0",
-        "orrery_dropped_total{reason=\"invalid-did\"} 0",
+        "orrery_dropped_total{reason=\"invalid_did\"} 0",
     ] {
         assert!(page.lines().any(|l| l == line), "{line} in {page}");
     }
