@@ -15,6 +15,7 @@ lag-limit = 5
 bind = \"localhost\"
 subscribers-max = 0
 trusted-proxy = [\"127.0.0.1\", \"nowhere\"]
+no-fetch = true
 [http]
 metrics = \"127.0.0.1:1\"
 ";
