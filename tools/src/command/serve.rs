@@ -32,6 +32,7 @@ pub(crate) fn run(arguments: ServeArguments) -> Result<()> {
     }
     let edge = EdgeSettings::of(&arguments.edge, arguments.jetstream.is_some());
     edge.check()?;
+    let config = server_config(&arguments.http)?;
     let listener = running::bind(arguments.http.bind)?;
     if let Some(metrics) = arguments.http.metrics {
         // Bound again by the server; this tells before anything else is done.
@@ -40,7 +41,6 @@ pub(crate) fn run(arguments: ServeArguments) -> Result<()> {
     if let Some(operator) = arguments.http.operator {
         drop(running::bind(operator)?);
     }
-    let config = server_config(&arguments.http)?;
     let address = listener.local_addr().unwrap_or(arguments.http.bind);
     let mut options = Options::default();
     arguments.log_window.apply(&mut options);
