@@ -33,7 +33,11 @@ pub(crate) fn run(arguments: ServeArguments, settings: &Settings) -> Result<()> 
         )));
     }
     let edge = EdgeSettings::of(&arguments.edge, arguments.jetstream.is_some());
-    let tls = tls::of(&arguments.tls, &arguments.data)?;
+    let config = Config {
+        tls: tls::of(&arguments.tls, &arguments.data)?,
+        redirect: arguments.tls.bind_http,
+        ..server_config(&arguments.http)?
+    };
     let listener = match service::passed_listener()? {
         Some(passed) => passed,
         None => running::bind(arguments.http.bind)?,
@@ -48,11 +52,6 @@ pub(crate) fn run(arguments: ServeArguments, settings: &Settings) -> Result<()> 
     if let Some(plain) = arguments.tls.bind_http {
         drop(running::bind(plain)?);
     }
-    let config = Config {
-        tls,
-        redirect: arguments.tls.bind_http,
-        ..server_config(&arguments.http)?
-    };
     let address = listener.local_addr().unwrap_or(arguments.http.bind);
     let mut options = Options::default();
     arguments.log_window.apply(&mut options);

@@ -161,8 +161,6 @@ async fn a_takedown_holds_at_once_everywhere_and_leaves_no_trace_when_taken_back
     assert_eq!(answers.record(A, "3a"), 400);
     assert_eq!(answers.record(B, "3a"), 200);
     assert_eq!(answers.samples(), [B]);
-    let batch = answers.json("/meta");
-    assert!(batch.is_object());
     // What comes meanwhile is not shown, whatever the network says of the account.
     jetstream.account(A, false, Some("suspended"));
     jetstream.account(A, true, None);
@@ -255,7 +253,8 @@ fn a_stopped_directory_and_a_server_without_a_source_have_lists_too() {
     )
     .unwrap();
     let import = done(&["import", file.to_str().unwrap(), "--data", path, "--json"]);
-    assert_eq!(import, "{\"changed\":2,\"pending\":0,\"unchanged\":0}\n");
+    let import: Value = serde_json::from_str(&import).unwrap();
+    assert_eq!(import, json!({"changed": 2, "unchanged": 0, "pending": 0}));
     let listed = done(&["list", "--data", path]);
     assert!(
         listed.contains("court order 12") && listed.lines().count() == 2,
