@@ -203,7 +203,13 @@ fn challenge_answer(acme: &Acme, name: &str, digest: &[u8]) -> Result<CertifiedK
     params.custom_extensions = vec![CustomExtension::new_acme_identifier(digest)];
     let certificate = params.self_signed(&key).map_err(own)?;
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    CertifiedKey::from_der(vec![certificate.der().clone()], key, &acme.provider).map_err(own)
+    let key = acme
+        .provider
+        .key_provider
+        .load_private_key(key)
+        .map_err(own)?;
+    // Not checked against each other: the certificate's critical extension is none that a check of ordinary ones knows.
+    Ok(CertifiedKey::new(vec![certificate.der().clone()], key))
 }
 
 /// Which name the authority could not check, and why.
