@@ -17,7 +17,7 @@ use self::acme::Authority;
 use crate::common::directory::{apply, options};
 use crate::common::{Server, orrery, synthetic, text};
 
-#[path = "../../../server/tests/suite/common/acme.rs"]
+#[path = "../../../server/tests/suite/common/acme/mod.rs"]
 #[allow(dead_code, reason = "the server's tests use all of it")]
 mod acme;
 

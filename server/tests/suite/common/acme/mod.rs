@@ -1,6 +1,8 @@
 //! A small authority that speaks ACME (RFC 8555) on a loopback address. It checks names as a real one does, by connecting with the
 //! protocol acme-tls/1, only to an address that the test says; it does not check signatures.
 
+mod see;
+
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,13 +19,14 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, PublicKeyData};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, ServerConfig, SignatureScheme};
+use rustls::ServerConfig;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::{TlsAcceptor, TlsConnector};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+use self::see::see;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -437,86 +440,4 @@ fn public_key(csr: &[u8]) -> Vec<u8> {
     });
     read.unwrap();
     found
-}
-
-/// Checks a name as RFC 8737 has it, section 3.
-async fn see(address: SocketAddr, name: &str, digest: &[u8]) -> Result<(), String> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anybody))
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"acme-tls/1".to_vec()];
-    let tcp = TcpStream::connect(address)
-        .await
-        .map_err(|error| error.to_string())?;
-    let asked = ServerName::try_from(name.to_owned()).unwrap();
-    let stream = TlsConnector::from(Arc::new(config))
-        .connect(asked.clone(), tcp)
-        .await;
-    let stream = stream.map_err(|error| error.to_string())?;
-    let (_, connection) = stream.get_ref();
-    if connection.alpn_protocol() != Some(b"acme-tls/1") {
-        return Err("it does not speak acme-tls/1".to_owned());
-    }
-    let [certificate] = connection.peer_certificates().unwrap() else {
-        return Err("not one certificate".to_owned());
-    };
-    let parsed = rustls::server::ParsedCertificate::try_from(certificate).unwrap();
-    rustls::client::verify_server_name(&parsed, &asked).map_err(|error| error.to_string())?;
-    // The extension 1.3.6.1.5.5.7.1.31, critical, with the digest.
-    let mut wanted =
-        b"\x06\x08\x2b\x06\x01\x05\x05\x07\x01\x1f\x01\x01\xff\x04\x22\x04\x20".to_vec();
-    wanted.extend(digest);
-    let is_there = certificate
-        .windows(wanted.len())
-        .any(|window| window == wanted);
-    if is_there {
-        Ok(())
-    } else {
-        Err("the digest is not in the certificate".to_owned())
-    }
-}
-
-#[derive(Debug)]
-struct Anybody;
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        let provider = rustls::crypto::ring::default_provider();
-        provider
-            .signature_verification_algorithms
-            .supported_schemes()
-    }
 }
