@@ -396,6 +396,15 @@ impl<'a> Part<'a> {
         Ok(())
     }
 
+    /// The place of a target among those of a segment, and how many these are; `None` in the memtable, which gets more.
+    #[must_use]
+    pub fn target_place(&self, target: TargetId) -> Option<(u32, u32)> {
+        match self.inner {
+            Inner::Sealed { sealed, .. } => Some((target.0, sealed.segment.info().targets)),
+            Inner::Memtable(_) => None,
+        }
+    }
+
     /// The stored string of a target of this part.
     ///
     /// # Errors

@@ -162,6 +162,38 @@ pub(crate) fn bits_of(bytes: &[u8], bit_offset: usize, width: u32) -> Option<u64
     Some((word >> shift) & mask(width))
 }
 
+/// Reads one value after the other of the same width, at most 32, into `out`; the first begins at bit `bit_offset`.
+/// `None` where they reach behind the bytes. Eight of them take as many bytes as they have bits, so that each eighth
+/// begins at the same bit of a byte.
+pub(crate) fn unpack(bytes: &[u8], bit_offset: usize, width: u32, out: &mut [u32]) -> Option<()> {
+    /// Holds eight values of 32 bits that begin inside a byte, and eight bytes from each of their first ones on.
+    const WINDOW: usize = 40;
+    debug_assert!(width <= 32, "a width of {width} bits");
+    let width = width.min(32) as usize;
+    let (mut start, shift) = (bit_offset >> 3, bit_offset & 7);
+    let places: [usize; 8] = std::array::from_fn(|place| shift + place * width);
+    let mask = mask(width as u32);
+    let (eights, _) = out.as_chunks_mut::<8>();
+    let mut done = 0;
+    for eight in eights {
+        let Some(window) = bytes.get(start..).and_then(<[u8]>::first_chunk::<WINDOW>) else {
+            break;
+        };
+        for (value, bit) in eight.iter_mut().zip(places) {
+            let word = window.get(bit >> 3..)?.first_chunk::<8>()?;
+            *value = (u64::from_le_bytes(*word) >> (bit & 7) & mask) as u32;
+        }
+        start += width;
+        done += 8;
+    }
+    let mut bit = start.checked_mul(8)?.checked_add(shift)?;
+    for value in out.iter_mut().skip(done) {
+        *value = bits_of(bytes, bit, width as u32)? as u32;
+        bit += width;
+    }
+    Some(())
+}
+
 /// Reads packed values one after the other from bytes already checked.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BitReader<'a> {

@@ -162,6 +162,22 @@ impl<'a> Monotone<'a> {
         value.ok_or_else(|| self.bad_block(index >> BLOCK_SHIFT))
     }
 
+    /// The values at `index` and the next. As [`get`](Self::get), and most pairs stand in one block.
+    ///
+    /// # Errors
+    /// The second is not below the length, or the bytes are damaged.
+    pub fn pair(&self, index: u32) -> Result<(u32, u32)> {
+        let next = index.saturating_add(1);
+        if next.is_multiple_of(BLOCK_LEN as u32) || next >= self.len {
+            return Ok((self.get(index)?, self.get(next)?));
+        }
+        let number = index >> BLOCK_SHIFT;
+        let block = self.block(number)?;
+        let within = index as usize % BLOCK_LEN;
+        let pair = block.get(within).zip(block.get(within + 1));
+        pair.ok_or_else(|| self.bad_block(number))
+    }
+
     /// The index of the first value of at least `x`; the length when there is none. O(log blocks).
     ///
     /// # Errors

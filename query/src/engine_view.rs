@@ -226,6 +226,10 @@ impl<'a> Part for SnapshotPart<'a> {
         Ok(move |row, out: &mut Vec<engine::TargetId>| Ok(read(row, out)?))
     }
 
+    fn target_place(&self, target: engine::TargetId) -> Option<(u32, u32)> {
+        self.part.target_place(target)
+    }
+
     fn target_hashes(
         &self,
         targets: &[engine::TargetId],

@@ -266,6 +266,12 @@ pub trait Part: Copy {
     /// When the index cannot be read.
     fn target_string(&self, target: Self::TargetId) -> Result<String>;
 
+    /// The place of a target among those of the part, which are at most so many; `None` where they have no such places.
+    fn target_place(&self, target: Self::TargetId) -> Option<(u32, u32)> {
+        let _ = target;
+        None
+    }
+
     /// Calls `each` with a hash of each of `targets`, which rise: with one seed the same for the same string in every part,
     /// and for no other string. `None` for one whose string cannot be told.
     ///

@@ -14,6 +14,15 @@ pub(super) struct NextEffect {
     what: What,
     links: LinksBuf,
     account: AccountBuf,
+    target: LastTarget,
+}
+
+/// The target of a segment that was printed last: what many link to is unlinked by many.
+#[derive(Debug, Default)]
+struct LastTarget {
+    /// The segment's id in the manifest, and the target.
+    of: Option<(u64, u32)>,
+    text: String,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -112,7 +121,9 @@ impl Writer {
             return Ok(());
         };
         let mut links = std::mem::take(&mut self.next_effect.links);
-        let read = self.read_links_of(place, &mut links);
+        let mut last = std::mem::take(&mut self.next_effect.target);
+        let read = self.read_links_of(place, &mut links, &mut last);
+        self.next_effect.target = last;
         let before = match read {
             Ok(()) if self.are_new_links(&links.links()) => Stood::Same,
             Ok(()) => Stood::Links,
@@ -155,6 +166,7 @@ impl Writer {
         account: &mut AccountBuf,
         links: &mut LinksBuf,
     ) -> Result<()> {
+        let mut last = LastTarget::default();
         let mut ordered = Vec::with_capacity(rows.len());
         for place in rows {
             ordered.push((self.seq(*place)?, *place));
@@ -166,7 +178,7 @@ impl Writer {
                 account.push_seq(seq);
                 continue;
             }
-            match self.read_links_of(place, links) {
+            match self.read_links_of(place, links, &mut last) {
                 Ok(()) => {
                     is_full = !self.push_row(place, links, account)?;
                     if is_full {
@@ -210,7 +222,12 @@ impl Writer {
     }
 
     /// The links of a row as strings, in place of what `links` holds.
-    fn read_links_of(&self, place: Place, links: &mut LinksBuf) -> Result<()> {
+    fn read_links_of(
+        &self,
+        place: Place,
+        links: &mut LinksBuf,
+        last: &mut LastTarget,
+    ) -> Result<()> {
         links.clear();
         let generation = &self.generation;
         let mut target = String::new();
@@ -225,12 +242,19 @@ impl Writer {
             }
             Place::Sealed { part, row } => {
                 let segment = self.segment(part)?;
+                let id = generation.segments.get(part as usize);
+                let id = id.map_or(u64::MAX, |sealed| sealed.id);
                 let mut push = |link: LinkRef| -> Result<()> {
-                    let mut text = Text::default();
-                    target.clear();
-                    let key = segment.target(link.target)?;
-                    generation.push_target(&key.key(&mut text), &mut target)?;
-                    links.push(segment.path(link.path)?, &target);
+                    let of = Some((id, link.target));
+                    if last.of != of {
+                        last.of = None;
+                        last.text.clear();
+                        let mut text = Text::default();
+                        let key = segment.target(link.target)?;
+                        generation.push_target(&key.key(&mut text), &mut last.text)?;
+                        last.of = of;
+                    }
+                    links.push(segment.path(link.path)?, &last.text);
                     Ok(())
                 };
                 match self.old_row.links_of(part, row) {

@@ -32,6 +32,16 @@ proptest! {
     }
 
     #[test]
+    fn values_of_one_width_are_those_read_one_by_one(bytes in prop::collection::vec(any::<u8>(), 0..200), start in 0_usize..80, width in 0_u32..=32, count in 0_usize..130) {
+        let mut values = vec![0; count];
+        let unpacked = unpack(&bytes, start, width, &mut values);
+        let one_by_one: Option<Vec<u32>> = (0..count)
+            .map(|place| bits_of(&bytes, start + place * width as usize, width).map(|value| value as u32))
+            .collect();
+        prop_assert_eq!(unpacked.map(|()| values), one_by_one);
+    }
+
+    #[test]
     fn bits_outside_are_an_error(bytes in prop::collection::vec(any::<u8>(), 0..20), place in 0_u64..300, width in 1_u32..=64) {
         let inside = place + u64::from(width) <= bytes.len() as u64 * 8;
         prop_assert_eq!(read_bits(Region::over("bits", &bytes), place, width).is_ok(), inside);

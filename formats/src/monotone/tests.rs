@@ -46,6 +46,11 @@ proptest! {
             prop_assert_eq!(list.get(index as u32).unwrap(), *value);
         }
         prop_assert!(list.get(values.len() as u32).is_err());
+        for (index, two) in values.windows(2).enumerate() {
+            prop_assert_eq!(list.pair(index as u32).unwrap(), (two[0], two[1]));
+        }
+        prop_assert!(list.pair((values.len() as u32).saturating_sub(1)).is_err());
+        prop_assert!(list.pair(u32::MAX).is_err());
         let near = values.iter().flat_map(|v| [v.saturating_sub(1), *v, v.saturating_add(1)]);
         for x in near.chain(probes.iter().copied()).chain([0, u32::MAX]) {
             let expected = values.partition_point(|v| *v < x);

@@ -22,7 +22,7 @@ pub(super) use write::{HotSet, HotTargets, LinksWriter};
 use super::lists::width_below;
 use super::rows::BLOCK;
 use crate::Result;
-use crate::bits::{below, bits_of, read_bits};
+use crate::bits::{BitReader, below, bits_of, read_bits};
 use crate::chunks::Region;
 
 /// The links of a segment.
@@ -94,6 +94,53 @@ impl LinkCursor<'_> {
     /// Passes over `count` links.
     pub(super) const fn skip(&mut self, count: u32) {
         self.next = self.next.saturating_add(count);
+    }
+
+    /// Reads all links of a block at once, the first to the first place; gives how many there are. Callers compare them
+    /// with the count of targets.
+    pub(super) fn decode(
+        &mut self,
+        block: u32,
+        targets: &mut [u32; BLOCK as usize],
+    ) -> Result<usize> {
+        let first = block.saturating_mul(BLOCK);
+        let count = self.links.links.saturating_sub(first).min(BLOCK) as usize;
+        let some = targets.get_mut(..count).unwrap_or_default();
+        if self.links.hot_targets == 0 {
+            let [width, ..] = self.widths;
+            for (target, link) in some.iter_mut().zip(u64::from(first)..) {
+                *target = read_bits(self.links.data, link * u64::from(width), width)? as u32;
+            }
+            return Ok(count);
+        }
+        if self.block != Some(block) {
+            self.load(block)?;
+        }
+        let [_, one, two, _] = self.widths;
+        let starts = [0, 0, 1 << one, (1 << one) + (1 << two)];
+        let mut bits = BitReader::new(self.bytes, self.first_bit as usize);
+        let mut classes = (self.lower, self.upper);
+        for half in some.chunks_mut(64) {
+            let (mut lower, mut upper) = (classes.0 as u64, classes.1 as u64);
+            classes = (classes.0 >> 64, classes.1 >> 64);
+            for target in half {
+                let class = (lower & 1 | (upper & 1) << 1) as usize;
+                (lower, upper) = (lower >> 1, upper >> 1);
+                let width = self.widths.get(class).copied().unwrap_or(0);
+                let Some(entry) = bits.read(width) else {
+                    return Err(self.damaged(block));
+                };
+                *target = match class {
+                    0 => entry as u32,
+                    // At most 3 * 2^16.
+                    _ => {
+                        let start: u32 = starts.get(class).copied().unwrap_or(0);
+                        self.links.hot_target(start + entry as u32)?
+                    }
+                };
+            }
+        }
+        Ok(count)
     }
 
     /// The target of the next link, which the caller compares with the count of targets.

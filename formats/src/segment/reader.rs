@@ -382,8 +382,8 @@ impl Segment {
     /// Ids of the first list of a target, and of the first after its lists.
     fn lists_range(&self, target: u32) -> Result<(u32, u32)> {
         let starts = Monotone::open(self.section(Section::ListStarts)?)?;
-        let end = starts.get(target.saturating_add(1))?;
-        Ok((starts.get(target)?, end.min(self.info.lists)))
+        let (start, end) = starts.pair(target)?;
+        Ok((start, end.min(self.info.lists)))
     }
 
     /// The lists of a target, by (collection, path).

@@ -273,29 +273,27 @@ impl<'a> Rows<'a> {
     pub(super) fn rows_by(&self, block: u32, actor: u32) -> Result<u128> {
         let head = self.block(block)?;
         let width = head.actor_width;
-        let Some(wanted) = actor.checked_sub(head.actor_base).map(u64::from) else {
+        let Some(wanted) = actor.checked_sub(head.actor_base) else {
             return Ok(0);
         };
-        if wanted >= 1 << width {
+        if u64::from(wanted) >= 1 << width {
             return Ok(0);
         }
         let (first, start) = (head.actor_bit() / 8, head.actor_bit() % 8);
         let len = (start + head.count * u64::from(width)).div_ceil(8);
         // At most 513 bytes.
         let column = head.region.get(first, len as usize)?;
-        let ends = || head.region.corrupt(first, "a column of actors", "its end");
+        let mut values = [0; BLOCK as usize];
+        let some = values.get_mut(..head.count as usize).unwrap_or_default();
+        crate::bits::unpack(column, start as usize, width, some)
+            .ok_or_else(|| head.region.corrupt(first, "a column of actors", "its end"))?;
         let mut found = 0u128;
-        let (mut bit, mut done) = (start as usize, 0);
-        while done < head.count {
-            let some = (head.count - done).min(64);
-            let mut of_some = 0u64;
-            for i in 0..some {
-                let value = crate::bits::bits_of(column, bit, width).ok_or_else(ends)?;
-                of_some |= u64::from(value == wanted) << i;
-                bit += width as usize;
+        for (eight, place) in some.chunks(8).zip((0..).step_by(8)) {
+            let mut of_eight = 0u8;
+            for (value, i) in eight.iter().zip(0..8) {
+                of_eight |= u8::from(*value == wanted) << i;
             }
-            found |= u128::from(of_some) << done;
-            done += some;
+            found |= u128::from(of_eight) << place;
         }
         Ok(found)
     }

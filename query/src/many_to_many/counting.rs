@@ -3,7 +3,7 @@
 //! the part's own ids, which is how they stand on disk, and without a string being made of any.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hash, RandomState};
 
 use super::Ids;
 use crate::actor_set::IdHash;
@@ -18,6 +18,9 @@ use crate::view::{BLOCK, Part};
 const FRESH_MAX: usize = 1 << 18;
 /// Pairs among which duplicates are first looked for.
 const PAIRS_FIRST: usize = 1 << 20;
+
+/// No number: subjects of a part are fewer.
+const NONE: u32 = u32::MAX;
 
 /// What is counted of one other subject.
 #[derive(Debug, Clone, Copy)]
@@ -55,9 +58,47 @@ pub(super) struct Counting {
     seed: u64,
 }
 
+/// The numbers of the subjects of one part. Where its targets are not many more than the rows of the list, by their
+/// places; else hashed.
+struct NumberOf<T> {
+    by_place: Vec<u32>,
+    hashed: HashMap<T, u32, IdHash>,
+    places_max: u32,
+}
+
+impl<T: Copy + Eq + Hash> NumberOf<T> {
+    fn new(rows: u32) -> Self {
+        Self {
+            by_place: Vec::new(),
+            hashed: HashMap::default(),
+            places_max: rows.saturating_mul(2),
+        }
+    }
+
+    /// The number of a target, `next` where it had none; `place` is its place, and how many there are.
+    #[inline]
+    fn get(&mut self, target: T, place: Option<(u32, u32)>, next: u32) -> u32 {
+        let Some((place, places)) = place.filter(|(_, places)| *places <= self.places_max) else {
+            return *self.hashed.entry(target).or_insert(next);
+        };
+        if self.by_place.is_empty() {
+            self.by_place = vec![NONE; places as usize];
+        }
+        match self.by_place.get_mut(place as usize) {
+            Some(number) => {
+                if *number == NONE {
+                    *number = next;
+                }
+                *number
+            }
+            None => next,
+        }
+    }
+}
+
 /// The subjects of one part, numbered as they come.
 struct Numbers<T> {
-    of: HashMap<T, u32, IdHash>,
+    of: NumberOf<T>,
     /// Of each number the subject, with the row and the link where it came first.
     firsts: Vec<(T, u32, u32)>,
     /// The ordinals of those that were told apart; `None` for what cannot be named.
@@ -115,7 +156,7 @@ impl Counting {
     ) -> Result<()> {
         let part = selection.part;
         let mut numbers = Numbers {
-            of: HashMap::default(),
+            of: NumberOf::new(selection.list_state().0),
             firsts: Vec::new(),
             ordinals: Vec::new(),
             fresh: Vec::new(),
@@ -133,7 +174,7 @@ impl Counting {
                     Some((known, number)) if known == id => number,
                     _ => {
                         let next = numbers.firsts.len() as u32;
-                        let number = *numbers.of.entry(id).or_insert(next);
+                        let number = numbers.of.get(id, part.target_place(id), next);
                         if number == next {
                             numbers.firsts.push((id, row, link));
                         }

@@ -2,50 +2,59 @@
 
 use super::{ActorColumn, BLOCK};
 use crate::Result;
-use crate::bits::bits_of;
+use crate::bits::{bits_of, unpack};
 
 impl ActorColumn<'_> {
     /// Writes the author of each of `rows` to its place in `authors`. Cheapest for rows in rising or falling
-    /// order: what stands in one block is read in one go.
+    /// order: what stands in one block is read in one go, and rows side by side are read as one run.
     ///
     /// # Errors
     /// When the segment is damaged there, or has no such row.
     pub fn fill(&mut self, rows: &[u32], authors: &mut [u32]) -> Result<()> {
-        let (mut rows, mut authors) = (rows, authors.iter_mut());
+        let (mut rows, mut authors) = (rows, authors);
         while let Some(row) = rows.first() {
             let number = row / BLOCK;
             let same = rows.iter().take_while(|row| **row / BLOCK == number);
-            let Some((some, rest)) = rows.split_at_checked(same.count()) else {
+            let count = same.count();
+            let (Some((some, rest)), Some((to, authors_rest))) = (
+                rows.split_at_checked(count),
+                authors.split_at_mut_checked(count),
+            ) else {
                 break;
             };
-            rows = rest;
+            (rows, authors) = (rest, authors_rest);
             // Finds the block, and refuses rows behind the last.
-            let largest = some.iter().fold(0, |a, b| b.max(&a).to_owned());
+            let largest = some.iter().fold(0, |a, b| a.max(*b));
             self.get(largest)?;
             let Some((_, block, column)) = &self.block else {
                 break;
             };
             let width = block.actor_width;
-            let (first, start) = (column / 8, column % 8);
-            let len = (start + block.count * u64::from(width)).div_ceil(8);
+            let (first, start) = (column / 8, (column % 8) as usize);
+            let len = (start as u64 + block.count * u64::from(width)).div_ceil(8);
             // At most 513 bytes.
             let bytes = block.region.get(first, len as usize)?;
-            let mut author_max = 0;
-            for (row, author) in some.iter().zip(&mut authors) {
-                let bit = start + u64::from(row % BLOCK) * u64::from(width);
-                let Some(rest) = bits_of(bytes, bit as usize, width) else {
-                    return Err(block.region.corrupt(first, "a column of actors", "its end"));
-                };
-                let wide = u64::from(block.actor_base) + rest;
-                author_max = author_max.max(wide);
-                // Wider ones are refused below.
-                *author = wide as u32;
+            let bit = |row: u32| start + (row % BLOCK) as usize * width as usize;
+            let least = some.first().copied().unwrap_or_default();
+            let read = if some.is_sorted_by(|a, b| a.wrapping_add(1) == *b) {
+                unpack(bytes, bit(least), width, to)
+            } else {
+                some.iter().zip(&mut *to).try_for_each(|(row, author)| {
+                    *author = bits_of(bytes, bit(*row), width)? as u32;
+                    Some(())
+                })
+            };
+            if read.is_none() {
+                return Err(block.region.corrupt(first, "a column of actors", "its end"));
             }
-            if author_max > u64::from(u32::MAX) {
-                let found = author_max;
-                return Err(block
-                    .region
-                    .corrupt(block.start, "an actor below 2^32", found));
+            let base = block.actor_base;
+            let most = to.iter().fold(0, |a, b| a.max(*b));
+            if base.checked_add(most).is_none() {
+                let expected = "an actor below 2^32";
+                return Err(block.region.corrupt(block.start, expected, most));
+            }
+            for author in to {
+                *author = author.wrapping_add(base);
             }
         }
         Ok(())

@@ -28,6 +28,11 @@ pub struct TargetsAt<'s> {
     /// `None` when no row of the segment links at the path.
     path: Option<u32>,
     targets: LinkCursor<'s>,
+    /// The block of links that was read in last, and the one whose links stand in `links`, all but those behind the
+    /// count.
+    last_block: Option<u32>,
+    decoded: Option<(u32, usize)>,
+    links: Box<[u32; BLOCK as usize]>,
     /// The section that they stand in, and how many targets there are.
     data: Region<'s>,
     target_count: u32,
@@ -52,6 +57,9 @@ impl<'s> TargetsAt<'s> {
             data: targets.data,
             target_count: targets.targets,
             targets: targets.from(0),
+            last_block: None,
+            decoded: None,
+            links: Box::new([0; BLOCK as usize]),
             place: None,
             shape: None,
             runs: Vec::new(),
@@ -81,6 +89,29 @@ impl<'s> TargetsAt<'s> {
             shapes,
             block,
         }))
+    }
+
+    /// The target of a link, which the caller compares with the count of targets. A block of links that is read in twice
+    /// in a row is read as a whole.
+    fn target(&mut self, link: u32) -> Result<u32> {
+        let block = link / BLOCK;
+        let mut decoded = self.decoded.filter(|(known, _)| *known == block);
+        if decoded.is_none() && self.last_block == Some(block) {
+            self.decoded = None;
+            decoded = Some((block, self.targets.decode(block, &mut self.links)?));
+            self.decoded = decoded;
+        }
+        self.last_block = Some(block);
+        let place = (link % BLOCK) as usize;
+        match decoded {
+            Some((_, count)) if place < count => {
+                Ok(self.links.get(place).copied().unwrap_or_default())
+            }
+            _ => {
+                self.targets.seek(link);
+                self.targets.read()
+            }
+        }
     }
 
     /// What a shape has at the path.
@@ -123,7 +154,10 @@ impl<'s> TargetsAt<'s> {
         if self.shape != Some(shape) {
             self.turn_shape(shape, path)?;
         }
-        for &(before, count) in &self.runs {
+        for run in 0..self.runs.len() {
+            let Some(&(before, count)) = self.runs.get(run) else {
+                break;
+            };
             let links = first.saturating_add(before);
             let links = links..links.saturating_add(count);
             if links.end > u64::from(self.rows.links) {
@@ -134,10 +168,9 @@ impl<'s> TargetsAt<'s> {
                 let expected = format!("at most {SAME_MAX} links of a row to one target");
                 return Err(self.data.corrupt(0, expected, count));
             }
-            // Below 2^32: so are all links of the segment.
-            self.targets.seek(links.start as u32);
-            for _ in links {
-                let target = self.targets.read()?;
+            for link in links {
+                // Below 2^32: so are all links of the segment.
+                let target = self.target(link as u32)?;
                 if target >= self.target_count {
                     let expected = format!("a target below {}", self.target_count);
                     return Err(self.data.corrupt(0, expected, target));
