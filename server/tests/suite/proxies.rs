@@ -3,11 +3,9 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
-use crate::common::tls::{Pair, ask, ask_with, connect, connect_from, trusting, until};
+use crate::common::tls::{Pair, ask, ask_with, connect, connect_from, text, trusting, until};
 use crate::common::{POST, Response, Server, exchange};
-use futures_util::StreamExt as _;
 use orrery_server::{Config, RateLimit};
 use tokio::net::TcpStream;
 
@@ -149,12 +147,8 @@ async fn the_example_for_nginx_passes_answers_addresses_and_subscriptions() {
     let (mut socket, _) = tokio_tungstenite::client_async(url, stream).await.unwrap();
     let link = [("com.ex.like:subject.uri", "did:plc:c")];
     server.events.create("at://did:plc:a/com.ex.like/3k", &link);
-    let told = tokio::time::timeout(Duration::from_secs(20), socket.next());
-    let told = told.await.unwrap().unwrap().unwrap();
-    assert!(
-        told.to_text().unwrap().contains(r#""subject":"did:plc:c""#),
-        "{told}"
-    );
+    let told = text(&mut socket).await;
+    assert!(told.contains(r#""subject":"did:plc:c""#), "{told}");
 
     let request = format!("GET /x?y=z HTTP/1.1\r\nhost: {NAME}\r\nconnection: close\r\n\r\n");
     let told: Response = exchange(plain, request.as_bytes()).await;

@@ -4,10 +4,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::common::tls::{
-    Pair, WAIT, ask, connect, connect_from, fact, first, presented, trusting, until,
+    Pair, WAIT, ask, connect, connect_from, fact, first, presented, text, trusting, until,
 };
 use crate::common::{DAY, POST, Server, exchange};
-use futures_util::StreamExt as _;
 use orrery_server::{CertificateFiles, Config, Error, RateLimit, Tls};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -85,15 +84,8 @@ async fn answers_limits_and_subscriptions_come_over_tls_as_without() {
     let (mut socket, _) = tokio_tungstenite::client_async(url, stream).await.unwrap();
     let link = [("com.ex.like:subject.uri", "did:plc:c")];
     server.events.create("at://did:plc:a/com.ex.like/3k", &link);
-    let told = timeout(WAIT, socket.next())
-        .await
-        .unwrap()
-        .unwrap()
-        .unwrap();
-    assert!(
-        told.to_text().unwrap().contains(r#""subject":"did:plc:c""#),
-        "{told}"
-    );
+    let told = text(&mut socket).await;
+    assert!(told.contains(r#""subject":"did:plc:c""#), "{told}");
     // Plain HTTP on the same port is no handshake.
     let mut plain = TcpStream::connect(server.address).await.unwrap();
     plain
@@ -355,6 +347,7 @@ async fn the_plain_port_leads_to_https() {
     .await;
     let path = "/links/count?target=a%20b";
     let request = format!("GET {path} HTTP/1.1\r\nhost: {NAME}:80\r\nconnection: close\r\n\r\n");
+    until(async || TcpStream::connect(plain).await.is_ok()).await;
     let told = exchange(plain, request.as_bytes()).await;
     let wanted = format!("https://{NAME}:{}{path}", server.address.port());
     assert_eq!(

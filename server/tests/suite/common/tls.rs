@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use futures_util::StreamExt as _;
 use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -13,6 +14,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
 
 /// A certificate and its key in PEM, trusted by itself.
 pub struct Pair {
@@ -152,10 +155,22 @@ pub async fn until(mut holds: impl AsyncFnMut() -> bool) {
 /// A number of the metrics page.
 pub async fn fact(metrics: SocketAddr, name: &str) -> Option<f64> {
     let request = b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    // The address may not be listened on yet.
+    TcpStream::connect(metrics).await.ok()?;
     let page = super::exchange(metrics, request).await.body;
     let line = page.lines().find(|line| {
         line.strip_prefix(name)
             .is_some_and(|rest| rest.starts_with(' '))
     })?;
     line.rsplit(' ').next()?.parse().ok()
+}
+
+/// The next frame of the link stream.
+pub async fn text(socket: &mut WebSocketStream<TlsStream<TcpStream>>) -> String {
+    loop {
+        let next = tokio::time::timeout(WAIT, socket.next()).await;
+        if let Message::Text(text) = next.unwrap().unwrap().unwrap() {
+            return text.as_str().to_owned();
+        }
+    }
 }
