@@ -108,7 +108,10 @@ async fn source(server: Option<&str>) -> (Finding, Option<u64>) {
     let first = async {
         loop {
             match subscription.next().await {
-                Some(Delivery::Batch(_)) => return Ok(()),
+                Some(Delivery::Batch(batch)) => {
+                    let times = batch.events().filter_map(|event| Some(event.ok()?.time_us));
+                    return Ok(times.max());
+                }
                 Some(Delivery::Connected { .. }) => is_connected = true,
                 Some(Delivery::Disconnected { error, .. } | Delivery::Failed(error)) => {
                     return Err(error.to_string());
@@ -119,8 +122,7 @@ async fn source(server: Option<&str>) -> (Finding, Option<u64>) {
         }
     };
     match within(first).await {
-        Some(Ok(())) => {
-            let time_us = subscription.handle().stats().newest_time_us;
+        Some(Ok(time_us)) => {
             let found = format!(
                 "{server} sent events after {:.1} s",
                 started.elapsed().as_secs_f64()
