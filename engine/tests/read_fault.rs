@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
 use orrery_engine::event::{Body, Encoding, Event, Operation, Record};
-use orrery_engine::io::mmap::catch_faults;
+use orrery_engine::io::mmap::{catch_faults, give_back_freed_memory};
 use orrery_engine::{Options, Store};
 
 const SIGBUS: i32 = 7;
@@ -216,4 +216,10 @@ fn a_store_can_be_read_without_mappings() {
     // A file that goes away under a mapping would be a signal; here it was read before.
     truncate(&segments(dir.path())[0]);
     assert_eq!(links(&store), 300);
+}
+
+/// Here, since it holds for the whole process: tests that open hundreds of stores would take and give back the same memory each time.
+#[test]
+fn the_allocator_takes_the_bounds() {
+    assert!(give_back_freed_memory());
 }

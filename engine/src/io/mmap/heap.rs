@@ -26,11 +26,3 @@ pub fn give_back_freed_memory() -> bool {
     #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
     true
 }
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn the_allocator_takes_the_bounds() {
-        assert!(super::give_back_freed_memory());
-    }
-}
