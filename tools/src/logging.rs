@@ -2,11 +2,13 @@
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::failure::{Failure, Result};
 
-/// Starts logging by `filter`, in the syntax of `tracing` (`info`, `orrery_ingest=debug,warn`).
+/// Starts logging by `filter`: levels of targets, as in `orrery_ingest=debug,warn`, or one for all, as in `info`.
 ///
 /// # Errors
 ///
@@ -14,13 +16,16 @@ use crate::failure::{Failure, Result};
 pub(crate) fn start(filter: Option<&str>) -> Result<()> {
     let environment = std::env::var("RUST_LOG").ok();
     let filter = filter.or(environment.as_deref()).unwrap_or("warn");
-    let filter = EnvFilter::try_new(filter)
+    let targets: Targets = filter
+        .parse()
         .map_err(|error| Failure::Usage(format!("--log {filter:?}: {error}")))?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
+        .with_target(false);
+    tracing_subscriber::registry()
+        .with(targets)
+        .with(lines)
         .init();
     Ok(())
 }

@@ -175,7 +175,7 @@ fn a_served_stream_is_the_written_one_and_ends_by_itself() {
             "--events",
             "6000",
         ])
-        .args(["--seed", "54", "--rate", "2000"])
+        .args(["--seed", "54", "--rate", "750"])
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -218,9 +218,7 @@ fn a_served_stream_is_the_written_one_and_ends_by_itself() {
             .collect()
     };
     let written = orrery()
-        .args([
-            "synth", "--events", "6000", "--seed", "54", "--rate", "2000",
-        ])
+        .args(["synth", "--events", "6000", "--seed", "54", "--rate", "750"])
         .output()
         .unwrap();
     let dumped = orrery()
@@ -232,6 +230,6 @@ fn a_served_stream_is_the_written_one_and_ends_by_itself() {
         commits(&text(&written.stdout)),
         commits(&text(&dumped.stdout)),
     );
-    assert!(got.len() > 3_500, "{} of {sent}", got.len());
+    assert!(got.len() > 1_500, "{} of {sent}", got.len());
     assert!(written.ends_with(&got));
 }
