@@ -446,6 +446,9 @@ pub(crate) enum SynthTimes {
 }
 
 #[cfg(test)]
+mod documents;
+
+#[cfg(test)]
 mod tests {
     use clap::CommandFactory;
 

@@ -24,6 +24,7 @@ mod inspect;
 mod kill;
 mod monitoring;
 mod mutants;
+mod questions;
 mod real_data;
 mod repair;
 mod repeated;
