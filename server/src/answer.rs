@@ -111,7 +111,17 @@ impl Default for UsualHeaders {
         let usual = of_the_index(false, String::new(), &usual, View::Json);
         let mut response = usual.unwrap_or_default();
         everywhere(&mut response, true);
-        Self(std::mem::take(response.headers_mut()))
+        // What differs from answer to answer comes first, where it is found without a search.
+        let mut headers = HeaderMap::with_capacity(response.headers().len());
+        for name in OF_AN_ANSWER {
+            headers.insert(name, HeaderValue::from(0));
+        }
+        for (name, value) in response.headers() {
+            if !OF_AN_ANSWER.contains(name) {
+                headers.append(name.clone(), value.clone());
+            }
+        }
+        Self(headers)
     }
 }
 
@@ -133,8 +143,14 @@ impl UsualHeaders {
             return None;
         }
         let mut headers = self.0.clone();
-        headers.insert(THROUGH, HeaderValue::from(*through));
-        headers.insert(FROM, HeaderValue::from(*from));
+        let own = headers.iter_mut().zip(OF_AN_ANSWER).zip([through, from]);
+        for (((name, value), wanted), us) in own {
+            // The order of a map's headers is theirs who made it.
+            if *name != wanted {
+                return None;
+            }
+            *value = HeaderValue::from(*us);
+        }
         Some(headers)
     }
 }
@@ -142,6 +158,7 @@ impl UsualHeaders {
 /// Time of the last applied event, and from which on events are covered, in microseconds since 1970.
 const THROUGH: HeaderName = HeaderName::from_static("orrery-indexed-through");
 const FROM: HeaderName = HeaderName::from_static("orrery-coverage-from");
+const OF_AN_ANSWER: [HeaderName; 2] = [THROUGH, FROM];
 
 /// An answer from the index around its body.
 pub(crate) fn of_the_index(

@@ -59,15 +59,19 @@ impl Params {
 
     /// A parameter that has one value. Given twice, the values must be equal.
     pub(crate) fn scalar(&self, name: &str) -> Result<Option<&str>, Problem> {
-        let mut values = self
-            .pairs()
-            .filter(|(n, _)| *n == name)
-            .map(|(_, value)| value);
-        let first = values.next();
-        if values.any(|value| Some(value) != first) {
-            return Err(Problem::invalid(format!(
-                "parameter {name} is given more than once, with different values"
-            )));
+        // Every request asks for many names, most of which are not there: what is compared is bytes, and lengths first.
+        let (text, mut start, mut first) = (self.text.as_bytes(), 0, None);
+        for ends in &self.ends {
+            if text.get(start..ends.name) == Some(name.as_bytes()) {
+                let value = self.text.get(ends.name..ends.value);
+                if first.is_some() && first != value {
+                    return Err(Problem::invalid(format!(
+                        "parameter {name} is given more than once, with different values"
+                    )));
+                }
+                first = value;
+            }
+            start = ends.value;
         }
         Ok(first)
     }
