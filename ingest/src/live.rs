@@ -78,6 +78,11 @@ impl JetstreamSource {
         self.handle.clone()
     }
 
+    /// The source as logs tell it: without the query of its URL, which may have a key in it.
+    fn shown(&self) -> &str {
+        self.endpoint.split(['?', '#']).next().unwrap_or_default()
+    }
+
     fn cursor(&self, seq: Option<u64>) -> Option<Cursor> {
         let (kind, value) = match (seq, self.time_us) {
             (Some(seq), _) => (CursorKind::JetstreamSeq, seq),
@@ -112,7 +117,7 @@ impl Source for JetstreamSource {
             Ok(Some(Delivery::Disconnected { error, .. })) => {
                 // One line for an outage, however many attempts it takes; the client logs each at `info`.
                 if !self.is_out {
-                    tracing::warn!("{}: {error}; trying again until it works", self.endpoint);
+                    tracing::warn!("{}: {error}; trying again until it works", self.shown());
                 }
                 self.is_out = true;
                 return Ok(Next::Idle);
@@ -124,7 +129,7 @@ impl Source for JetstreamSource {
                     None => None,
                 });
                 if self.is_out {
-                    tracing::warn!("{}: connected again", self.endpoint);
+                    tracing::warn!("{}: connected again", self.shown());
                 }
                 self.is_out = false;
                 return Ok(Next::Idle);

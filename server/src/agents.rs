@@ -15,7 +15,8 @@ use parking_lot::Mutex;
 const PRODUCTS_MAX: usize = 200;
 /// The most bytes of a product's name; a longer one is no name.
 const NAME_BYTES_MAX: usize = 48;
-/// Requests from which on a product has its own line in the metrics: whoever makes names up makes no series.
+/// Requests from which on a product has its own line in the metrics, if they are also one of [`PRODUCTS_MAX`] parts of all: whoever makes
+/// names up makes few series, however long it goes on.
 const SERIES_MIN: u64 = 20;
 /// Clients that name no product.
 const UNNAMED: &str = "(none)";
@@ -161,9 +162,12 @@ impl Agents {
     /// The table as lines of the metrics page.
     pub(crate) fn render(&self, page: &mut String) {
         let (products, others) = self.read();
+        let all = products.iter().map(|(.., sum)| sum.requests);
+        let all = all.fold(sum(&others).requests, u64::saturating_add);
+        let least = SERIES_MIN.max(all.div_ceil(PRODUCTS_MAX as u64));
         let shown: Vec<(&str, Tally)> = products
             .iter()
-            .filter(|(.., sum)| sum.requests >= SERIES_MIN)
+            .filter(|(.., sum)| sum.requests >= least)
             .map(|(name, _, sum)| (&**name, *sum))
             .chain([("(other)", sum(&others))])
             .collect();
@@ -245,6 +249,15 @@ mod tests {
         agents.render(&mut page);
         assert!(page.contains("orrery_http_agent_requests_total{product=\"often\"} 2000\n"));
         assert!(!page.contains("made-up"), "one request makes no series");
+        // Nor do many of them, each a small part of all.
+        for name in ["made-up-a", "made-up-b"] {
+            for _ in 0..20 {
+                agents.answered(name, "/links/all", ONE);
+            }
+        }
+        let mut page = String::new();
+        agents.render(&mut page);
+        assert!(!page.contains("made-up"), "{page}");
         let json = agents.json();
         assert_eq!(json["products"][0]["product"], "often");
         assert_eq!(json["products"][0]["routes"]["/links"]["requests"], 2_000);

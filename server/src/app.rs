@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Instant;
 
@@ -22,9 +22,9 @@ use hyper_util::service::TowerToHyperService;
 
 use crate::agents::{Agents, Tally, product};
 use crate::answer::{UsualHeaders, answer, answer_at_once};
-use crate::api::calls::{self, Call, Takes};
+use crate::api::calls::{self, AtOnce, Call, Takes};
 use crate::api::plain::{Form, PLAIN};
-use crate::api::{self, Group};
+use crate::api::{self, Endpoint, Group, links};
 use crate::config::Config;
 use crate::edge::{Edge, Gate};
 use crate::hydrate::{self, Limits};
@@ -34,7 +34,7 @@ use crate::params::Params;
 use crate::pool::Pool;
 use crate::problem::{Methods, Problem};
 use crate::process::Process;
-use crate::rate::{Left, Limiter, client_address, cost};
+use crate::rate::{Left, Limiter, Short, client_address, cost};
 use crate::request_id::RequestIds;
 use crate::stream::Hub;
 use crate::tls::Tls;
@@ -100,9 +100,16 @@ impl App {
     }
 }
 
-/// How many connections are open.
+/// What the limiter said of a request, once for all of its way.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Admission(Result<Option<Left>, Short>);
+
+/// How many connections are open, and how many were refused.
 #[derive(Default)]
-pub(crate) struct Connections(AtomicUsize);
+pub(crate) struct Connections {
+    open: AtomicUsize,
+    refused: AtomicU64,
+}
 
 /// One of them; leaves the count however it ends.
 pub(crate) struct Connected<'a>(&'a AtomicUsize);
@@ -115,12 +122,21 @@ impl Drop for Connected<'_> {
 
 impl Connections {
     pub(crate) fn enter(&self) -> Connected<'_> {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        Connected(&self.0)
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Connected(&self.open)
     }
 
     pub(crate) fn open(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// One was closed at once, since its address had too many.
+    pub(crate) fn refuse(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
     }
 }
 
@@ -316,47 +332,76 @@ pub(crate) fn everywhere(response: &mut Response<Body>, has_page: bool) {
 }
 
 /// The whole answer to a request whose route has it at once, before any other part of the way that requests go: most of what such an
-/// answer costs would be that way. `None` where it has to be gone.
+/// answer costs would be that way.
+///
+/// # Errors
+/// What the limiter said, if it was asked, for the other way.
 pub(crate) fn at_once<B>(
     app: &App,
     peer: Peer,
     request: &axum::http::Request<B>,
-) -> Option<Response<Body>> {
+) -> Result<Response<Body>, Option<Admission>> {
     let started = Instant::now();
-    if request.method() != Method::GET || request.uri().query()?.len() > app.config.query_bytes_max
-    {
-        return None;
-    }
-    let work = || ready(app, request);
-    // Of a panic the other way tells, if it meets it too.
-    let (mut response, route) = catch_unwind(AssertUnwindSafe(work)).unwrap_or(None)?;
-    let mut left = None;
-    if let Some(limiter) = &app.limiter {
+    let limit = app.config.query_bytes_max;
+    let Some(query) = request.uri().query().filter(|query| query.len() <= limit) else {
+        return Err(None);
+    };
+    let quick = Quick::of(request.uri().path()).filter(|_| request.method() == Method::GET);
+    let Some((route, quick)) = quick else {
+        return Err(None);
+    };
+    // Before anything is looked up: what is refused costs next to nothing.
+    let admission = app.limiter.as_ref().map(|limiter| {
         let client = client_address(peer.0, request.headers(), &app.config.trusted_proxies);
-        let cost = cost(route.name(), request.uri().query());
-        left = limiter.take(client, cost, started).ok()?;
-    }
+        Admission(limiter.take(client, cost(route.name(), Some(query)), started))
+    });
+    let left = match admission {
+        None => None,
+        Some(Admission(Ok(left))) => left,
+        Some(Admission(Err(_))) => return Err(admission),
+    };
+    let work = || quick.answer(app, request);
+    // Of a panic the other way tells, if it meets it too.
+    let Some(mut response) = catch_unwind(AssertUnwindSafe(work)).unwrap_or(None) else {
+        return Err(admission);
+    };
     tell_left(&mut response, left);
     let agent = request.headers().get(header::USER_AGENT);
     answered(app, route, agent, &response, started);
-    Some(response)
+    Ok(response)
 }
 
-/// The answer that a route has at once, if it has one, with the headers that are on every answer, and the route.
-fn ready<B>(app: &App, request: &axum::http::Request<B>) -> Option<(Response<Body>, Route)> {
-    let (uri, headers) = (request.uri(), request.headers());
-    let path = uri.path();
-    let mut endpoints = api::ENDPOINTS.iter().enumerate();
-    if let Some((at, endpoint)) = endpoints.find(|(_, endpoint)| endpoint.path == path) {
-        let response = answer_at_once(app, endpoint, uri, headers)?;
-        return Some((response, Route::endpoint(at)));
+/// A route that has some of its answers at once.
+enum Quick {
+    Count(&'static Endpoint),
+    Call(AtOnce),
+}
+
+impl Quick {
+    /// What is at a path, if it is such a route.
+    fn of(path: &str) -> Option<(Route, Self)> {
+        let mut endpoints = api::ENDPOINTS.iter().enumerate();
+        if let Some((at, endpoint)) = endpoints.find(|(_, endpoint)| endpoint.path == path) {
+            links::counts_by(path)?;
+            return Some((Route::endpoint(at), Self::Count(endpoint)));
+        }
+        let mut calls = calls::CALLS.iter().enumerate();
+        let (at, call) = calls.find(|(_, call)| call.path == path)?;
+        Some((Route::call(at), Self::Call(call.at_once()?)))
     }
-    let mut calls = calls::CALLS.iter().enumerate();
-    let (at, call) = calls.find(|(_, call)| call.at_once().is_some() && call.path == path)?;
-    let at_once = call.at_once()?;
-    let mut response = at_once(app, uri)?;
-    everywhere(&mut response, false);
-    Some((response, Route::call(at)))
+
+    /// The answer, if it is there, with the headers that are on every answer.
+    fn answer<B>(&self, app: &App, request: &axum::http::Request<B>) -> Option<Response<Body>> {
+        let uri = request.uri();
+        match self {
+            Self::Count(endpoint) => answer_at_once(app, endpoint, uri, request.headers()),
+            Self::Call(at_once) => {
+                let mut response = at_once(app, uri)?;
+                everywhere(&mut response, false);
+                Some(response)
+            }
+        }
+    }
 }
 
 /// Names the request in its answer: in a header, and in the body of an error.
@@ -381,20 +426,25 @@ fn client_of(app: &App, request: &Request) -> IpAddr {
 
 /// Turns away what is over a limit. Gives what is left of the client's bucket, either way.
 fn admit(app: &App, request: &Request, is_unlimited: bool) -> (Result<(), Problem>, Option<Left>) {
-    let mut left = None;
-    if let Some(limiter) = &app.limiter
-        && !is_unlimited
-    {
-        let client = client_of(app, request);
-        let cost = cost(request.uri().path(), request.uri().query());
-        match limiter.take(client, cost, Instant::now()) {
-            Ok(taken) => left = taken,
-            Err(short) => {
-                let refused = Problem::rate_limited(short.retry_after_s);
-                return (Err(refused), Some(short.left));
-            }
+    let taken = match (request.extensions().get::<Admission>(), &app.limiter) {
+        (Some(Admission(taken)), _) => *taken,
+        (None, Some(limiter)) if !is_unlimited => {
+            // What a browser asks before it asks costs as little as it is.
+            let cost = match *request.method() {
+                Method::OPTIONS => 1,
+                _ => cost(request.uri().path(), request.uri().query()),
+            };
+            limiter.take(client_of(app, request), cost, Instant::now())
         }
-    }
+        (None, _) => Ok(None),
+    };
+    let left = match taken {
+        Ok(left) => left,
+        Err(short) => {
+            let refused = Problem::rate_limited(short.retry_after_s);
+            return (Err(refused), Some(short.left));
+        }
+    };
     let limit = app.config.query_bytes_max;
     let query = request.uri().query();
     if query.is_some_and(|query| query.len() > limit) {

@@ -35,6 +35,9 @@ pub struct Config {
     pub body_bytes_max: usize,
     /// Open connections; more wait in the listener's backlog.
     pub connections_max: usize,
+    /// Open connections of one address (an IPv6 client is its /64 network); one more is closed at once. Addresses of loopback, of
+    /// [trusted proxies](Self::trusted_proxies) and of [`rate_allow`](Self::rate_allow) have as many as there are.
+    pub connections_per_address: usize,
     /// How the public port speaks TLS; none: it does not.
     pub tls: Option<Tls>,
     /// How long a client may take for a TLS handshake.
@@ -144,6 +147,7 @@ impl Default for Config {
             hydrate_concurrent: 16,
             body_bytes_max: 1 << 20,
             connections_max: 1024,
+            connections_per_address: 256,
             tls: None,
             handshake_timeout: Duration::from_secs(10),
             redirect: None,
@@ -173,6 +177,9 @@ impl Config {
         }
         if self.connections_max == 0 {
             return bad("connections_max", "must be at least 1");
+        }
+        if self.connections_per_address == 0 {
+            return bad("connections_per_address", "must be at least 1");
         }
         if self.edge_requests_max == 0 {
             return bad("edge_requests_max", "must be at least 1");

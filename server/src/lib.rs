@@ -10,7 +10,7 @@
 //! - `index/` the seam to the index · `edge/` the seam to records and identities of the rest of the network, and how much of it runs at once · `stream/` the link stream, with its seam to the events
 //! - `hydrate/` records for answers that name many · `api/` one file per resource, `api/calls/` those that take bodies or ask the edge · `wire/` the JSON shapes · `html/` the pages · `openapi/` the description of all
 //! - `params.rs`, `time.rs` query strings · `negotiate.rs` `Accept` · `problem.rs` errors as answers
-//! - `pool.rs` the bounded pool · `rate.rs` token buckets and costs, `network.rs` whose · `request_id.rs` · `metrics/` counters as text · `agents.rs` which programs ask
+//! - `pool.rs` the bounded pool · `rate.rs` token buckets and costs, `network.rs` whose · `addresses.rs` how many places one address has · `request_id.rs` · `metrics/` counters as text · `agents.rs` which programs ask
 //! - `watch/` what was seen of the index every few seconds, and over hours and days · `status.rs` what `/status` tells of it · `process.rs` what the system says of this process
 //! - `operator/` the operator's routes, on their own address: metrics, the exclude list
 //! - `fuzz.rs` the parsers, open to the fuzzer
@@ -18,6 +18,7 @@
 //! [`API.md`](https://docs.rs/crate/orrery-server/latest/source/API.md) describes every endpoint.
 #![forbid(unsafe_code)]
 
+mod addresses;
 mod agents;
 mod answer;
 mod api;

@@ -2,7 +2,7 @@
 //! has, when proxies stand between.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 
 use crate::config::RateLimit;
 use crate::network::Network;
+use crate::params::decode;
 
 /// The most addresses remembered, at about 64 bytes each. When all are in debt, further addresses share one
 /// bucket until some recover.
@@ -62,11 +63,22 @@ const HYDRATE_COST: u32 = 5;
 /// What a request takes of its client's bucket.
 pub(crate) fn cost(path: &str, query: Option<&str>) -> u32 {
     let route = COSTS.iter().find(|(route, _)| *route == path);
-    let hydrates = query.is_some_and(|query| {
-        let mut members = query.split('&');
-        members.any(|member| member.starts_with("hydrate=") && member != "hydrate=false")
-    });
+    let hydrates = query.is_some_and(|query| query.split('&').any(hydrates));
     route.map_or(1, |(_, cost)| *cost) + if hydrates { HYDRATE_COST } else { 0 }
+}
+
+/// Whether a piece of a query asks for records, under either name of that parameter and however it is escaped. A value that
+/// cannot be read is refused later, and costs as if it could.
+fn hydrates(piece: &str) -> bool {
+    let (name, value) = piece.split_once('=').unwrap_or((piece, ""));
+    let is_asked = match name {
+        "hydrate" | "hydrate[]" => true,
+        name if name.contains('%') => {
+            decode(name).is_ok_and(|name| matches!(&*name, "hydrate" | "hydrate[]"))
+        }
+        _ => false,
+    };
+    is_asked && decode(value).map_or(true, |value| !matches!(value.trim(), "" | "false"))
 }
 
 /// What is left of a client's bucket, for its answer to tell.
@@ -213,14 +225,10 @@ pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[Netwo
     if !is_trusted(client) {
         return client;
     }
-    let values: Vec<&str> = headers
-        .get_all("x-forwarded-for")
-        .iter()
-        .map(|value| value.to_str().unwrap_or(""))
-        .flat_map(|value| value.split(','))
-        .collect();
-    for hop in values.iter().rev() {
-        let Ok(address) = hop.trim().parse::<IpAddr>() else {
+    let values = headers.get_all("x-forwarded-for").iter().rev();
+    let hops = values.flat_map(|value| value.to_str().unwrap_or("").rsplit(','));
+    for hop in hops {
+        let Some(address) = hop_address(hop.trim()) else {
             break;
         };
         client = canonical(address);
@@ -229,6 +237,18 @@ pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[Netwo
         }
     }
     client
+}
+
+/// The address that a proxy wrote; some write the client's port behind it, or brackets around one of IPv6.
+fn hop_address(hop: &str) -> Option<IpAddr> {
+    if let Ok(address) = hop.parse() {
+        return Some(address);
+    }
+    if let Ok(with_port) = hop.parse::<SocketAddr>() {
+        return Some(with_port.ip());
+    }
+    let bare = hop.strip_prefix('[')?.strip_suffix(']')?;
+    bare.parse::<Ipv6Addr>().ok().map(IpAddr::V6)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! flight finish.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use crate::addresses::{Addresses, Entered};
 use crate::app::{self, App, Peer};
 use crate::config::Config;
 use crate::edge::Edge;
@@ -33,6 +35,10 @@ use crate::tls::{Tls, redirect};
 
 /// How long to wait after a failed `accept`: it fails when descriptors run out, and trying at once would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Open connections to the address of metrics, and to the operator's.
+const PRIVATE_CONNECTIONS_MAX: usize = 64;
+/// Open connections to the address that leads to https: each has one short question.
+const REDIRECT_CONNECTIONS_MAX: usize = 256;
 
 /// Serves the index, the link stream of the feed and, where there is one, the edge cache, on `listener` until `shutdown` completes, then stops accepting, lets
 /// requests in flight and subscriptions finish within [`Config::shutdown_grace`], and returns. Must run on a Tokio runtime with its time and I/O drivers on.
@@ -96,17 +102,26 @@ pub async fn serve(
             tls.keep(stopped.clone()).await;
         }
     };
-    // Routers of their own, on sockets of their own: no path of the public port leads there.
-    let private = async |listener: Option<TcpListener>, router: Router| {
+    // Routers of their own, on sockets of their own: no path of the public port leads there. Their connections are few, so that all
+    // listeners together leave the index the files that it opens.
+    let beside = async |listener: Option<TcpListener>, router: Router, most: usize| {
         if let Some(listener) = listener {
+            let config = Config {
+                connections_max: config.connections_max.min(most),
+                connections_per_address: config.connections_per_address.min(most / 4),
+                ..config.clone()
+            };
             listen(listener, router, None, None, &config, stopped.clone()).await;
         }
     };
-    let metrics = private(metrics_listener, app::metrics_router(Arc::clone(&app)));
-    let operator = private(operator_listener, operator::router(Arc::clone(&app)));
+    let metrics = app::metrics_router(Arc::clone(&app));
+    let metrics = beside(metrics_listener, metrics, PRIVATE_CONNECTIONS_MAX);
+    let operator = operator::router(Arc::clone(&app));
+    let operator = beside(operator_listener, operator, PRIVATE_CONNECTIONS_MAX);
     let redirects = async {
         if let Some(tls) = &tls {
-            private(redirect_listener, redirect::router(tls, port)).await;
+            let router = redirect::router(tls, port);
+            beside(redirect_listener, router, REDIRECT_CONNECTIONS_MAX).await;
         }
     };
     let streams = async {
@@ -138,6 +153,8 @@ async fn listen(
     let places = Arc::new(Semaphore::new(
         config.connections_max.min(Semaphore::MAX_PERMITS),
     ));
+    let addresses = Arc::<Addresses>::default();
+    let mut was_told = false;
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
@@ -159,6 +176,20 @@ async fn listen(
             }
             Some((place, Ok((stream, peer)))) => {
                 let peer = Peer(peer.ip());
+                let Some(place_of_address) = place_of(&addresses, peer.0, config) else {
+                    if let Some(app) = &app {
+                        app.connections.refuse();
+                    }
+                    if !std::mem::replace(&mut was_told, true) {
+                        tracing::warn!(
+                            "{} has more than {} connections open, and further ones are closed; name it by --trusted-proxy if it is a \
+                             proxy, or by --rate-allow (told once)",
+                            peer.0,
+                            config.connections_per_address
+                        );
+                    }
+                    continue;
+                };
                 let serving = connection(
                     stream,
                     tls.clone(),
@@ -170,7 +201,7 @@ async fn listen(
                 );
                 connections.spawn(async move {
                     serving.await;
-                    drop(place);
+                    drop((place, place_of_address));
                 });
             }
         }
@@ -180,6 +211,15 @@ async fn listen(
     if timeout(config.shutdown_grace, finish).await.is_err() {
         tracing::warn!(open = connections.len(), "connections cut at shutdown");
     }
+}
+
+/// One of the connections that an address may have; `None` if it has all of them. Nothing is counted of those that may have any number.
+fn place_of(addresses: &Arc<Addresses>, peer: IpAddr, config: &Config) -> Option<Option<Entered>> {
+    let mut known = config.trusted_proxies.iter().chain(&config.rate_allow);
+    if known.any(|network| network.contains(peer)) {
+        return Some(None);
+    }
+    addresses.enter(peer, config.connections_per_address)
 }
 
 async fn connection(
@@ -220,11 +260,16 @@ async fn talk<S>(
     let app = app.as_deref();
     let _open = app.map(|app| app.connections.enter());
     let service = service_fn(move |request: Request<Incoming>| {
-        if let Some(response) = app.and_then(|app| app::at_once(app, peer, &request)) {
-            return Either::Left(ready(Ok(response)));
-        }
+        let admission = match app.map(|app| app::at_once(app, peer, &request)) {
+            Some(Ok(response)) => return Either::Left(ready(Ok(response))),
+            Some(Err(admission)) => admission,
+            None => None,
+        };
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(peer);
+        if let Some(admission) = admission {
+            request.extensions_mut().insert(admission);
+        }
         Either::Right(router.call(request))
     });
     let connection = http1::Builder::new()

@@ -294,9 +294,11 @@ fn asked(counts: &RouteCounts) -> StatusRequests {
     }
 }
 
-/// The host of a source, where anybody may know it: a name of the public network.
+/// The host of a source, where anybody may know it: a name of the public network. What is no URL is the short name of a public server.
 fn public_host(source: &str) -> Option<String> {
-    let rest = source.split_once("://").map_or(source, |(_, rest)| rest);
+    let Some((_, rest)) = source.split_once("://") else {
+        return (!source.is_empty()).then(|| source.to_owned());
+    };
     let authority = rest.split(['/', '?', '#']).next()?;
     let host = authority.rsplit('@').next()?;
     let host = host.split(':').next()?.trim_end_matches('.');
@@ -336,6 +338,7 @@ mod tests {
         ] {
             assert_eq!(told(source).as_deref(), Some(known), "{source}");
         }
+        assert_eq!(told("us-east-1").as_deref(), Some("us-east-1"));
         for source in [
             "ws://127.0.0.1:6008/subscribe",
             "ws://[::1]:6008/subscribe",

@@ -3,8 +3,9 @@
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-/// What is needed beside subscribers: connections of others, files of the index, and some to spare.
-const OTHERS: u64 = 1024 + 1024;
+/// What is needed beside subscribers: connections of others, those to metrics, to the operator's address and to the one that leads to
+/// https, files of the index, and some to spare.
+const OTHERS: u64 = 1024 + 64 + 64 + 256 + 1024;
 
 /// How many are needed for so many subscribers.
 pub(crate) fn wanted(subscribers_max: usize) -> u64 {

@@ -54,7 +54,7 @@ impl Health {
     /// Watches `follower`, which follows `source`.
     pub(crate) fn new(source: String, follower: &Follower) -> Self {
         Self {
-            source,
+            source: without_query(&source).to_owned(),
             subscription: follower.subscription(),
             counters: follower.counters(),
             pulse: follower.pulse(),
@@ -66,7 +66,7 @@ impl Health {
         }
     }
 
-    /// The source as it was named.
+    /// The source as it was named, without what may be a secret in it.
     pub(crate) fn source(&self) -> &str {
         &self.source
     }
@@ -111,6 +111,11 @@ impl Health {
         }
         indexed_through_us.map(|time_us| now_us().saturating_sub(time_us))
     }
+}
+
+/// A source without the query of its URL: that may have a key in it, and what is told of a source is told to anybody.
+pub(crate) fn without_query(source: &str) -> &str {
+    source.split(['?', '#']).next().unwrap_or_default()
 }
 
 /// Microseconds since 1970 by this machine's clock.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use orrery_engine::{Exclusions, Store};
+use orrery_server::wire::status::StatusRecords;
 use orrery_server::{
     CallAnswer, CallAsk, Edge, EdgeError, EdgeIdentity, EdgePage, EdgeRecord, Fact, ListAsk,
     MiniDoc, Work,
@@ -147,6 +148,10 @@ impl Edge for Withholding {
 
     fn call(&self, ask: CallAsk) -> Work<'_, CallAnswer> {
         self.inner.call(ask)
+    }
+
+    fn figures(&self) -> Option<StatusRecords> {
+        self.inner.figures()
     }
 
     fn facts(&self) -> Vec<Fact> {

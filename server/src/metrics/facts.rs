@@ -28,6 +28,11 @@ pub(crate) fn of_the_server(app: &App, process: &Process) -> Vec<Fact> {
         "Open connections at most; more wait in the listener's backlog.",
         number(app.config.connections_max),
     );
+    facts.counter(
+        "orrery_http_connections_refused_total",
+        "Connections that were closed at once, since their address had too many.",
+        Some(app.connections.refused() as f64),
+    );
     facts.gauge(
         "orrery_http_pool_waiting",
         "Requests waiting for the pool.",

@@ -100,10 +100,8 @@ fn check(token: Option<&OperatorToken>, headers: &HeaderMap) -> Result<(), Probl
     if headers.contains_key(header::ORIGIN) {
         return refuse("pages of other origins may not ask the operator's routes");
     }
-    let host = headers
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok());
-    if !host.is_none_or(is_address) {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    if !hosts.all(|host| host.to_str().is_ok_and(is_address)) {
         return refuse(
             "without a token the operator's routes answer to an address or localhost, and to no other name",
         );

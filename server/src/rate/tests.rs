@@ -109,6 +109,24 @@ fn forwarded_addresses_are_believed_from_trusted_proxies_only() {
 }
 
 #[test]
+fn a_forwarded_address_may_have_a_port_or_brackets() {
+    let trusted = ["127.0.0.1".parse().unwrap()];
+    for (said, client) in [
+        ("198.51.100.1, 192.0.2.7:51234", "192.0.2.7"),
+        ("[2001:db8::7]:51234", "2001:db8::7"),
+        ("[2001:db8::7]", "2001:db8::7"),
+        ("2001:db8::7", "2001:db8::7"),
+        ("[192.0.2.7]", "127.0.0.1"),
+        ("192.0.2.7:99999", "127.0.0.1"),
+    ] {
+        let mut headers = HeaderMap::new();
+        headers.append("x-forwarded-for", HeaderValue::from_static(said));
+        let found = client_address(ip("127.0.0.1"), &headers, &trusted);
+        assert_eq!(found, ip(client), "{said}");
+    }
+}
+
+#[test]
 fn costly_requests_take_more_and_never_more_than_a_full_bucket() {
     assert_eq!(cost("/links/count", None), 1);
     assert_eq!(cost("/links/all", None), 5);
@@ -118,6 +136,19 @@ fn costly_requests_take_more_and_never_more_than_a_full_bucket() {
         cost(backlinks, Some("subject=hydrate=true&hydrate=false")),
         1
     );
+    // By whatever name and escapes it is asked for, as the parameters are read.
+    for query in [
+        "hydrate[]=true",
+        "hydrate%5B%5D=true",
+        "%68ydrate=text",
+        "hydrate=false&hydrate=+true+",
+        "hydrate=%ff",
+    ] {
+        assert_eq!(cost(backlinks, Some(query)), 6, "{query}");
+    }
+    for query in ["hydrate=", "hydrate", "hydrate[]=%66alse", "ahydrate=true"] {
+        assert_eq!(cost(backlinks, Some(query)), 1, "{query}");
+    }
     let start = Instant::now();
     let limiter = limiter(start);
     let taken = limiter.take(ip("192.0.2.1"), 2, start).unwrap().unwrap();

@@ -2,7 +2,6 @@
 //!
 //! - `feed.rs` the seam to the events
 //! - `options.rs` what one subscriber asks for · `closing.rs` why it ends
-//! - `addresses.rs` how many one address has
 //! - `upgrade.rs` the opening handshake · `socket.rs` one subscriber's task · `intake.rs` what subscribers send, bounded
 //! - `subscriber.rs`, `queue.rs` one subscriber and its frames, as those see it who tell it something
 //! - `dispatcher.rs` a thread that reads for all live subscribers of one kind · `teller.rs` what it does with each step ·
@@ -10,7 +9,6 @@
 //! - `replay.rs` what one subscriber missed, up to where it joins a dispatcher
 //! - `counters.rs` what is counted
 
-mod addresses;
 mod closing;
 mod counters;
 mod dispatcher;
@@ -39,11 +37,11 @@ use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
 
+use crate::addresses::{Addresses, Entered};
 use crate::config::StreamConfig;
 use crate::error::Error;
 use crate::params::Params;
 use crate::problem::Problem;
-use addresses::{Addresses, Entered};
 use counters::Counters;
 use dispatcher::Dispatcher;
 use queue::{Limits, Memory, Queue};

@@ -45,7 +45,7 @@ pub struct StatusReport {
 /// The followed stream.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct StatusSource {
-    /// Its host; none where that is an address or a name of a private network.
+    /// Its host, or the short name that it is followed by; none where that is an address or a name of a private network.
     pub host: Option<String>,
     /// Whether it is connected.
     pub connected: bool,

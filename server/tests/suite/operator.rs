@@ -154,6 +154,8 @@ async fn pages_that_a_browser_shows_are_turned_away_without_a_token() {
     let address = operator.address;
     for headers in [
         "host: evil.example\r\n".to_owned(),
+        "host: evil\u{e9}.example\r\n".to_owned(),
+        format!("host: {address}\r\nhost: evil.example\r\n"),
         format!("host: {address}\r\norigin: https://evil.example\r\n"),
     ] {
         refusal(&operator.ask("GET", "/exclude", "", &headers).await, 403);

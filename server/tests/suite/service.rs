@@ -1,5 +1,6 @@
 //! What every route shares: methods, headers, health, limits, failures and shutdown, over real sockets.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use std::sync::atomic::Ordering;
@@ -8,7 +9,7 @@ use crate::common::{POST, Response, Server, exchange};
 use orrery_server::{Config, RateLimit, Selection};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
 const TAIL: &str = "collection=app.bsky.feed.like&path=.subject.uri";
 
@@ -91,6 +92,8 @@ async fn counts_that_are_known_at_once_are_limited_by_rate() {
         statuses.push(server.get(&count(POST)).await.status);
     }
     assert_eq!(statuses, [200, 200, 200, 429]);
+    // What is refused is not looked up.
+    assert_eq!(server.model.at_once.load(Ordering::Relaxed), 3);
 }
 
 #[tokio::test]
@@ -544,6 +547,72 @@ async fn metrics_are_served_on_their_own_address() {
     assert!(error.unwrap_err().to_string().contains("metrics"));
 }
 
+/// A server on all addresses, and another address of this machine than loopback's; none where there is none.
+async fn on_all_addresses(config: Config) -> Option<(Server, SocketAddr)> {
+    let route = UdpSocket::bind("0.0.0.0:0").await.unwrap();
+    route.connect("192.0.2.99:9").await.ok()?;
+    let own = route.local_addr().unwrap().ip();
+    if own.is_loopback() || own.is_unspecified() {
+        return None;
+    }
+    let server = Server::on("0.0.0.0:0", config).await;
+    let outside = SocketAddr::new(own, server.address.port());
+    Some((server, outside))
+}
+
+/// What an open connection brings: an answer, or nothing where it was closed.
+async fn brings(stream: &mut TcpStream) -> usize {
+    let request = b"GET /readyz HTTP/1.1\r\nhost: x\r\n\r\n";
+    if stream.write_all(request).await.is_err() {
+        return 0;
+    }
+    stream.read(&mut [0; 1024]).await.unwrap_or(0)
+}
+
+#[tokio::test]
+async fn one_address_does_not_take_the_connections_of_all() {
+    let config = Config {
+        connections_max: 4,
+        connections_per_address: 2,
+        ..Config::default()
+    };
+    let Some((server, outside)) = on_all_addresses(config.clone()).await else {
+        eprintln!("skipped: this machine has no address but loopback's");
+        return;
+    };
+    let mut open = Vec::new();
+    for place in 0..4 {
+        let mut stream = TcpStream::connect(outside).await.unwrap();
+        assert_eq!(brings(&mut stream).await > 0, place < 2, "{place}");
+        open.push(stream);
+    }
+    assert_eq!(server.get("/readyz").await.status, 200);
+    // Whoever has closed one may open another.
+    open.remove(0);
+    let again = async {
+        let mut stream = TcpStream::connect(outside).await.unwrap();
+        while brings(&mut stream).await == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            stream = TcpStream::connect(outside).await.unwrap();
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), again)
+        .await
+        .unwrap();
+    // A proxy brings many clients.
+    let network = format!("{}", outside.ip()).parse().unwrap();
+    let trusting = Config {
+        trusted_proxies: vec![network],
+        ..config
+    };
+    let (_server, outside) = on_all_addresses(trusting).await.unwrap();
+    for _ in 0..4 {
+        let mut stream = TcpStream::connect(outside).await.unwrap();
+        assert!(brings(&mut stream).await > 0);
+        open.push(stream);
+    }
+}
+
 #[tokio::test]
 async fn settings_under_which_nothing_could_be_served_are_refused() {
     let server = Server::start().await;
@@ -561,6 +630,13 @@ async fn settings_under_which_nothing_could_be_served_are_refused() {
                 ..Config::default()
             },
             "connections_max",
+        ),
+        (
+            Config {
+                connections_per_address: 0,
+                ..Config::default()
+            },
+            "connections_per_address",
         ),
         (
             Config {

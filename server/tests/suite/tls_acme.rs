@@ -33,6 +33,12 @@ async fn start(settings: AcmeSettings) -> (Server, Tls) {
     (server, tls)
 }
 
+/// Waits until there is a certificate in the directory for an authority.
+async fn is_kept(dir: &Path) {
+    let file = dir.join("certificate.pem");
+    until(async || std::fs::read_to_string(&file).is_ok_and(|text| text.contains("BEGIN"))).await;
+}
+
 #[tokio::test]
 async fn a_certificate_is_got_kept_and_used_again() {
     let dir = tempfile::tempdir().unwrap();
@@ -69,6 +75,8 @@ async fn a_certificate_is_got_kept_and_used_again() {
     let kept = kept.map(|entry| entry.unwrap().path()).next().unwrap();
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&kept), 0o700);
+    // It is in use before it is kept.
+    is_kept(&kept).await;
     let mut files: Vec<String> = std::fs::read_dir(&kept)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -170,11 +178,23 @@ async fn failures_are_counted_and_tried_again_while_everything_else_goes_on() {
         .path();
     std::fs::write(kept.join("certificate.pem"), "x").unwrap();
     authority.forget();
-    let (server, tls) = start(wanted).await;
+    let (mut server, tls) = start(wanted.clone()).await;
     authority.leads_to(server.address);
     until(async || tls.certificate_end().is_some()).await;
     assert!(connect(server.address, NAMES[0], &client).await.is_ok());
     assert_eq!(authority.contacts().len(), 2);
+
+    // So is one that it has forgotten when it is told of another contact.
+    is_kept(&kept).await;
+    server.stop();
+    server.ended().await;
+    std::fs::remove_file(kept.join("certificate.pem")).unwrap();
+    authority.forget();
+    wanted.contact = Some("admin@links.example".to_owned());
+    let (server, tls) = start(wanted).await;
+    authority.leads_to(server.address);
+    until(async || tls.certificate_end().is_some()).await;
+    assert_eq!(authority.contacts().len(), 3);
 }
 
 #[tokio::test]

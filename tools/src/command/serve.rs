@@ -10,6 +10,7 @@ use crate::command::exclude;
 use crate::config::{Settings, check};
 use crate::edge::EdgeSettings;
 use crate::failure::{Failure, Result};
+use crate::health::without_query;
 use crate::output;
 use crate::running::{self, Running};
 use crate::service;
@@ -88,7 +89,7 @@ pub(crate) fn run(arguments: ServeArguments, settings: &Settings) -> Result<()> 
             config.force = arguments.force_source;
             config.selection = selection.clone();
             running.follow(config, &runtime)?;
-            format!("{endpoint}, indexes {selection}")
+            format!("{}, indexes {selection}", without_query(&endpoint))
         }
     };
     let scheme = if config.tls.is_some() {

@@ -23,7 +23,7 @@ pub(crate) fn as_text(settings: &Settings) -> String {
             (_, true) => writeln!(text, "# {name} = {HIDDEN}  # {from}"),
             (_, false) => {
                 let value = setting.key.written(&setting.values);
-                writeln!(text, "{name} = {}  # {from}", without_password(&value))
+                writeln!(text, "{name} = {}  # {from}", without_secrets(&value))
             }
         };
     }
@@ -42,7 +42,7 @@ pub(crate) fn as_json(settings: &Settings) -> Value {
         let texts = setting.values.iter().map(|value| {
             let text = setting.key.written(std::slice::from_ref(value));
             let text = text.trim_start_matches('[').trim_end_matches(']');
-            let text = without_password(text);
+            let text = without_secrets(text);
             serde_json::from_str(&text).unwrap_or(Value::String(text))
         });
         let mut texts: Vec<Value> = texts.collect();
@@ -94,15 +94,23 @@ fn otherwise(help: &str) -> String {
         .unwrap_or_default()
 }
 
-/// A value with the password of a URL in it hidden.
-fn without_password(value: &str) -> String {
+/// A value with what may be a secret in a URL in it hidden: the password, and the query, in which keys stand.
+fn without_secrets(value: &str) -> String {
     let Some((scheme, rest)) = value.split_once("://") else {
         return value.to_owned();
     };
     let end = rest.find(['/', '?', '#', '"']).unwrap_or(rest.len());
     let (authority, behind) = rest.split_at_checked(end).unwrap_or((rest, ""));
-    match authority.rsplit_once('@') {
-        Some((_, host)) => format!("{scheme}://{HIDDEN}@{host}{behind}"),
-        None => value.to_owned(),
-    }
+    let authority = match authority.rsplit_once('@') {
+        Some((_, host)) => format!("{HIDDEN}@{host}"),
+        None => authority.to_owned(),
+    };
+    let behind = match behind.split_once('?') {
+        Some((path, query)) => {
+            let quote = if query.ends_with('"') { "\"" } else { "" };
+            format!("{path}?{HIDDEN}{quote}")
+        }
+        None => behind.to_owned(),
+    };
+    format!("{scheme}://{authority}{behind}")
 }

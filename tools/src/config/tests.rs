@@ -283,12 +283,24 @@ fn the_values_in_effect_are_a_file_that_says_the_same() {
 
 #[test]
 fn secrets_are_not_shown() {
-    let settings = settings(&["--plc", "https://me:secret@plc.example/x"], &[], None);
+    let settings = settings(
+        &[
+            "--plc",
+            "https://me:secret@plc.example/x",
+            "--jetstream",
+            "wss://jetstream.example/subscribe?key=secret",
+        ],
+        &[],
+        None,
+    );
     for shown in [as_text(&settings), as_json(&settings).to_string()] {
-        assert!(
-            !shown.contains("secret") && shown.contains("@plc.example/x"),
-            "{shown}"
-        );
+        assert!(!shown.contains("secret"), "{shown}");
+        for rest in [
+            "@plc.example/x\"",
+            "\"wss://jetstream.example/subscribe?(hidden)\"",
+        ] {
+            assert!(shown.contains(rest), "{rest}: {shown}");
+        }
     }
     let mut key = keys().remove(0);
     assert!(!key.is_secret());

@@ -171,6 +171,7 @@ async fn what_is_exposed_is_what_the_table_tells() {
     // The status page tells nothing of where all this is.
     let data = dir.path().to_str().unwrap().to_owned();
     assert_eq!(status.0, 200);
+    assert!(status.2.contains("Records and identities"), "{}", status.2);
     for kept in [data.as_str(), "127.0.0.1", "ws://"] {
         assert!(!status.2.contains(kept), "{kept}");
     }

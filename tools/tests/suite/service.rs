@@ -78,7 +78,7 @@ fn the_watchdog_is_kept_quiet_while_a_followed_source_brings_nothing() {
         .unwrap()
         .local_addr()
         .unwrap();
-    let source = format!("ws://{unused}");
+    let source = format!("ws://{unused}/subscribe?key=hidden");
     let data = dir.path().join("data");
     let mut command = orrery();
     command
@@ -91,14 +91,27 @@ fn the_watchdog_is_kept_quiet_while_a_followed_source_brings_nothing() {
         "--jetstream",
         &source,
     ];
-    let server = Server::start_by(command, &arguments, &dir.path().join("log"));
+    let log = dir.path().join("log");
+    let server = Server::start_by(command, &arguments, &log);
     told(&socket);
     for _ in 0..3 {
         let line = told(&socket);
         assert!(line[0].starts_with("STATUS=Follows ws://"), "{line:?}");
         assert_eq!(line.last().unwrap(), "WATCHDOG=1");
+        assert!(!line[0].contains("hidden"), "{line:?}");
     }
+    // A key in the source's address is told to nobody.
+    let (_, _, health) = server.get("/_health").unwrap();
+    assert!(
+        health.contains(&format!("\"ws://{unused}/subscribe\"")),
+        "{health}"
+    );
     drop(server);
+    let log = std::fs::read_to_string(log).unwrap();
+    assert!(
+        log.contains("trying again") && !log.contains("hidden"),
+        "{log}"
+    );
 }
 
 /// Runs the program with `listener` passed as a service manager does, as file 3, and `count` of such sockets announced.

@@ -48,13 +48,7 @@ pub(super) async fn place(acme: &Acme, presented: &Presented) -> Result<Made, Fa
         .map(Identifier::Dns)
         .collect();
     let ordered = account.new_order(&NewOrder::new(&names)).await;
-    if let Err(Error::Api(problem)) = &ordered
-        && is(problem, "accountDoesNotExist")
-    {
-        // The next attempt makes one.
-        let cache = acme.cache.clone();
-        let _ = spawn_blocking(move || cache.remove(ACCOUNT)).await;
-    }
+    forget_unknown(acme, ordered.as_ref().err()).await;
     let mut order = ordered.map_err(told)?;
     answer_challenges(acme, &mut order, presented).await?;
     let patience = RetryPolicy::new().timeout(PATIENCE);
@@ -128,7 +122,9 @@ async fn account(acme: &Acme) -> Result<Account, Failed> {
             if is_known {
                 return Ok(account);
             }
-            account.update_contacts(&contacts).await.map_err(told)?;
+            let updated = account.update_contacts(&contacts).await;
+            forget_unknown(acme, updated.as_ref().err()).await;
+            updated.map_err(told)?;
             keep_account(acme, serde_json::from_value(text).map_err(own)?).await?;
             account
         }
@@ -147,6 +143,16 @@ async fn account(acme: &Acme) -> Result<Account, Failed> {
         }
     };
     Ok(account)
+}
+
+/// Forgets an account that the authority does not know: the next attempt makes one.
+async fn forget_unknown(acme: &Acme, failed: Option<&Error>) {
+    if let Some(Error::Api(problem)) = failed
+        && is(problem, "accountDoesNotExist")
+    {
+        let cache = acme.cache.clone();
+        let _ = spawn_blocking(move || cache.remove(ACCOUNT)).await;
+    }
 }
 
 async fn keep_account(acme: &Acme, credentials: AccountCredentials) -> Result<(), Failed> {

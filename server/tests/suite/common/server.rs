@@ -12,6 +12,8 @@ use tokio::task::JoinHandle;
 
 use super::{Model, edge, feed};
 
+const LOCAL: &str = "127.0.0.1:0";
+
 /// A running server.
 pub struct Server {
     pub address: SocketAddr,
@@ -28,20 +30,25 @@ impl Server {
     }
 
     pub async fn with(config: Config) -> Self {
-        Self::begin(Model::sample(), config, true).await
+        Self::on(LOCAL, config).await
+    }
+
+    /// A server that listens on another address.
+    pub async fn on(bind: &str, config: Config) -> Self {
+        Self::begin(bind, Model::sample(), config, true).await
     }
 
     /// A server of an index as it is.
     pub async fn of(model: Model) -> Self {
-        Self::begin(model, Config::default(), true).await
+        Self::begin(LOCAL, model, Config::default(), true).await
     }
 
     pub async fn without_edge() -> Self {
-        Self::begin(Model::sample(), Config::default(), false).await
+        Self::begin(LOCAL, Model::sample(), Config::default(), false).await
     }
 
-    async fn begin(model: Model, config: Config, has_edge: bool) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    async fn begin(bind: &str, model: Model, config: Config, has_edge: bool) -> Self {
+        let listener = TcpListener::bind(bind).await.unwrap();
         let address = listener.local_addr().unwrap();
         let model = Arc::new(model);
         let events = Arc::<feed::Events>::default();

@@ -1,4 +1,4 @@
-//! How many subscriptions each client address has, so that one client does not take the places of all.
+//! How many places each client address has, of connections or of subscriptions, so that one client does not take those of all.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -8,19 +8,19 @@ use parking_lot::Mutex;
 
 use crate::rate::network;
 
-/// The subscriptions of each address that has any.
+/// The places of each address that has any.
 #[derive(Default)]
-pub(super) struct Addresses(Mutex<HashMap<IpAddr, usize>>);
+pub(crate) struct Addresses(Mutex<HashMap<IpAddr, usize>>);
 
-/// One subscription of an address, as long as it lives.
-pub(super) struct Entered {
+/// One place of an address, as long as it lives.
+pub(crate) struct Entered {
     addresses: Arc<Addresses>,
     address: IpAddr,
 }
 
 impl Addresses {
     /// Counts one more. `None` if the address has `most` already; nothing is counted of loopback addresses.
-    pub(super) fn enter(self: &Arc<Self>, client: IpAddr, most: usize) -> Option<Option<Entered>> {
+    pub(crate) fn enter(self: &Arc<Self>, client: IpAddr, most: usize) -> Option<Option<Entered>> {
         let address = network(client);
         if address.is_loopback() {
             return Some(None);
