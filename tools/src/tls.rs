@@ -1,4 +1,4 @@
-//! TLS as the command line has it, and SIGHUP, which has it read its files again.
+//! TLS as the command line has it, what is wrong with that, and SIGHUP, which has it read its files again.
 
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
@@ -8,6 +8,45 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::TlsArguments;
 use crate::failure::{Failure, Result};
+use crate::output;
+
+/// What the options ask for.
+enum Wanted {
+    Plain,
+    Files(CertificateFiles),
+    Acme(AcmeSettings),
+}
+
+/// An option of which something is wrong, and what would be right.
+#[derive(Debug)]
+pub(crate) struct Wrong {
+    pub(crate) option: &'static str,
+    pub(crate) wrong: String,
+    pub(crate) right: String,
+}
+
+impl Wrong {
+    fn of(option: &'static str, wrong: impl Into<String>, right: impl Into<String>) -> Self {
+        let (wrong, right) = (wrong.into(), right.into());
+        Self {
+            option,
+            wrong,
+            right,
+        }
+    }
+}
+
+impl From<Wrong> for Failure {
+    fn from(
+        Wrong {
+            option,
+            wrong,
+            right,
+        }: Wrong,
+    ) -> Self {
+        Self::Usage(format!("--{option}: {wrong}; {right}"))
+    }
+}
 
 /// How to speak TLS beside the data directory `data`; `None`: not at all.
 ///
@@ -15,33 +54,78 @@ use crate::failure::{Failure, Result};
 ///
 /// [`Failure::Usage`] for options that make no sense together, [`Failure::Server`] for files that cannot be used.
 pub(crate) fn of(arguments: &TlsArguments, data: &Path) -> Result<Option<Tls>> {
-    let usage = |problem: &str| Err(Failure::Usage(problem.to_owned()));
-    match (&arguments.tls_cert, &arguments.tls_key) {
-        (Some(_), Some(_)) if !arguments.tls_domain.is_empty() => {
-            usage("--tls-cert gives a certificate and --tls-domain has one made; give one of them")
+    Ok(match wanted(arguments, data)? {
+        Wanted::Plain => None,
+        Wanted::Files(files) => Some(Tls::from_files(files)?),
+        Wanted::Acme(settings) => Some(Tls::by_acme(settings)?),
+    })
+}
+
+/// What is wrong with the options together. Nothing is opened for it, and nothing made.
+pub(crate) fn wrong_options(arguments: &TlsArguments, data: &Path) -> Option<Wrong> {
+    match wanted(arguments, data) {
+        Err(wrong) => Some(wrong),
+        Ok(Wanted::Plain | Wanted::Files(_)) => None,
+        Ok(Wanted::Acme(settings)) => {
+            let problem = settings.check().err()?.to_string();
+            let right = "`orrery help serve` tells how certificates are asked for";
+            Some(Wrong::of("tls-domain", problem, right))
         }
-        (Some(certificate), Some(key)) => {
-            let files = CertificateFiles::new(certificate.clone(), key.clone());
-            Ok(Some(Tls::from_files(files)?))
-        }
-        (Some(_), None) => usage("--tls-cert needs the private key too, by --tls-key"),
-        (None, Some(_)) => usage("--tls-key needs the certificate too, by --tls-cert"),
-        (None, None) if !arguments.tls_domain.is_empty() => {
-            Ok(Some(Tls::by_acme(settings(arguments, data)?)?))
-        }
-        (None, None) if arguments.bind_http.is_some() => usage(
-            "--bind-http leads to https, which needs --tls-cert or --tls-domain; to answer by plain HTTP use --bind",
-        ),
-        (None, None) => Ok(None),
     }
 }
 
-fn settings(arguments: &TlsArguments, data: &Path) -> Result<AcmeSettings> {
+/// What is wrong with the certificate and its key, which are read for it, where both are named.
+pub(crate) fn wrong_files(arguments: &TlsArguments) -> Option<Wrong> {
+    let (certificate, key) = (arguments.tls_cert.clone()?, arguments.tls_key.clone()?);
+    let error = CertificateFiles::new(certificate, key.clone())
+        .check()
+        .err()?;
+    let option = match &error {
+        orrery_server::Error::TlsFile { path, .. } if *path == key => "tls-key",
+        _ => "tls-cert",
+    };
+    let right = "both have to be in PEM, and of the same pair";
+    Some(Wrong::of(option, error.to_string(), right))
+}
+
+fn wanted(arguments: &TlsArguments, data: &Path) -> Result<Wanted, Wrong> {
+    let by_acme = !arguments.tls_domain.is_empty();
+    match (&arguments.tls_cert, &arguments.tls_key) {
+        (Some(_), Some(_)) if by_acme => Err(Wrong::of(
+            "tls-cert",
+            "it gives a certificate, and --tls-domain has one made",
+            "give one of them",
+        )),
+        (Some(certificate), Some(key)) => Ok(Wanted::Files(CertificateFiles::new(
+            certificate.clone(),
+            key.clone(),
+        ))),
+        (Some(_), None) => Err(Wrong::of(
+            "tls-cert",
+            "it needs the private key too",
+            "give it by --tls-key",
+        )),
+        (None, Some(_)) => Err(Wrong::of(
+            "tls-key",
+            "it needs the certificate too",
+            "give it by --tls-cert",
+        )),
+        (None, None) if by_acme => settings(arguments, data).map(Wanted::Acme),
+        (None, None) if arguments.bind_http.is_some() => Err(Wrong::of(
+            "bind-http",
+            "it leads to https, which needs --tls-cert or --tls-domain",
+            "to answer by plain HTTP use --bind",
+        )),
+        (None, None) => Ok(Wanted::Plain),
+    }
+}
+
+fn settings(arguments: &TlsArguments, data: &Path) -> Result<AcmeSettings, Wrong> {
     if !arguments.tls_accept_terms {
-        return Err(Failure::Usage(
-            "--tls-domain asks an authority for a certificate under its terms of service; read them, for Let's Encrypt at \
-             https://letsencrypt.org/repository/, and agree by --tls-accept-terms"
-                .to_owned(),
+        return Err(Wrong::of(
+            "tls-domain",
+            "an authority is asked for a certificate under its terms of service",
+            "read them, for Let's Encrypt at https://letsencrypt.org/repository/, and agree by --tls-accept-terms",
         ));
     }
     let cache = match &arguments.tls_cache {
@@ -49,10 +133,14 @@ fn settings(arguments: &TlsArguments, data: &Path) -> Result<AcmeSettings> {
         None => beside(data)?,
     };
     if whole(&cache)?.starts_with(whole(data)?) {
-        return Err(Failure::Usage(format!(
-            "--tls-cache {} is in the data directory, which holds nothing but the index",
-            cache.display()
-        )));
+        return Err(Wrong::of(
+            "tls-cache",
+            format!(
+                "{} is in the data directory, which holds nothing but the index",
+                cache.display()
+            ),
+            "name a directory elsewhere",
+        ));
     }
     let mut settings = AcmeSettings::new(arguments.tls_domain.clone(), cache);
     settings.contact.clone_from(&arguments.tls_contact);
@@ -69,11 +157,14 @@ fn settings(arguments: &TlsArguments, data: &Path) -> Result<AcmeSettings> {
 }
 
 /// The data directory's name with `.tls`.
-fn beside(data: &Path) -> Result<PathBuf> {
+fn beside(data: &Path) -> Result<PathBuf, Wrong> {
     let whole = whole(data)?;
     let Some(name) = whole.file_name() else {
-        let problem = "nothing can be kept beside this data directory; give --tls-cache";
-        return Err(Failure::Usage(problem.to_owned()));
+        return Err(Wrong::of(
+            "tls-cache",
+            "nothing can be kept beside this data directory",
+            "name a directory for it",
+        ));
     };
     let mut name = OsString::from(name);
     name.push(".tls");
@@ -81,9 +172,14 @@ fn beside(data: &Path) -> Result<PathBuf> {
 }
 
 /// A path from the root, without links as far as it is there, and without `..`.
-fn whole(path: &Path) -> Result<PathBuf> {
-    let absolute =
-        std::path::absolute(path).map_err(Failure::system("cannot tell the current directory"))?;
+fn whole(path: &Path) -> Result<PathBuf, Wrong> {
+    let absolute = std::path::absolute(path).map_err(|error| {
+        Wrong::of(
+            "tls-cache",
+            format!("the current directory cannot be told: {error}"),
+            "name a directory from the root on",
+        )
+    })?;
     let mut found = PathBuf::new();
     for part in absolute.components() {
         match part {
@@ -99,18 +195,25 @@ fn whole(path: &Path) -> Result<PathBuf> {
     Ok(found)
 }
 
-/// From now on SIGHUP has the files read again instead of ending the program. Must be called within a runtime, which ends it.
+/// From now on SIGHUP has the certificate's files read again instead of ending the program; where there are none, a line says that there
+/// is nothing to read. Must be called within a runtime, which ends it.
 ///
 /// # Errors
 ///
 /// [`Failure::System`] when the handler cannot be set.
-pub(crate) fn reload_on_hangup(tls: &Tls) -> Result<()> {
+pub(crate) fn reload_on_hangup(tls: Option<&Tls>) -> Result<()> {
     let mut hangup =
         signal(SignalKind::hangup()).map_err(Failure::system("cannot catch signals"))?;
-    let tls = tls.clone();
+    let tls = tls.cloned();
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
-            tls.reload();
+            match &tls {
+                Some(tls) => tls.reload(),
+                // Whoever sent it waits for an effect.
+                None => output::note(format_args!(
+                    "SIGHUP: nothing is read again, since there is no certificate; settings change by a restart"
+                )),
+            }
         }
     });
     Ok(())

@@ -41,6 +41,15 @@ impl CertificateFiles {
         }
     }
 
+    /// Reads both, and sees whether they can be used and belong together.
+    ///
+    /// # Errors
+    /// [`Error::TlsFile`] names the file and what is wrong with it.
+    pub fn check(&self) -> Result<()> {
+        self.read(&rustls::crypto::ring::default_provider())
+            .map(drop)
+    }
+
     /// Reads and checks both.
     pub(super) fn read(&self, provider: &CryptoProvider) -> Result<Certificate> {
         let chain = read(&self.certificate)?;

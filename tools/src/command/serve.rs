@@ -66,7 +66,7 @@ pub(crate) fn run(arguments: ServeArguments, settings: &Settings) -> Result<()> 
     let runtime = running::runtime()?;
     let signals = {
         let _context = runtime.enter();
-        config.tls.as_ref().map(tls::reload_on_hangup).transpose()?;
+        tls::reload_on_hangup(config.tls.as_ref())?;
         Signals::catch()?
     };
     let source = match arguments.jetstream {

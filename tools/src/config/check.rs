@@ -1,5 +1,5 @@
 //! What is wrong with settings that can each be read: they make no sense together, or not on this machine. It looks at names in the
-//! file system and at permissions, and opens nothing.
+//! file system and at permissions; [`all`] reads the certificate and its key too, and nothing else is opened.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -14,6 +14,7 @@ use super::{Mistake, Place, Settings};
 use crate::cli::{self, ServeArguments};
 use crate::edge::EdgeSettings;
 use crate::failure::{Failure, Result};
+use crate::tls;
 use crate::units::bytes_text;
 
 /// The short names of public Jetstream servers.
@@ -63,7 +64,8 @@ pub(crate) fn all(settings: &Settings) -> (Option<ServeArguments>, Vec<Mistake>)
     }
     let arguments = match cli::serve_arguments(words) {
         Ok(arguments) => {
-            let found = of_arguments(&arguments, settings);
+            let mut found = of_arguments(&arguments, settings);
+            found.extend(certificate(&arguments, settings));
             // What only follows from a value that was left out would be told of its default.
             mistakes.extend(
                 found
@@ -125,7 +127,26 @@ fn of_arguments(arguments: &ServeArguments, settings: &Settings) -> Vec<Mistake>
         );
     }
     paths(settings, follows(arguments, settings), &mut tell);
+    if let Some(wrong) = tls::wrong_options(&arguments.tls, &arguments.data) {
+        tell(wrong.option, (wrong.wrong, wrong.right));
+    }
     mistakes
+}
+
+/// What is wrong within the certificate's files, where both can be read. A server tells of that itself when it reads them: it may be
+/// that they are just being written, so that another start is worth its while.
+fn certificate(arguments: &ServeArguments, settings: &Settings) -> Option<Mistake> {
+    let files = [&arguments.tls.tls_cert, &arguments.tls.tls_key];
+    if files.into_iter().flatten().any(|path| file(path).is_some()) {
+        return None;
+    }
+    let wrong = tls::wrong_files(&arguments.tls)?;
+    Some(Mistake {
+        place: settings.place(wrong.option),
+        key: Some(wrong.option.to_owned()),
+        wrong: wrong.wrong,
+        right: wrong.right,
+    })
 }
 
 /// Whether a source is named, though it may be by mistake.

@@ -174,6 +174,10 @@ impl Key {
     /// A value to show where there is no default.
     pub(crate) fn example(&self) -> &'static str {
         let name = self.value_name();
+        if self.name == "tls-cache" {
+            // Beside the data directory, which holds nothing else.
+            return "/var/lib/orrery-tls";
+        }
         let known = EXAMPLES.iter().find(|(known, _)| *known == name);
         known.map_or("", |(_, example)| example)
     }

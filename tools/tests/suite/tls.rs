@@ -110,6 +110,61 @@ fn a_certificate_is_read_again_on_a_signal_and_kept_where_the_new_one_is_bad() {
     assert!(server.stop(Signal::TERM), "{}", said());
 }
 
+#[test]
+fn without_a_certificate_a_hangup_is_answered_by_a_line_and_ends_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, log) = (dir.path().join("data"), dir.path().join("log"));
+    apply(&data, &synthetic(1, 50), options(1000));
+    let mut server = Server::start(&["serve", "--data", data.to_str().unwrap()], &log);
+    let said = || std::fs::read_to_string(&log).unwrap();
+    for count in 1..3 {
+        hang_up(&server);
+        until("the line", || {
+            said().matches("SIGHUP: nothing is read again").count() == count
+        });
+    }
+    assert_eq!(server.get("/_health").unwrap().0, 200);
+    assert!(server.stop(Signal::TERM), "{}", said());
+}
+
+#[test]
+fn a_key_of_another_certificate_is_found_by_the_check_of_settings() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_, certificate, key) = pair(dir.path());
+    let file = dir.path().join("orrery.toml");
+    let check = || {
+        let written = format!(
+            "data = {:?}\njetstream = \"us-east-1\"\ntls-cert = {certificate:?}\ntls-key = {key:?}\n",
+            dir.path().join("data")
+        );
+        std::fs::write(&file, written).unwrap();
+        let mut command = orrery();
+        let output = command
+            .args(["config", "--check", "--config"])
+            .arg(&file)
+            .output()
+            .unwrap();
+        (output.status.code(), text(&output.stdout))
+    };
+    assert_eq!(check(), (Some(0), "no mistakes\n".to_owned()));
+    let other = KeyPair::generate().unwrap().serialize_pem();
+    std::fs::write(&key, other).unwrap();
+    let (code, told) = check();
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("orrery.toml:3:12: tls-cert: "), "{told}");
+    assert!(told.contains("own.pem: "), "{told}");
+    std::fs::write(&key, "x").unwrap();
+    let (_, told) = check();
+    assert!(
+        told.contains("orrery.toml:4:11: tls-key: ") && told.contains("it holds no private key"),
+        "{told}"
+    );
+    std::fs::remove_file(&key).unwrap();
+    let (_, told) = check();
+    assert_eq!(told.lines().count(), 1, "{told}");
+    assert!(told.contains("own.key does not exist"), "{told}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_certificate_of_an_authority_is_got_and_kept_beside_the_data() {
     let dir = tempfile::tempdir().unwrap();
@@ -175,12 +230,12 @@ fn options_that_make_no_sense_together_are_refused_before_anything_is_made() {
         (
             &[&["--tls-cert", certificate]],
             2,
-            "needs the private key too, by --tls-key",
+            "it needs the private key too; give it by --tls-key",
         ),
         (
             &[&["--tls-key", key]],
             2,
-            "needs the certificate too, by --tls-cert",
+            "it needs the certificate too; give it by --tls-cert",
         ),
         (
             &[&["--tls-cert", certificate, "--tls-key", key], &agreed],

@@ -73,7 +73,11 @@ impl AcmeSettings {
         }
     }
 
-    fn check(&self) -> Result<()> {
+    /// Whether they make sense. Nobody is asked, and nothing is opened or made.
+    ///
+    /// # Errors
+    /// [`Error::Acme`] names what cannot be used.
+    pub fn check(&self) -> Result<()> {
         let bad = |problem: String| Err(Error::Acme(problem));
         if self.domains.is_empty() || self.domains.len() > DOMAINS_MAX {
             return bad(format!("a certificate is for 1 to {DOMAINS_MAX} names"));

@@ -199,6 +199,21 @@ fn what_makes_no_sense_together_is_a_mistake_of_the_key_that_says_it() {
             "data",
             "--jetstream",
         ),
+        (
+            format!("{here}{data}tls-cert = {taken:?}"),
+            "tls-cert",
+            "by --tls-key",
+        ),
+        (
+            format!("{here}{data}tls-domain = [\"links.example\"]"),
+            "tls-domain",
+            "agree by --tls-accept-terms",
+        ),
+        (
+            format!("{here}{data}bind-http = \"127.0.0.1:1\""),
+            "bind-http",
+            "needs --tls-cert or --tls-domain",
+        ),
         ("strict = true".to_owned(), "data", "it is not set"),
     ] {
         let (_, mistakes) = check::all(&of_file(&text));
