@@ -4,6 +4,7 @@
 use orrery_formats::effect::{AccountBuf, Before, Effect, Links, LinksBuf, Row};
 use orrery_formats::segment::{LinkRef, Text};
 
+use super::own_rows::OwnRows;
 use super::{Place, Writer};
 use crate::actors::{ActorId, is_hidden};
 use crate::{Error, Result};
@@ -143,9 +144,8 @@ impl Writer {
         &mut self,
         actor: Option<ActorId>,
         changes: bool,
-        rows: &[Place],
+        rows: &OwnRows,
     ) -> Result<()> {
-        let rows = if changes { rows } else { &[] };
         let may_change = changes || self.unread.may_have_states();
         let mut account = std::mem::take(&mut self.next_effect.account);
         let mut links = std::mem::take(&mut self.next_effect.links);
@@ -153,7 +153,11 @@ impl Writer {
         if may_change && self.unread.may_have_rows(actor) {
             account.cut();
         }
-        let read = self.read_rows(rows, &mut account, &mut links);
+        let read = if changes {
+            self.read_rows(rows, &mut account, &mut links)
+        } else {
+            Ok(())
+        };
         self.next_effect.account = account;
         self.next_effect.links = links;
         self.next_effect.what = What::Account;
@@ -162,34 +166,21 @@ impl Writer {
 
     fn read_rows(
         &self,
-        rows: &[Place],
+        rows: &OwnRows,
         account: &mut AccountBuf,
         links: &mut LinksBuf,
     ) -> Result<()> {
         let mut last = LastTarget::default();
-        let mut ordered = Vec::with_capacity(rows.len());
-        for place in rows {
-            ordered.push((self.seq(*place)?, *place));
-        }
-        ordered.sort_unstable_by_key(|(seq, _)| *seq);
         let mut is_full = false;
-        for (seq, place) in ordered {
-            if is_full {
-                account.push_seq(seq);
-                continue;
-            }
-            match self.read_links_of(place, links, &mut last) {
-                Ok(()) => {
-                    is_full = !self.push_row(place, links, account)?;
-                    if is_full {
-                        account.push_seq(seq);
-                    }
-                }
-                Err(error) => {
-                    without_did(error)?;
-                    account.push_seq(seq);
+        for place in rows.places() {
+            if !is_full {
+                match self.read_links_of(place, links, &mut last) {
+                    Ok(()) if self.push_row(place, links, account)? => continue,
+                    Ok(()) => is_full = true,
+                    Err(error) => without_did(error)?,
                 }
             }
+            account.push_seq(self.seq(place)?);
         }
         Ok(())
     }
