@@ -56,7 +56,7 @@ impl Writer {
             } else {
                 active == was_hidden
             };
-            self.read_account_effect(known, changes, &rows)?;
+            self.read_account_effect(known, changes.then_some(moves), &rows)?;
         }
         let seq = self.accept(event, replayed)?;
         let actor = self.intern_actor(known, event.did);
