@@ -319,6 +319,11 @@ impl Journal {
         self.open_ref()?.window.last_rev(actor, key_hash)
     }
 
+    /// Whether that revision of a key, or a higher one, was applied within the window.
+    pub(crate) fn has_reached(&self, actor: ActorId, key_hash: u64, rev: u64) -> Result<bool> {
+        self.open_ref()?.window.has_reached(actor, key_hash, rev)
+    }
+
     /// Events with lower seqs are not in the key window, or not all; `None` where all that there ever were are.
     pub(crate) fn window_floor(&self) -> Option<u64> {
         let window = self.open.as_ref().map(|open| &open.window);

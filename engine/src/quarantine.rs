@@ -478,6 +478,7 @@ impl Writer {
         self.generation = shared.damages.with_sound(old, |sound| sound);
         self.lost_accounts = self.generation.lost_accounts();
         self.unread = Unread::of(&self.generation);
+        self.states.leave_out();
         let state = self.journal.state();
         let known: HashSet<u64> = state.quarantined.iter().map(|entry| entry.id).collect();
         let named: HashSet<u64> = state.segments.iter().map(|entry| entry.id).collect();

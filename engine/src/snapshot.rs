@@ -248,13 +248,18 @@ impl Generation {
         Ok(None)
     }
 
+    /// Whether the actor was seen before the last seal.
+    pub(crate) fn is_sealed(&self, actor: ActorId) -> bool {
+        actor < self.memtable.first_actor
+    }
+
     /// The state of an actor as of the last seal: that of the newest segment that has one.
     pub(crate) fn sealed_state(&self, actor: ActorId) -> Result<ActorState> {
         let unknown = ActorState {
             id: actor,
             ..ActorState::default()
         };
-        if actor >= self.memtable.first_actor {
+        if !self.is_sealed(actor) {
             return Ok(unknown);
         }
         Ok(newest_state(&self.segments, actor)?.unwrap_or(unknown))

@@ -91,14 +91,9 @@ pub fn read_bits(region: Region<'_>, bit_offset: u64, width: u32) -> Result<u64>
     let len = (shift + width).div_ceil(8) as usize;
     let bytes = region.get(bit_offset >> 3, len)?;
     // At most nine bytes: 64 bits that begin inside a byte.
-    let word = if len <= 8 {
-        u128::from(load_short(bytes))
-    } else {
-        let mut buffer = [0; 16];
-        for (to, from) in buffer.iter_mut().zip(bytes) {
-            *to = *from;
-        }
-        u128::from_le_bytes(buffer)
+    let word = match (bytes.first_chunk::<8>(), bytes.get(8)) {
+        (Some(low), Some(high)) => u128::from(u64::from_le_bytes(*low)) | u128::from(*high) << 64,
+        _ => u128::from(load_short(bytes)),
     };
     Ok((word >> shift) as u64 & mask(width))
 }

@@ -3,11 +3,12 @@
 //! replay of the log gives the same ones.
 //!
 //! DIDs and states stand in the segments, each with an index of its own, and for the newest events in the
-//! memtable and with the writer. Nothing here grows with the directory: [`DidCache`] and [`States`] only
+//! memtable and with the writer. Nothing here grows with the directory: [`DidCache`], `PlainStates` and [`States`] only
 //! save look-ups.
 
 mod cache;
 mod id_hashes;
+mod plain_states;
 mod states;
 mod target_form;
 

@@ -5,6 +5,7 @@ use std::collections::{HashMap, hash_map};
 
 use orrery_formats::segment::ActorState;
 
+use super::plain_states::PlainStates;
 use super::{ActorId, EXCLUDED, INACTIVE, IdHashes, TOLD};
 use crate::Result;
 use crate::snapshot::Generation;
@@ -20,13 +21,16 @@ struct Entry {
 
 type Entries = HashMap<ActorId, Entry, IdHashes>;
 
-/// See the module's description. Memory is bounded by the events between two seals and [`LOOKED_UP_MAX`].
+/// See the module's description. Memory is bounded by the events between two seals, [`LOOKED_UP_MAX`] and the fixed size of
+/// [`PlainStates`].
 #[derive(Default)]
 pub(crate) struct States {
     /// Since the last seal.
     now: Entries,
     /// Between the last seal and the one before: all of it stands in segments.
     before: Entries,
+    /// What is in neither of them.
+    older: PlainStates,
     touched: usize,
 }
 
@@ -39,9 +43,16 @@ impl States {
         match self.now.entry(actor) {
             hash_map::Entry::Occupied(known) => Ok(known.into_mut()),
             hash_map::Entry::Vacant(new) => {
-                let state = match self.before.get(&actor) {
-                    Some(entry) => entry.state,
-                    None => generation.sealed_state(actor)?,
+                let known = self.before.get(&actor).map(|entry| entry.state);
+                let state = match known.or_else(|| self.older.get(actor)) {
+                    Some(state) => state,
+                    None => {
+                        let state = generation.sealed_state(actor)?;
+                        if generation.is_sealed(actor) {
+                            self.older.put(&state);
+                        }
+                        state
+                    }
                 };
                 let is_touched = false;
                 Ok(new.insert(Entry { state, is_touched }))
@@ -82,18 +93,25 @@ impl States {
         states
     }
 
-    /// Lets go of what is only kept to spare look-ups in segments.
+    /// Segments are left out from here on: what they told is not asked for here.
+    pub(crate) fn leave_out(&mut self) {
+        self.older.clear();
+    }
+
+    /// Lets go of what is only kept to spare look-ups in segments, but for a part of fixed size.
     pub(crate) fn forget_older(&mut self) {
         self.before = Entries::default();
     }
 
     /// What was touched is in a segment now.
     pub(crate) fn seal(&mut self) {
+        let touched = self.now.values().filter(|entry| entry.is_touched);
+        touched.for_each(|entry| self.older.put(&entry.state));
         self.before = std::mem::take(&mut self.now);
         self.touched = 0;
     }
 
-    /// Heap bytes, about.
+    /// Heap bytes of what grows between two seals, about.
     pub(crate) fn heap_bytes(&self) -> usize {
         (self.now.capacity() + self.before.capacity()) * (size_of::<(ActorId, Entry)>() + 1)
     }

@@ -290,6 +290,29 @@ impl KeyWindow {
         Ok(highest)
     }
 
+    /// Whether that revision of a key, or a higher one, was applied within the window. As
+    /// [`last_rev`](Self::last_rev), but files with lower revisions alone are not asked, so that one of the present costs
+    /// the file being written and no other.
+    ///
+    /// # Errors
+    /// As [`last_rev`](Self::last_rev).
+    #[inline]
+    pub fn has_reached(&self, actor: u32, hash: u64, rev: u64) -> Result<bool> {
+        let fingerprint = fingerprint(actor, hash);
+        if self.active.last_rev(fingerprint) >= Some(rev) {
+            return Ok(true);
+        }
+        for sealed in self.sealed.iter().rev() {
+            if sealed.keys.header().max_rev >= rev
+                && let Some(entry) = sealed.keys.find(fingerprint)?
+                && entry.rev >= rev
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Writes the index of the file being written, which has been closed as `log`, and begins an empty one.
     ///
     /// # Errors

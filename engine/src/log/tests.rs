@@ -507,6 +507,13 @@ fn the_window_knows_every_key_and_is_rebuilt_when_its_files_are_lost_or_damaged(
             let position = newest(window, &key);
             assert_eq!(rev.zip(position), expected, "key {n}");
             assert_eq!(window.last_rev(key.actor + 1, key.hash).unwrap(), None);
+            for asked in [rev.unwrap_or(n * 10) - 1, n * 10, n * 10 + 1, 1, 400] {
+                assert_eq!(
+                    window.has_reached(key.actor, key.hash, asked).unwrap(),
+                    rev >= Some(asked),
+                    "key {n}, revision {asked}"
+                );
+            }
         }
     };
     check(&window, 1);
@@ -545,6 +552,8 @@ fn the_window_knows_every_key_and_is_rebuilt_when_its_files_are_lost_or_damaged(
         )
         .unwrap();
     assert_eq!(window.last_rev(3, key(&hasher, 3).hash).unwrap(), Some(999));
+    let reached = |rev| window.has_reached(3, key(&hasher, 3).hash, rev).unwrap();
+    assert_eq!((reached(999), reached(1_000)), (true, false));
 
     assert_eq!(window.plan_trim(u64::MAX, 0, 0, 40), None);
     assert_eq!(

@@ -5,13 +5,10 @@ use std::sync::atomic::Ordering;
 
 use orrery_formats::event::Event;
 
-use super::rows::OldRow;
-use super::{Applied, Place, Writer};
+use super::own_rows::{Move, OwnRows};
+use super::{Applied, Writer};
 use crate::Result;
-use crate::actors::{
-    ActorId, account_event_is_old, is_deletion, is_excluded, is_hidden, set_account,
-};
-use crate::memtable::{DEAD, HIDDEN};
+use crate::actors::{account_event_is_old, is_deletion, is_excluded, is_hidden, set_account};
 
 impl Writer {
     pub(super) fn apply_account(
@@ -35,16 +32,18 @@ impl Writer {
         self.check_accounts(known, replayed)?;
         let deleted = is_deletion(active, status);
         let (mut was_hidden, mut excluded) = (false, false);
-        let (mut rows, mut deletion_us) = (Vec::new(), event.time_us);
+        let moves = match (deleted, active) {
+            (true, _) => Move::Delete,
+            (false, false) => Move::Hide,
+            (false, true) => Move::Show,
+        };
+        let (mut rows, mut deletion_us) = (OwnRows::default(), event.time_us);
         if let Some(actor) = known {
             let state = self.states.get(&self.generation, actor)?;
             (was_hidden, excluded) = (is_hidden(&state), is_excluded(&state));
             if deleted || active == was_hidden {
                 rows = self.rows_of(actor)?;
-            }
-            let mut old = OldRow::default();
-            for place in &rows {
-                self.read_row(*place, false, &mut old)?;
+                self.read_own_rows(&mut rows, moves)?;
             }
             if deleted {
                 deletion_us = self.deletion_time_us(actor, event.time_us)?;
@@ -57,7 +56,7 @@ impl Writer {
             } else {
                 active == was_hidden
             };
-            self.read_account_effect(known, changes, &rows)?;
+            self.read_account_effect(known, changes.then_some(moves), &rows)?;
         }
         let seq = self.accept(event, replayed)?;
         let actor = self.intern_actor(known, event.did);
@@ -71,13 +70,8 @@ impl Writer {
         if unmasks {
             self.turn_unmask_epoch();
         }
-        if deleted {
-            for place in rows {
-                self.unmeasured_bytes += 128;
-                self.kill(place, seq)?;
-            }
-        } else if active == was_hidden && !excluded {
-            self.hide_rows(rows, seq, !active)?;
+        if deleted || active == was_hidden && !excluded {
+            self.move_own_rows(rows, moves, seq)?;
         }
         let hides = !active && !deleted;
         self.states.update(&self.generation, actor, |state| {
@@ -104,43 +98,5 @@ impl Writer {
     pub(super) fn turn_unmask_epoch(&self) {
         let epoch = &self.generation.counters.unmask_epoch;
         epoch.fetch_add(1, Ordering::AcqRel);
-    }
-
-    /// Hides rows from `seq` on, or shows them again.
-    pub(super) fn hide_rows(&mut self, rows: Vec<Place>, seq: u64, hides: bool) -> Result<()> {
-        for place in rows {
-            self.unmeasured_bytes += 128;
-            let state = self.state(place)?;
-            let state = if hides {
-                state | HIDDEN
-            } else {
-                state & !HIDDEN
-            };
-            self.move_row(place, seq, state)?;
-        }
-        Ok(())
-    }
-
-    /// The rows of an actor that are not dead.
-    pub(super) fn rows_of(&self, actor: ActorId) -> Result<Vec<Place>> {
-        let mut places = Vec::new();
-        for (part, sealed) in self.generation.numbered() {
-            for row in sealed.segment.actor_rows(actor)? {
-                places.push(Place::Sealed { part, row: row? });
-            }
-        }
-        let memtable = self.memtable();
-        places.extend(
-            memtable
-                .actor_rows_back(actor, memtable.row_count())
-                .map(Place::Memtable),
-        );
-        let mut live = Vec::with_capacity(places.len());
-        for place in places {
-            if self.state(place)? & DEAD == 0 {
-                live.push(place);
-            }
-        }
-        Ok(live)
     }
 }

@@ -4,9 +4,15 @@
 use orrery_formats::effect::{AccountBuf, Before, Effect, Links, LinksBuf, Row};
 use orrery_formats::segment::{LinkRef, Text};
 
+use super::own_rows::{Move, OwnRows};
 use super::{Place, Writer};
 use crate::actors::{ActorId, is_hidden};
 use crate::{Error, Result};
+
+/// The most links that the rows of an account event are told with where these stay: further rows are told by their seqs,
+/// by which whoever follows finds them in the index. Those of a deleted account are told as far as the log can, since
+/// merges drop them.
+const STAYING_LINKS_MAX: u32 = 1_000;
 
 /// The effect of the event that comes next. Its buffers are kept from event to event.
 #[derive(Debug, Default)]
@@ -142,18 +148,21 @@ impl Writer {
     pub(super) fn read_account_effect(
         &mut self,
         actor: Option<ActorId>,
-        changes: bool,
-        rows: &[Place],
+        changes: Option<Move>,
+        rows: &OwnRows,
     ) -> Result<()> {
-        let rows = if changes { rows } else { &[] };
-        let may_change = changes || self.unread.may_have_states();
+        let may_change = changes.is_some() || self.unread.may_have_states();
         let mut account = std::mem::take(&mut self.next_effect.account);
         let mut links = std::mem::take(&mut self.next_effect.links);
         account.clear();
         if may_change && self.unread.may_have_rows(actor) {
             account.cut();
         }
-        let read = self.read_rows(rows, &mut account, &mut links);
+        let read = match changes {
+            Some(Move::Delete) => self.read_rows(rows, u32::MAX, &mut account, &mut links),
+            Some(_) => self.read_rows(rows, STAYING_LINKS_MAX, &mut account, &mut links),
+            None => Ok(()),
+        };
         self.next_effect.account = account;
         self.next_effect.links = links;
         self.next_effect.what = What::Account;
@@ -162,34 +171,27 @@ impl Writer {
 
     fn read_rows(
         &self,
-        rows: &[Place],
+        rows: &OwnRows,
+        links_max: u32,
         account: &mut AccountBuf,
         links: &mut LinksBuf,
     ) -> Result<()> {
         let mut last = LastTarget::default();
-        let mut ordered = Vec::with_capacity(rows.len());
-        for place in rows {
-            ordered.push((self.seq(*place)?, *place));
-        }
-        ordered.sort_unstable_by_key(|(seq, _)| *seq);
-        let mut is_full = false;
-        for (seq, place) in ordered {
-            if is_full {
-                account.push_seq(seq);
-                continue;
-            }
-            match self.read_links_of(place, links, &mut last) {
-                Ok(()) => {
-                    is_full = !self.push_row(place, links, account)?;
-                    if is_full {
-                        account.push_seq(seq);
+        let (mut told, mut is_full) = (0_u32, false);
+        for place in rows.places() {
+            if !is_full {
+                match self.read_links_of(place, links, &mut last) {
+                    Ok(()) => {
+                        told = told.saturating_add(links.links().len());
+                        if told <= links_max && self.push_row(place, links, account)? {
+                            continue;
+                        }
+                        is_full = true;
                     }
-                }
-                Err(error) => {
-                    without_did(error)?;
-                    account.push_seq(seq);
+                    Err(error) => without_did(error)?,
                 }
             }
+            account.push_seq(self.seq(place)?);
         }
         Ok(())
     }

@@ -4,7 +4,7 @@
 
 use orrery_formats::event::{Body, Event};
 
-use super::rows::OldRow;
+use super::own_rows::{Move, OwnRows};
 use super::{Applied, Writer};
 use crate::Result;
 use crate::actors::{ActorId, is_excluded, is_hidden, set_excluded};
@@ -92,21 +92,19 @@ impl Writer {
         self.check_accounts(known, replayed)?;
         // Rows that the network hides are hidden already, and stay so.
         let changes = was_excluded != excluded && !is_hidden_too;
-        let rows = match known.filter(|_| changes) {
+        let moves = if excluded { Move::Hide } else { Move::Show };
+        let mut rows = match known.filter(|_| changes) {
             Some(actor) => self.rows_of(actor)?,
-            None => Vec::new(),
+            None => OwnRows::default(),
         };
-        let mut old = OldRow::default();
-        for place in &rows {
-            self.read_row(*place, false, &mut old)?;
-        }
+        self.read_own_rows(&mut rows, moves)?;
         let seq = self.accept(event, replayed)?;
         let actor: ActorId = self.intern_actor(known, event.did);
         let unmasks = changes && !excluded;
         if unmasks {
             self.turn_unmask_epoch();
         }
-        self.hide_rows(rows, seq, excluded)?;
+        self.move_own_rows(rows, moves, seq)?;
         self.states.update(&self.generation, actor, |state| {
             set_excluded(state, excluded);
         })?;

@@ -13,6 +13,7 @@ mod exclusions;
 mod links;
 mod lost;
 mod masks;
+mod own_rows;
 mod rebuild;
 mod repeats;
 mod rows;
@@ -532,14 +533,24 @@ impl Writer {
         })
     }
 
-    /// The revision last applied to a key within the log's window. A damaged key index is made anew from its
-    /// log file.
-    fn last_rev(&mut self, actor: ActorId, key_hash: u64) -> Result<Option<u64>> {
-        match self.journal.last_rev(actor, key_hash) {
+    /// Whether that revision of a key, or a higher one, was applied within the log's window.
+    fn has_reached(&mut self, actor: ActorId, key_hash: u64, rev: u64) -> Result<bool> {
+        self.ask_window(|journal| journal.has_reached(actor, key_hash, rev))
+    }
+
+    /// Whether the log's window tells of a key all that was applied to it.
+    fn is_known(&mut self, actor: ActorId, key_hash: u64) -> Result<bool> {
+        let last = self.ask_window(|journal| journal.last_rev(actor, key_hash))?;
+        Ok(last.is_some() && !self.journal.window_is_broken())
+    }
+
+    /// Asks for a key. A damaged key index is made anew from its log file.
+    fn ask_window<T>(&mut self, ask: impl Fn(&Journal) -> Result<T>) -> Result<T> {
+        match ask(&self.journal) {
             Err(Error::Format(error)) => {
                 tracing::warn!(%error, "a key index of the log is damaged");
                 self.rebuild_keys()?;
-                self.journal.last_rev(actor, key_hash)
+                ask(&self.journal)
             }
             found => found,
         }

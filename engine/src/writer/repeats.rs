@@ -59,12 +59,11 @@ impl Writer {
         if !ahead && rev > state.last_rev && !self.unread.reaches(time_us) {
             return Ok(false);
         }
-        let is_known = match self.last_rev(actor, key_hash)? {
-            Some(last) if rev <= last => return Ok(true),
-            Some(_) => !self.journal.window_is_broken(),
-            None => false,
-        };
-        if is_known || self.window_covers(time_us) {
+        if self.has_reached(actor, key_hash, rev)? {
+            return Ok(true);
+        }
+        // Where the window knows all of that time, it does not matter whether it knows the key.
+        if self.window_covers(time_us) || self.is_known(actor, key_hash)? {
             return self.is_void_unread(event.did, time_us);
         }
         if self.is_passed(actor, collection, rkey, key_hash, time_us)? {

@@ -13,6 +13,7 @@
 //!          find_rows(actor, collection, rkey, &mut dyn FnMut(u32)), actor_rows(actor) -> ActorRows<'_>
 //! links    links(row) -> RowLinks<'_>: Iterator<Item = Result<LinkRef { path, target }>>,
 //!          each_list(row, &mut dyn FnMut(LinkRef, list, rows)),
+//!          long_lists_of(&[row], longer_than, &mut dyn FnMut(list, links)) -> u64,
 //!          path(path) -> &str, target(ord) -> TargetRef<'_>,
 //!          each_target(&[ord], &mut dyn FnMut(TargetRef<'_>) -> Result<()>)
 //! lists    find_target(&TargetKey) -> Option<u32>, find_source(collection, path) -> Option<u32>,
@@ -35,7 +36,7 @@
 //! ```
 //!
 //! Every accessor of `Segment` but `open`, `info` and `section_sizes` returns its value in a `Result`,
-//! reads in place, and allocates nothing; but `samples` decompresses.
+//! reads in place, and allocates nothing; but `samples` decompresses, and `long_lists_of` gathers links.
 
 mod actors;
 mod buckets;

@@ -3,6 +3,7 @@
 mod actors;
 mod by_actor;
 mod did_names;
+mod row_lists;
 mod targets;
 mod walks;
 

@@ -445,12 +445,12 @@ fn rows_of_an_account_beyond_the_limit_are_told_by_their_seqs() {
     let fs = SimFs::new();
     let store = open(&fs);
     let mut writer = store.writer().unwrap();
-    let targets: Vec<String> = (0..3_000)
+    let targets: Vec<String> = (0..300)
         .map(|n| format!("\"https://example.org/{n}\""))
         .collect();
     let json = format!("{{\"list\":[{}]}}", targets.join(","));
     let account = did(0);
-    let rkeys: Vec<String> = (0..5).map(|n| format!("key{n}")).collect();
+    let rkeys: Vec<String> = (0..40).map(|n| format!("key{n}")).collect();
     for (place, rkey) in (1..).zip(&rkeys) {
         let record = Record {
             cid: "",
@@ -473,23 +473,27 @@ fn rows_of_an_account_beyond_the_limit_are_told_by_their_seqs() {
             writer.seal().unwrap();
         }
     }
-    let step = Step::Account {
-        actor: 0,
-        status: Some("suspended"),
-    };
-    apply(&mut writer, 6, &step);
-    let mut effect = None;
-    store
-        .events_from(6)
-        .read(9, &mut |accepted| effect = Some(owned(&accepted).2))
-        .unwrap();
-    let Some(Undone::Account { rows, seqs, is_cut }) = effect else {
-        panic!("{effect:?}")
-    };
-    let found: Vec<&str> = rows.iter().map(|(_, rkey, _)| &**rkey).collect();
-    assert_eq!(found, ["key0", "key1", "key2"]);
-    assert!(rows.iter().all(|(_, _, links)| links.len() == 3_000));
-    assert_eq!((seqs, is_cut), (vec![4, 5], false));
+    // Of a deleted account more are told with their links: merges drop its rows.
+    for (place, status, inline) in [
+        (41, Some("suspended"), 3),
+        (42, None, 3),
+        (43, Some("deleted"), 33),
+    ] {
+        apply(&mut writer, place, &Step::Account { actor: 0, status });
+        let mut effect = None;
+        store
+            .events_from(place)
+            .read(9, &mut |accepted| effect = Some(owned(&accepted).2))
+            .unwrap();
+        let Some(Undone::Account { rows, seqs, is_cut }) = effect else {
+            panic!("{effect:?}")
+        };
+        let found = rows.iter().map(|(_, rkey, _)| rkey);
+        assert!(found.eq(rkeys.iter().take(inline)), "{status:?}");
+        assert!(rows.iter().all(|(_, _, links)| links.len() == 300));
+        let rest: Vec<u64> = (inline as u64 + 1..=40).collect();
+        assert_eq!((seqs, is_cut), (rest, false));
+    }
     let snapshot = store.snapshot();
     let (part, row) = snapshot.find_row(5).unwrap().unwrap();
     let rkey = part.with_key(row, |_, rkey| rkey.to_owned()).unwrap();

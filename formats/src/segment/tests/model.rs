@@ -501,6 +501,7 @@ fn check_rows<'a>(input: &SegmentInput<'a>, segment: &Segment) -> ListModel<'a> 
         });
         assert!(expected.eq(of_row));
     }
+    check_long_lists(segment);
     check_many_targets(segment);
     for seq in input
         .rows
@@ -694,6 +695,29 @@ fn check_actors(input: &SegmentInput<'_>, segment: &Segment) {
     );
     let kills: BTreeSet<u64> = input.kills.iter().copied().collect();
     assert!(unwrap_all(segment.kills().unwrap()).into_iter().eq(kills));
+}
+
+/// The long lists of many rows are those of each of them.
+fn check_long_lists(segment: &Segment) {
+    for (longer_than, step) in [(0, 1), (0, 3), (1, 1), (2, 2), (64, 1)] {
+        let rows: Vec<u32> = (0..segment.info().rows).step_by(step).collect();
+        let (mut expected, mut found) = (BTreeMap::new(), BTreeMap::new());
+        let mut links = 0;
+        for row in &rows {
+            let each = &mut |_, list, rows| {
+                links += 1;
+                if rows > longer_than {
+                    *expected.entry(list).or_insert(0) += 1;
+                }
+            };
+            segment.each_list(*row, each).unwrap();
+        }
+        let each = &mut |list, links| *found.entry(list).or_insert(0) += links;
+        let all = segment.long_lists_of(&rows, longer_than, each).unwrap();
+        assert_eq!((all, found), (links, expected));
+    }
+    let behind = [segment.info().rows];
+    assert!(segment.long_lists_of(&behind, 0, &mut |_, _| {}).is_err());
 }
 
 /// Many targets read at once are those that are read one by one.

@@ -1,0 +1,128 @@
+//! The long lists that the links of many rows are in, for whoever moves all of an account's rows at once. Lists are
+//! looked up in the order of their targets, so that neighbours are read together and one that many rows are in is read
+//! once.
+
+use super::Segment;
+use crate::Result;
+use crate::monotone::Monotone;
+use crate::segment::layout::Section;
+use crate::segment::lists::Postings;
+
+/// Links that are gathered before their lists are looked up.
+const BATCH: usize = 1 << 14;
+/// Sources that are kept: most segments have few more.
+const SOURCES_KEPT: usize = 64;
+
+/// See the module's description.
+struct RowLists<'s> {
+    segment: &'s Segment,
+    starts: Monotone<'s>,
+    postings: Postings<'s>,
+    longer_than: u32,
+    /// Sources seen lately, by collection and path.
+    sources: Vec<((u32, u32), u32)>,
+    /// Target and source of the links to look up.
+    links: Vec<(u32, u32)>,
+}
+
+impl RowLists<'_> {
+    /// Gives how many links the rows have.
+    fn read(&mut self, rows: &[u32], each: &mut dyn FnMut(u32, u32)) -> Result<u64> {
+        let mut count = 0;
+        for &row in rows {
+            let (collection, links) = self.segment.links_of(row)?;
+            for link in links {
+                let link = link?;
+                let source = self.source_of(collection, link.path)?;
+                self.links.push((link.target, source));
+                count += 1;
+                if self.links.len() >= BATCH {
+                    self.look_up(each)?;
+                }
+            }
+        }
+        self.look_up(each)?;
+        Ok(count)
+    }
+
+    fn source_of(&mut self, collection: u32, path: u32) -> Result<u32> {
+        let wanted = (collection, path);
+        if let Some((_, source)) = self.sources.iter().find(|(known, _)| *known == wanted) {
+            return Ok(*source);
+        }
+        let source = self.segment.find_source_ids(collection, path)?;
+        let source = source.map_or_else(|| self.damaged(format!("a source of path {path}")), Ok)?;
+        if self.sources.len() >= SOURCES_KEPT {
+            self.sources.clear();
+        }
+        self.sources.push((wanted, source));
+        Ok(source)
+    }
+
+    /// Looks up what was gathered.
+    fn look_up(&mut self, each: &mut dyn FnMut(u32, u32)) -> Result<()> {
+        self.links.sort_unstable();
+        for same in self.links.chunk_by(|a, b| a == b) {
+            let Some(&(target, source)) = same.first() else {
+                continue;
+            };
+            let (start, end) = self.starts.pair(target)?;
+            let list = self.find(start, end.min(self.segment.info.lists), source)?;
+            let list =
+                list.map_or_else(|| self.damaged(format!("a list of target {target}")), Ok)?;
+            if self.postings.len(list)? > self.longer_than {
+                // At most as many as were gathered.
+                each(list, same.len() as u32);
+            }
+        }
+        self.links.clear();
+        Ok(())
+    }
+
+    /// Of the lists of one target that of the source.
+    fn find(&self, start: u32, end: u32, source: u32) -> Result<Option<u32>> {
+        let (mut low, mut high) = (start, end);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.postings.source(middle)?.cmp(&source) {
+                std::cmp::Ordering::Less => low = middle + 1,
+                std::cmp::Ordering::Greater => high = middle,
+                std::cmp::Ordering::Equal => return Ok(Some(middle)),
+            }
+        }
+        Ok(None)
+    }
+
+    #[cold]
+    fn damaged(&self, expected: String) -> Result<u32> {
+        Err(self
+            .segment
+            .section(Section::Lists)?
+            .corrupt(0, expected, "none"))
+    }
+}
+
+impl Segment {
+    /// Calls `each` with every list of more than `longer_than` rows that one of `rows` is in, and how many of their links
+    /// it has; one list may come several times. Gives how many links the rows have. For many rows, which should rise:
+    /// cheaper than [`each_list`](Self::each_list) for each of them.
+    ///
+    /// # Errors
+    /// See [`Segment`].
+    pub fn long_lists_of(
+        &self,
+        rows: &[u32],
+        longer_than: u32,
+        each: &mut dyn FnMut(u32, u32),
+    ) -> Result<u64> {
+        let mut lists = RowLists {
+            segment: self,
+            starts: Monotone::open(self.section(Section::ListStarts)?)?,
+            postings: self.postings()?,
+            longer_than,
+            sources: Vec::new(),
+            links: Vec::new(),
+        };
+        lists.read(rows, each)
+    }
+}
