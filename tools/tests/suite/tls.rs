@@ -151,12 +151,12 @@ fn a_key_of_another_certificate_is_found_by_the_check_of_settings() {
     std::fs::write(&key, other).unwrap();
     let (code, told) = check();
     assert_eq!(code, Some(1), "{told}");
-    assert!(told.contains("orrery.toml:3:12: tls-cert: "), "{told}");
+    assert!(told.contains("orrery.toml:3:1: tls-cert: "), "{told}");
     assert!(told.contains("own.pem: "), "{told}");
     std::fs::write(&key, "x").unwrap();
     let (_, told) = check();
     assert!(
-        told.contains("orrery.toml:4:11: tls-key: ") && told.contains("it holds no private key"),
+        told.contains("orrery.toml:4:1: tls-key: ") && told.contains("it holds no private key"),
         "{told}"
     );
     std::fs::remove_file(&key).unwrap();
