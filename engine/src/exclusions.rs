@@ -318,6 +318,14 @@ impl ExclusionList {
             .store(!pending.is_empty(), Ordering::Release);
     }
 
+    /// How many accounts may have to be changed. Costs a load where none do.
+    pub(crate) fn pending_count(&self) -> usize {
+        match self.has_pending.load(Ordering::Acquire) {
+            true => self.pending.lock().len(),
+            false => 0,
+        }
+    }
+
     /// The accounts that may have to be changed. They stay noted until [`done`](Self::done).
     pub(crate) fn pending(&self) -> Vec<Box<str>> {
         if !self.has_pending.load(Ordering::Acquire) {
@@ -345,8 +353,9 @@ impl ExclusionList {
                 Ok((Some(new), ()))
             })?;
         }
-        let list = self.current();
         let mut pending = self.pending.lock();
+        // Under the lock: what is noted behind it was put on the list before, and what is noted later stays.
+        let list = self.current();
         for (did, was_hidden) in looked_at {
             // One that changed meanwhile is looked at again.
             if list.hides_account(did) == *was_hidden {
