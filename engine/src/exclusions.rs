@@ -335,16 +335,18 @@ impl ExclusionList {
     }
 
     /// The index durably says of `dids` what the list said when they were looked at: those that were removed are dropped
-    /// from the file. Beside each it says whether it was excluded then.
+    /// from the file, unless the index may come to say something else by itself (`may_change`): the next start looks at them again.
+    /// Beside each it says whether it was excluded then.
     pub(crate) fn done(
         &self,
         fs: &dyn Fs,
         dir: &Path,
         looked_at: &[(Box<str>, bool)],
+        may_change: bool,
     ) -> Result<()> {
         let list = self.current();
         let is_gone = |did: &str, was_hidden: bool| !was_hidden && list.leaving.contains_key(did);
-        if looked_at.iter().any(|(did, hid)| is_gone(did, *hid)) {
+        if !may_change && looked_at.iter().any(|(did, hid)| is_gone(did, *hid)) {
             self.replace(fs, dir, |list| {
                 let mut new = list.clone();
                 for (did, _) in looked_at.iter().filter(|(_, hid)| !hid) {

@@ -347,7 +347,7 @@ fn an_account_that_is_excluded_while_the_writer_ends_with_the_list_before_stays_
     let did: Box<str> = did(1).into();
     let mut pending = list.pending.lock();
     std::thread::scope(|scope| {
-        let done = scope.spawn(|| list.done(&*shared, dir, &[(did.clone(), false)]));
+        let done = scope.spawn(|| list.done(&*shared, dir, &[(did.clone(), false)], false));
         // Long enough to come to the lock.
         std::thread::sleep(Duration::from_millis(50));
         let changed = list.replace(&*shared, dir, |old| {

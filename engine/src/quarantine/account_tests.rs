@@ -163,6 +163,35 @@ fn an_account_that_a_damaged_segment_may_hold_keeps_no_other_from_being_excluded
 }
 
 #[test]
+fn an_account_that_was_removed_from_the_exclude_list_is_shown_by_a_segment_that_comes_back() {
+    let (fs, steps) = three_segments(1);
+    let entries = [Excluded::parse(&did(0), false).unwrap()];
+    let store = open(&fs).unwrap();
+    store.exclude(&entries, Duration::ZERO).unwrap();
+    let mut writer = store.writer().unwrap();
+    writer.seal().unwrap();
+    writer.compact_full(&mut |_, _| {}).unwrap();
+    writer.close().unwrap();
+    drop(store);
+    let (path, sound) = damage_the_first(&fs);
+    let store = open(&fs).unwrap();
+    let report = store.include(&entries, Duration::ZERO).unwrap();
+    assert_eq!((report.changed, report.pending), (1, 0));
+    assert!(store.exclusions().is_empty());
+    drop(store);
+    fs.put(&path, &sound);
+    repair(&fs);
+    let store = open(&fs).unwrap();
+    let right = named(model(&steps, steps.len() as u64));
+    assert_eq!(ask(&store).unwrap(), right);
+    drop(store);
+    // With all segments there it is looked at no more.
+    let list = fs.contents(&Path::new(DIR).join("EXCLUSIONS")).unwrap();
+    let entries = orrery_formats::exclusions::decode("e", list).unwrap();
+    assert_eq!(entries, []);
+}
+
+#[test]
 fn events_go_on_once_a_repair_was_told_to_write_the_segment_off_and_not_before() {
     let (fs, steps) = three_segments(1);
     damage_the_first(&fs);

@@ -77,7 +77,10 @@ impl Writer {
         if changes || looked_at.iter().any(|(_, excluded)| !excluded) {
             self.commit()?;
         }
-        let done = shared.exclusions.done(&*shared.fs, &shared.dir, &looked_at);
+        // A segment that comes back may have what an older list said.
+        let may_change = self.unread.may_have_states();
+        let (fs, dir) = (&*shared.fs, &shared.dir);
+        let done = shared.exclusions.done(fs, dir, &looked_at, may_change);
         if let Err(error) = done {
             // The file stays as it was, with entries that are dropped the next time: nothing depends on them.
             tracing::warn!(%error, "cannot drop removed entries from the exclude list");
