@@ -318,6 +318,14 @@ impl ExclusionList {
             .store(!pending.is_empty(), Ordering::Release);
     }
 
+    /// How many accounts may have to be changed. Costs a load where none do.
+    pub(crate) fn pending_count(&self) -> usize {
+        match self.has_pending.load(Ordering::Acquire) {
+            true => self.pending.lock().len(),
+            false => 0,
+        }
+    }
+
     /// The accounts that may have to be changed. They stay noted until [`done`](Self::done).
     pub(crate) fn pending(&self) -> Vec<Box<str>> {
         if !self.has_pending.load(Ordering::Acquire) {
@@ -327,16 +335,18 @@ impl ExclusionList {
     }
 
     /// The index durably says of `dids` what the list said when they were looked at: those that were removed are dropped
-    /// from the file. Beside each it says whether it was excluded then.
+    /// from the file, unless the index may come to say something else by itself (`may_change`): the next start looks at them again.
+    /// Beside each it says whether it was excluded then.
     pub(crate) fn done(
         &self,
         fs: &dyn Fs,
         dir: &Path,
         looked_at: &[(Box<str>, bool)],
+        may_change: bool,
     ) -> Result<()> {
         let list = self.current();
         let is_gone = |did: &str, was_hidden: bool| !was_hidden && list.leaving.contains_key(did);
-        if looked_at.iter().any(|(did, hid)| is_gone(did, *hid)) {
+        if !may_change && looked_at.iter().any(|(did, hid)| is_gone(did, *hid)) {
             self.replace(fs, dir, |list| {
                 let mut new = list.clone();
                 for (did, _) in looked_at.iter().filter(|(_, hid)| !hid) {
@@ -345,8 +355,9 @@ impl ExclusionList {
                 Ok((Some(new), ()))
             })?;
         }
-        let list = self.current();
         let mut pending = self.pending.lock();
+        // Under the lock: what is noted behind it was put on the list before, and what is noted later stays.
+        let list = self.current();
         for (did, was_hidden) in looked_at {
             // One that changed meanwhile is looked at again.
             if list.hides_account(did) == *was_hidden {

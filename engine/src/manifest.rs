@@ -140,6 +140,7 @@ impl Manifest {
             name: name(number),
             number,
             bytes: loaded.bytes.len() as u64,
+            version: loaded.version,
             state: loaded.state,
             tail: loaded.tail,
         }))
@@ -264,6 +265,8 @@ pub struct Look {
     pub number: u64,
     /// Its length.
     pub bytes: u64,
+    /// The version of its format. One of an older version is written anew when it is [opened](Manifest::open).
+    pub version: u16,
     /// What its sound edits add up to.
     pub state: State,
     /// Why reading ended before the end of the file, if it did: a crash tears the last edit, and the next

@@ -10,14 +10,18 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use orrery_formats::Error as FormatError;
 use orrery_formats::chunks::SealedFile;
-use orrery_formats::manifest::{Counts, Directory, SegmentEntry, State, WrittenOff};
+use orrery_formats::manifest::{
+    Counts, Directory, SegmentEntry, State, VERSION as MANIFEST_VERSION, WrittenOff,
+};
 use orrery_formats::segment::{self, Segment};
 
 use crate::actors::DidCache;
 use crate::damage::Damaged;
 use crate::io::Fs;
 use crate::log::keys::KeyHasher;
+use crate::manifest::Manifest;
 use crate::mask::{Mask, recover_masks};
 use crate::memtable::Memtable;
 use crate::part::FoundLists;
@@ -57,6 +61,30 @@ pub(crate) fn open_segment(
         degraded: None,
         remains: None,
     })
+}
+
+/// Fails where a segment that the manifest names is of a version that this build does not read: that is no damage, and
+/// another build reads it.
+pub(crate) fn refuse_other_versions(fs: &dyn Fs, dir: &Path, state: &State) -> Result<()> {
+    for entry in &state.segments {
+        let name = segment_name(entry.first_seq, entry.last_seq, entry.id);
+        let opened = open_segment(fs, dir, &name, entry.id, entry.level);
+        if let Err(error @ Error::Format(FormatError::Version { .. })) = opened {
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+/// The same before a manifest of an older version is opened. That writes it anew, and builds that read the segments may
+/// not read it then.
+pub(crate) fn refuse_before_upgrade(fs: &dyn Fs, dir: &Path) -> Result<()> {
+    match Manifest::look(fs, dir)? {
+        Some(look) if look.version != MANIFEST_VERSION => {
+            refuse_other_versions(fs, dir, &look.state)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The identity of a new data directory.

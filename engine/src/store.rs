@@ -28,8 +28,8 @@ use crate::manifest::{self, Manifest};
 use crate::mask::files::{MASKS, load_masks};
 use crate::quarantine::{Damages, Degraded, damaged_accounts, set_aside_durably};
 use crate::recovery::{
-    Orphans, new_directory, open_segment, open_segments, recover_generation, refuse_contents,
-    remove_all_but,
+    Orphans, new_directory, open_segment, open_segments, recover_generation, refuse_before_upgrade,
+    refuse_contents, remove_all_but,
 };
 use crate::snapshot::{Generation, Sealed, Snapshot};
 use crate::window::Window;
@@ -324,6 +324,7 @@ impl Store {
         let scratch_dir = dir.join(SCRATCH);
         fs.create_dir_all(&scratch_dir)
             .map_err(Error::io("create", &scratch_dir))?;
+        refuse_before_upgrade(&*fs, &dir)?;
         let manifest = match Manifest::open(Arc::clone(&fs), &dir)? {
             Some(manifest) => manifest,
             None => {

@@ -114,7 +114,7 @@ impl Store {
     /// How many accounts wait for the writer to hide or to show their rows.
     #[must_use]
     pub fn exclusions_pending(&self) -> usize {
-        self.shared.exclusions.pending().len()
+        self.shared.exclusions.pending_count()
     }
 
     /// Takes entries into the exclude list. It is durable, and answers leave out what it says, when this returns, but for

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use orrery_formats::exclusions::ExclusionKind;
 
-use super::EXCLUSIONS;
+use super::{EXCLUSIONS, Why};
 use crate::exclusions::Excluded;
 use crate::io::fault::{SimFs, SplitMix};
 use crate::offline::{
@@ -238,6 +238,7 @@ fn backups_restores_and_replays_keep_the_list_and_what_is_behind_it() {
     let link = link.because("asked", 7).unwrap();
     store.exclude(&[link], Duration::ZERO).unwrap();
     writer.close().unwrap();
+    let last_seq = store.snapshot().last_seq();
     drop(store);
     let shared = fs.shared();
     let path = Path::new;
@@ -251,6 +252,7 @@ fn backups_restores_and_replays_keep_the_list_and_what_is_behind_it() {
         let mut expected = model_without(&steps, len, &BTreeSet::from([0]));
         expected.remove(&2);
         assert_eq!(answers(&store), expected, "{dir}");
+        assert_eq!(store.snapshot().last_seq(), last_seq, "{dir}");
         let entries: Vec<Excluded> = store.exclusions().entries().collect();
         assert_eq!(entries.len(), 2, "{dir}");
         assert_eq!(
@@ -334,4 +336,33 @@ fn a_change_waits_for_room_and_is_made_when_there_is() {
     assert_eq!(store.exclusions_pending(), 0);
     let expected = model_without(&steps, steps.len() as u64, &BTreeSet::from([0]));
     assert_eq!(answers(&store), expected);
+}
+
+/// The writer looked at the list, and is about to strike off what it did, while the account is put on the list.
+#[test]
+fn an_account_that_is_excluded_while_the_writer_ends_with_the_list_before_stays_to_be_hidden() {
+    let fs = SimFs::new();
+    let (store, _writer) = filled(&fs, "data", &[]);
+    let (list, shared, dir) = (&store.shared.exclusions, fs.shared(), Path::new("data"));
+    let did: Box<str> = did(1).into();
+    let mut pending = list.pending.lock();
+    std::thread::scope(|scope| {
+        let done = scope.spawn(|| list.done(&*shared, dir, &[(did.clone(), false)], false));
+        // Long enough to come to the lock.
+        std::thread::sleep(Duration::from_millis(50));
+        let changed = list.replace(&*shared, dir, |old| {
+            let mut new = old.clone();
+            let why = Why {
+                time_us: 1,
+                reason: "".into(),
+            };
+            new.accounts.insert(did.clone(), why);
+            Ok((Some(new), ()))
+        });
+        changed.unwrap();
+        pending.insert(did.clone());
+        drop(pending);
+        done.join().unwrap().unwrap();
+    });
+    assert_eq!(list.pending(), [did]);
 }

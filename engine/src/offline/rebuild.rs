@@ -79,12 +79,14 @@ pub fn replay_log_with_fs(
         selections: source.state().selections.clone(),
         ..Edit::default()
     })?;
-    copy_list(&**fs, from, to)?;
     drop((manifest, lock));
     // The new log is to be as complete as the old one.
     options.log_bytes_max = u64::MAX;
     options.log_age_max = Duration::MAX;
     let store = Store::open_with_fs(Arc::clone(fs), to, options)?;
+    // Before the first event that hides rows for it, and behind the start, which would have the log get events of its own
+    // for it: the events of the source keep their seqs.
+    copy_list(&**fs, from, to)?;
     let mut writer = store.writer()?;
     let mut report = RebuildReport::default();
     let mut notes = Vec::new();

@@ -2,12 +2,13 @@
 //! segment is lost.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::tests::{DIR, ask, named, open, segments, three_segments};
 use crate::io::fault::SimFs;
 use crate::offline::{RepairOptions, repair_with_fs};
-use crate::power_cut_tests::{Step, apply, model};
-use crate::{Error, Store};
+use crate::power_cut_tests::{Step, apply, did, model};
+use crate::{Error, Excluded, Store};
 
 /// Cuts the oldest segment, which has all accounts, and gives its path and what it held.
 fn damage_the_first(fs: &SimFs) -> (std::path::PathBuf, Vec<u8>) {
@@ -127,6 +128,67 @@ fn a_link_to_an_account_that_a_damaged_segment_may_hold_waits_and_others_do_not(
     apply(&mut writer, 5, write(1, 4, 2)).unwrap();
     assert_eq!(store.status().paused, None, "an event was applied");
     writer.seal().unwrap();
+}
+
+#[test]
+fn an_account_that_a_damaged_segment_may_hold_keeps_no_other_from_being_excluded() {
+    let fs = SimFs::new();
+    let write = |actor| Step::Write {
+        actor,
+        key: 1,
+        target: 2,
+    };
+    let mut writer = open(&fs).unwrap().writer().unwrap();
+    for actor in [0, 1] {
+        apply(&mut writer, actor + 1, write(actor)).unwrap();
+        writer.seal().unwrap();
+    }
+    writer.close().unwrap();
+    damage_the_first(&fs);
+    let store = open(&fs).unwrap();
+    assert_eq!(ask(&store).unwrap()[&2].len(), 1);
+    let exclude = |actor| {
+        let entry = Excluded::parse(&did(actor), false).unwrap();
+        store.exclude(&[entry], Duration::ZERO).unwrap().pending
+    };
+    assert_eq!(exclude(0), 1);
+    assert_eq!(exclude(1), 0);
+    assert_eq!(ask(&store).unwrap().get(&2), None);
+    assert!(store.status().paused.is_some(), "why one waits");
+    assert_eq!((exclude(0), exclude(3)), (1, 1));
+    drop(store);
+    let store = open(&fs).unwrap();
+    assert_eq!(store.exclusions_pending(), 2);
+    assert_eq!(ask(&store).unwrap().get(&2), None);
+}
+
+#[test]
+fn an_account_that_was_removed_from_the_exclude_list_is_shown_by_a_segment_that_comes_back() {
+    let (fs, steps) = three_segments(1);
+    let entries = [Excluded::parse(&did(0), false).unwrap()];
+    let store = open(&fs).unwrap();
+    store.exclude(&entries, Duration::ZERO).unwrap();
+    let mut writer = store.writer().unwrap();
+    writer.seal().unwrap();
+    writer.compact_full(&mut |_, _| {}).unwrap();
+    writer.close().unwrap();
+    drop(store);
+    let (path, sound) = damage_the_first(&fs);
+    let store = open(&fs).unwrap();
+    let report = store.include(&entries, Duration::ZERO).unwrap();
+    assert_eq!((report.changed, report.pending), (1, 0));
+    assert!(store.exclusions().is_empty());
+    drop(store);
+    fs.put(&path, &sound);
+    repair(&fs);
+    let store = open(&fs).unwrap();
+    let right = named(model(&steps, steps.len() as u64));
+    assert_eq!(ask(&store).unwrap(), right);
+    drop(store);
+    // With all segments there it is looked at no more.
+    let list = fs.contents(&Path::new(DIR).join("EXCLUSIONS")).unwrap();
+    let entries = orrery_formats::exclusions::decode("e", list).unwrap();
+    assert_eq!(entries, []);
 }
 
 #[test]

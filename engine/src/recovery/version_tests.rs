@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use orrery_formats::Error as FormatError;
+use orrery_formats::manifest::{VERSION as MANIFEST_VERSION, encode_edit, encode_header};
 use orrery_formats::segment::VERSION;
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_64_with_seed};
 
 use crate::Error;
 use crate::io::fault::SimFs;
+use crate::manifest::Manifest;
+use crate::offline::verify::verify_with_fs;
 use crate::offline::{RepairOptions, repair_with_fs};
 use crate::quarantine::tests::{DIR, open, segments, three_segments};
 
@@ -61,8 +64,55 @@ fn segments_of_another_version_are_refused_by_name_and_nothing_is_changed_by_sta
             assert!(is_refused(&error), "{error}");
             assert_eq!(contents(&fs), before, "a repair, version {version}");
         }
+        let checked = verify_with_fs(&fs.shared(), Path::new(DIR), false, &mut |damage| {
+            panic!("{damage} is told, version {version}");
+        });
+        let error = checked.map(drop).unwrap_err();
+        assert!(is_refused(&error), "{error}");
         // The build that reads it goes on.
         fs.put(&path, &bytes);
         open(&fs).unwrap();
     }
+}
+
+/// Writes the manifest as version 1 did, where nothing was selected: its edits end before the list of selections.
+fn make_manifest_of_version_1(fs: &SimFs) {
+    let dir = Path::new(DIR);
+    let look = Manifest::look(fs, dir).unwrap().unwrap();
+    assert_eq!(look.state.selections, []);
+    let mut bytes = encode_header(look.number);
+    bytes[8..10].copy_from_slice(&1_u16.to_le_bytes());
+    let sum = xxh3_64(&bytes[..24]);
+    bytes[24..].copy_from_slice(&sum.to_le_bytes());
+    let start = bytes.len();
+    let mut edit = bytes.clone();
+    encode_edit(&look.state.as_first(), look.number, start as u64, &mut edit).unwrap();
+    let len = u32::from_le_bytes(edit[start..start + 4].try_into().unwrap()) - 8;
+    let body = &edit[start + 16..][..len as usize];
+    let sum = xxh3_64_with_seed(body, look.number.rotate_left(32) ^ start as u64);
+    bytes.extend_from_slice(&u64::from(len).to_le_bytes());
+    bytes.extend_from_slice(&sum.to_le_bytes());
+    bytes.extend_from_slice(body);
+    bytes.resize(bytes.len().next_multiple_of(8), 0);
+    fs.put(&dir.join(&look.name), &bytes);
+}
+
+#[test]
+fn a_manifest_of_an_older_version_is_not_written_anew_where_a_segment_is_refused() {
+    let (fs, _) = three_segments(1);
+    make_manifest_of_version_1(&fs);
+    let path = segments(&fs).remove(1);
+    let bytes = fs.contents(&path).unwrap();
+    fs.put(&path, &of_version(bytes.clone(), VERSION + 1));
+    let before = contents(&fs);
+    let error = open(&fs).map(drop).unwrap_err();
+    assert!(
+        matches!(&error, Error::Format(FormatError::Version { file, .. }) if path.ends_with(file)),
+        "{error}"
+    );
+    assert!(contents(&fs) == before, "a start changed something");
+    fs.put(&path, &bytes);
+    open(&fs).unwrap();
+    let look = Manifest::look(&fs, Path::new(DIR)).unwrap().unwrap();
+    assert_eq!(look.version, MANIFEST_VERSION);
 }

@@ -2,12 +2,14 @@
 //! that snapshots see each whole and replays give the same. An excluded account stays so whatever its hosting status
 //! becomes, and what comes from it meanwhile is indexed and hidden.
 
+use std::sync::Arc;
+
 use orrery_formats::event::{Body, Event};
 
 use super::own_rows::{Move, OwnRows};
 use super::{Applied, Writer};
-use crate::Result;
 use crate::actors::{ActorId, is_excluded, is_hidden, set_excluded};
+use crate::{Error, Result};
 
 impl Writer {
     /// Makes the index say of each account what the exclude list does, durably. Does nothing, and costs a load, where the
@@ -17,13 +19,21 @@ impl Writer {
     /// As [`apply`](Self::apply) and [`commit`](Self::commit); after a pause what is left is tried again by the next
     /// call.
     pub fn apply_exclusions(&mut self) -> Result<()> {
-        let pending = self.shared.exclusions.pending();
-        if pending.is_empty() {
+        let shared = Arc::clone(&self.shared);
+        let count = shared.exclusions.pending_count();
+        if count == 0 {
             return Ok(());
         }
-        let list = self.shared.exclusions.current();
+        let version = shared.exclusions.current().version();
+        if self.lost_accounts.is_some() && self.waiting_exclusions == Some((version, count)) {
+            // None of them is known before the repair, and they may be many.
+            return Ok(());
+        }
+        self.waiting_exclusions = None;
+        let pending = shared.exclusions.pending();
+        let list = shared.exclusions.current();
         let mut looked_at = Vec::with_capacity(pending.len());
-        let mut paused = Ok(());
+        let (mut paused, mut waiting) = (Ok(()), 0);
         let mut changes = false;
         for did in pending {
             let excluded = list.hides_account(&did);
@@ -43,6 +53,12 @@ impl Writer {
                 };
                 match self.apply(&event) {
                     Ok(_) => changes = true,
+                    // This account waits for a repair, and none of the others does for that.
+                    Err(error @ Error::LostAccounts { .. }) => {
+                        paused = Err(error);
+                        waiting += 1;
+                        continue;
+                    }
                     Err(error) if error.is_pause() => {
                         paused = Err(error);
                         break;
@@ -52,12 +68,19 @@ impl Writer {
             }
             looked_at.push((did, excluded));
         }
+        if let Err(error @ Error::LostAccounts { .. }) = &paused {
+            // Another account's event may have told since that none waits.
+            shared.durable.lock().blocked = Some(error.to_string());
+            self.waiting_exclusions = Some((version, waiting));
+        }
         // A removal may have been applied by a call whose commit found no room.
         if changes || looked_at.iter().any(|(_, excluded)| !excluded) {
             self.commit()?;
         }
-        let shared = &*self.shared;
-        let done = shared.exclusions.done(&*shared.fs, &shared.dir, &looked_at);
+        // A segment that comes back may have what an older list said.
+        let may_change = self.unread.may_have_states();
+        let (fs, dir) = (&*shared.fs, &shared.dir);
+        let done = shared.exclusions.done(fs, dir, &looked_at, may_change);
         if let Err(error) = done {
             // The file stays as it was, with entries that are dropped the next time: nothing depends on them.
             tracing::warn!(%error, "cannot drop removed entries from the exclude list");

@@ -132,6 +132,8 @@ pub struct Writer {
     pub(crate) damages_seen: usize,
     /// The file of a segment that is set aside and may come back with accounts that nothing else knows.
     pub(crate) lost_accounts: Option<Box<str>>,
+    /// A version of the exclude list, and how many accounts wait for a repair as of it.
+    waiting_exclusions: Option<(u64, usize)>,
     /// What cannot be told while segments are set aside.
     pub(crate) unread: Unread,
     /// Whether the memtable has an account by the log that may be one of those: it is not sealed.
@@ -175,6 +177,7 @@ impl Writer {
             must_seal: false,
             damages_seen: 0,
             lost_accounts,
+            waiting_exclusions: None,
             unread,
             is_unsure: false,
             poisoned: None,

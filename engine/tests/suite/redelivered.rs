@@ -189,6 +189,35 @@ fn every_kind_of_event_is_known_again_without_its_log_and_its_rows() {
 }
 
 #[test]
+fn account_events_are_known_again_after_a_restart_and_get_no_seq() {
+    for keeps_log in [true, false] {
+        for seals in [true, false] {
+            let mut world = World::new(keeps_log);
+            let steps = [
+                Write(10, ALICE, LIKE, "one", LINK),
+                Account(20, ALICE, false, Some("suspended")),
+                Account(30, ALICE, true, None),
+                Account(40, ALICE, false, Some("deleted")),
+                Write(50, ALICE, LIKE, "two", LINK),
+                // Of an account that never wrote anything.
+                Account(60, BOB, false, Some("takendown")),
+                Write(70, BOB, LIKE, "one", LINK),
+            ];
+            world.all_new(&steps);
+            if seals {
+                world.seal();
+            }
+            world.restart();
+            let next_seq = |world: &World| world.open.as_ref().unwrap().0.next_seq();
+            let before = next_seq(&world);
+            world.all_repeats(&steps);
+            assert_eq!(next_seq(&world), before);
+            assert_eq!(world.live_links(), 1);
+        }
+    }
+}
+
+#[test]
 fn an_event_in_the_memtable_is_known_again_though_the_window_lost_its_key() {
     let mut world = World::new(false);
     world.all_new(&[Write(5, ALICE, LIKE, "other", LINK)]);

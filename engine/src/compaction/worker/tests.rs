@@ -137,11 +137,13 @@ fn no_merge_begins_between_taking_one_to_install_it_and_publishing_what_it_repla
     let shared = Arc::clone(&writer.shared);
     let compaction = &shared.compaction;
     wait_until("a merge", || compaction.waiting().is_some());
-    // A seal meanwhile: the thread is to look again as soon as it can put down what it makes.
-    compaction.slot.lock().is_due = true;
     let mut segments = writer.generation.segments.clone();
     let removed = writer.install_waiting(&mut segments).unwrap();
     assert_eq!((removed.len(), segments.len()), (2, 3));
+    // The writer freed something meanwhile: the thread wakes, and looks for what to merge.
+    let before = looks(compaction);
+    compaction.tell_of_room();
+    wait_until("a look", || looks(compaction) > before);
     std::thread::sleep(Duration::from_millis(200));
     assert_eq!(store.status().compaction.merges, 1, "of what is replaced");
     writer.publish_segments(segments);

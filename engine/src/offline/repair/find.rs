@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use orrery_formats::Error as FormatError;
 use orrery_formats::manifest::{SegmentEntry, State, WrittenOff};
 
 use super::plan::Standing;
@@ -15,9 +14,8 @@ use crate::mask::files::MASKS;
 use crate::offline::Directory;
 use crate::offline::links::Span;
 use crate::offline::verify::{Damage, is_known_loss, verify_with_fs};
-use crate::recovery::open_segment;
 use crate::store::{CACHE, LOG, SEGMENTS};
-use crate::{Error, Result};
+use crate::{Error, Result, recovery};
 
 /// What a check found.
 #[derive(Debug, Default)]
@@ -60,19 +58,13 @@ pub(super) fn find(fs: &Arc<dyn Fs>, dir: &Path) -> Result<(State, Found)> {
     Ok((state, found))
 }
 
-/// Fails where a segment is of a version that this build does not read: that is no damage, and another build reads it. Of a
-/// manifest that cannot be read the repair tells itself.
+/// Fails where a segment is of a version that this build does not read. Of a manifest that cannot be read the repair
+/// tells itself.
 pub(super) fn refuse_other_versions(fs: &Arc<dyn Fs>, dir: &Path) -> Result<()> {
-    let Ok(Some(manifest)) = Manifest::look(&**fs, dir) else {
-        return Ok(());
-    };
-    for entry in &manifest.state.segments {
-        let opened = open_segment(&**fs, dir, &name_of(entry), entry.id, entry.level);
-        if let Err(error @ Error::Format(FormatError::Version { .. })) = opened {
-            return Err(error);
-        }
+    match Manifest::look(&**fs, dir) {
+        Ok(Some(look)) => recovery::refuse_other_versions(&**fs, dir, &look.state),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 impl Found {

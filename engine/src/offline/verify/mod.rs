@@ -92,7 +92,8 @@ pub struct Report {
 /// one log file or of one file of the cache, one bit for each row of a segment, and one entry for each hidden account.
 ///
 /// # Errors
-/// [`Error::Io`] where the directory itself cannot be read. Damage is no error.
+/// [`Error::Io`] where the directory itself cannot be read; [`Error::Format`] for segments of a version that this build does not
+/// read. Damage is no error.
 pub fn verify(path: &Path, quick: bool, each: &mut dyn FnMut(&Damage)) -> Result<Report> {
     verify_with_fs(&OsFs::shared(), path, quick, each)
 }
@@ -112,6 +113,7 @@ pub fn verify_with_fs(
         path: path.to_owned(),
         quick,
         each,
+        other_version: None,
         report: Report::default(),
     };
     // A path that is no directory is told as such, not as a missing manifest.
@@ -124,6 +126,10 @@ pub fn verify_with_fs(
     check.strangers(state.as_ref())?;
     check.exclusions()?;
     check.segments(state.as_ref())?;
+    if let Some(error) = check.other_version.take() {
+        // No damage: another build reads it. What stands on it cannot be checked without it.
+        return Err(error.into());
+    }
     let logs = check.log(state.as_ref())?;
     check.key_indexes(state.as_ref(), &logs)?;
     check.masks(state.as_ref())?;
@@ -137,6 +143,8 @@ struct Check<'a> {
     path: PathBuf,
     quick: bool,
     each: &'a mut dyn FnMut(&Damage),
+    /// The first segment that this build does not read, by its version.
+    other_version: Option<FormatError>,
     report: Report,
 }
 

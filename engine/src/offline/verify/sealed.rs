@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use orrery_formats::Error as FormatError;
 use orrery_formats::chunks::SealedFile;
 use orrery_formats::envelope::{FileKind, header};
+use orrery_formats::segment;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::Check;
@@ -102,8 +103,14 @@ impl Check<'_> {
         start: &[u8],
         error: FormatError,
     ) {
-        let FormatError::Corrupt(corruption) = &error else {
-            return self.format_error(name, 0, error);
+        let corruption = match &error {
+            FormatError::Corrupt(corruption) => corruption,
+            FormatError::Version { .. } if kind == segment::KIND => {
+                let error = error.in_file(name);
+                self.other_version.get_or_insert(error);
+                return;
+            }
+            _ => return self.format_error(name, 0, error),
         };
         let sound = header(kind, version);
         let wrong = sound.iter().zip(start).position(|(a, b)| a != b);
