@@ -16,7 +16,7 @@ use crate::time::now_us as wall_us;
 const BURST: usize = 2048;
 /// How long a burst waits for queues to drain, and for how long while none does.
 const BURST_WAIT: Duration = Duration::from_millis(100);
-const BURST_IDLE: Duration = Duration::from_millis(20);
+const BURST_IDLE: Duration = Duration::from_millis(50);
 /// Pause between looks at queues.
 const LOOK: Duration = Duration::from_millis(1);
 
