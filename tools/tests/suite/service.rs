@@ -1,5 +1,6 @@
 //! The program under a service manager: what it tells by `NOTIFY_SOCKET`, and sockets passed by `LISTEN_FDS`.
 
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
@@ -23,7 +24,13 @@ fn data(dir: &Path) -> String {
 /// The next datagram, as its lines.
 fn told(socket: &UnixDatagram) -> Vec<String> {
     let mut bytes = [0; 4096];
-    let length = socket.recv(&mut bytes).expect("nothing was told for 20 s");
+    // A process that was stopped and goes on finds its call interrupted.
+    let length = loop {
+        match socket.recv(&mut bytes) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            received => break received.expect("nothing was told for 20 s"),
+        }
+    };
     let told = std::str::from_utf8(&bytes[..length]).unwrap();
     told.lines().map(str::to_owned).collect()
 }
