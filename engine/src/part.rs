@@ -9,7 +9,7 @@ mod names;
 pub use blocks::LIST_BLOCK;
 use found::FoundList;
 pub(crate) use found::FoundLists;
-pub use names::RowName;
+pub use names::EachName;
 
 use orrery_formats::segment;
 

@@ -189,6 +189,70 @@ pub(crate) fn unpack(bytes: &[u8], bit_offset: usize, width: u32, out: &mut [u32
     Some(())
 }
 
+/// Which of the first `count` (at most 128) values of the same width, at most 32, are `wanted`, which has no more bits;
+/// the first value begins at bit `bit_offset`. `None` where they reach behind the bytes.
+pub(crate) fn equal(
+    bytes: &[u8],
+    bit_offset: usize,
+    width: u32,
+    count: usize,
+    wanted: u32,
+) -> Option<u128> {
+    match width {
+        0 => Some(below(count as u64)),
+        1..=7 => equal_by::<1, 16>(bytes, bit_offset, width, count, wanted),
+        8..=14 => equal_by::<2, 16>(bytes, bit_offset, width, count, wanted),
+        15..=28 => equal_by::<4, 32>(bytes, bit_offset, width, count, wanted),
+        _ => equal_by::<8, 40>(bytes, bit_offset, width.min(32), count, wanted),
+    }
+}
+
+/// As [`equal`], by so many loads for eight values, which lie in so many bytes from the first one's on: as many as stand
+/// in one load are compared at once.
+fn equal_by<const LOADS: usize, const WINDOW: usize>(
+    bytes: &[u8],
+    bit_offset: usize,
+    width: u32,
+    count: usize,
+    wanted: u32,
+) -> Option<u128> {
+    let (mut start, shift) = (bit_offset >> 3, bit_offset & 7);
+    let per_load = 8 / LOADS;
+    let bits = width as usize;
+    let lowest = (0..per_load).fold(0u64, |lowest, place| lowest | 1 << (place * bits));
+    let highest = lowest << (width - 1);
+    let all_wanted = lowest.wrapping_mul(wanted.into());
+    let places: [usize; LOADS] = std::array::from_fn(|load| shift + load * per_load * bits);
+    let one = |place: usize| {
+        let value = bits_of(bytes, bit_offset + place * bits, width)?;
+        Some(u128::from(value == u64::from(wanted)) << place)
+    };
+    let (mut found, mut done) = (0, 0);
+    while done + 8 <= count {
+        let Some(window) = bytes.get(start..).and_then(<[u8]>::first_chunk::<WINDOW>) else {
+            break;
+        };
+        let mut hits = 0;
+        for bit in places {
+            let word = window.get(bit >> 3..)?.first_chunk::<8>()?;
+            let others = (u64::from_le_bytes(*word) >> (bit & 7)) ^ all_wanted;
+            // The highest bit of each value that is zero, and perhaps of others above such a one.
+            hits |= others.wrapping_sub(lowest) & !others & highest;
+        }
+        if hits != 0 {
+            for place in done..done + 8 {
+                found |= one(place)?;
+            }
+        }
+        start += bits;
+        done += 8;
+    }
+    for place in done..count {
+        found |= one(place)?;
+    }
+    Some(found)
+}
+
 /// Reads packed values one after the other from bytes already checked.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BitReader<'a> {

@@ -142,13 +142,14 @@ impl ActorSet {
             Inner::Flat(words) => {
                 for (half, actors) in actors.chunks(64).enumerate() {
                     let mut some = 0u64;
+                    let mut wanted = (wanted >> (half * 64)) as u64;
                     for (place, &actor) in (0..u64::BITS).zip(actors) {
                         if let Some(word) = words.get_mut((actor >> 6) as usize) {
-                            let wanted = (wanted >> (half * 64 + place as usize)) as u64 & 1;
-                            let bit = wanted << (actor & 63);
+                            let bit = (wanted & 1) << (actor & 63);
                             some |= u64::from(bit & !*word != 0) << place;
                             *word |= bit;
                         }
+                        wanted >>= 1;
                     }
                     new |= u128::from(some) << (half * 64);
                 }

@@ -29,8 +29,9 @@ pub(crate) fn selections<'v, 'n, V: View>(
     filter: &Filter,
     narrow: &'n Narrow,
 ) -> Result<Vec<Selection<'n, V::Part<'v>>>> {
-    let mut selections = Vec::new();
-    for listed in view.lists(key, &filter.collection, &filter.path)? {
+    let lists = view.lists(key, &filter.collection, &filter.path)?;
+    let mut selections = Vec::with_capacity(lists.len());
+    for listed in lists {
         selections.extend(Selection::of(listed, narrow)?);
     }
     Ok(selections)
@@ -74,6 +75,7 @@ pub(crate) fn records<V: View>(
     for selection in &selections {
         page.total += selection.count()?;
     }
+    page.items.reserve(limit.min(page.total as usize));
     let descending = !paging.reverse;
     if descending {
         selections.reverse();

@@ -318,9 +318,10 @@ pub(crate) fn dids<V: View>(
                 });
                 return Ok(page);
             }
-            let Some(did) = known(did_of(actor))? else {
+            let mut did = String::new();
+            if known(did_of(actor, &mut did))?.is_none() {
                 continue;
-            };
+            }
             page.items.push(did);
             if page.items.len() == limit {
                 last = Some(Place {

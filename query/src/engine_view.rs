@@ -9,6 +9,9 @@ use crate::error::{Error, Result, known};
 use crate::types::{RecordId, Stats};
 use crate::view::{BLOCK, EachList, List, Listed, Part, View};
 
+/// Bytes of nearly all DIDs.
+const DID_LEN: usize = 32;
+
 const _: () = assert!(BLOCK == engine::LIST_BLOCK);
 
 impl View for engine::Snapshot {
@@ -60,9 +63,9 @@ impl View for engine::Snapshot {
         Ok(self.did(actor)?)
     }
 
-    fn did_reader(&self) -> impl FnMut(u32) -> Result<String> {
+    fn did_reader(&self) -> impl FnMut(u32, &mut String) -> Result<()> {
         let mut read = self.did_reader();
-        move |actor| Ok(read(actor)?)
+        move |actor, out: &mut String| Ok(read(actor, out)?)
     }
 
     fn stats(&self) -> Result<Stats> {
@@ -181,24 +184,26 @@ impl<'a> Part for SnapshotPart<'a> {
 
     fn record(&self, row: u32) -> Result<RecordId> {
         let did = self.snapshot.did(self.part.actor(row)?)?;
-        Ok(self.part.with_key(row, |collection, rkey| RecordId {
-            did,
-            collection: collection.to_owned(),
-            rkey: rkey.to_owned(),
+        Ok(self.part.with_key(row, |collection, rkey| {
+            RecordId::behind(did, collection, rkey)
         })?)
     }
 
     fn record_reader(
         &self,
-        dids: &mut impl FnMut(u32) -> Result<String>,
+        dids: &mut impl FnMut(u32, &mut String) -> Result<()>,
     ) -> Result<impl FnMut(u32) -> Result<RecordId>> {
         let mut names = self.part.name_reader()?;
         Ok(move |row| {
-            let name = names(row)?;
-            Ok(RecordId {
-                did: dids(name.actor)?,
-                collection: name.collection,
-                rkey: name.rkey,
+            let mut record = None;
+            names(row, &mut |actor, collection, rkey| {
+                let mut text = String::with_capacity(DID_LEN + collection.len() + rkey.len());
+                let did = dids(actor, &mut text);
+                record = Some(did.map(|()| RecordId::behind(text, collection, rkey)));
+            })?;
+            record.unwrap_or_else(|| {
+                let why = format!("no name of row {row}");
+                Err(Error::index(std::io::Error::other(why)))
             })
         })
     }

@@ -30,6 +30,7 @@ pub mod limits;
 mod many_to_many;
 mod places;
 mod queries;
+mod record_id;
 pub mod samples;
 mod selection;
 pub mod stats;

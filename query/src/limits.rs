@@ -10,7 +10,8 @@ pub const PAGE_ITEMS_DEFAULT: u32 = 100;
 /// a subject while it is made, so this bounds one query to some 200 MiB; beyond, the query is refused and
 /// has to be narrowed.
 pub const OTHER_SUBJECTS_MAX: usize = 2_000_000;
-/// The most (subject, DID) pairs held at once while a table of many-to-many counts is made, 8 bytes each.
+/// The most (subject, DID) pairs held at once while a table of many-to-many counts is made: 8 bytes each, and in the end
+/// 4 more, some 200 MiB beside those for subjects.
 pub const OTHER_PAIRS_MAX: usize = 16_000_000;
 /// The bytes of the cache of distinct DIDs and many-to-many tables when nothing is configured.
 pub const CACHE_BYTES_DEFAULT: usize = 64 << 20;

@@ -2,6 +2,8 @@
 
 use crate::cursor::Cursor;
 use crate::error::{Error, Result};
+pub use crate::record_id::RecordId;
+
 use crate::limits::{PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX, PAGE_ITEMS_MIN};
 
 /// Which links a query is about: those to one target from one source, possibly narrowed.
@@ -92,17 +94,6 @@ pub struct ManyPage<T> {
     pub items: Vec<T>,
     /// Where the next page begins; `None` exactly when this page is the last.
     pub cursor: Option<Cursor>,
-}
-
-/// The name of a record.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RecordId {
-    /// The account whose record it is.
-    pub did: String,
-    /// Its collection.
-    pub collection: String,
-    /// Its key in the collection.
-    pub rkey: String,
 }
 
 /// The links that one source has to a target.

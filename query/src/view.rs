@@ -76,8 +76,11 @@ pub trait View {
     fn did(&self, actor: u32) -> Result<String>;
 
     /// Reads the DIDs of many accounts, which may be faster than one by one.
-    fn did_reader(&self) -> impl FnMut(u32) -> Result<String> {
-        |actor| self.did(actor)
+    fn did_reader(&self) -> impl FnMut(u32, &mut String) -> Result<()> {
+        |actor, out: &mut String| {
+            out.push_str(&self.did(actor)?);
+            Ok(())
+        }
     }
 
     /// The counts of the front page.
@@ -238,7 +241,7 @@ pub trait Part: Copy {
     /// When the index cannot be read.
     fn record_reader(
         &self,
-        dids: &mut impl FnMut(u32) -> Result<String>,
+        dids: &mut impl FnMut(u32, &mut String) -> Result<()>,
     ) -> Result<impl FnMut(u32) -> Result<RecordId>> {
         let _ = dids;
         let part = *self;

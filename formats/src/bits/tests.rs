@@ -42,6 +42,17 @@ proptest! {
     }
 
     #[test]
+    fn values_equal_to_one_are_those_that_are_so_one_by_one(bytes in prop::collection::vec(prop::sample::select(vec![0_u8, 0, 1, 0x55, 0xaa, 0xff]), 0..400), start in 0_usize..80, width in 0_u32..=32, count in 0_usize..=128, place in any::<prop::sample::Index>()) {
+        let value = |place: usize| bits_of(&bytes, start + place * width as usize, width);
+        // One of the values, or another one.
+        let wanted = value(place.index(count + 9)).unwrap_or(u64::from(width > 0)) as u32;
+        let one_by_one: Option<u128> = (0..count)
+            .map(|place| value(place).map(|value| u128::from(value == u64::from(wanted)) << place))
+            .sum();
+        prop_assert_eq!(equal(&bytes, start, width, count, wanted), one_by_one);
+    }
+
+    #[test]
     fn bits_outside_are_an_error(bytes in prop::collection::vec(any::<u8>(), 0..20), place in 0_u64..300, width in 1_u32..=64) {
         let inside = place + u64::from(width) <= bytes.len() as u64 * 8;
         prop_assert_eq!(read_bits(Region::over("bits", &bytes), place, width).is_ok(), inside);

@@ -7,9 +7,7 @@
 
 mod blocks;
 
-pub(super) use blocks::{
-    ACTOR_BLOCK, ActorIndex, ActorIndexWriter, BLOCK_BITS, BlockNumbers, block_width,
-};
+pub(super) use blocks::{ACTOR_BLOCK, ActorIndex, ActorIndexWriter, BlockNumbers};
 
 use super::DidRef;
 use super::strings::Strings;

@@ -3,7 +3,9 @@
 //! place; memory does not grow with the segment.
 
 mod buckets;
+mod hot_targets;
 mod key_ranges;
+mod shapes;
 
 use std::ops::ControlFlow;
 
@@ -19,9 +21,11 @@ use crate::filter::{self, Filter};
 use crate::monotone::Monotone;
 
 /// The checks, each of which ends at its first damage.
-pub(super) const CHECKS: [fn(&Segment) -> Result<()>; 11] = [
+pub(super) const CHECKS: [fn(&Segment) -> Result<()>; 13] = [
     dictionaries,
+    shapes::check,
     target_order,
+    hot_targets::check,
     lists_against_links,
     actor_index,
     key_ranges::check,
@@ -242,7 +246,7 @@ fn lists_against_links(segment: &Segment) -> Result<()> {
     Ok(())
 }
 
-/// The index of actors names, for each actor, just the blocks of 1,024 rows in which it has one. The pairs
+/// The index of actors names, for each actor, just the blocks of 2,048 rows in which it has one. The pairs
 /// of both sides come in different orders, so their count and a sum of their hashes are compared.
 fn actor_index(segment: &Segment) -> Result<()> {
     let info = segment.info();

@@ -15,14 +15,19 @@
 //!   bits  for each of them its block; in the order of hashes, then of blocks, each pair once
 //! ```
 
-use super::actors::{ACTOR_BLOCK, BLOCK_BITS, block_width};
 use super::hash;
+use super::layout::ROWS_MAX;
 use super::value::RecordKey;
-use crate::bits::{BitWriter, read_bits};
+use crate::bits::{BitWriter, read_bits, width_for};
 use crate::chunks::Region;
 use crate::monotone::Monotone;
 use crate::{Error, Result};
 
+/// Rows a block.
+pub(super) const KEY_BLOCK: u32 = 1024;
+/// Bits of the number of a block, of at most 2^28 rows.
+const BLOCK_BITS: u32 = 18;
+const _: () = assert!(ROWS_MAX / KEY_BLOCK == 1 << BLOCK_BITS);
 /// Blocks of 1,024 rows a group.
 pub(super) const GROUP: u32 = 64;
 const ENTRY_BYTES: usize = 12;
@@ -37,6 +42,11 @@ const TIME_MASK: u64 = STRINGS_UNLISTED - 1;
 const ASIDE: usize = 16;
 /// At most one in so many of a block's rows is listed for its string.
 const LISTED_STRINGS: usize = 8;
+
+/// Bits of a block's number.
+fn block_width(rows: u32) -> u32 {
+    width_for(u64::from(rows.div_ceil(KEY_BLOCK).saturating_sub(1)))
+}
 
 /// The time of a TID in milliseconds, below 2^44.
 const fn tid_ms(tid: u64) -> u64 {
@@ -177,13 +187,13 @@ impl<'a> KeyRangesWriter<'a> {
             RecordKey::Str(rkey) => self.strings.push(key_hash(actor, collection, rkey)),
         }
         self.rows = self.rows.saturating_add(1);
-        if self.rows.is_multiple_of(ACTOR_BLOCK) {
+        if self.rows.is_multiple_of(KEY_BLOCK) {
             self.close_block();
         }
     }
 
     fn close_block(&mut self) {
-        let block = (self.rows.saturating_sub(1)) / ACTOR_BLOCK;
+        let block = (self.rows.saturating_sub(1)) / KEY_BLOCK;
         self.times.clear();
         self.times
             .extend(self.tids.iter().map(|(tid, ..)| tid_ms(*tid)));
@@ -219,10 +229,10 @@ impl<'a> KeyRangesWriter<'a> {
     /// Ends the ranges: what is left goes to `ranges` and `far`. Gives the ranges of groups, which stand
     /// before those of blocks.
     pub(super) fn finish(&mut self) -> Vec<u8> {
-        if !self.rows.is_multiple_of(ACTOR_BLOCK) {
+        if !self.rows.is_multiple_of(KEY_BLOCK) {
             self.close_block();
         }
-        if !self.rows.div_ceil(ACTOR_BLOCK).is_multiple_of(GROUP) {
+        if !self.rows.div_ceil(KEY_BLOCK).is_multiple_of(GROUP) {
             self.close_group();
         }
         std::mem::take(&mut self.groups)
@@ -265,7 +275,7 @@ impl<'a> KeyRanges<'a> {
     pub(super) fn open(region: Region<'a>, rows: u32) -> Result<Self> {
         let ranges = Self {
             region,
-            blocks: rows.div_ceil(ACTOR_BLOCK),
+            blocks: rows.div_ceil(KEY_BLOCK),
         };
         let entries = u64::from(ranges.groups()) + u64::from(ranges.blocks);
         let bytes = entries * ENTRY_BYTES as u64;

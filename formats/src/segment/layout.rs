@@ -6,7 +6,7 @@ use crate::envelope::FileKind;
 use crate::{Error, Result};
 
 /// The version of the layout that this build writes, and the only one it reads.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 /// The kind of file in the envelope.
 pub const KIND: FileKind = FileKind::Segment;
 /// Most rows and most links of a segment.

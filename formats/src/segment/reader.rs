@@ -21,7 +21,7 @@ use super::links::LinkTargets;
 use super::list::List;
 use super::lists::{Postings, width_below};
 use super::passed::{PassedBlocks, PassedKey, PassedKeys};
-use super::rows::{ActorColumn, RowNames, Rows, TargetsAt};
+use super::rows::{ActorColumn, RowNames, Rows, SHAPE_ENTRY, ShapeTable, TargetsAt};
 use super::strings::Strings;
 use super::targets::{PackedRecord, Records};
 use super::value::tid;
@@ -87,7 +87,11 @@ impl Segment {
             data: self.section(Section::Rows)?,
             count: self.info.rows,
             links: self.info.links,
-            shape_width: width_below(self.info.shapes),
+            shapes: ShapeTable {
+                region: self.section(Section::Shapes)?,
+                count: self.info.shapes,
+                width: width_below(self.info.shapes),
+            },
         })
     }
 
@@ -175,8 +179,8 @@ impl Segment {
             let expected = format!("a shape below {}", self.info.shapes);
             return Err(region.corrupt(0, expected, shape));
         }
-        let at = u64::from(shape) * 4;
-        let (start, end) = (region.u32_at(at)?, region.u32_at(at + 4)?);
+        let at = u64::from(shape) * SHAPE_ENTRY;
+        let (start, end) = (region.u32_at(at)?, region.u32_at(at + SHAPE_ENTRY)?);
         let Some(len) = end.checked_sub(start) else {
             return Err(region.corrupt(at, "rising offsets", end));
         };
@@ -212,9 +216,8 @@ impl Segment {
 
     /// The collection of a row, and its links.
     fn links_of(&self, row: u32) -> Result<(u32, RowLinks<'_>)> {
-        let rows = self.rows()?;
-        let next = rows.first_link(row)?;
-        let (collection, runs, shape) = self.shape(rows.shape(row)?)?;
+        let (shape, next) = self.rows()?.links_of(row)?;
+        let (collection, runs, shape) = self.shape(shape)?;
         let links = RowLinks {
             targets: self.link_targets()?.from(next),
             shapes: self.section(Section::Shapes)?,

@@ -11,12 +11,10 @@
 //!   u8    width of actors
 //!   u8 u8 Elias–Fano head of the seqs
 //!   u8 u8 Elias–Fano head of the times; or 0x80 + width, 0
-//!   u8 u8 Elias–Fano head of the links
 //!   u8    shapes in the block, less one
 //!   u16   byte offset in the block of the keys
 //!   bits  seq - seq of the first row - index in the block         Elias–Fano
 //!   bits  time - least time             Elias–Fano when non-decreasing, else packed
-//!   bits  first link - first link of the block - index in the block         Elias–Fano
 //!   bits  actor - least actor
 //!   bits  the shapes, in rising order, at the segment's width of shapes
 //!   bits  where there are several, the index of the commonest of them; a bit for each row, set where its
@@ -24,30 +22,32 @@
 //!   keys  a block of keys, from a whole byte on
 //! ```
 //!
-//! Every row has at least one link, so seqs and first links rise by at least one a row and lose
-//! nothing to the subtraction of the index.
+//! Seqs rise by at least one a row and lose nothing to the subtraction of the index. Where the links of a row
+//! begin follows from the shapes of the rows before it in the block: the table of shapes has the links of each.
 
 mod authors;
 mod decode;
 mod forward;
 mod names;
+mod shapes;
 mod write;
 
 pub(super) use decode::RowBlock;
 pub use forward::TargetsAt;
 pub use names::{RowName, RowNames};
+pub(super) use shapes::{SHAPE_ENTRY, ShapeTable};
 pub(super) use write::{PackedRow, RowsWriter};
 
 use super::ef::EfHead;
 use super::keyblock::{self, KeyBlock, PackedKey};
-use crate::bits::{below, bitmap, read_bits, width_for};
+use crate::bits::{equal, read_bits};
 use crate::chunks::Region;
 use crate::{Error, Result};
 
 /// Rows (targets, states) a block.
 pub(super) const BLOCK: u32 = 128;
 pub(super) const DIRECTORY_ENTRY: u64 = 16;
-const HEAD: u64 = 22;
+const HEAD: u64 = 20;
 const TIME_PACKED: u8 = 0x80;
 
 pub(super) fn offset_u64(offset: u64, what: &'static str) -> Result<u32> {
@@ -73,7 +73,7 @@ pub(super) struct Rows<'a> {
     pub(super) data: Region<'a>,
     pub(super) count: u32,
     pub(super) links: u32,
-    pub(super) shape_width: u32,
+    pub(super) shapes: ShapeTable<'a>,
 }
 
 /// A block whose head was read: where each column starts.
@@ -89,7 +89,6 @@ struct Block<'a> {
     seqs: EfHead,
     times: EfHead,
     times_packed: bool,
-    links: EfHead,
     shapes: u64,
     keys: u64,
 }
@@ -113,17 +112,13 @@ impl Block<'_> {
         self.seq_bit() + self.seqs.bit_len(self.count)
     }
 
-    fn link_bit(&self) -> u64 {
+    fn actor_bit(&self) -> u64 {
         let times = if self.times_packed {
             self.count * u64::from(self.times.low)
         } else {
             self.times.bit_len(self.count)
         };
         self.time_bit() + times
-    }
-
-    fn actor_bit(&self) -> u64 {
-        self.link_bit() + self.links.bit_len(self.count)
     }
 
     fn shape_bit(&self) -> u64 {
@@ -186,8 +181,6 @@ impl<'a> Rows<'a> {
             seq_high,
             time_low,
             time_high,
-            link_low,
-            link_high,
             shapes,
             k0,
             k1,
@@ -217,10 +210,6 @@ impl<'a> Rows<'a> {
                 high_max: time_high,
             },
             times_packed,
-            links: EfHead {
-                low: link_low,
-                high_max: link_high,
-            },
             shapes: u64::from(shapes) + 1,
             keys: start + u64::from(u16::from_le_bytes([k0, k1])),
         })
@@ -283,46 +272,8 @@ impl<'a> Rows<'a> {
         let len = (start + head.count * u64::from(width)).div_ceil(8);
         // At most 513 bytes.
         let column = head.region.get(first, len as usize)?;
-        let mut values = [0; BLOCK as usize];
-        let some = values.get_mut(..head.count as usize).unwrap_or_default();
-        crate::bits::unpack(column, start as usize, width, some)
-            .ok_or_else(|| head.region.corrupt(first, "a column of actors", "its end"))?;
-        let mut found = 0u128;
-        for (eight, place) in some.chunks(8).zip((0..).step_by(8)) {
-            let mut of_eight = 0u8;
-            for (value, i) in eight.iter().zip(0..8) {
-                of_eight |= u8::from(*value == wanted) << i;
-            }
-            found |= u128::from(of_eight) << place;
-        }
-        Ok(found)
-    }
-
-    pub(super) fn shape(&self, row: u32) -> Result<u32> {
-        let (block, i) = self.locate(row)?;
-        self.shape_in(&block, block.shape_bit(), i)
-    }
-
-    /// The shape of the row in place `i` of its block, whose shapes begin at that bit.
-    fn shape_in(&self, block: &Block<'_>, shapes: u64, i: u64) -> Result<u32> {
-        let width = width_for(block.shapes - 1);
-        let mut at = shapes + block.shapes * u64::from(self.shape_width);
-        if width > 0 {
-            let others = at + u64::from(width);
-            let map = bitmap(block.region, others, block.count)?;
-            if map >> i & 1 == 1 {
-                let before = u64::from((map & below(i)).count_ones());
-                at = others + block.count + before * u64::from(width);
-            }
-        }
-        let index = read_bits(block.region, at, width)?;
-        if index >= block.shapes {
-            return Err(block
-                .region
-                .corrupt(block.start, "the index of a shape", index));
-        }
-        let bit = shapes + index * u64::from(self.shape_width);
-        Ok(read_bits(block.region, bit, self.shape_width)? as u32)
+        let damaged = || head.region.corrupt(first, "a column of actors", "its end");
+        equal(column, start as usize, width, head.count as usize, wanted).ok_or_else(damaged)
     }
 
     pub(super) fn key(&self, row: u32) -> Result<PackedKey> {
@@ -342,24 +293,6 @@ impl<'a> Rows<'a> {
         let start = u64::from(self.directory.u32_at(self.entry(block))?);
         let keys = self.data.u16_at(start + HEAD - 2)?;
         keyblock::may_hold(self.data, start + u64::from(keys), key)
-    }
-
-    /// The index of the row's first link.
-    pub(super) fn first_link(&self, row: u32) -> Result<u32> {
-        let (block, i) = self.locate(row)?;
-        let base = self.directory.u32_at(self.entry(row / BLOCK) + 4)?;
-        let rest = block
-            .links
-            .read(block.region, block.link_bit(), block.count, i)?;
-        let link = u64::from(base).saturating_add(rest).saturating_add(i);
-        match u32::try_from(link) {
-            Ok(link) if link < self.links => Ok(link),
-            _ => {
-                Err(block
-                    .region
-                    .corrupt(block.start, format!("a link below {}", self.links), link))
-            }
-        }
     }
 
     /// The first row whose seq is at least `seq`; the count of rows when there is none.

@@ -88,7 +88,7 @@ fn what_cannot_be_named_is_left_out_and_all_else_is_given() {
                 found.extend(
                     page.items
                         .into_iter()
-                        .map(|record| (record.did, record.rkey)),
+                        .map(|record| (record.did().to_owned(), record.rkey().to_owned())),
                 );
                 paging.cursor = page.cursor;
                 if paging.cursor.is_none() {

@@ -116,10 +116,11 @@ pub struct Record {
 
 impl From<orrery_query::RecordId> for Record {
     fn from(id: orrery_query::RecordId) -> Self {
+        let (did, collection, rkey) = id.into_parts();
         Self {
-            did: id.did,
-            collection: id.collection,
-            rkey: id.rkey,
+            did,
+            collection,
+            rkey,
             hydrated: None,
         }
     }

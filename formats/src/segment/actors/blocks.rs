@@ -1,4 +1,4 @@
-//! Which blocks of 1,024 rows hold a row by an actor.
+//! Which blocks of 2,048 rows hold a row by an actor.
 //!
 //! The index is four sections: the actors that have rows (monotone); for each, and once more at the end,
 //! how many blocks those before it have together (monotone); the numbers of blocks, rising for each actor;
@@ -21,17 +21,12 @@ use crate::monotone::Monotone;
 use crate::segment::layout::ROWS_MAX;
 
 /// Rows a block of the index of actors.
-pub(in crate::segment) const ACTOR_BLOCK: u32 = 1024;
+pub(in crate::segment) const ACTOR_BLOCK: u32 = 2048;
 /// Bits of the number of a block, of at most 2^28 rows.
-pub(in crate::segment) const BLOCK_BITS: u32 = 18;
+const BLOCK_BITS: u32 = 17;
 const _: () = assert!(ROWS_MAX / ACTOR_BLOCK == 1 << BLOCK_BITS);
 /// Actors an entry of the directory.
 const DIRECTORY_ACTORS: u32 = 64;
-
-/// Bits of a block's number.
-pub(in crate::segment) fn block_width(rows: u32) -> u32 {
-    width_for(u64::from(rows.div_ceil(ACTOR_BLOCK).saturating_sub(1)))
-}
 
 /// How the numbers of one actor are written.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -151,7 +146,7 @@ impl ActorIndexWriter {
     }
 
     fn close_actor(&mut self) {
-        // At most 2^18 numbers, each below the count of blocks and once.
+        // At most 2^17 numbers, each below the count of blocks and once.
         let count = self.numbers.len() as u32;
         if let Some(code) = Code::of(count, self.blocks).filter(|_| count > 0) {
             code.write(&self.numbers, &mut self.bits);

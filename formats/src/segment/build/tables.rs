@@ -5,7 +5,7 @@ use crate::Result;
 use crate::bytes::{put_u32, put_varint};
 use crate::segment::keyblock::PackedKey;
 use crate::segment::layout::ROWS_MAX;
-use crate::segment::rows;
+use crate::segment::rows::{self, SHAPE_ENTRY};
 use crate::segment::value::tid;
 use crate::segment::{SegmentInput, TargetKey};
 
@@ -182,10 +182,15 @@ impl<'a> Tables<'a> {
 /// The section of shapes, from the collection and the (path, links) of each.
 pub(in crate::segment) fn encode_shapes(shapes: &[(u32, Vec<(u32, u32)>)]) -> Result<Vec<u8>> {
     let (mut offsets, mut data) = (Vec::new(), Vec::new());
-    let base = (shapes.len() + 1) * 4;
+    let base = shapes.len() * SHAPE_ENTRY as usize + 4;
     let offset = |len: usize| rows::offset_u32(base + len, "bytes of shapes in a segment");
     for (collection, runs) in shapes {
         put_u32(&mut offsets, offset(data.len())?);
+        // Of a damaged segment that is merged they may be more.
+        let links = runs
+            .iter()
+            .fold(0u32, |sum, (_, links)| sum.saturating_add(*links));
+        put_u32(&mut offsets, links);
         put_varint(&mut data, (*collection).into());
         put_varint(&mut data, runs.len() as u64);
         for (path, links) in runs {

@@ -2,8 +2,7 @@
 
 use super::wrong;
 use crate::Result;
-use crate::segment::actors::ACTOR_BLOCK;
-use crate::segment::key_ranges::{FarKeys, GROUP, KeyRange, KeyRanges, key_hash};
+use crate::segment::key_ranges::{FarKeys, GROUP, KEY_BLOCK, KeyRange, KeyRanges, key_hash};
 use crate::segment::layout::Section;
 use crate::segment::rows::{BLOCK, RowBlock, Rows};
 use crate::segment::{RecordKey, Segment};
@@ -16,7 +15,7 @@ pub(super) fn check(segment: &Segment) -> Result<()> {
         ranges: segment.key_ranges()?,
         far: segment.far_keys()?,
         decoded: RowBlock::default(),
-        hashes: Vec::with_capacity(ACTOR_BLOCK as usize),
+        hashes: Vec::with_capacity(KEY_BLOCK as usize),
         listed: 0,
     };
     blocks.far.verify()?;
@@ -71,8 +70,8 @@ impl Blocks<'_> {
         let segment = self.segment;
         let mut found = KeyRange::EMPTY;
         self.hashes.clear();
-        let first = block * (ACTOR_BLOCK / BLOCK);
-        for small in first..(first + ACTOR_BLOCK / BLOCK).min(self.rows.blocks()) {
+        let first = block * (KEY_BLOCK / BLOCK);
+        for small in first..(first + KEY_BLOCK / BLOCK).min(self.rows.blocks()) {
             self.rows.decode(small, &mut self.decoded)?;
             for row in &self.decoded.rows {
                 let key = segment.record_key(row.key)?;

@@ -1,16 +1,21 @@
 //! The rows of an actor, and those of one key.
 
+use std::ops::Range;
+
 use super::{ActorRows, Segment};
 use crate::Result;
 use crate::filter::Filter;
 use crate::monotone::Monotone;
 use crate::segment::actors::{ACTOR_BLOCK, ActorIndex, BlockNumbers};
 use crate::segment::hash;
-use crate::segment::key_ranges::{FEW, FarKeys, GROUP, KeyRanges, key_hash};
+use crate::segment::key_ranges::{FEW, FarKeys, GROUP, KEY_BLOCK, KeyRanges, key_hash};
 use crate::segment::layout::Section;
 use crate::segment::rows::BLOCK;
 use crate::segment::value::{RecordKey, tid};
 
+/// Blocks with a range of keys in a block of actors.
+const RANGES: u32 = ACTOR_BLOCK / KEY_BLOCK;
+const _: () = assert!(RANGES * KEY_BLOCK == ACTOR_BLOCK && GROUP.is_multiple_of(RANGES));
 /// Actors with fewer blocks than one for so many groups are looked up block by block.
 const GROUPS_A_BLOCK: u32 = 8;
 
@@ -117,8 +122,8 @@ impl Segment {
         let rows = self.rows()?;
         let mut blocks = KeyBlocks::new(self, actor, collection, rkey)?;
         while let Some(block) = blocks.next()? {
-            let first = block * (ACTOR_BLOCK / BLOCK);
-            for small in first..(first + ACTOR_BLOCK / BLOCK).min(rows.blocks()) {
+            let first = block * (KEY_BLOCK / BLOCK);
+            for small in first..(first + KEY_BLOCK / BLOCK).min(rows.blocks()) {
                 if !rows.may_hold_key(small, packed)? {
                     continue;
                 }
@@ -148,6 +153,8 @@ struct KeyBlocks<'s, 'k> {
     key: RecordKey<'k>,
     ranges: KeyRanges<'s>,
     of_actor: Option<BlockNumbers<'s>>,
+    /// What is still to be looked at of the actor's block read last.
+    rest: Range<u32>,
     /// Whether groups are skipped.
     by_groups: bool,
     /// All blocks whose range covers the key, the actor's or not, and the next of them, where they are few.
@@ -185,6 +192,7 @@ impl<'s, 'k> KeyBlocks<'s, 'k> {
                 .is_some_and(|of_actor| of_actor.left() >= ranges.groups() / GROUPS_A_BLOCK),
             ranges,
             of_actor,
+            rest: 0..0,
             near: None,
             listed: far.block_of(place, hash)?,
             far,
@@ -204,21 +212,27 @@ impl<'s, 'k> KeyBlocks<'s, 'k> {
         let Some(of_actor) = &mut self.of_actor else {
             return Ok(None);
         };
-        while let Some(block) = of_actor.next()? {
+        loop {
+            for block in self.rest.by_ref() {
+                if self.ranges.block(block)?.holds(self.key) {
+                    return Ok(Some(block));
+                }
+            }
+            let Some(block) = of_actor.next()? else {
+                return Ok(None);
+            };
+            // At most 2^17 blocks of actors.
+            let first = block * RANGES;
             if self.by_groups {
-                let group = block / GROUP;
+                let group = first / GROUP;
                 let next = self.ranges.next_group(group, self.key)?;
                 if next > group {
-                    // At most 2^18 blocks.
-                    of_actor.skip_to(next.saturating_mul(GROUP))?;
+                    of_actor.skip_to(next.saturating_mul(GROUP / RANGES))?;
                     continue;
                 }
             }
-            if self.ranges.block(block)?.holds(self.key) {
-                return Ok(Some(block));
-            }
+            self.rest = first..(first + RANGES).min(self.ranges.blocks());
         }
-        Ok(None)
     }
 
     fn next_listed(&mut self) -> Result<Option<u32>> {

@@ -14,7 +14,7 @@ use crate::segment::rows::{BLOCK, Rows};
 pub struct ActorRows<'s> {
     pub(super) rows: Rows<'s>,
     pub(super) actor: u32,
-    /// Blocks of 1,024 rows still to look at.
+    /// Blocks of 2,048 rows still to look at.
     pub(super) blocks: BlockNumbers<'s>,
     /// Blocks of 128 rows still to look at.
     pub(super) small: u32,

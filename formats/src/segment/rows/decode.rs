@@ -34,24 +34,39 @@ impl Rows<'_> {
         };
         let bytes = self.data.get(block.start, len as usize)?;
         out.end_link = end_link;
-        self.decode_columns(&block, bytes, first_seq, first_link, out)
-            .filter(|()| {
-                // Each row has a link, so these rise.
-                let firsts = out.rows.iter().map(|row| row.first_link);
-                firsts.chain([end_link]).is_sorted_by(|a, b| a < b) && end_link <= self.links
-            })
-            .ok_or_else(|| {
-                let expected = format!("a sound block {number} of rows");
-                self.data.corrupt(block.start, expected, "another")
-            })
+        let damaged = || {
+            let expected = format!("a sound block {number} of rows");
+            self.data.corrupt(block.start, expected, "another")
+        };
+        self.decode_columns(&block, bytes, first_seq, out)
+            .ok_or_else(damaged)?;
+        let mut links = Vec::with_capacity(out.numbers.len());
+        for shape in &out.numbers {
+            links.push(self.shapes.links(*shape as u32)?);
+        }
+        let mut next = first_link;
+        for row in &mut out.rows {
+            let index = row.shape as usize;
+            let known = out.numbers.get(index).zip(links.get(index));
+            let (shape, links) = known.ok_or_else(damaged)?;
+            (row.shape, row.first_link) = (*shape as u32, next);
+            // Each row has a link.
+            let behind = next.checked_add(*links).filter(|behind| *behind > next);
+            next = behind.ok_or_else(damaged)?;
+        }
+        if next != end_link || end_link > self.links {
+            let expected = format!("a block {number} of rows whose links end at {end_link}");
+            return Err(self.data.corrupt(block.start, expected, next));
+        }
+        Ok(())
     }
 
+    /// All but first links. Leaves the shapes of the block in `numbers`, and of each row its place among them.
     fn decode_columns(
         &self,
         block: &Block<'_>,
         bytes: &[u8],
         first_seq: u64,
-        first_link: u32,
         out: &mut RowBlock,
     ) -> Option<()> {
         let RowBlock {
@@ -93,25 +108,21 @@ impl Rows<'_> {
                 row.time_ms = block.time_base.checked_add(*rest)?;
             }
         }
-        block
-            .links
-            .decode(bytes, block.link_bit() - start, numbers)?;
-        for ((i, row), rest) in (0..).zip(rows.iter_mut()).zip(numbers.iter()) {
-            let link = u64::from(first_link).checked_add(*rest)?.checked_add(i)?;
-            row.first_link = u32::try_from(link).ok()?;
-        }
         let mut actors = BitReader::new(bytes, (block.actor_bit() - start) as usize);
         for row in rows.iter_mut() {
             let rest = actors.read(block.actor_width)? as u32;
             row.actor = block.actor_base.checked_add(rest)?;
         }
+        if block.shapes > block.count {
+            return None;
+        }
         let mut shapes = BitReader::new(bytes, (block.shape_bit() - start) as usize);
         numbers.clear();
         for _ in 0..block.shapes {
-            numbers.push(shapes.read(self.shape_width)?);
+            numbers.push(shapes.read(self.shapes.width)?);
         }
         let width = width_for(block.shapes - 1);
-        let common = *numbers.get(shapes.read(width)? as usize)? as u32;
+        let common = shapes.read(width)? as u32;
         let mut others = 0;
         if width > 0 {
             others = u128::from(shapes.read(count.min(64) as u32)?);
@@ -120,7 +131,7 @@ impl Rows<'_> {
         for (i, row) in rows.iter_mut().enumerate() {
             row.shape = match others >> i & 1 {
                 0 => common,
-                _ => *numbers.get(shapes.read(width)? as usize)? as u32,
+                _ => shapes.read(width)? as u32,
             };
         }
         Some(())

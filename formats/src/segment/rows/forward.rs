@@ -1,6 +1,6 @@
 //! The targets of the links of many rows.
 
-use super::{BLOCK, Block, Rows};
+use super::{BLOCK, Rows};
 use crate::Result;
 use crate::chunks::Region;
 use crate::segment::Segment;
@@ -12,12 +12,12 @@ use crate::segment::lists::width_below;
 const SAME_MAX: u64 = 1 << 16;
 
 /// A block of rows with where its links begin.
-struct Place<'s> {
+struct Place {
     number: u32,
-    block: Block<'s>,
-    /// The first link of each row.
+    /// The first link of the block; that of each row, less it, and the row's shape.
+    base: u64,
     firsts: [u64; BLOCK as usize],
-    shapes: u64,
+    shapes: [u32; BLOCK as usize],
 }
 
 /// Reads the targets of the links of many rows at one path: the head of a block is read once for all rows that
@@ -36,7 +36,7 @@ pub struct TargetsAt<'s> {
     /// The section that they stand in, and how many targets there are.
     data: Region<'s>,
     target_count: u32,
-    place: Option<Box<Place<'s>>>,
+    place: Option<Box<Place>>,
     /// The shape seen last; what is known of it stands in `runs`.
     shape: Option<u32>,
     /// Links at the path: how many links of the row come before, and how many they are.
@@ -66,29 +66,18 @@ impl<'s> TargetsAt<'s> {
         })
     }
 
-    fn turn(rows: &Rows<'s>, row: u32) -> Result<Box<Place<'s>>> {
+    fn turn(rows: &Rows<'s>, row: u32) -> Result<Box<Place>> {
         let (block, _) = rows.locate(row)?;
         let number = row / BLOCK;
-        let base = rows.directory.u32_at(rows.entry(number) + 4)?;
-        let mut firsts = [0; BLOCK as usize];
-        let damaged = || block.region.corrupt(block.start, "first links", "others");
-        let some = firsts.get_mut(..block.count as usize);
-        let some = some.ok_or_else(damaged)?;
-        let (first, start) = (block.link_bit() / 8, block.link_bit() % 8);
-        let len = (start + block.links.bit_len(block.count)).div_ceil(8);
-        // Two bytes of head bound it: 128 numbers of at most 58 bits, and 255 bits.
-        let bytes = block.region.get(first, len as usize)?;
-        block.links.decode(bytes, start, some).ok_or_else(damaged)?;
-        for (link, i) in some.iter_mut().zip(u64::from(base)..) {
-            *link = link.saturating_add(i);
-        }
-        let shapes = block.shape_bit();
-        Ok(Box::new(Place {
+        let mut place = Box::new(Place {
             number,
-            firsts,
-            shapes,
-            block,
-        }))
+            base: rows.directory.u32_at(rows.entry(number) + 4)?.into(),
+            firsts: [0; BLOCK as usize],
+            shapes: [0; BLOCK as usize],
+        });
+        let of_block = rows.shapes_of(&block)?;
+        of_block.all(&mut place.shapes, &mut place.firsts)?;
+        Ok(place)
     }
 
     /// The target of a link, which the caller compares with the count of targets. A block of links that is read in twice
@@ -147,10 +136,10 @@ impl<'s> TargetsAt<'s> {
             Some(place) if place.number == row / BLOCK && row < self.rows.count => place,
             place => place.insert(Self::turn(&self.rows, row)?),
         };
-        let block = &place.block;
-        let i = u64::from(row % BLOCK);
-        let first = place.firsts.get(i as usize).copied().unwrap_or(u64::MAX);
-        let shape = self.rows.shape_in(block, place.shapes, i)?;
+        let i = (row % BLOCK) as usize;
+        let known = place.firsts.get(i).zip(place.shapes.get(i));
+        let (first, shape) = known.map_or((u64::MAX, 0), |(first, shape)| (*first, *shape));
+        let first = first.saturating_add(place.base);
         if self.shape != Some(shape) {
             self.turn_shape(shape, path)?;
         }

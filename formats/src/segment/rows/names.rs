@@ -1,5 +1,6 @@
 //! The names of many records: who wrote each, in which collection, under which key.
 
+use super::shapes::BlockShapes;
 use super::{BLOCK, Block, Rows};
 use crate::Result;
 use crate::segment::keyblock::KeyBlock;
@@ -22,7 +23,7 @@ struct Place<'s> {
     number: u32,
     block: Block<'s>,
     actors: u64,
-    shapes: u64,
+    shapes: BlockShapes<'s>,
     keys: KeyBlock<'s>,
 }
 
@@ -47,7 +48,7 @@ impl<'s> RowNames<'s> {
 
     fn turn(rows: &Rows<'s>, row: u32) -> Result<Place<'s>> {
         let (block, _) = rows.locate(row)?;
-        let shapes = block.shape_bit();
+        let shapes = rows.shapes_of(&block)?;
         Ok(Place {
             number: row / BLOCK,
             block,
@@ -68,7 +69,7 @@ impl<'s> RowNames<'s> {
         };
         let block = &place.block;
         let i = u64::from(row % BLOCK);
-        let shape = self.rows.shape_in(block, place.shapes, i)?;
+        let shape = place.shapes.of(i)?;
         let collection = match self.shape {
             Some((known, collection)) if known == shape => collection,
             _ => {

@@ -103,7 +103,7 @@ fn encode_block(rows: &[PackedRow], shape_width: u32, scratch: &mut Scratch, out
         head.write(sort, bits);
         head
     };
-    // Seqs and first links of rows rise strictly, which the builder has checked.
+    // Seqs of rows rise strictly, which the builder has checked.
     let seq_head = column(
         &mut (0u64..).zip(rows).map(|(i, row)| row.seq - first.seq - i),
         &mut bits,
@@ -123,12 +123,6 @@ fn encode_block(rows: &[PackedRow], shape_width: u32, scratch: &mut Scratch, out
         }
         [TIME_PACKED | width as u8, 0]
     };
-    let link_head = column(
-        &mut (0u64..)
-            .zip(rows)
-            .map(|(i, row)| u64::from(row.first_link - first.first_link) - i),
-        &mut bits,
-    );
     values.clear();
     values.extend(rows.iter().map(|row| u64::from(row.actor)));
     let actor_base = values.iter().copied().min().unwrap_or(0);
@@ -169,11 +163,9 @@ fn encode_block(rows: &[PackedRow], shape_width: u32, scratch: &mut Scratch, out
         seq_head.high_max,
         time_head[0],
         time_head[1],
-        link_head.low,
-        link_head.high_max,
         shapes_less_one as u8,
     ]);
-    // 128 rows of five columns of at most 64 bits, and 128 shapes: far below 2^16.
+    // 128 rows of four columns of at most 64 bits, and 128 shapes: far below 2^16.
     put_u16(out, HEAD as u16 + bits.len() as u16);
     out.extend_from_slice(&bits);
     keys.clear();

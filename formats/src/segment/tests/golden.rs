@@ -108,12 +108,12 @@ pub(super) fn sample() -> Owned {
         .with_samples(samples)
 }
 
-#[test]
-fn the_golden_segment_is_built_and_read() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/sample.segment");
-    let sample = sample();
-    let input = sample.input();
-    let bytes = build(&input).unwrap();
+/// Builds a segment, compares it with the file of that name, and reads that.
+fn compare(name: &str, input: &SegmentInput<'_>) -> Segment {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("testdata")
+        .join(name);
+    let bytes = build(input).unwrap();
     if std::env::var_os("ORRERY_REGENERATE").is_some() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, &bytes).unwrap();
@@ -125,5 +125,25 @@ fn the_golden_segment_is_built_and_read() {
     );
     let segment = open(golden).unwrap();
     segment.verify().unwrap();
-    check(&input, &segment);
+    segment
+}
+
+#[test]
+fn the_golden_segment_is_built_and_read() {
+    let sample = sample();
+    let input = sample.input();
+    check(&input, &compare("sample.segment", &input));
+}
+
+#[test]
+fn the_golden_segment_with_hot_targets_is_built_and_read() {
+    let input = hot::crowded(400);
+    let segment = compare("hot.segment", &input);
+    assert!(segment.info().hot_targets > 0);
+    let mut links = Vec::new();
+    for row in 0..segment.info().rows {
+        links.extend(segment.links(row).unwrap().map(|link| link.unwrap().target));
+    }
+    // Targets are DIDs, so each has its actor's number.
+    assert_eq!(links, input.link_targets);
 }

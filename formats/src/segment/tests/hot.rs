@@ -3,7 +3,7 @@
 use super::*;
 
 /// Links of rows with one or two of them: most to eight targets, many to a hundred, the rest to any.
-fn crowded(rows_count: u64) -> SegmentInput<'static> {
+pub(super) fn crowded(rows_count: u64) -> SegmentInput<'static> {
     let mut x = 11u32;
     let mut random = |below: u32| {
         x = x.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -72,6 +72,43 @@ fn a_segment_with_hot_targets_is_sound_and_its_links_are_read_in_any_order() {
 #[test]
 fn merges_of_segments_with_hot_targets_are_what_the_builder_makes() {
     super::merge::check_merges(&crowded(3_000), 3, 2, 5);
+}
+
+#[test]
+fn a_hot_target_that_no_link_names_is_found_where_it_stands_twice_or_out_of_order() {
+    let sound = open(build(&crowded(16_000)).unwrap()).unwrap();
+    let info = *sound.info();
+    let room: u32 = info.hot_widths.iter().map(|width| 1 << width).sum();
+    assert!(info.hot_targets < room, "no room for one more");
+    let width = width_for(u64::from(info.targets - 1));
+    let (links, count) = (sound.link_targets().unwrap(), info.hot_targets);
+    let mut hot: Vec<u32> = (0..count).map(|at| links.hot_target(at).unwrap()).collect();
+    for more in [hot[0], hot[count as usize - 1], 0, info.targets] {
+        hot.push(more);
+        let mut builder = crate::envelope::FileBuilder::new(KIND, VERSION);
+        for (id, _) in sound.file().sections() {
+            let contents = match section_name(id) {
+                "hot targets" => {
+                    let mut bits = BitWriter::new();
+                    hot.iter()
+                        .for_each(|target| bits.write((*target).into(), width));
+                    bits.finish()
+                }
+                "meta" => {
+                    let info = SegmentInfo {
+                        hot_targets: count + 1,
+                        ..info
+                    };
+                    info.encode()
+                }
+                _ => sound.file().section(id).unwrap().all().unwrap().to_vec(),
+            };
+            builder.section(id, &contents);
+        }
+        let error = open(builder.finish()).unwrap().verify().unwrap_err();
+        assert!(error.to_string().contains("section hot targets"), "{error}");
+        hot.pop();
+    }
 }
 
 #[test]

@@ -246,7 +246,7 @@ fn many(other: &Other) -> ManyToMany {
 }
 
 fn key(record: RecordId) -> Key {
-    (record.did, record.collection, record.rkey)
+    record.into_parts()
 }
 
 /// Follows cursors to the end. A cursor goes through its text, as it does on the wire.

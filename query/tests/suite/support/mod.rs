@@ -22,11 +22,7 @@ pub struct Version {
 
 impl Version {
     pub fn id(&self) -> RecordId {
-        RecordId {
-            did: did(self.actor),
-            collection: self.collection.clone(),
-            rkey: self.rkey.clone(),
-        }
+        RecordId::new(&did(self.actor), &self.collection, &self.rkey)
     }
 }
 
@@ -308,7 +304,7 @@ impl Index {
                 });
             let (count, dids) = &mut counts[at];
             count.total += 1;
-            dids.insert(item.record.did);
+            dids.insert(item.record.did().to_owned());
             count.distinct = dids.len() as u64;
         }
         counts.into_iter().map(|(count, _)| count).collect()

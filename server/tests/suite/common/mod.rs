@@ -199,11 +199,7 @@ fn vitals() -> Vitals {
 }
 
 fn id(link: &Link) -> RecordId {
-    RecordId {
-        did: link.did.into(),
-        collection: link.collection.into(),
-        rkey: link.rkey.clone(),
-    }
+    RecordId::new(link.did, link.collection, &link.rkey)
 }
 
 /// A page of a whole list; its cursor is the place in hex.

@@ -28,6 +28,12 @@ pub(super) fn small_segment() -> &'static [u8] {
     BYTES.get_or_init(|| segment_of(40, 12, 150))
 }
 
+/// A segment in which a few targets have a table of their own, since most links are to them.
+pub(super) fn hot_segment() -> &'static [u8] {
+    static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
+    BYTES.get_or_init(|| segment_of(300, 120, 40))
+}
+
 /// A segment of several chunks, with lists of every kind.
 pub(super) fn large_segment() -> &'static [u8] {
     static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
@@ -296,4 +302,22 @@ pub(super) fn exclusions(count: u64) -> Vec<u8> {
         })
         .collect();
     encode(&entries).unwrap()
+}
+
+#[cfg(test)]
+mod tests {
+    use orrery_formats::chunks::SealedFile;
+    use orrery_formats::segment::{KIND, Segment, VERSION};
+
+    #[test]
+    fn the_segment_with_hot_targets_has_some() {
+        let bytes = super::hot_segment().to_vec();
+        let file = SealedFile::open("a.segment".to_owned(), bytes, KIND, VERSION..=VERSION);
+        let sizes = Segment::open(file.unwrap()).unwrap().section_sizes();
+        assert!(
+            sizes
+                .iter()
+                .any(|(name, len)| *name == "hot targets" && *len > 0)
+        );
+    }
 }

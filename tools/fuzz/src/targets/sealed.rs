@@ -60,9 +60,13 @@ pub(super) const SEGMENT: Target = Target {
     name: "segment",
     about: "segments of any sections under sound checksums: every accessor, and verify",
     seeds: || {
-        [&samples::empty_segment(), samples::small_segment()]
-            .map(|file| parts(file, segment::KIND))
-            .into()
+        [
+            &samples::empty_segment(),
+            samples::small_segment(),
+            samples::hot_segment(),
+        ]
+        .map(|file| parts(file, segment::KIND))
+        .into()
     },
     words: &[],
     check: |input| {
