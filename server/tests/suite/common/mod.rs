@@ -355,7 +355,7 @@ impl Index for Model {
             .into_iter()
             .map(|subject| {
                 let of = || items.iter().filter(|i| i.other_subject == subject);
-                let dids: BTreeSet<_> = of().map(|i| i.record.did.clone()).collect();
+                let dids: BTreeSet<_> = of().map(|i| i.record.did().to_owned()).collect();
                 let (total, distinct) = (of().count() as u64, dids.len() as u64);
                 OtherCount {
                     subject,
