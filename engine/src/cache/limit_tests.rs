@@ -242,7 +242,8 @@ fn a_full_file_system_takes_the_cache_before_anything_pauses() {
     crate::power_cut_tests::apply(&mut writer, 1, step).unwrap();
     assert_eq!(store.status().paused, None);
     let cache = store.cache().unwrap();
-    assert!(cache.bytes() < 5 << 20, "{}", cache.bytes());
+    // A value that waited when room was made is written behind that.
+    assert!(cache.bytes() < 11 << 19, "{}", cache.bytes());
     assert_eq!(cache.status().off, None);
 }
 

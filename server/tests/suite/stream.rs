@@ -288,7 +288,7 @@ async fn a_failed_read_is_tried_again_and_loses_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_deletion_of_a_large_account_overruns_nobody() {
     let stream = StreamConfig {
-        queue_frames: 20_000,
+        queue_frames: 60_000,
         ..StreamConfig::default()
     };
     let server = Server::with(Config {
