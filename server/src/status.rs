@@ -131,9 +131,13 @@ fn judge(status: &Status, vitals: &Vitals, config: &Config) -> (&'static str, Ve
     }
     if vitals.set_aside > 0 {
         advice.push(format!(
-            "{} of the index damaged and left out of answers. Stop the server soon and run `orrery repair`: it \
+            "{} damaged and left out of answers. Stop the server soon and run `orrery repair`: it \
              brings back what the log or a backup still has.",
-            parts(vitals.set_aside, "part is", "parts are")
+            parts(
+                vitals.set_aside,
+                "part of the index is",
+                "parts of the index are"
+            )
         ));
     }
     if vitals.gaps > 0 {

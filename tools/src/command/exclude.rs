@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use orrery_engine::offline::exclusions;
-use orrery_engine::{Error, Excluded, Options, Store};
+use orrery_engine::{Error, Excluded, ExclusionKind, Options, Store};
 use orrery_server::{OperatorToken, format_time};
 use serde_json::{Value, json};
 
@@ -60,11 +60,28 @@ pub(crate) fn run(arguments: &ExcludeArguments) -> Result<()> {
         }
     };
     let excluded = arguments.action != ExcludeAction::Remove;
+    if excluded {
+        for Asked { entry, .. } in &asked {
+            if entry.kind == ExclusionKind::Account && is_misspelt(&entry.value) {
+                output::note(format_args!(
+                    "{} is put on the list, but no account has it: behind did:plc: are 24 of the characters a to z and 2 to 7",
+                    entry.value
+                ));
+            }
+        }
+    }
     let done = match arguments.place()? {
         Place::Server(address) => change_server(arguments, address, &asked, excluded)?,
         Place::Directory(path) => change_directory(path, &asked, excluded)?,
     };
     tell(arguments, &done, excluded)
+}
+
+/// Whether a DID is of the method plc, but not of its form.
+fn is_misspelt(did: &str) -> bool {
+    let is_digit = |byte: u8| matches!(byte, b'a'..=b'z' | b'2'..=b'7');
+    did.strip_prefix("did:plc:")
+        .is_some_and(|id| id.len() != 24 || !id.bytes().all(is_digit))
 }
 
 fn tell(arguments: &ExcludeArguments, done: &Done, excluded: bool) -> Result<()> {
@@ -183,11 +200,15 @@ impl ExcludeArguments {
 ///
 /// [`Failure::Usage`], which does not tell the token.
 pub(crate) fn read_token(file: &Path) -> Result<OperatorToken> {
-    let wrong = |error: String| {
+    token_of(file).map_err(|error| {
         Failure::Usage(format!("--operator-token-file {}: {error}", file.display()))
-    };
-    let text = std::fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
-    OperatorToken::parse(&text).map_err(wrong)
+    })
+}
+
+/// As [`read_token`], or what is wrong with the file.
+pub(crate) fn token_of(file: &Path) -> Result<OperatorToken, String> {
+    let text = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
+    OperatorToken::parse(&text)
 }
 
 fn ask(

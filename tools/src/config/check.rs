@@ -1,5 +1,5 @@
 //! What is wrong with settings that can each be read: they make no sense together, or not on this machine. It looks at names in the
-//! file system and at permissions; [`all`] reads the certificate and its key too, and nothing else is opened.
+//! file system and at permissions; [`all`] reads the certificate, its key and the operator's token too, and nothing else is opened.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -12,6 +12,7 @@ use rustix::fs::{Access, access};
 use super::keys::nearest_of;
 use super::{Mistake, Place, Settings};
 use crate::cli::{self, ServeArguments};
+use crate::command::exclude;
 use crate::edge::EdgeSettings;
 use crate::failure::{Failure, Result};
 use crate::tls;
@@ -66,6 +67,7 @@ pub(crate) fn all(settings: &Settings) -> (Option<ServeArguments>, Vec<Mistake>)
         Ok(arguments) => {
             let mut found = of_arguments(&arguments, settings);
             found.extend(certificate(&arguments, settings));
+            found.extend(token(&arguments, settings));
             // What only follows from a value that was left out would be told of its default.
             mistakes.extend(
                 found
@@ -127,10 +129,34 @@ fn of_arguments(arguments: &ServeArguments, settings: &Settings) -> Vec<Mistake>
         );
     }
     paths(settings, follows(arguments, settings), &mut tell);
+    if let (Some(address), None) = (arguments.http.operator, &arguments.http.operator_token_file)
+        && !address.ip().to_canonical().is_loopback()
+    {
+        let wrong = format!("others can reach {address}");
+        let right = "give a token by `operator-token-file`, or write it like 127.0.0.1:8766";
+        tell("operator", (wrong, right.to_owned()));
+    }
     if let Some(wrong) = tls::wrong_options(&arguments.tls, &arguments.data) {
         tell(wrong.option, (wrong.wrong, wrong.right));
     }
     mistakes
+}
+
+/// What is wrong within the file of the operator's token, where it can be read.
+fn token(arguments: &ServeArguments, settings: &Settings) -> Option<Mistake> {
+    const NAME: &str = "operator-token-file";
+    let path = arguments.http.operator_token_file.as_deref()?;
+    if file(path).is_some() {
+        return None;
+    }
+    let wrong = exclude::token_of(path).err()?;
+    Some(Mistake {
+        place: settings.place(NAME),
+        key: Some(NAME.to_owned()),
+        wrong: format!("{}: {wrong}", path.display()),
+        right: "one line of 16 or more visible characters of ASCII, such as `openssl rand -hex 32` prints"
+            .to_owned(),
+    })
 }
 
 /// What is wrong within the certificate's files, where both can be read. A server tells of that itself when it reads them: it may be

@@ -321,5 +321,18 @@ fn what_cannot_be_excluded_is_refused_with_the_way_to_do_it() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(2));
-    assert!(text(&output.stderr).contains("--operator-token-file"));
+    assert!(text(&output.stderr).contains("operator-token-file"));
+    // What no account can have may be meant as it stands, but hardly is.
+    for (did, is_told) in [("did:plc:xyz", true), (A, false)] {
+        let output = orrery()
+            .args(["exclude", "add", did, "--data", &data])
+            .output()
+            .unwrap();
+        assert!(output.status.success());
+        assert_eq!(
+            text(&output.stderr).contains("no account has it"),
+            is_told,
+            "{did}"
+        );
+    }
 }

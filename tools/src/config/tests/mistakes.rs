@@ -214,6 +214,16 @@ fn what_makes_no_sense_together_is_a_mistake_of_the_key_that_says_it() {
             "bind-http",
             "needs --tls-cert or --tls-domain",
         ),
+        (
+            format!("{here}{data}operator = \"0.0.0.0:8766\""),
+            "operator",
+            "others can reach 0.0.0.0:8766: give a token by `operator-token-file`",
+        ),
+        (
+            format!("{here}{data}operator-token-file = {taken:?}"),
+            "operator-token-file",
+            "16 or more",
+        ),
         ("strict = true".to_owned(), "data", "it is not set"),
     ] {
         let (_, mistakes) = check::all(&of_file(&text));
