@@ -217,7 +217,7 @@ fn what_makes_no_sense_together_is_a_mistake_of_the_key_that_says_it() {
         (
             format!("{here}{data}operator = \"0.0.0.0:8766\""),
             "operator",
-            "others can reach 0.0.0.0:8766: give a token by `operator-token-file`",
+            "others can reach 0.0.0.0:8766; give a token by `operator-token-file`",
         ),
         (
             format!("{here}{data}operator-token-file = {taken:?}"),
