@@ -318,6 +318,12 @@ impl ExclusionList {
             .store(!pending.is_empty(), Ordering::Release);
     }
 
+    /// Has the writer compare all accounts of the list with the index, as a start does.
+    pub(crate) fn compare_again(&self) {
+        let list = self.current();
+        self.note_pending(list.accounts.keys().chain(list.leaving.keys()).cloned());
+    }
+
     /// How many accounts may have to be changed. Costs a load where none do.
     pub(crate) fn pending_count(&self) -> usize {
         match self.has_pending.load(Ordering::Acquire) {

@@ -479,6 +479,7 @@ impl Writer {
         self.lost_accounts = self.generation.lost_accounts();
         self.unread = Unread::of(&self.generation);
         self.states.leave_out();
+        self.compare_exclusions_again();
         let state = self.journal.state();
         let known: HashSet<u64> = state.quarantined.iter().map(|entry| entry.id).collect();
         let named: HashSet<u64> = state.segments.iter().map(|entry| entry.id).collect();

@@ -400,7 +400,9 @@ mod tests {
                 vitals.has_stopped = true;
                 vitals.set_aside = 1;
             }),
-            ("degraded", "2 parts are", |_, vitals| vitals.set_aside = 2),
+            ("degraded", "2 parts of the index are", |_, vitals| {
+                vitals.set_aside = 2
+            }),
             ("degraded", "--accept-gaps", |_, vitals| vitals.gaps = 1),
             ("ok", "merge", |_, vitals| vitals.merge_fails = true),
         ];

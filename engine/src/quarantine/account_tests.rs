@@ -163,6 +163,48 @@ fn an_account_that_a_damaged_segment_may_hold_keeps_no_other_from_being_excluded
 }
 
 #[test]
+fn an_excluded_account_stays_hidden_when_the_segment_that_says_so_is_found_damaged() {
+    let fs = SimFs::new();
+    let write = |actor, key| Step::Write {
+        actor,
+        key,
+        target: 2,
+    };
+    let store = open(&fs).unwrap();
+    let mut writer = store.writer().unwrap();
+    // Its DID and its record are of the first segment, that it is excluded is of the second.
+    apply(&mut writer, 1, write(0, 1)).unwrap();
+    writer.seal().unwrap();
+    let entry = Excluded::parse(&did(0), false).unwrap();
+    store.exclude(&[entry], Duration::ZERO).unwrap();
+    writer.tick().unwrap();
+    apply(&mut writer, 2, write(1, 1)).unwrap();
+    writer.seal().unwrap();
+    for place in 3..9 {
+        // States of late are remembered beside their segments.
+        apply(&mut writer, place, write(2, place)).unwrap();
+        writer.seal().unwrap();
+    }
+    let path = segments(&fs).remove(1);
+    let sound = fs.contents(&path).unwrap();
+    fs.put(&path, &sound[..100]);
+    let name = path.file_name().unwrap().to_str().unwrap();
+    let error = orrery_formats::Error::corrupt("rows", 0, "a sound chunk", "another");
+    assert!(store.report_damage(&error.in_file(name).into()));
+    writer.tick().unwrap();
+    assert_eq!(store.exclusions_pending(), 0);
+    apply(&mut writer, 9, write(0, 2)).unwrap();
+    for (place, status) in [(10, Some("deactivated")), (11, None)] {
+        apply(&mut writer, place, Step::Account { actor: 0, status }).unwrap();
+    }
+    let told = ask(&store).unwrap();
+    assert!(
+        told[&2].iter().all(|(author, _)| *author == did(2)),
+        "{told:?}"
+    );
+}
+
+#[test]
 fn an_account_that_was_removed_from_the_exclude_list_is_shown_by_a_segment_that_comes_back() {
     let (fs, steps) = three_segments(1);
     let entries = [Excluded::parse(&did(0), false).unwrap()];

@@ -14,6 +14,7 @@ use crate::manifest::Manifest;
 use crate::offline::verify::verify_with_fs;
 use crate::offline::{RepairOptions, repair_with_fs};
 use crate::quarantine::tests::{DIR, open, segments, three_segments};
+use crate::store::segment_name;
 
 /// The bytes of a sealed file as those of a sound one of that version.
 fn of_version(mut bytes: Vec<u8>, version: u16) -> Vec<u8> {
@@ -73,6 +74,23 @@ fn segments_of_another_version_are_refused_by_name_and_nothing_is_changed_by_sta
         fs.put(&path, &bytes);
         open(&fs).unwrap();
     }
+}
+
+#[test]
+fn a_repair_refuses_segments_of_another_version_that_no_manifest_names_and_changes_nothing() {
+    let (fs, _) = three_segments(1);
+    let path = segments(&fs).remove(1);
+    let bytes = fs.contents(&path).unwrap();
+    let unnamed = path.with_file_name(segment_name(1, 1, 99));
+    fs.put(&unnamed, &of_version(bytes, VERSION - 1));
+    let before = contents(&fs);
+    let error = repair_with_fs(&fs.shared(), Path::new(DIR), &RepairOptions::default());
+    let error = error.map(drop).unwrap_err();
+    assert!(
+        matches!(&error, Error::Format(FormatError::Version { file, .. }) if unnamed.ends_with(file)),
+        "{error}"
+    );
+    assert!(contents(&fs) == before, "a repair changed something");
 }
 
 /// Writes the manifest as version 1 did, where nothing was selected: its edits end before the list of selections.

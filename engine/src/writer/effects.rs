@@ -10,8 +10,8 @@ use crate::actors::{ActorId, is_hidden};
 use crate::{Error, Result};
 
 /// The most links that the rows of an account event are told with where these stay: further rows are told by their seqs,
-/// by which whoever follows finds them in the index. Those of a deleted account are told as far as the log can, since
-/// merges drop them.
+/// by which whoever follows finds them in the index, or learns that some are missing where they died and were merged away
+/// meanwhile. Those of a deleted account are told as far as the log can, since merges drop them.
 const STAYING_LINKS_MAX: u32 = 1_000;
 
 /// The effect of the event that comes next. Its buffers are kept from event to event.

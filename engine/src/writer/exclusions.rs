@@ -12,6 +12,15 @@ use crate::actors::{ActorId, is_excluded, is_hidden, set_excluded};
 use crate::{Error, Result};
 
 impl Writer {
+    /// Has the next [`apply_exclusions`](Self::apply_exclusions) look at all accounts of the list, where a segment was left out
+    /// whose account states cannot be read: they may have been what hides these accounts.
+    pub(crate) fn compare_exclusions_again(&mut self) {
+        if self.unread.may_have_states() {
+            self.shared.exclusions.compare_again();
+            self.waiting_exclusions = None;
+        }
+    }
+
     /// Makes the index say of each account what the exclude list does, durably. Does nothing, and costs a load, where the
     /// list has not changed since.
     ///

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use orrery_formats::Error as FormatError;
 use orrery_formats::manifest::{SegmentEntry, State, WrittenOff};
 
 use super::plan::Standing;
@@ -14,7 +15,7 @@ use crate::mask::files::MASKS;
 use crate::offline::Directory;
 use crate::offline::links::Span;
 use crate::offline::verify::{Damage, is_known_loss, verify_with_fs};
-use crate::store::{CACHE, LOG, SEGMENTS};
+use crate::store::{CACHE, LOG, SEGMENTS, parse_segment_name};
 use crate::{Error, Result, recovery};
 
 /// What a check found.
@@ -58,13 +59,21 @@ pub(super) fn find(fs: &Arc<dyn Fs>, dir: &Path) -> Result<(State, Found)> {
     Ok((state, found))
 }
 
-/// Fails where a segment is of a version that this build does not read. Of a manifest that cannot be read the repair
-/// tells itself.
+/// Fails where a segment is of a version that this build does not read, whether a manifest names it or not: a repair would
+/// take it for damaged. Of a manifest that cannot be read the repair tells itself.
 pub(super) fn refuse_other_versions(fs: &Arc<dyn Fs>, dir: &Path) -> Result<()> {
-    match Manifest::look(&**fs, dir) {
-        Ok(Some(look)) => recovery::refuse_other_versions(&**fs, dir, &look.state),
-        _ => Ok(()),
+    if let Ok(Some(look)) = Manifest::look(&**fs, dir) {
+        recovery::refuse_other_versions(&**fs, dir, &look.state)?;
     }
+    let first_seq_of = |name: &str| parse_segment_name(name).map(|(first_seq, ..)| first_seq);
+    for file in super::super::directory::found(&**fs, &dir.join(SEGMENTS), first_seq_of)? {
+        let id = parse_segment_name(&file.name).map_or(0, |(.., id)| id);
+        let opened = recovery::open_segment(&**fs, dir, &file.name, id, 0);
+        if let Err(error @ Error::Format(FormatError::Version { .. })) = opened {
+            return Err(error);
+        }
+    }
+    Ok(())
 }
 
 impl Found {
