@@ -119,6 +119,24 @@ fn the_template_says_nothing_and_uncommented_it_says_the_defaults() {
 }
 
 #[test]
+fn the_file_of_the_readme_says_what_it_seems_to() {
+    let (_, readme) = include_str!("../../../README.md")
+        .split_once("```toml\n")
+        .unwrap();
+    let (file, _) = readme.split_once("```").unwrap();
+    let read = of_file(file);
+    assert!(file.lines().count() >= 5);
+    for (place, line) in (1..).zip(file.lines()) {
+        let (key, _) = line.split_once(" = ").unwrap();
+        let source = Source::File {
+            line: place,
+            column: 1,
+        };
+        assert_eq!(read.get(key).unwrap().source, source, "{line}");
+    }
+}
+
+#[test]
 fn each_key_in_a_file_says_what_its_option_and_its_variable_say() {
     let plain = told(&settings(&[], &[], None));
     for key in keys() {

@@ -42,6 +42,21 @@ fn questions() -> Vec<Question> {
         .collect()
 }
 
+/// The commands by which the readme asks a server, one a line or two, but for those that are of the demo, which another test asks.
+fn of_the_readme() -> Vec<Vec<String>> {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md"));
+    let readme = readme.unwrap().replace("\\\n", " ");
+    readme
+        .split("```sh\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .flat_map(str::lines)
+        .filter(|line| line.starts_with("curl ") || line.starts_with("websocat "))
+        .filter(|line| !line.contains("did:plc:227kipb2w4zfoafwxecz4yrq"))
+        .map(words)
+        .collect()
+}
+
 fn words(command: &str) -> Vec<String> {
     let script = format!(
         "said() {{ printf '%s\\n' \"$@\"; }}; curl() {{ said curl \"$@\"; }}; websocat() {{ said websocat \"$@\"; }}; {command}"
@@ -91,23 +106,26 @@ fn curl(arguments: &[String], address: SocketAddr) -> (u16, String) {
     )
 }
 
+fn commit(jetstream: &Jetstream, did: &str, collection: &str, rkey: &str, mut record: Value) {
+    record["$type"] = json!(collection);
+    jetstream.send(json!({
+        "did": did,
+        "kind": "commit",
+        "commit": {
+            "rev": jetstream.rev(),
+            "operation": "create",
+            "collection": collection,
+            "rkey": rkey,
+            "record": record,
+            "cid": "bafyreidfayvfuwqa7qlnopdjiqrxzs6blmoeu4rujcjtnci5beludirz2a",
+        },
+    }));
+}
+
 /// Every record that the questions are about, and some that they are not.
 fn tell(jetstream: &Jetstream) {
     let commit = |did: &str, collection: &str, rkey: &str, record: Value| {
-        let mut record = record;
-        record["$type"] = json!(collection);
-        jetstream.send(json!({
-            "did": did,
-            "kind": "commit",
-            "commit": {
-                "rev": jetstream.rev(),
-                "operation": "create",
-                "collection": collection,
-                "rkey": rkey,
-                "record": record,
-                "cid": "bafyreidfayvfuwqa7qlnopdjiqrxzs6blmoeu4rujcjtnci5beludirz2a",
-            },
-        }));
+        commit(jetstream, did, collection, rkey, record);
     };
     let post = format!("at://{ALICE}/app.bsky.feed.post/3m4post222222");
     let post_ref =
@@ -218,4 +236,34 @@ async fn the_ten_questions_of_the_manual_have_the_answers_that_stand_there() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+    let asked = of_the_readme();
+    assert_eq!(asked.len(), 7, "{asked:?}");
+    for words in asked {
+        let (program, arguments) = words.split_first().unwrap();
+        if program == "websocat" {
+            let query = arguments[0].strip_prefix(&format!("ws://{HOST}/subscribe"));
+            let mut subscriber = Subscriber::open(server.address, query.unwrap()).await;
+            commit(
+                &jetstream,
+                BOB,
+                "app.bsky.graph.follow",
+                "3m4follow5555",
+                json!({"subject": CAROL}),
+            );
+            let frame = subscriber.json().await;
+            assert_eq!(frame["link"]["source"], "app.bsky.graph.follow:subject");
+            continue;
+        }
+        let (arguments, address) = (arguments.to_vec(), server.address);
+        let asked = tokio::task::spawn_blocking(move || curl(&arguments, address));
+        let (status, body) = asked.await.unwrap();
+        // A server that asks nobody does not know the handle that two of them are about.
+        let by_handle = words.iter().any(|word| word.contains("=bsky.app"));
+        println!("{status} {words:?} {body}");
+        if by_handle {
+            assert_eq!(status, 400, "{words:?}: {body}");
+        } else {
+            assert_eq!(status, 200, "{words:?}: {body}");
+        }
+    }
 }
