@@ -31,7 +31,7 @@ async fn times_out(server: &Server) {
             after: LIMIT
         }
     );
-    assert!(took >= LIMIT && took < LIMIT * 8, "{took:?}");
+    assert!(took >= LIMIT && took < LIMIT * 20, "{took:?}");
 }
 
 #[tokio::test]

@@ -140,7 +140,7 @@ impl Model {
     fn matching(&self, f: &Filter) -> Result<Vec<&Link>, IndexError> {
         match f.target.as_str() {
             "test:panic" => panic!("as the test asked"),
-            "test:slow" => std::thread::sleep(Duration::from_millis(700)),
+            "test:slow" => std::thread::sleep(Duration::from_millis(1500)),
             "test:fail" => {
                 return Err(IndexError::Failed(Box::new(io::Error::other(
                     "secret path",
