@@ -8,6 +8,7 @@
 pub mod index;
 
 use crate::bytes::{Reader, pad_to_8, put_u16, put_u32, put_u64};
+use crate::file_header::Form;
 use crate::{Error, Result};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
@@ -36,7 +37,6 @@ const COMPRESSION_LEVEL: i32 = 1;
 /// Bytes of what a refreshed entry points to.
 const BASE_BYTES: usize = 24;
 
-const HEADER_SECTION: &str = "cache file header";
 const ENTRY_SECTION: &str = "cache entry";
 
 const _: () = assert!(ENTRY_BYTES_MAX.is_multiple_of(ALIGNMENT));
@@ -51,18 +51,18 @@ pub struct FileHeader {
 }
 
 impl FileHeader {
+    const FORM: Form = Form {
+        magic: MAGIC,
+        section: "cache file header",
+        kind: "file of cached values",
+        oldest: VERSION,
+        version: VERSION,
+    };
+
     /// The bytes of the header.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(FILE_HEADER_BYTES);
-        out.extend_from_slice(&MAGIC);
-        put_u16(&mut out, VERSION);
-        out.extend_from_slice(&[0; 6]);
-        put_u64(&mut out, self.number);
-        out.extend_from_slice(&self.directory_id);
-        let checksum = xxh3_64(&out);
-        put_u64(&mut out, checksum);
-        out
+        Self::FORM.encode(self.number, &self.directory_id)
     }
 
     /// Reads the header at the start of `bytes`.
@@ -70,48 +70,10 @@ impl FileHeader {
     /// # Errors
     /// [`Error::Corrupt`], or [`Error::Version`] for a sound header of a version not read here.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
-        let mut reader = Reader::new(HEADER_SECTION, bytes);
-        let magic: [u8; 8] = reader.array()?;
-        if magic != MAGIC {
-            return Err(Error::corrupt(
-                HEADER_SECTION,
-                0,
-                "the magic of a file of cached values",
-                format!("{magic:02x?}"),
-            ));
-        }
-        let version = reader.u16()?;
-        let reserved: [u8; 6] = reader.array()?;
-        let number = reader.u64()?;
-        let directory_id = reader.array()?;
-        let at = reader.position();
-        let found = reader.u64()?;
-        let expected = bytes.get(..at as usize).map_or(0, xxh3_64);
-        if found != expected {
-            let expected = format!("checksum {expected:#x}");
-            return Err(Error::corrupt(
-                HEADER_SECTION,
-                at,
-                expected,
-                format!("{found:#x}"),
-            ));
-        }
-        if version != VERSION {
-            return Err(Error::Version {
-                file: String::new(),
-                kind: "file of cached values",
-                found: version,
-                oldest: VERSION,
-                newest: VERSION,
-            });
-        }
-        if reserved != [0; 6] {
-            let found = format!("{reserved:02x?}");
-            return Err(Error::corrupt(HEADER_SECTION, 10, "zeros", found));
-        }
+        let read = Self::FORM.decode(bytes)?;
         Ok(Self {
-            number,
-            directory_id,
+            number: read.number,
+            directory_id: read.own,
         })
     }
 

@@ -10,6 +10,7 @@
 use crate::bytes::{Reader, put_str, put_u16, put_u32, put_u64};
 use crate::effect::Effect;
 use crate::event::{self, Event};
+use crate::file_header::Form;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
@@ -65,18 +66,18 @@ pub struct FileHeader {
 }
 
 impl FileHeader {
+    const FORM: Form = Form {
+        magic: MAGIC,
+        section: "log file header",
+        kind: "log file",
+        oldest: OLDEST_SUPPORTED,
+        version: VERSION,
+    };
+
     /// The bytes of the header.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(FILE_HEADER_BYTES);
-        out.extend_from_slice(&MAGIC);
-        put_u16(&mut out, VERSION);
-        out.extend_from_slice(&[0; 6]);
-        put_u64(&mut out, self.first_seq);
-        out.extend_from_slice(&self.directory_id);
-        let checksum = xxh3_64(&out);
-        put_u64(&mut out, checksum);
-        out
+        Self::FORM.encode(self.first_seq, &self.directory_id)
     }
 
     /// Reads the header at the start of `bytes`.
@@ -84,52 +85,10 @@ impl FileHeader {
     /// # Errors
     /// [`Error::Corrupt`], or [`Error::Version`] for a sound header of a version not read here.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
-        const SECTION: &str = "log file header";
-        let mut reader = Reader::new(SECTION, bytes);
-        let magic: [u8; 8] = reader.array()?;
-        if magic != MAGIC {
-            return Err(Error::corrupt(
-                SECTION,
-                0,
-                "the magic of a log file",
-                format!("{magic:02x?}"),
-            ));
-        }
-        let version = reader.u16()?;
-        let reserved: [u8; 6] = reader.array()?;
-        let first_seq = reader.u64()?;
-        let directory_id = reader.array()?;
-        let at = reader.position();
-        let found = reader.u64()?;
-        let expected = bytes.get(..at as usize).map_or(0, xxh3_64);
-        if found != expected {
-            return Err(Error::corrupt(
-                SECTION,
-                at,
-                format!("checksum {expected:#x}"),
-                format!("{found:#x}"),
-            ));
-        }
-        if !(OLDEST_SUPPORTED..=VERSION).contains(&version) {
-            return Err(Error::Version {
-                file: String::new(),
-                kind: "log file",
-                found: version,
-                oldest: OLDEST_SUPPORTED,
-                newest: VERSION,
-            });
-        }
-        if reserved != [0; 6] {
-            return Err(Error::corrupt(
-                SECTION,
-                10,
-                "zeros",
-                format!("{reserved:02x?}"),
-            ));
-        }
+        let read = Self::FORM.decode(bytes)?;
         Ok(Self {
-            first_seq,
-            directory_id,
+            first_seq: read.number,
+            directory_id: read.own,
         })
     }
 

@@ -16,6 +16,7 @@ mod error;
 pub mod event;
 pub mod exclusions;
 pub mod fault;
+mod file_header;
 pub mod filter;
 pub mod frame;
 pub mod keys;

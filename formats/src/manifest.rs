@@ -4,12 +4,13 @@
 //! The bodies of edits are bincode 1.3.3 in its fixed-width encoding, with a limit and without trailing
 //! bytes; this is the only module that uses it.
 
-use crate::bytes::{Reader, put_u16, put_u32, put_u64};
+use crate::bytes::{Reader, put_u32, put_u64};
+use crate::file_header::Form;
 use crate::frame::SourceCursor;
 use crate::{Error, Result};
 use bincode::Options;
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// The version of manifests that this code writes.
 pub const VERSION: u16 = 2;
@@ -419,17 +420,18 @@ fn options() -> impl Options {
         .reject_trailing_bytes()
 }
 
+const HEADER: Form = Form {
+    magic: MAGIC,
+    section: "manifest header",
+    kind: "manifest",
+    oldest: OLDEST_SUPPORTED,
+    version: VERSION,
+};
+
 /// The header of the manifest with that number.
 #[must_use]
 pub fn encode_header(number: u64) -> Vec<u8> {
-    let mut out = Vec::with_capacity(FILE_HEADER_BYTES);
-    out.extend_from_slice(&MAGIC);
-    put_u16(&mut out, VERSION);
-    out.extend_from_slice(&[0; 6]);
-    put_u64(&mut out, number);
-    let checksum = xxh3_64(&out);
-    put_u64(&mut out, checksum);
-    out
+    HEADER.encode(number, &[])
 }
 
 /// Checks the header of the manifest with that number, and gives its version.
@@ -437,49 +439,16 @@ pub fn encode_header(number: u64) -> Vec<u8> {
 /// # Errors
 /// [`Error::Corrupt`], or [`Error::Version`] for a sound header of a version not read here.
 pub fn decode_header(bytes: &[u8], number: u64) -> Result<u16> {
-    const SECTION: &str = "manifest header";
-    let mut reader = Reader::new(SECTION, bytes);
-    let magic: [u8; 8] = reader.array()?;
-    if magic != MAGIC {
+    let read = HEADER.decode::<0>(bytes)?;
+    if read.number != number {
         return Err(Error::corrupt(
-            SECTION,
-            0,
-            "the magic of a manifest",
-            format!("{magic:02x?}"),
-        ));
-    }
-    let version = reader.u16()?;
-    let reserved: [u8; 6] = reader.array()?;
-    let found_number = reader.u64()?;
-    let at = reader.position();
-    let found = reader.u64()?;
-    let expected = bytes.get(..at as usize).map_or(0, xxh3_64);
-    if found != expected {
-        return Err(Error::corrupt(
-            SECTION,
-            at,
-            format!("checksum {expected:#x}"),
-            format!("{found:#x}"),
-        ));
-    }
-    if !(OLDEST_SUPPORTED..=VERSION).contains(&version) {
-        return Err(Error::Version {
-            file: String::new(),
-            kind: "manifest",
-            found: version,
-            oldest: OLDEST_SUPPORTED,
-            newest: VERSION,
-        });
-    }
-    if reserved != [0; 6] || found_number != number {
-        return Err(Error::corrupt(
-            SECTION,
+            HEADER.section,
             16,
             format!("number {number}"),
-            found_number,
+            read.number,
         ));
     }
-    Ok(version)
+    Ok(read.version)
 }
 
 /// Appends an edit as it stands at `offset` of the manifest with that number.

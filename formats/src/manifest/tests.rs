@@ -1,5 +1,6 @@
 use super::*;
 use proptest::prelude::*;
+use xxhash_rust::xxh3::xxh3_64;
 
 fn directory() -> Directory {
     Directory {
