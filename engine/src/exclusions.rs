@@ -21,13 +21,17 @@ use orrery_formats::exclusions::{ExclusionEntry, ExclusionKind, decode, encode};
 use parking_lot::{Condvar, Mutex, RwLock};
 
 use crate::io::Fs;
-use crate::io::fs::write_sealed;
+use crate::io::fs::{SYNC_DIRECTORY, write_sealed};
 use crate::{Error, Result};
 
 pub use edit::{ExcludeReport, Excluded};
 
 /// The file of the list, within the data directory.
 pub(crate) const EXCLUSIONS: &str = "EXCLUSIONS";
+
+/// What fails where a change of the list holds and may be lost.
+const NOT_DURABLE: &str =
+    "the exclude list is changed, and a power cut may undo that, since this failed: sync directory";
 
 /// When and why something was excluded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -191,8 +195,13 @@ pub(crate) fn read_file(fs: &dyn Fs, dir: &Path) -> Result<Option<Vec<u8>>> {
 }
 
 /// The list of a backup whose log was copied between the two. What was removed meanwhile may be excluded by the copied log,
-/// so it is in there as removed.
-pub(crate) fn joined(before: Option<Vec<u8>>, after: Option<Vec<u8>>) -> Result<Option<Vec<u8>>> {
+/// so it is in there as removed; `added` has the accounts, with the times, whose exclusion the log tells since the list
+/// before, since some may have been removed again before the list after.
+pub(crate) fn joined(
+    before: Option<Vec<u8>>,
+    after: Option<Vec<u8>>,
+    added: Vec<(Box<str>, u64)>,
+) -> Result<Option<Vec<u8>>> {
     let list = |bytes: Option<Vec<u8>>| match bytes {
         Some(bytes) => Ok(Exclusions::of(decode(EXCLUSIONS, bytes)?)),
         None => Ok::<_, Error>(Exclusions::default()),
@@ -201,7 +210,12 @@ pub(crate) fn joined(before: Option<Vec<u8>>, after: Option<Vec<u8>>) -> Result<
         return Ok(None);
     }
     let (before, mut joined) = (list(before)?, list(after)?);
-    for (did, why) in before.accounts.into_iter().chain(before.leaving) {
+    let added = added.into_iter().map(|(did, time_us)| {
+        let reason = Box::default();
+        (did, Why { time_us, reason })
+    });
+    let before = before.accounts.into_iter().chain(before.leaving);
+    for (did, why) in added.chain(before) {
         if !joined.accounts.contains_key(&did) {
             joined.leaving.insert(did, why);
         }
@@ -225,8 +239,8 @@ pub(crate) struct ExclusionList {
     /// Whether the list is not empty, for those who ask often.
     has_any: AtomicBool,
     has_targets: AtomicBool,
-    /// Held over a change of the file.
-    editing: Mutex<()>,
+    /// Held over a change of the file. Whether the file was replaced, and that is not known to be durable.
+    editing: Mutex<bool>,
     /// Accounts of which the index may say something else than the list.
     pending: Mutex<BTreeSet<Box<str>>>,
     /// The same, without a lock.
@@ -258,7 +272,7 @@ impl ExclusionList {
             current: RwLock::default(),
             has_any: AtomicBool::new(false),
             has_targets: AtomicBool::new(false),
-            editing: Mutex::new(()),
+            editing: Mutex::new(false),
             has_pending: AtomicBool::new(!pending.is_empty()),
             pending: Mutex::new(pending),
             applied: Condvar::new(),
@@ -292,21 +306,38 @@ impl ExclusionList {
     }
 
     /// Replaces the list by what `change` makes of it: in the file first, then for all who ask. `None` from `change`
-    /// leaves all as it is.
+    /// leaves all as it is. Where the file was replaced and only its directory could not be synced, the list is the new one
+    /// for all, as it would be after a restart; the next call syncs it, whether it changes anything or not.
     fn replace<T>(
         &self,
         fs: &dyn Fs,
         dir: &Path,
         change: impl FnOnce(&Exclusions) -> Result<(Option<Exclusions>, T)>,
     ) -> Result<T> {
-        let _editing = self.editing.lock();
+        let mut is_unsynced = self.editing.lock();
         let old = self.current();
         let (new, told) = change(&old)?;
-        if let Some(mut new) = new {
+        let synced = if let Some(mut new) = new {
             new.version = old.version.saturating_add(1);
-            write_sealed(fs, dir, EXCLUSIONS, &new.encode()?)?;
-            self.publish(new);
-        }
+            match write_sealed(fs, dir, EXCLUSIONS, &new.encode()?) {
+                // The last step.
+                Err(Error::Io { op, source, .. }) if op == SYNC_DIRECTORY => {
+                    self.publish(new);
+                    Err(source)
+                }
+                written => {
+                    written?;
+                    self.publish(new);
+                    Ok(())
+                }
+            }
+        } else if *is_unsynced {
+            fs.sync_dir(dir)
+        } else {
+            Ok(())
+        };
+        *is_unsynced = synced.is_err();
+        synced.map_err(Error::io(NOT_DURABLE, dir))?;
         Ok(told)
     }
 
@@ -341,8 +372,8 @@ impl ExclusionList {
     }
 
     /// The index durably says of `dids` what the list said when they were looked at: those that were removed are dropped
-    /// from the file, unless the index may come to say something else by itself (`may_change`): the next start looks at them again.
-    /// Beside each it says whether it was excluded then.
+    /// from the file, unless the index may come to say something else by itself (`may_change`) or the file cannot be written: the
+    /// next start looks at them again. Beside each it says whether it was excluded then.
     pub(crate) fn done(
         &self,
         fs: &dyn Fs,
@@ -352,14 +383,15 @@ impl ExclusionList {
     ) -> Result<()> {
         let list = self.current();
         let is_gone = |did: &str, was_hidden: bool| !was_hidden && list.leaving.contains_key(did);
+        let mut dropped = Ok(());
         if !may_change && looked_at.iter().any(|(did, hid)| is_gone(did, *hid)) {
-            self.replace(fs, dir, |list| {
+            dropped = self.replace(fs, dir, |list| {
                 let mut new = list.clone();
                 for (did, _) in looked_at.iter().filter(|(_, hid)| !hid) {
                     new.leaving.remove(did);
                 }
                 Ok((Some(new), ()))
-            })?;
+            });
         }
         let mut pending = self.pending.lock();
         // Under the lock: what is noted behind it was put on the list before, and what is noted later stays.
@@ -374,7 +406,7 @@ impl ExclusionList {
             .store(!pending.is_empty(), Ordering::Release);
         drop(pending);
         self.applied.notify_all();
-        Ok(())
+        dropped
     }
 
     /// Waits until the index says of `dids` what the list does, but no longer than `most`. Gives how many are left.

@@ -4,7 +4,7 @@
 mod begin;
 mod orphans;
 #[cfg(test)]
-mod version_tests;
+pub(crate) mod version_tests;
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -66,7 +66,15 @@ pub(crate) fn open_segment(
 /// Fails where a segment that the manifest names is of a version that this build does not read: that is no damage, and
 /// another build reads it.
 pub(crate) fn refuse_other_versions(fs: &dyn Fs, dir: &Path, state: &State) -> Result<()> {
-    for entry in &state.segments {
+    refuse_versions_of(fs, dir, &mut state.segments.iter())
+}
+
+fn refuse_versions_of(
+    fs: &dyn Fs,
+    dir: &Path,
+    entries: &mut dyn Iterator<Item = &SegmentEntry>,
+) -> Result<()> {
+    for entry in entries {
         let name = segment_name(entry.first_seq, entry.last_seq, entry.id);
         let opened = open_segment(fs, dir, &name, entry.id, entry.level);
         if let Err(error @ Error::Format(FormatError::Version { .. })) = opened {
@@ -76,14 +84,23 @@ pub(crate) fn refuse_other_versions(fs: &dyn Fs, dir: &Path, state: &State) -> R
     Ok(())
 }
 
-/// The same before a manifest of an older version is opened. That writes it anew, and builds that read the segments may
-/// not read it then.
-pub(crate) fn refuse_before_upgrade(fs: &dyn Fs, dir: &Path) -> Result<()> {
-    match Manifest::look(fs, dir)? {
-        Some(look) if look.version != MANIFEST_VERSION => {
-            refuse_other_versions(fs, dir, &look.state)
-        }
-        _ => Ok(()),
+/// The same before a start changes anything: of all segments where the manifest is of an older version, since it is written
+/// anew, and builds that read the segments may not read it then; of those that are set aside in any case, since the
+/// start reads no more of them than it must, and finds out of the others by itself.
+pub(crate) fn refuse_before_start(fs: &dyn Fs, dir: &Path) -> Result<()> {
+    let Some(look) = Manifest::look(fs, dir)? else {
+        return Ok(());
+    };
+    let state = &look.state;
+    // One that was given up with its accounts is not read again by any build.
+    let is_read = |entry: &&SegmentEntry| {
+        let mut known = state.quarantined.iter();
+        let known = known.find(|known| known.id == entry.id);
+        known.is_some_and(|known| known.written_off != WrittenOff::Whole)
+    };
+    match look.version {
+        MANIFEST_VERSION => refuse_versions_of(fs, dir, &mut state.segments.iter().filter(is_read)),
+        _ => refuse_other_versions(fs, dir, state),
     }
 }
 

@@ -28,7 +28,7 @@ use crate::manifest::{self, Manifest};
 use crate::mask::files::{MASKS, load_masks};
 use crate::quarantine::{Damages, Degraded, damaged_accounts, set_aside_durably};
 use crate::recovery::{
-    Orphans, new_directory, open_segment, open_segments, recover_generation, refuse_before_upgrade,
+    Orphans, new_directory, open_segment, open_segments, recover_generation, refuse_before_start,
     refuse_contents, remove_all_but,
 };
 use crate::snapshot::{Generation, Sealed, Snapshot};
@@ -324,7 +324,7 @@ impl Store {
         let scratch_dir = dir.join(SCRATCH);
         fs.create_dir_all(&scratch_dir)
             .map_err(Error::io("create", &scratch_dir))?;
-        refuse_before_upgrade(&*fs, &dir)?;
+        refuse_before_start(&*fs, &dir)?;
         let manifest = match Manifest::open(Arc::clone(&fs), &dir)? {
             Some(manifest) => manifest,
             None => {

@@ -34,7 +34,7 @@ pub(crate) enum Failure {
     #[error("the backup of {} lacks what is damaged or missing there: {lacking}", path.display())]
     Incomplete { path: PathBuf, lacking: String },
     /// One of two directories failed; the source says which.
-    #[error("cannot {what} {} into {}: {source}{left}", from.display(), to.display())]
+    #[error("cannot {what} {} into {}: {source}{}{left}", from.display(), to.display(), advice(source))]
     Transfer {
         what: &'static str,
         from: PathBuf,

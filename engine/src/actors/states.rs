@@ -93,8 +93,11 @@ impl States {
         states
     }
 
-    /// Segments are left out from here on: what they told is not asked for here.
+    /// Segments are left out from here on: what they told is not asked for here, no more than by readers or after a
+    /// restart. What was touched since the last seal stays, since no segment has it.
     pub(crate) fn leave_out(&mut self) {
+        self.now.retain(|_, entry| entry.is_touched);
+        self.before = Entries::default();
         self.older.clear();
     }
 

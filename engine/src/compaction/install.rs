@@ -170,6 +170,16 @@ impl Writer {
         self.seal()?;
         // What the background thread made counts too; what it makes meanwhile is given up.
         let had_worker = self.compaction.take().is_some();
+        let report = self.merge_all(progress);
+        // Whether or not all was merged. One that has stopped for good installs nothing any more.
+        if had_worker && self.check().is_ok() {
+            self.start_compaction()?;
+        }
+        report
+    }
+
+    /// Merges until nothing is left to, in this thread, while no other does.
+    fn merge_all(&mut self, progress: &mut dyn FnMut(usize, u64)) -> Result<CompactReport> {
         let installed = self.install_between_seals();
         self.poison_on_error(installed)?;
         let sizes = |writer: &Self| {
@@ -209,9 +219,6 @@ impl Writer {
         let bounds = self.shared.options.mask_bounds;
         let written = self.write_masks(&bounds);
         self.poison_on_error(written)?;
-        if had_worker {
-            self.start_compaction()?;
-        }
         self.note_durable();
         (report.segments.1, report.bytes.1) = sizes(self);
         Ok(report)

@@ -157,3 +157,34 @@ fn the_masked_links_of_a_long_list_are_counted_wherever_they_are_moved() {
     writer.compact_full(&mut |_, _| {}).unwrap();
     assert_eq!(shown(&store, "merged whole"), expected);
 }
+
+#[test]
+fn a_full_compaction_that_fails_leaves_merges_in_the_background_on() {
+    let fs = SimFs::new();
+    let mut writer = open(&fs).writer().unwrap();
+    for (place, step) in (1..).zip(script(&mut SplitMix::new(2))) {
+        apply(&mut writer, place, step).unwrap();
+        if place % 25 == 0 {
+            writer.seal().unwrap();
+        }
+    }
+    writer.close().unwrap();
+    let mut failed = 0;
+    for call in 1..30 {
+        let fs = fs.crash(1);
+        let store = Store::open_with_fs(fs.shared(), Path::new(DIR), Options::default()).unwrap();
+        let mut writer = store.writer().unwrap();
+        fs.fail_call(fs.calls() + call);
+        let compacted = writer.compact_full(&mut |_, _| {});
+        if compacted.is_ok() || writer.check().is_err() {
+            continue;
+        }
+        failed += 1;
+        let by_hand = writer.merge_due();
+        assert!(
+            matches!(by_hand, Err(crate::Error::Config(_))),
+            "{by_hand:?}"
+        );
+    }
+    assert!(failed > 3, "{failed}");
+}

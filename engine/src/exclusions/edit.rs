@@ -6,7 +6,7 @@ use orrery_formats::exclusions::{ENTRIES_MAX, ExclusionKind, REASON_BYTES_MAX, V
 use orrery_links::normalise_target;
 use orrery_links::syntax::{Did, Handle};
 
-use super::{Exclusions, Why};
+use super::{Exclusions, NOT_DURABLE, Why};
 use crate::store::Store;
 use crate::{Error, Result};
 
@@ -86,6 +86,11 @@ impl Excluded {
     }
 }
 
+/// Whether a change of the list holds all the same, until a power cut.
+fn is_not_durable(error: &Error) -> bool {
+    matches!(error, Error::Io { op, .. } if *op == NOT_DURABLE)
+}
+
 /// What became of a change of the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ExcludeReport {
@@ -124,12 +129,12 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Config`] where the list would have too many entries; otherwise when it cannot be written: nothing has
-    /// changed then.
+    /// changed then, unless the error says that only a power cut may undo the change.
     pub fn exclude(&self, entries: &[Excluded], wait: Duration) -> Result<ExcludeReport> {
         let shared = &*self.shared;
         let mut report = ExcludeReport::default();
         let list = &shared.exclusions;
-        list.replace(&*shared.fs, &shared.dir, |old| {
+        let changed = list.replace(&*shared.fs, &shared.dir, |old| {
             let mut new = old.clone();
             let mut is_changed = false;
             for entry in entries {
@@ -161,21 +166,25 @@ impl Store {
                 )));
             }
             Ok((is_changed.then_some(new), ()))
-        })?;
+        });
+        if changed.as_ref().is_err_and(|error| !is_not_durable(error)) {
+            return changed.map(|()| report);
+        }
         report.pending = self.apply_to(entries, wait)?;
-        Ok(report)
+        changed.map(|()| report)
     }
 
     /// Takes entries out of the list: answers show again what they hid, as it is by now, when this returns, but for
     /// [`ExcludeReport::pending`]. It blocks, as [`exclude`](Self::exclude) does.
     ///
     /// # Errors
-    /// When the list cannot be written: nothing has changed then.
+    /// When the list cannot be written: nothing has changed then, unless the error says that only a power cut may undo the
+    /// change.
     pub fn include(&self, entries: &[Excluded], wait: Duration) -> Result<ExcludeReport> {
         let shared = &*self.shared;
         let mut report = ExcludeReport::default();
         let list = &shared.exclusions;
-        list.replace(&*shared.fs, &shared.dir, |old| {
+        let changed = list.replace(&*shared.fs, &shared.dir, |old| {
             let mut new = old.clone();
             for entry in entries {
                 let found = match entry.kind {
@@ -191,9 +200,12 @@ impl Store {
                 }
             }
             Ok(((report.changed > 0).then_some(new), ()))
-        })?;
+        });
+        if changed.as_ref().is_err_and(|error| !is_not_durable(error)) {
+            return changed.map(|()| report);
+        }
         report.pending = self.apply_to(entries, wait)?;
-        Ok(report)
+        changed.map(|()| report)
     }
 
     /// Has the writer hide or show the rows of the accounts among `entries`, and waits for it. Accounts that are not in the

@@ -279,11 +279,11 @@ fn an_account_that_was_removed_while_a_backup_ran_is_shown_by_what_is_restored()
     let read = || super::read_file(&*fs.shared(), Path::new("data")).unwrap();
     let before = read();
     change(&store, &mut writer, 1, false).unwrap();
-    let joined = super::joined(before, read()).unwrap().unwrap();
+    let joined = super::joined(before, read(), Vec::new()).unwrap().unwrap();
     let entries = orrery_formats::exclusions::decode("e", joined).unwrap();
     assert_eq!(entries.len(), 1);
     assert!(entries[0].is_leaving && entries[0].kind == ExclusionKind::Account);
-    assert_eq!(super::joined(None, None).unwrap(), None);
+    assert_eq!(super::joined(None, None, Vec::new()).unwrap(), None);
 }
 
 #[test]
@@ -365,4 +365,48 @@ fn an_account_that_is_excluded_while_the_writer_ends_with_the_list_before_stays_
         done.join().unwrap().unwrap();
     });
     assert_eq!(list.pending(), [did]);
+}
+
+#[test]
+fn a_change_whose_directory_cannot_be_synced_holds_and_is_synced_by_the_next_call() {
+    let steps = [Step::Write {
+        actor: 1,
+        key: 1,
+        target: 2,
+    }];
+    let fs = SimFs::new();
+    let (store, mut writer) = filled(&fs, "data", &steps);
+    // Counted from 0: the file, then its directory.
+    fs.fail_sync(fs.syncs() + 1);
+    let error = store.exclude(&[account(1)], Duration::ZERO).unwrap_err();
+    assert!(
+        error.to_string().contains("a power cut may undo"),
+        "{error}"
+    );
+    assert_eq!(listed(&store), BTreeSet::from([1]));
+    writer.apply_exclusions().unwrap();
+    assert_eq!(answers(&store), Answers::new());
+    for synced in [1, 0] {
+        let before = fs.syncs();
+        let report = store.exclude(&[account(1)], Duration::ZERO).unwrap();
+        assert_eq!((report.changed, report.unchanged), (0, 1));
+        assert_eq!(fs.syncs() - before, synced);
+    }
+}
+
+#[test]
+fn a_removed_entry_that_cannot_be_dropped_is_left_to_the_next_start_and_not_tried_at_each_tick() {
+    let fs = SimFs::new();
+    let (store, mut writer) = filled(&fs, "data", &[]);
+    change(&store, &mut writer, 1, true).unwrap();
+    store.include(&[account(1)], Duration::ZERO).unwrap();
+    assert_eq!(store.exclusions_pending(), 1);
+    let broken = SimFs::new();
+    broken.stop_at(1);
+    let looked_at = [(did(1).into(), false)];
+    let list = &store.shared.exclusions;
+    list.done(&*broken.shared(), Path::new("data"), &looked_at, false)
+        .unwrap_err();
+    assert_eq!(store.exclusions_pending(), 0);
+    assert_eq!(list.current().leaving.len(), 1);
 }

@@ -142,6 +142,9 @@ pub struct Entry {
 /// The suffix of a file that is still being written. Such a file belongs to nobody after a crash.
 pub const TEMPORARY_SUFFIX: &str = ".tmp";
 
+/// What [`write_sealed`] was at where it failed with the whole file in its place, perhaps not durably.
+pub(crate) const SYNC_DIRECTORY: &str = "sync directory";
+
 /// Writes a sealed file so that it is there whole or not at all: temporary name, contents synced,
 /// renamed, directory synced. A crash before the last step leaves at most a file named `*.tmp` or a
 /// whole file that nothing names yet.
@@ -166,7 +169,7 @@ pub fn write_sealed(fs: &dyn Fs, dir: &Path, name: &str, bytes: &[u8]) -> Result
     drop(file);
     fs.rename(&temporary, &path)
         .map_err(Error::io("rename into place", &path))?;
-    fs.sync_dir(dir).map_err(Error::io("sync directory", dir))?;
+    fs.sync_dir(dir).map_err(Error::io(SYNC_DIRECTORY, dir))?;
     Ok(path)
 }
 

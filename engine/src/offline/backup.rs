@@ -18,11 +18,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orrery_formats::backup::{Catalog, CatalogFile};
+use orrery_formats::event::Body;
 use orrery_formats::frame::{FILE_HEADER_BYTES, SourceCursor};
 use orrery_formats::manifest::{QuarantineEntry, State, WrittenOff};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::directory::{found, is_not_found};
+use super::links::Span;
 use super::succession::refuse_other_history;
 use super::{Directory, FoundFile, catalog, copy};
 use crate::exclusions::{joined, read_file};
@@ -156,6 +158,8 @@ struct Run {
     recheck: bool,
     /// The exclude list before the log was copied.
     excluded_before: Option<Vec<u8>>,
+    /// All events up to this seq were in segments before that list was read.
+    sealed_before: u64,
     report: BackupReport,
     /// Segments that were not there although the manifest named them. What a later manifest still names is missing,
     /// not merged.
@@ -215,6 +219,7 @@ impl Run {
             done: BTreeMap::new(),
             recheck,
             excluded_before: read_file(&**fs, from)?,
+            sealed_before: source.state().sealed_through,
             report,
             absent: BTreeSet::new(),
         })
@@ -629,18 +634,39 @@ impl Run {
                 .sync_dir(&dir)
                 .map_err(Error::io("sync directory", &dir))?;
         }
+        let excluded_after = read_file(&*self.fs, &self.from)?;
+        let added = match excluded_after {
+            Some(_) => self.excluded_meanwhile()?,
+            // There never was one.
+            None => Vec::new(),
+        };
         let catalog = Catalog {
             state,
             files: self.done.values().cloned().collect(),
-            exclusions: joined(
-                self.excluded_before.take(),
-                read_file(&*self.fs, &self.from)?,
-            )?,
+            exclusions: joined(self.excluded_before.take(), excluded_after, added)?,
         };
         let name = catalog::name(self.report.number);
         write_sealed(&*self.fs, &self.to, &name, &catalog.encode()?)?;
         self.clean()?;
         Ok(self.report)
+    }
+
+    /// The accounts that the log tells to be excluded, with the times, since the list was read first. The copied log may end
+    /// between that and their removal.
+    fn excluded_meanwhile(&self) -> Result<Vec<(Box<str>, u64)>> {
+        let source = Directory::open_with_fs(Arc::clone(&self.fs), &self.from)?;
+        let span = Span {
+            from_seq: self.sealed_before.saturating_add(1),
+            ..Span::ALL
+        };
+        let mut found = Vec::new();
+        source.each_event::<Error>(&span, &mut |_| {}, &mut |_, event| {
+            if let Body::Exclusion { excluded: true } = event.body {
+                found.push((event.did.into(), event.time_us));
+            }
+            Ok(())
+        })?;
+        Ok(found)
     }
 
     fn clean(&mut self) -> Result<()> {
@@ -668,3 +694,6 @@ impl Run {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod exclusion_tests;

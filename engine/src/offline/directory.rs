@@ -176,6 +176,13 @@ impl Directory {
         segments.filter_map(|file| Some((file, file.segment().ok()?)))
     }
 
+    /// The segments that are left out of what is told here of links, targets and accounts, with the reasons: they do not open,
+    /// are of a version that this build does not read, or are set aside.
+    pub fn left_out(&self) -> impl Iterator<Item = (&SegmentFile, &Error)> {
+        let segments = self.segments.iter();
+        segments.filter_map(|file| Some((file, file.segment().err()?)))
+    }
+
     /// Segments that are set aside: the store does not read them, and neither does anything here.
     #[must_use]
     pub fn quarantined(&self) -> &[QuarantineEntry] {

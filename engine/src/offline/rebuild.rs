@@ -17,7 +17,7 @@ use crate::compaction::workspace::{FileWorkspace, Pace, RoomWatch, SegmentFile, 
 use crate::exclusions::copy_list;
 use crate::io::{Fs, OsFs};
 use crate::manifest::Manifest;
-use crate::recovery::new_directory;
+use crate::recovery::{new_directory, refuse_other_versions};
 use crate::store::{LOG, SCRATCH, SEGMENTS};
 use crate::{Error, Options, Result, Store};
 
@@ -134,8 +134,8 @@ pub fn replay_log_with_fs(
 /// and opens the result, which makes masks and key indexes. Memory: as for a merge.
 ///
 /// # Errors
-/// [`Error::Config`] where `to` is not empty; [`Error::Inconsistent`] for a segment that is damaged or set aside,
-/// naming it; [`Error::Locked`]; [`Error::Io`].
+/// [`Error::Config`] where `to` is not empty; [`Error::Format`] for a segment of a version that this build does not read, and
+/// [`Error::Inconsistent`] for one that is damaged or set aside, naming it; [`Error::Locked`]; [`Error::Io`].
 pub fn replay_segments(from: &Path, to: &Path, options: Options) -> Result<RebuildReport> {
     replay_segments_with_fs(&OsFs::shared(), from, to, options)
 }
@@ -151,6 +151,7 @@ pub fn replay_segments_with_fs(
     options: Options,
 ) -> Result<RebuildReport> {
     let source = super::Directory::open_with_fs(Arc::clone(fs), from)?;
+    refuse_other_versions(&**fs, from, source.state())?;
     refuse_set_aside(&source)?;
     let lock = claim_empty(&**fs, to)?;
     let scratch = to.join(SCRATCH);

@@ -8,16 +8,16 @@ use orrery_formats::manifest::{VERSION as MANIFEST_VERSION, encode_edit, encode_
 use orrery_formats::segment::VERSION;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_64_with_seed};
 
-use crate::Error;
 use crate::io::fault::SimFs;
 use crate::manifest::Manifest;
 use crate::offline::verify::verify_with_fs;
-use crate::offline::{RepairOptions, repair_with_fs};
+use crate::offline::{RepairOptions, repair_with_fs, replay_segments_with_fs};
 use crate::quarantine::tests::{DIR, open, segments, three_segments};
 use crate::store::segment_name;
+use crate::{Error, Options};
 
 /// The bytes of a sealed file as those of a sound one of that version.
-fn of_version(mut bytes: Vec<u8>, version: u16) -> Vec<u8> {
+pub(crate) fn of_version(mut bytes: Vec<u8>, version: u16) -> Vec<u8> {
     bytes[10..12].copy_from_slice(&version.to_le_bytes());
     let trailer = bytes.len() - 24;
     let footer_len = u64::from_le_bytes(bytes[trailer..trailer + 8].try_into().unwrap());
@@ -74,6 +74,44 @@ fn segments_of_another_version_are_refused_by_name_and_nothing_is_changed_by_sta
         fs.put(&path, &bytes);
         open(&fs).unwrap();
     }
+}
+
+#[test]
+fn segments_of_another_version_are_refused_where_they_are_set_aside_too() {
+    let (fs, _) = three_segments(1);
+    let path = segments(&fs).remove(1);
+    let bytes = fs.contents(&path).unwrap();
+    fs.put(&path, &bytes[..100]);
+    let degraded = open(&fs).unwrap().status().degraded.len();
+    assert_eq!(degraded, 1);
+    // As it comes back from an older backup.
+    fs.put(&path, &of_version(bytes.clone(), VERSION - 1));
+    let before = contents(&fs);
+    let error = open(&fs).map(drop).unwrap_err();
+    assert!(
+        matches!(&error, Error::Format(FormatError::Version { file, .. }) if path.ends_with(file)),
+        "{error}"
+    );
+    assert!(contents(&fs) == before, "a start changed something");
+    fs.put(&path, &bytes);
+    assert!(open(&fs).unwrap().status().degraded.is_empty());
+}
+
+#[test]
+fn a_replay_of_segments_of_another_version_names_it_and_begins_nothing() {
+    let (fs, _) = three_segments(1);
+    let path = segments(&fs).remove(1);
+    let bytes = fs.contents(&path).unwrap();
+    fs.put(&path, &of_version(bytes, VERSION - 1));
+    let before = contents(&fs);
+    let (from, to) = (Path::new(DIR), Path::new("to"));
+    let replayed = replay_segments_with_fs(&fs.shared(), from, to, Options::default());
+    let error = replayed.map(drop).unwrap_err();
+    assert!(
+        matches!(&error, Error::Format(FormatError::Version { file, .. }) if path.ends_with(file)),
+        "{error}"
+    );
+    assert!(contents(&fs) == before, "something was written");
 }
 
 #[test]

@@ -91,8 +91,8 @@ impl Writer {
         let (fs, dir) = (&*shared.fs, &shared.dir);
         let done = shared.exclusions.done(fs, dir, &looked_at, may_change);
         if let Err(error) = done {
-            // The file stays as it was, with entries that are dropped the next time: nothing depends on them.
-            tracing::warn!(%error, "cannot drop removed entries from the exclude list");
+            // The file stays as it was, with entries that the next start drops: nothing depends on them.
+            tracing::warn!(%error, "cannot drop removed entries from the exclude list; the next start tries again");
         }
         paused
     }

@@ -259,7 +259,7 @@ impl Writer {
         self.events >= options.seal_events
     }
 
-    fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         match &self.poisoned {
             Some(why) => Err(Error::Poisoned { why: why.clone() }),
             None => Ok(()),

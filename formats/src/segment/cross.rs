@@ -7,8 +7,6 @@ mod hot_targets;
 mod key_ranges;
 mod shapes;
 
-use std::ops::ControlFlow;
-
 use super::actors::{ACTOR_BLOCK, ActorIndexWriter};
 use super::layout::Section;
 use super::reader::LinkRef;
@@ -20,13 +18,13 @@ use crate::chunks::Region;
 use crate::filter::{self, Filter};
 use crate::monotone::Monotone;
 
-/// The checks, each of which ends at its first damage.
-pub(super) const CHECKS: [fn(&Segment) -> Result<()>; 13] = [
+pub(super) use shapes::check as shapes;
+
+/// The checks, each of which ends at its first damage; those of shapes and of lists against links stand elsewhere.
+pub(super) const CHECKS: [fn(&Segment) -> Result<()>; 11] = [
     dictionaries,
-    shapes::check,
     target_order,
     hot_targets::check,
-    lists_against_links,
     actor_index,
     key_ranges::check,
     filters,
@@ -192,35 +190,33 @@ fn each_link_is_listed(segment: &Segment) -> Result<()> {
     Ok(())
 }
 
+/// How many links are read for each link of the segment to find those that rows of lists are there for. Rows of very many
+/// links need more, and are looked up the other way round.
+const SCANNED_MAX: u64 = 256;
+
 /// Every row of a list links to its target from its source, and there are as many rows in lists as rows
-/// have distinct links: so every link is in its list.
-fn lists_against_links(segment: &Segment) -> Result<()> {
+/// have distinct links: so every link is in its list. To be called when the links of rows were walked.
+pub(super) fn lists_against_links(segment: &Segment) -> Result<()> {
     let info = segment.info();
     let expected = distinct_links(segment)?;
     let mut found = 0u64;
+    let mut left = match expected {
+        Some(_) => u64::from(info.links).saturating_mul(SCANNED_MAX),
+        None => u64::MAX,
+    };
     for target in 0..info.targets {
         for list in segment.lists_of(target)? {
             let list = list?;
             let (collection, path) = segment.source(list.source)?;
             for row in segment.list(list.id)?.iter_from(0) {
                 let row = row?;
-                let mut is_there = segment.collection_id(row)? == collection;
-                if is_there {
-                    let wanted = LinkRef { path, target };
-                    let hit = segment.links(row)?.try_for_each(|link| match link {
-                        Ok(link) if link == wanted => ControlFlow::Break(Ok(())),
-                        Ok(_) => ControlFlow::Continue(()),
-                        Err(error) => ControlFlow::Break(Err(error)),
-                    });
-                    is_there = match hit {
-                        ControlFlow::Break(result) => {
-                            result?;
-                            true
-                        }
-                        ControlFlow::Continue(()) => false,
-                    };
+                found = found.saturating_add(1);
+                if found > u64::from(info.links) {
+                    let expected = format!("at most {} links in lists", info.links);
+                    return wrong(segment, Section::Lists, expected, found);
                 }
-                if !is_there {
+                let wanted = LinkRef { path, target };
+                if left > 0 && !has_link(segment, row, collection, wanted, &mut left)? {
                     return wrong(
                         segment,
                         Section::Lists,
@@ -228,14 +224,12 @@ fn lists_against_links(segment: &Segment) -> Result<()> {
                         format!("row {row}"),
                     );
                 }
-                found = found.saturating_add(1);
             }
         }
     }
-    let Some(expected) = expected else {
-        return each_link_is_listed(segment);
-    };
-    if found != expected {
+    if let Some(expected) = expected
+        && found != expected
+    {
         return wrong(
             segment,
             Section::Lists,
@@ -243,7 +237,30 @@ fn lists_against_links(segment: &Segment) -> Result<()> {
             found,
         );
     }
+    if expected.is_none() || left == 0 {
+        return each_link_is_listed(segment);
+    }
     Ok(())
+}
+
+/// Whether a row of that collection has a link. Each that is read is taken from `left`; when none is left, it is as if it had.
+fn has_link(
+    segment: &Segment,
+    row: u32,
+    collection: u32,
+    wanted: LinkRef,
+    left: &mut u64,
+) -> Result<bool> {
+    if segment.collection_id(row)? != collection {
+        return Ok(false);
+    }
+    for link in segment.links(row)? {
+        if *left == 0 || link? == wanted {
+            return Ok(true);
+        }
+        *left -= 1;
+    }
+    Ok(false)
 }
 
 /// The index of actors names, for each actor, just the blocks of 2,048 rows in which it has one. The pairs

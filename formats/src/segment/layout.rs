@@ -254,7 +254,10 @@ impl SegmentInfo {
             );
         }
         if info.lists > info.links || info.rows > info.links {
-            return wrong("at most as many rows and lists as links", info.lists.into());
+            return wrong(
+                "at most as many rows and lists as links",
+                info.lists.max(info.rows).into(),
+            );
         }
         if zero != 0 || info.hot_widths.iter().any(|&width| width > 16) {
             return wrong(

@@ -359,7 +359,7 @@ impl Segment {
         Ok((sources.u32_at(at)?, sources.u32_at(at + 4)?))
     }
 
-    fn find_source_ids(&self, collection: u32, path: u32) -> Result<Option<u32>> {
+    pub(super) fn find_source_ids(&self, collection: u32, path: u32) -> Result<Option<u32>> {
         let (mut low, mut high) = (0, self.info.sources);
         while low < high {
             let middle = low + (high - low) / 2;
@@ -530,14 +530,11 @@ impl Segment {
         Some(self.file.section_range(section.id())?.start)
     }
 
-    /// Tells of what the parts of the segment contradict, the first of each kind of contradiction. Offsets
-    /// are those in the named section. Of a segment with damaged checksums it tells once more where the
+    /// Tells of what the parts of the segment contradict, the first of each kind of contradiction; where the shapes of rows
+    /// are damaged, or the links that these have, lists are not compared with links. Offsets are those in the named section. Of a segment with damaged checksums it tells once more where the
     /// reading ends.
     pub fn each_contradiction(&self, each: &mut dyn FnMut(Error)) {
-        let checks = super::verify::CHECKS.iter().chain(&super::cross::CHECKS);
-        for error in checks.filter_map(|check| check(self).err()) {
-            each(error);
-        }
+        super::verify::each(self, each);
     }
 
     /// Reads everything: all checksums, then every row, link, target, list, DID, state and kill, that

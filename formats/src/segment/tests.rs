@@ -7,6 +7,8 @@ mod hot;
 mod keys;
 mod merge;
 mod model;
+mod readers;
+mod shapes;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -134,7 +134,7 @@ pub trait Index: Send + Sync + 'static {
     /// may block for some seconds.
     ///
     /// # Errors
-    /// As [`ExcludeError`] says; nothing has changed then.
+    /// As [`ExcludeError`] says.
     fn exclude(&self, _: &[ExcludeAsked], _: bool) -> Result<ExcludeReport, ExcludeError> {
         Err(ExcludeError::Failed(
             "this index has no exclude list".to_owned(),

@@ -66,13 +66,13 @@ pub struct ExcludeReport {
     pub waits: Option<String>,
 }
 
-/// Why the list was not changed. Nothing of the request was done.
+/// Why the list was not changed. Nothing of the request was done, unless the message says otherwise.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ExcludeError {
     /// The request is wrong.
     #[error("{0}")]
     Invalid(String),
-    /// The list cannot be written.
+    /// The list cannot be written, or not durably.
     #[error("{0}")]
     Failed(String),
 }
@@ -150,7 +150,7 @@ async fn change(
         }
         Err(ExcludeError::Invalid(message)) => Err(Problem::invalid(message)),
         Err(ExcludeError::Failed(message)) => {
-            tracing::error!(error = %message, "the exclude list is not changed");
+            tracing::error!(error = %message, "a change of the exclude list failed");
             let status = StatusCode::SERVICE_UNAVAILABLE;
             Err(Problem::new(status, "NotWritten", message))
         }

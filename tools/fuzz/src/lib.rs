@@ -34,7 +34,7 @@ mod targets;
 
 pub use outcome::Outcome;
 pub use run::{Failure, run};
-pub use targets::TARGETS;
+pub use targets::{TARGETS, kept_segments, opens_as_segment};
 
 /// One decoder under test.
 #[derive(Debug, Clone, Copy)]

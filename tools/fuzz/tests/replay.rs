@@ -12,7 +12,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use orrery_fuzz::drive::{Plan, drive};
-use orrery_fuzz::{TARGETS, corpus, run, target};
+use orrery_fuzz::{TARGETS, corpus, kept_segments, opens_as_segment, run, target};
+
+/// Bytes of a changed input.
+const LEN_MAX: usize = 1 << 14;
 
 fn replay(name: &str) {
     let target = target(name).unwrap();
@@ -35,7 +38,7 @@ fn replay(name: &str) {
         time_max: seconds.map_or(Duration::from_millis(200), Duration::from_secs),
         count_max: seconds.map_or(300, |_| u64::MAX),
         seed: 1,
-        len_max: 1 << 14,
+        len_max: LEN_MAX,
     };
     let report = drive(target, &plan, &mut |_| {}).unwrap();
     if let Some((input, failure)) = report.failures.first() {
@@ -100,6 +103,33 @@ replayed! {
     subscriber = "subscriber";
     accept = "accept";
     time = "time";
+}
+
+/// With `ORRERY_REGENERATE` set, the kept segments are written anew. One of another version's layout would end where it is
+/// opened, and keep nothing from breaking again.
+#[test]
+fn each_kept_segment_opens() {
+    let kept = kept_segments();
+    if std::env::var_os("ORRERY_REGENERATE").is_some() {
+        for (name, input) in &kept {
+            std::fs::write(corpus::root().join("segment").join(name), input).unwrap();
+        }
+    }
+    let found = corpus::read("segment").unwrap();
+    for (file, input) in &found {
+        if let Err(error) = opens_as_segment(input) {
+            panic!("corpus/segment/{file}: {error}; make it anew");
+        }
+    }
+    for (name, input) in &kept {
+        assert!(input.len() <= LEN_MAX, "{name} is cut before it is changed");
+        assert!(found.iter().any(|(file, _)| file == name), "no {name}");
+        assert_eq!(
+            kept.iter().filter(|other| other.1 == *input).count(),
+            1,
+            "{name}"
+        );
+    }
 }
 
 /// What recursion without a limit dies of. A test's thread has a stack of 2 MiB.

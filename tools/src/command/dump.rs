@@ -40,11 +40,9 @@ pub(crate) fn run(arguments: &DumpArguments) -> Result<()> {
             &mut |seq, event| write_event(&mut out, seq, event).map_err(Stop::Output),
         ),
         DumpWhat::Links => {
-            for file in directory.segments() {
-                if let Err(error) = file.segment() {
-                    damages += 1;
-                    output::note(format_args!("passed over: {}: {error}", file.name));
-                }
+            for (file, error) in directory.left_out() {
+                damages += 1;
+                output::note(format_args!("passed over: {}: {error}", file.name));
             }
             directory.each_link(&span, &mut |link| {
                 write_link(&mut out, link).map_err(Stop::Output)

@@ -17,6 +17,12 @@ pub(crate) fn run(arguments: &InspectArguments) -> Result<()> {
     let failed = Failure::store(&arguments.data);
     let directory = Directory::open(&arguments.data).map_err(&failed)?;
     let json = arguments.json;
+    if arguments.top.is_some() || arguments.target.is_some() || arguments.actor.is_some() {
+        for (file, error) in directory.left_out() {
+            let name = &file.name;
+            output::note(format_args!("the answer lacks segment {name}: {error}"));
+        }
+    }
     if let Some(count) = arguments.top {
         return top(&directory, count, json, &failed);
     }
@@ -350,7 +356,7 @@ fn for_people(summary: &Value) -> String {
     push_table(&mut out, &rows, 3);
     for segment in list("segments") {
         if let Some(error) = of(&segment, "error").as_str() {
-            let _ = writeln!(out, "damaged: {error}");
+            let _ = writeln!(out, "not read: {error}");
         }
     }
     let mut rows = vec![["section", "bytes", "a link"].map(str::to_owned).to_vec()];

@@ -9,6 +9,9 @@ use crate::common::directory::{apply, files, options};
 use crate::common::{Server, ingest, orrery, synthetic, targets, text};
 use orrery_engine::io::OsFs;
 use orrery_engine::lock::DirLock;
+use orrery_formats::chunks::SealedFile;
+use orrery_formats::envelope::FileBuilder;
+use orrery_formats::segment;
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -161,6 +164,71 @@ fn a_damaged_segment_is_named_and_the_others_are_shown() {
         .unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("not a data directory"));
+}
+
+/// Writes a segment as one of another version.
+fn as_version(path: &Path, version: u16) {
+    let bytes = std::fs::read(path).unwrap();
+    let versions = segment::VERSION..=segment::VERSION;
+    let file = SealedFile::open("a".to_owned(), bytes, segment::KIND, versions).unwrap();
+    let mut written = FileBuilder::new(segment::KIND, version);
+    for (id, _) in file.sections() {
+        written.section(id, file.section(id).unwrap().all().unwrap());
+    }
+    std::fs::write(path, written.finish()).unwrap();
+}
+
+#[test]
+fn what_an_answer_lacks_of_segments_of_another_version_is_told_and_a_replay_refuses_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    apply(&data, &synthetic(55, 3_000), options(1_000));
+    let segment = files(&data)
+        .into_iter()
+        .find(|file| file.extension().is_some_and(|e| e == "seg"))
+        .unwrap();
+    let version = segment::VERSION - 1;
+    as_version(&data.join(&segment), version);
+    let name = segment.file_name().unwrap().to_str().unwrap();
+    let said = |arguments: &[&str]| {
+        let output = orrery()
+            .args(arguments)
+            .arg("--data")
+            .arg(&data)
+            .output()
+            .unwrap();
+        (output.status.code(), text(&output.stderr))
+    };
+    for view in [
+        ["--top", "3"],
+        ["--target", "https://nowhere.example/"],
+        ["--actor", "did:plc:nobody"],
+    ] {
+        let (code, told) = said(&[&["inspect"], &view[..]].concat());
+        assert_eq!(code, Some(0), "{told}");
+        let lacks = format!("the answer lacks segment {name}");
+        let version = format!("version {version} is not supported");
+        assert!(told.contains(&lacks) && told.contains(&version), "{told}");
+    }
+    let new = dir.path().join("new");
+    let output = orrery()
+        .args(["replay", "--source", "segments", "--from"])
+        .arg(&data)
+        .arg("--data")
+        .arg(&new)
+        .output()
+        .unwrap();
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    for wanted in [
+        name,
+        &format!("version {version} is not supported"),
+        "go on with the build that wrote it",
+    ] {
+        assert!(told.contains(wanted), "{wanted}: {told}");
+    }
+    assert!(!told.contains("damaged"), "{told}");
+    assert!(!new.exists());
 }
 
 #[test]

@@ -120,7 +120,10 @@ pub fn verify_with_fs(
     fs.list(path).map_err(Error::io("list", path))?;
     if check.is_backup()? {
         check.backup()?;
-        return Ok(check.report);
+        return match check.other_version.take() {
+            Some(error) => Err(error.into()),
+            None => Ok(check.report),
+        };
     }
     let state = check.manifest()?;
     check.strangers(state.as_ref())?;

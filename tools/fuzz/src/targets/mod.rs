@@ -18,6 +18,8 @@ mod sealed;
 mod segment_answers;
 mod server;
 
+pub use sealed::{kept_segments, opens_as_segment};
+
 use crate::Target;
 
 /// Every target.

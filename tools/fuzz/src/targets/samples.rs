@@ -25,19 +25,20 @@ pub(super) const FIRST_ACTOR: u32 = 1000;
 /// A segment of 40 rows, a few KiB.
 pub(super) fn small_segment() -> &'static [u8] {
     static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
-    BYTES.get_or_init(|| segment_of(40, 12, 150))
+    BYTES.get_or_init(|| segment_of(40, 12, 150, 150))
 }
 
-/// A segment in which a few targets have a table of their own, since most links are to them.
+/// A segment in which a few targets have a table of their own, since most links are to them, and one a long list. It is
+/// short enough to be changed whole.
 pub(super) fn hot_segment() -> &'static [u8] {
     static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
-    BYTES.get_or_init(|| segment_of(300, 120, 40))
+    BYTES.get_or_init(|| segment_of(300, 120, 40, 12))
 }
 
 /// A segment of several chunks, with lists of every kind.
 pub(super) fn large_segment() -> &'static [u8] {
     static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
-    BYTES.get_or_init(|| segment_of(3000, 900, 4000))
+    BYTES.get_or_init(|| segment_of(3000, 900, 4000, 150))
 }
 
 /// A segment without anything.
@@ -58,7 +59,8 @@ const KEYS: [&str; 5] = [
     "a:key.of_another~kind",
 ];
 
-fn segment_of(rows: u32, targets: u32, dids: u32) -> Vec<u8> {
+/// At most `beside` samples, and no more buckets or accounts in one.
+fn segment_of(rows: u32, targets: u32, dids: u32, beside: u32) -> Vec<u8> {
     let mut rng = Rng::new(u64::from(rows));
     let texts: Vec<String> = (0..targets)
         .map(|i| match i % 3 {
@@ -141,10 +143,10 @@ fn segment_of(rows: u32, targets: u32, dids: u32) -> Vec<u8> {
             Some(PassedKey { actor, hash })
         })
         .collect();
-    let bodies: Vec<(String, String)> = (0..rows.min(150))
+    let bodies: Vec<(String, String)> = (0..rows.min(beside))
         .map(|i| {
             // Most in blocks with others, one in a block of its own.
-            let length = if i == 7 { 40_000 } else { rng.below(900) };
+            let length = if i == 17 { 40_000 } else { rng.below(900) };
             let text = "ab ".repeat(length / 3);
             (
                 format!("key-{}", i % 90),
@@ -184,7 +186,7 @@ fn segment_of(rows: u32, targets: u32, dids: u32) -> Vec<u8> {
         },
         kills: (0..u64::from(rows) / 8).map(|i| 1 + i * 11).collect(),
         passed: passed.into_iter().collect(),
-        buckets: (0..12u32)
+        buckets: (0..beside.min(12))
             .map(|i| BucketInput {
                 collection: ["a.b.one", "app.bsky.feed.like"][usize::from(i < 11)],
                 hour: 472_223 + i * 19,
@@ -193,7 +195,7 @@ fn segment_of(rows: u32, targets: u32, dids: u32) -> Vec<u8> {
                     updates: u64::from(i),
                     deletes: 3,
                 },
-                sketch: sketch(u64::from(rows.min(100)) * u64::from(i % 4 + 1)),
+                sketch: sketch(u64::from(rows.min(100).min(beside)) * u64::from(i % 4 + 1)),
             })
             .collect(),
     })

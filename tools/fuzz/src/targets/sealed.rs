@@ -56,6 +56,92 @@ fn sealed(mut input: &[u8], kind: FileKind, version: u16) -> Vec<u8> {
     file.finish()
 }
 
+/// Opens the segment that an input makes.
+fn opened(bytes: Vec<u8>) -> orrery_formats::Result<Segment> {
+    let versions = segment::VERSION..=segment::VERSION;
+    SealedFile::open("a.segment".to_owned(), bytes, segment::KIND, versions).and_then(Segment::open)
+}
+
+/// Whether an input of the target `segment` opens, so that more than that is tried with it.
+///
+/// # Errors
+/// Why it does not, as an input of another version's layout does not.
+pub fn opens_as_segment(input: &[u8]) -> orrery_formats::Result<()> {
+    opened(sealed(input, segment::KIND, segment::VERSION)).map(drop)
+}
+
+/// The inputs of the target `segment` that are kept as files, by their names: a segment with everything, and what was, or could be, done to
+/// one. Made of what the encoder writes, so that they can be made anew with each version.
+#[must_use]
+pub fn kept_segments() -> Vec<(&'static str, Vec<u8>)> {
+    const META: u8 = 1;
+    const COLLECTIONS: u8 = 2;
+    const SHAPES: u8 = 5;
+    const ROW_DIRECTORY: u8 = 7;
+    const HOT_TARGETS: u8 = 38;
+    const LONG_DIRECTORY: u8 = 17;
+    const PASSED_DIRECTORY: u8 = 37;
+    /// Of the meta section: the count of targets.
+    const TARGETS: usize = 64;
+
+    let whole = parts(samples::hot_segment(), segment::KIND);
+    let with = |section: u8, change: &dyn Fn(&mut [u8])| {
+        let mut input = whole.clone();
+        let mut at = 0;
+        while let Some([id, low, high]) = input.get(at..at + 3) {
+            let (id, len) = (*id, usize::from(u16::from_le_bytes([*low, *high])));
+            let contents = &mut input[at + 3..at + 3 + len];
+            if id == section {
+                change(contents);
+            }
+            at += 3 + len;
+        }
+        input
+    };
+    // In front of the first shape stand two entries of eight bytes more, and the end; it has one path, with one link.
+    let first_links = 3 * 8 + 4 + 3;
+    vec![
+        ("whole", whole.clone()),
+        (
+            "dictionary-that-contradicts-itself",
+            with(COLLECTIONS, &|strings| strings[3] = 0x56),
+        ),
+        (
+            "dictionary-without-strings",
+            with(COLLECTIONS, &|strings| strings[5] = 0xff),
+        ),
+        (
+            "targets-behind-the-last",
+            with(META, &|meta| meta[TARGETS] -= 40),
+        ),
+        (
+            "shape-without-links",
+            with(SHAPES, &|shapes| shapes[first_links] = 0),
+        ),
+        (
+            "shape-of-more-links",
+            with(SHAPES, &|shapes| shapes[4] = 200),
+        ),
+        (
+            "rows-that-share-links",
+            with(ROW_DIRECTORY, &|directory| {
+                for block in directory.chunks_mut(16) {
+                    block[4..8].fill(0);
+                }
+            }),
+        ),
+        ("hot-target-twice", with(HOT_TARGETS, &|hot| hot.fill(0x55))),
+        (
+            "long-list-of-more-rows",
+            with(LONG_DIRECTORY, &|lists| lists[12] += 1),
+        ),
+        (
+            "passed-keys-that-fall",
+            with(PASSED_DIRECTORY, &|passed| passed[..8].fill(0xff)),
+        ),
+    ]
+}
+
 pub(super) const SEGMENT: Target = Target {
     name: "segment",
     about: "segments of any sections under sound checksums: every accessor, and verify",
@@ -72,17 +158,7 @@ pub(super) const SEGMENT: Target = Target {
     check: |input| {
         let bytes = sealed(input, segment::KIND, segment::VERSION);
         let heap_max = HEAP_MAX + 4 * bytes.len();
-        let opened = heap::at_most(heap_max, || {
-            let name = "a.segment".to_owned();
-            SealedFile::open(
-                name,
-                bytes,
-                segment::KIND,
-                segment::VERSION..=segment::VERSION,
-            )
-            .and_then(Segment::open)
-        });
-        let segment = match opened {
+        let segment = match heap::at_most(heap_max, || opened(bytes)) {
             Ok(segment) => segment,
             Err(error) => return Outcome::of(&error),
         };
