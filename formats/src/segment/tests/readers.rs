@@ -159,7 +159,7 @@ fn changes() -> impl Strategy<Value = Vec<(prop::sample::Index, u64)>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(12))]
 
     #[test]
     fn readers_of_links_agree_of_sound_and_damaged_segments(owned in owned(), changes in changes()) {
@@ -171,7 +171,7 @@ proptest! {
 fn readers_of_hot_links_agree_of_sound_and_damaged_segments() {
     let bytes = build(&hot::crowded(200)).unwrap();
     let mut runner = proptest::test_runner::TestRunner::deterministic();
-    for _ in 0..4 {
+    for _ in 0..2 {
         let changes = changes().new_tree(&mut runner).unwrap().current();
         check_damaged(&bytes, &changes);
     }
