@@ -14,14 +14,41 @@ use crate::{Outcome, Result};
 
 const ITEM: &str = "app.bsky.graph.listitem";
 const TARGET: &str = "did:plc:manymanymanymanymanymany";
-/// Other subjects that the records link to.
+/// Other subjects that the records link to, where they share them.
 const LISTS: u64 = 1_000;
+/// Above all numbers of links, so that its multiples go through all of them.
+const PRIME: u64 = 4_294_967_291;
 const ACTORS: u64 = 50_000;
 const START_US: u64 = 1_767_225_600_000_000;
 const ROUNDS: usize = 5;
 
-/// `links` items of lists, all of the same account, in 17 segments.
+/// The list that the item `number` of `links` is of: one of [`LISTS`] of one account, or one that no other item is of.
+fn list_of(number: u64, links: u64, others: u64, random: &mut Random) -> Result<String> {
+    if others < links {
+        let list = random.below(others);
+        return Ok(format!(
+            "at://did:plc:listslistslistslistslist/app.bsky.graph.list/{list}"
+        ));
+    }
+    let list = (u128::from(number) * u128::from(PRIME) % u128::from(links)) as u64;
+    let (account, key) = (
+        list % ACTORS,
+        Tid::from_u64((START_US + list * 1_000) << 10)?,
+    );
+    Ok(format!(
+        "at://did:plc:{account:2>24}/app.bsky.graph.list/{key}"
+    ))
+}
+
+/// `links` items of lists in 17 segments: of few lists, then each of another.
 pub(crate) fn run(links: u64, figures: &mut Figures) -> Outcome {
+    for others in [LISTS, links] {
+        run_with(links, others, figures)?;
+    }
+    Ok(())
+}
+
+fn run_with(links: u64, others: u64, figures: &mut Figures) -> Outcome {
     let dir = tempfile::tempdir()?;
     let mut options = Options::default();
     options.seal_events = u32::try_from(links / 17 + 1)?;
@@ -31,9 +58,9 @@ pub(crate) fn run(links: u64, figures: &mut Figures) -> Outcome {
     let mut random = Random::new(1);
     for number in 0..links {
         let time_us = START_US + number * 1_000;
-        let list = random.below(LISTS);
+        let list = list_of(number, links, others, &mut random)?;
         let body = format!(
-            r#"{{"$type":"{ITEM}","createdAt":"2026-01-01T00:00:00Z","list":"at://did:plc:listslistslistslistslist/app.bsky.graph.list/{list}","subject":"{TARGET}"}}"#
+            r#"{{"$type":"{ITEM}","createdAt":"2026-01-01T00:00:00Z","list":"{list}","subject":"{TARGET}"}}"#
         );
         writer.apply(&Event {
             time_us,
@@ -73,7 +100,7 @@ pub(crate) fn run(links: u64, figures: &mut Figures) -> Outcome {
         Ok(start.elapsed().as_secs_f64() * 1e3)
     };
     println!(
-        "  {links} links in {} segments to {LISTS} others",
+        "  {links} links in {} segments to {others} others",
         store.status().segments
     );
     let mut fresh = Vec::new();
@@ -86,7 +113,7 @@ pub(crate) fn run(links: u64, figures: &mut Figures) -> Outcome {
         aim: None,
     };
     figures.judged(
-        "many-to-many counts, a new snapshot",
+        format!("many-to-many counts, {others} others, a new snapshot"),
         median(&fresh),
         "ms",
         budget,
@@ -98,7 +125,7 @@ pub(crate) fn run(links: u64, figures: &mut Figures) -> Outcome {
         cached.push(timed(&queries)?);
     }
     figures.add(
-        "many-to-many counts, the same snapshot again",
+        format!("many-to-many counts, {others} others, the same snapshot again"),
         median(&cached),
         "ms",
     );

@@ -237,6 +237,22 @@ impl<'a> Part<'a> {
         }
     }
 
+    /// Reads the seqs of many rows, in any order, faster than one by one where they stand close together.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    pub fn seq_reader(&self) -> Result<impl FnMut(u32) -> Result<u64> + use<'a>> {
+        let (mut column, memtable) = match self.inner {
+            Inner::Sealed { sealed, .. } => (Some(sealed.segment.seq_column()?), None),
+            Inner::Memtable(memtable) => (None, Some(memtable)),
+        };
+        Ok(move |row| match (&mut column, memtable) {
+            (Some(column), _) => Ok(column.get(row)?),
+            (None, Some(memtable)) => Ok(memtable.seq(row)),
+            (None, None) => Err(Error::Internal("a part of neither kind".to_owned())),
+        })
+    }
+
     /// The event time of a row in microseconds, exact to the millisecond.
     ///
     /// # Errors

@@ -157,36 +157,52 @@ pub(crate) fn bits_of(bytes: &[u8], bit_offset: usize, width: u32) -> Option<u64
     Some((word >> shift) & mask(width))
 }
 
+/// Bytes that eight values of 32 bits lie in that begin inside a byte, with eight bytes from each of their first ones on.
+const WINDOW: usize = 40;
+
 /// Reads one value after the other of the same width, at most 32, into `out`; the first begins at bit `bit_offset`.
 /// `None` where they reach behind the bytes. Eight of them take as many bytes as they have bits, so that each eighth
 /// begins at the same bit of a byte.
 pub(crate) fn unpack(bytes: &[u8], bit_offset: usize, width: u32, out: &mut [u32]) -> Option<()> {
-    /// Holds eight values of 32 bits that begin inside a byte, and eight bytes from each of their first ones on.
-    const WINDOW: usize = 40;
     debug_assert!(width <= 32, "a width of {width} bits");
-    let width = width.min(32) as usize;
-    let (mut start, shift) = (bit_offset >> 3, bit_offset & 7);
-    let places: [usize; 8] = std::array::from_fn(|place| shift + place * width);
-    let mask = mask(width as u32);
-    let (eights, _) = out.as_chunks_mut::<8>();
-    let mut done = 0;
-    for eight in eights {
-        let Some(window) = bytes.get(start..).and_then(<[u8]>::first_chunk::<WINDOW>) else {
-            break;
+    macro_rules! by_width {
+        ($($width:literal)*) => {
+            match width {
+                $($width => unpack_eights::<$width>(bytes, bit_offset, out),)*
+                _ => 0,
+            }
         };
-        for (value, bit) in eight.iter_mut().zip(places) {
-            let word = window.get(bit >> 3..)?.first_chunk::<8>()?;
-            *value = (u64::from_le_bytes(*word) >> (bit & 7) & mask) as u32;
-        }
-        start += width;
-        done += 8;
     }
-    let mut bit = start.checked_mul(8)?.checked_add(shift)?;
+    let done = by_width!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32);
+    let width = width.min(32) as usize;
+    let mut bit = bit_offset.checked_add(done * width)?;
     for value in out.iter_mut().skip(done) {
         *value = bits_of(bytes, bit, width as u32)? as u32;
         bit += width;
     }
     Some(())
+}
+
+/// As [`unpack`], eight values at a time for as long as there are bytes enough behind them. Says how many it read.
+fn unpack_eights<const WIDTH: usize>(bytes: &[u8], bit_offset: usize, out: &mut [u32]) -> usize {
+    let (mut start, shift) = (bit_offset >> 3, bit_offset & 7);
+    let mut done = 0;
+    let (eights, _) = out.as_chunks_mut::<8>();
+    for eight in eights {
+        let Some(window) = bytes.get(start..).and_then(<[u8]>::first_chunk::<WINDOW>) else {
+            break;
+        };
+        for (place, value) in eight.iter_mut().enumerate() {
+            // Where eight values begin is known beforehand, up to the shift: the compiler takes this apart.
+            let (byte, bit) = (place * WIDTH / 8, place * WIDTH % 8);
+            let word = window.get(byte..).and_then(<[u8]>::first_chunk::<8>);
+            let word = word.map_or(0, |word| u64::from_le_bytes(*word));
+            *value = (word >> (bit + shift) & mask(WIDTH as u32)) as u32;
+        }
+        start += WIDTH;
+        done += 8;
+    }
+    done
 }
 
 /// Which of the first `count` (at most 128) values of the same width, at most 32, are `wanted`, which has no more bits;

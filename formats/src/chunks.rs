@@ -454,7 +454,7 @@ impl<'a> Region<'a> {
     ///
     /// # Errors
     /// The bytes lie outside the region, or a chunk's checksum does not hold.
-    #[inline]
+    #[inline(always)]
     pub fn get(&self, offset: u64, len: usize) -> Result<&'a [u8]> {
         let Some(bytes) = self.slice(offset, len) else {
             return Err(self.outside(offset, len as u64));
@@ -484,7 +484,7 @@ impl<'a> Region<'a> {
     ///
     /// # Errors
     /// As [`Region::get`].
-    #[inline]
+    #[inline(always)]
     pub fn array_at<const N: usize>(&self, offset: u64) -> Result<[u8; N]> {
         match self.get(offset, N)?.first_chunk::<N>() {
             Some(bytes) => Ok(*bytes),
@@ -496,7 +496,7 @@ impl<'a> Region<'a> {
     ///
     /// # Errors
     /// As [`Region::get`].
-    #[inline]
+    #[inline(always)]
     pub fn u8_at(&self, offset: u64) -> Result<u8> {
         Ok(u8::from_le_bytes(self.array_at(offset)?))
     }
@@ -505,7 +505,7 @@ impl<'a> Region<'a> {
     ///
     /// # Errors
     /// As [`Region::get`].
-    #[inline]
+    #[inline(always)]
     pub fn u16_at(&self, offset: u64) -> Result<u16> {
         Ok(u16::from_le_bytes(self.array_at(offset)?))
     }
@@ -514,7 +514,7 @@ impl<'a> Region<'a> {
     ///
     /// # Errors
     /// As [`Region::get`].
-    #[inline]
+    #[inline(always)]
     pub fn u32_at(&self, offset: u64) -> Result<u32> {
         Ok(u32::from_le_bytes(self.array_at(offset)?))
     }
@@ -523,7 +523,7 @@ impl<'a> Region<'a> {
     ///
     /// # Errors
     /// As [`Region::get`].
-    #[inline]
+    #[inline(always)]
     pub fn u64_at(&self, offset: u64) -> Result<u64> {
         Ok(u64::from_le_bytes(self.array_at(offset)?))
     }

@@ -160,10 +160,29 @@ impl<'a> Filter<'a> {
         if start > self.directory {
             return damaged("a shard before the directory", start);
         }
+        let head = region.array_at::<SHARD_HEADER_BYTES>(start)?;
+        let [
+            s0,
+            s1,
+            s2,
+            s3,
+            s4,
+            s5,
+            s6,
+            s7,
+            l0,
+            l1,
+            l2,
+            l3,
+            c0,
+            c1,
+            c2,
+            c3,
+        ] = head;
         let shape = Shape {
-            seed: region.u64_at(start)?,
-            segment_len: region.u32_at(start + 8)?,
-            segment_count: region.u32_at(start + 12)?,
+            seed: u64::from_le_bytes([s0, s1, s2, s3, s4, s5, s6, s7]),
+            segment_len: u32::from_le_bytes([l0, l1, l2, l3]),
+            segment_count: u32::from_le_bytes([c0, c1, c2, c3]),
         };
         if !shape.segment_len.is_power_of_two() || shape.segment_len > SEGMENT_LEN_MAX {
             let expected = format!("a segment length of a power of two up to {SEGMENT_LEN_MAX}");

@@ -45,6 +45,17 @@ pub struct Monotone<'a> {
     blocks_len: u32,
 }
 
+/// What the header of a list says, for whoever opens one again and again.
+#[derive(Debug, Clone, Copy)]
+pub struct Head {
+    len: u32,
+    first: u32,
+    last: u32,
+    skips: u32,
+    blocks: u64,
+    blocks_len: u32,
+}
+
 /// One block, taken apart but not decoded. The first value is not in the coded part: the others are
 /// coded as their distance from it.
 #[derive(Clone, Copy)]
@@ -68,6 +79,40 @@ impl<'a> Monotone<'a> {
         let head = region.get(0, region.len().min(HEADER_BYTES_MAX) as usize)?;
         let mut fields = Reader::new("monotone list", head);
         Self::read_header(region, &mut fields).map_err(|error| relocate(region, error))
+    }
+
+    /// The list whose header said `head` when it was opened in the same region.
+    #[inline]
+    pub const fn with_head(region: Region<'a>, head: Head) -> Self {
+        let Head {
+            len,
+            first,
+            last,
+            skips,
+            blocks,
+            blocks_len,
+        } = head;
+        Self {
+            region,
+            len,
+            first,
+            last,
+            skips,
+            blocks,
+            blocks_len,
+        }
+    }
+
+    /// What the header says.
+    pub const fn head(&self) -> Head {
+        Head {
+            len: self.len,
+            first: self.first,
+            last: self.last,
+            skips: self.skips,
+            blocks: self.blocks,
+            blocks_len: self.blocks_len,
+        }
     }
 
     fn read_header(region: Region<'a>, fields: &mut Reader<'_>) -> Result<Self> {
@@ -189,8 +234,40 @@ impl<'a> Monotone<'a> {
         if x > self.last {
             return Ok(self.len);
         }
-        // The answer lies in the last block whose first value is below x, or directly behind it. Block
-        // 0 is such a block.
+        let below = self.block_below(x)?;
+        let index = self.block(below)?.lower_bound(x);
+        let index = index.ok_or_else(|| self.bad_block(below))?;
+        Ok((below << BLOCK_SHIFT) + index as u32)
+    }
+
+    /// The index of the first value that is `x`, if there is one. As [`lower_bound`](Self::lower_bound), and no dearer.
+    ///
+    /// # Errors
+    /// The bytes are damaged.
+    pub fn find(&self, x: u32) -> Result<Option<u32>> {
+        if self.len == 0 || x < self.first || x > self.last {
+            return Ok(None);
+        }
+        if x == self.first {
+            return Ok(Some(0));
+        }
+        let below = self.block_below(x)?;
+        let block = self.block(below)?;
+        let found = block.lower_bound(x).ok_or_else(|| self.bad_block(below))?;
+        let index = (below << BLOCK_SHIFT) + found as u32;
+        if found < block.len {
+            let value = block.get(found).ok_or_else(|| self.bad_block(below))?;
+            return Ok((value == x).then_some(index));
+        }
+        // It may be the first of the next block.
+        let is_next = index < self.len && self.block_first(below + 1)? == x;
+        Ok(is_next.then_some(index))
+    }
+
+    /// The last block whose first value is below `x`, which is above the first value of all: what is at least `x` lies
+    /// in it, or directly behind it.
+    fn block_below(&self, x: u32) -> Result<u32> {
+        // Block 0 is such a block.
         let (mut below, mut at_least) = (0, block_count(self.len));
         while at_least - below > 1 {
             let middle = below + (at_least - below) / 2;
@@ -200,9 +277,7 @@ impl<'a> Monotone<'a> {
                 at_least = middle;
             }
         }
-        let index = self.block(below)?.lower_bound(x);
-        let index = index.ok_or_else(|| self.bad_block(below))?;
-        Ok((below << BLOCK_SHIFT) + index as u32)
+        Ok(below)
     }
 
     /// The values from `index` on, ascending; none when `index` is not below the length.

@@ -40,6 +40,11 @@ impl Hasher for IdHasher {
         self.0 = mixed ^ (mixed >> 32);
     }
 
+    /// What has so many bits is a keyed hash already.
+    fn write_u128(&mut self, value: u128) {
+        self.0 = value as u64;
+    }
+
     fn write_usize(&mut self, value: usize) {
         self.write_u64(value as u64);
     }
@@ -140,17 +145,23 @@ impl ActorSet {
         self.make_room(actors);
         match &mut self.0 {
             Inner::Flat(words) => {
+                let words = words.as_mut_slice();
                 for (half, actors) in actors.chunks(64).enumerate() {
+                    // The bit of each comes in on the left, behind that of the one before.
                     let mut some = 0u64;
                     let mut wanted = (wanted >> (half * 64)) as u64;
-                    for (place, &actor) in (0..u64::BITS).zip(actors) {
+                    for &actor in actors {
+                        let mut is_new = 0;
                         if let Some(word) = words.get_mut((actor >> 6) as usize) {
-                            let bit = (wanted & 1) << (actor & 63);
-                            some |= u64::from(bit & !*word != 0) << place;
-                            *word |= bit;
+                            let is_wanted = wanted & 1;
+                            is_new = is_wanted & !(*word >> (actor & 63));
+                            *word |= is_wanted << (actor & 63);
                         }
+                        some = (some | is_new).rotate_right(1);
                         wanted >>= 1;
                     }
+                    // Of fewer than 64 there is a gap to the right.
+                    some = some.rotate_right((u64::BITS - actors.len() as u32) % u64::BITS);
                     new |= u128::from(some) << (half * 64);
                 }
             }

@@ -150,6 +150,11 @@ impl<'a> Part for SnapshotPart<'a> {
         Ok(self.part.seq(row)?)
     }
 
+    fn seq_reader(&self) -> Result<impl FnMut(u32) -> Result<u64>> {
+        let mut read = self.part.seq_reader()?;
+        Ok(move |row| Ok(read(row)?))
+    }
+
     fn time_us(&self, row: u32) -> Result<u64> {
         Ok(self.part.time_us(row)?)
     }

@@ -152,6 +152,14 @@ pub trait Part: Copy {
     /// # Errors
     /// When the index cannot be read.
     fn seq(&self, row: u32) -> Result<u64>;
+    /// Reads the seqs of many rows; rows that stand close together may be read faster than one by one.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn seq_reader(&self) -> Result<impl FnMut(u32) -> Result<u64>> {
+        let part = *self;
+        Ok(move |row| part.seq(row))
+    }
     /// The event time of a row, in microseconds, exact to the millisecond.
     ///
     /// # Errors

@@ -14,9 +14,20 @@ pub(crate) struct Bits<'m> {
 
 impl<'m> Bits<'m> {
     pub(super) fn new(file: Option<&'m MaskFile>, rows: &ByOrdinal<u8>) -> Self {
-        let mut changes: Vec<(u32, u8)> = rows.iter().map(|(row, state)| (*row, *state)).collect();
-        changes.sort_unstable();
-        Self { file, changes }
+        // As numbers they are sorted in half the time.
+        let packed = rows
+            .iter()
+            .map(|(row, state)| u64::from(*row) << 8 | u64::from(*state));
+        let mut packed: Vec<u64> = packed.collect();
+        packed.sort_unstable();
+        // The lower byte is the state.
+        let changes = packed
+            .into_iter()
+            .map(|change| ((change >> 8) as u32, change as u8));
+        Self {
+            file,
+            changes: changes.collect(),
+        }
     }
 
     /// The same with states that are newer.

@@ -121,7 +121,7 @@ impl<'a> Place<'a> {
                     // As `next_up`, a run that was cut to nothing counts as a single value.
                     let left = usize::from(end.saturating_sub(start)) + 1;
                     let count = left.min(room.len());
-                    for (to, row) in room.iter_mut().zip(join(key, start)..=join(key, end)) {
+                    for (to, row) in room.iter_mut().take(count).zip(join(key, start)..) {
                         *to = row;
                     }
                     filled += count;

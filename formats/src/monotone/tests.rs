@@ -55,6 +55,8 @@ proptest! {
         for x in near.chain(probes.iter().copied()).chain([0, u32::MAX]) {
             let expected = values.partition_point(|v| *v < x);
             prop_assert_eq!(list.lower_bound(x).unwrap() as usize, expected, "lower bound of {}", x);
+            let found = values.get(expected).is_some_and(|v| *v == x).then_some(expected as u32);
+            prop_assert_eq!(list.find(x).unwrap(), found, "the place of {}", x);
         }
         for start in probes.iter().map(|p| *p as usize % (values.len() + 2)).chain([0, values.len()]) {
             let up: Vec<u32> = list.iter_from(start as u32).map(Result::unwrap).collect();

@@ -25,8 +25,7 @@ pub(super) struct Dids<'a> {
 impl<'a> Dids<'a> {
     /// The DID at `index` of those in the segment.
     pub(super) fn get(&self, index: u32) -> Result<DidRef<'a>> {
-        let place = self.other_indexes.lower_bound(index)?;
-        if place < self.other_indexes.len() && self.other_indexes.get(place)? == index {
+        if let Some(place) = self.other_indexes.find(index)? {
             return Ok(DidRef::Str(self.others.get(place)?));
         }
         Ok(DidRef::Plc(self.plc.array_at(u64::from(index) * 15)?))

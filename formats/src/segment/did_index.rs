@@ -154,6 +154,16 @@ impl<'a> DidIndex<'a> {
             .u32_at(self.bits().div_ceil(8) + 4 * u64::from(group))
     }
 
+    /// Actors in the groups before `group`, and before the next one.
+    fn range(&self, group: u32) -> Result<(u32, u32)> {
+        if group.saturating_add(1) >= groups(self.actors) {
+            return Ok((self.start(group)?, self.actors));
+        }
+        let at = self.bits().div_ceil(8) + 4 * u64::from(group);
+        let two = self.region.u64_at(at)?;
+        Ok((two as u32, (two >> 32) as u32))
+    }
+
     /// The indexes of the actors that may have a DID with that hash. Reads one group, of 64 actors on
     /// average.
     pub(super) fn candidates(&self, hash: u64) -> Result<Candidates<'a>> {
@@ -172,7 +182,7 @@ impl<'a> DidIndex<'a> {
             return Ok(found);
         }
         let place = Place::of(hash, groups);
-        let (start, end) = (self.start(place.group)?, self.start(place.group + 1)?);
+        let (start, end) = self.range(place.group)?;
         if start > end || end > self.actors {
             let at = self.bits().div_ceil(8) + 4 * u64::from(place.group);
             return Err(self.region.corrupt(at, "rising starts of groups", end));

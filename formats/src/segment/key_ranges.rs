@@ -82,6 +82,17 @@ impl KeyRange {
         }
     }
 
+    /// Whether an entry's range holds the time of a TID: [`read`](Self::read) and [`holds`](Self::holds), for many of them.
+    #[inline]
+    fn entry_holds(entry: &[u8; ENTRY_BYTES], time_ms: u64) -> bool {
+        let words = entry.first_chunk::<8>().zip(entry.last_chunk::<8>());
+        words.is_some_and(|(first, last)| {
+            let first_ms = u64::from_le_bytes(*first) & TIME_MASK;
+            let last_ms = u64::from_le_bytes(*last) >> 16;
+            (first_ms <= time_ms) & (time_ms <= last_ms)
+        })
+    }
+
     /// Widened to what `other` holds.
     pub(super) fn join(self, other: Self) -> Self {
         let (first_ms, last_ms) = if other.first_ms > other.last_ms {
@@ -308,11 +319,15 @@ impl<'a> KeyRanges<'a> {
     }
 
     /// The blocks whose range holds `key`, rising, and how many they are; `None` where there are many, or many groups to
-    /// look through.
+    /// look through, and for a key that is no TID.
     pub(super) fn few_blocks(&self, key: RecordKey<'_>) -> Result<Option<([u32; FEW], usize)>> {
+        let RecordKey::Tid(tid) = key else {
+            return Ok(None);
+        };
         if self.groups() > GROUPS_LOOKED_THROUGH {
             return Ok(None);
         }
+        let time_ms = tid_ms(tid);
         let (mut found, mut count) = ([0; FEW], 0);
         let mut group = self.next_group(0, key)?;
         while group < self.groups() {
@@ -322,7 +337,7 @@ impl<'a> KeyRanges<'a> {
             let bytes = self.region.get(at, blocks as usize * ENTRY_BYTES)?;
             let (entries, _) = bytes.as_chunks::<ENTRY_BYTES>();
             for (block, entry) in (first..).zip(entries) {
-                if KeyRange::read(entry).holds(key) {
+                if KeyRange::entry_holds(entry, time_ms) {
                     let Some(slot) = found.get_mut(count) else {
                         return Ok(None);
                     };
@@ -343,7 +358,13 @@ impl<'a> KeyRanges<'a> {
         let bytes = self.region.get(at, left as usize * ENTRY_BYTES)?;
         let (entries, _) = bytes.as_chunks::<ENTRY_BYTES>();
         let mut groups = (group..).zip(entries);
-        let found = groups.find(|(_, entry)| KeyRange::read(entry).holds(key));
+        let found = match key {
+            RecordKey::Tid(tid) => {
+                let time_ms = tid_ms(tid);
+                groups.find(|(_, entry)| KeyRange::entry_holds(entry, time_ms))
+            }
+            RecordKey::Str(_) => groups.find(|(_, entry)| KeyRange::read(entry).holds(key)),
+        };
         Ok(found.map_or(self.groups(), |(group, _)| group))
     }
 }
@@ -358,12 +379,12 @@ pub(super) struct FarKeys<'a> {
 
 impl<'a> FarKeys<'a> {
     /// The list of a segment with that many rows.
-    pub(super) fn open(hashes: Region<'a>, blocks: Region<'a>, rows: u32) -> Result<Self> {
-        Ok(Self {
-            hashes: Monotone::open(hashes)?,
+    pub(super) fn new(hashes: Monotone<'a>, blocks: Region<'a>, rows: u32) -> Self {
+        Self {
+            hashes,
             blocks,
             width: block_width(rows),
-        })
+        }
     }
 
     pub(super) const fn len(&self) -> u32 {

@@ -370,6 +370,15 @@ pub(super) fn decode(bytes: &[u8], count: usize, out: &mut Vec<PackedKey>) -> Op
 
 /// Whether the block that starts at byte `offset` may hold `key`, by its head alone; `false` is certain.
 pub(super) fn may_hold(region: Region<'_>, offset: u64, key: PackedKey) -> Result<bool> {
+    let flags = region.u8_at(offset)?;
+    if let (PackedKey::Tid(tid), COMPACT) = (key, flags & !COMPACT_US) {
+        // As in most blocks: no entry but compact ones.
+        let field = region.u64_at(offset + 1)?;
+        let (base, width) = (field & (u64::MAX >> 8), (field >> 56) as u32);
+        if width <= 53 {
+            return Ok(split(tid, flags).is_some_and(|(time, _)| inside(time, base, width)));
+        }
+    }
     let (head, _) = Head::at(region, offset)?;
     let flags = head.flags;
     let PackedKey::Tid(tid) = key else {

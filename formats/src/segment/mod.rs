@@ -78,7 +78,7 @@ pub use passed::{PASSED_HASH_BITS, PassedKey, PassedKeys};
 pub use reader::{
     ActorRows, DidNames, KeyProbe, Kills, LinkRef, ListInfo, Lists, RowLinks, Segment, WantedDid,
 };
-pub use rows::{ActorColumn, RowName, RowNames, TargetsAt};
+pub use rows::{ActorColumn, RowName, RowNames, SeqColumn, TargetsAt};
 pub use samples::{
     SAMPLE_BODY_MAX, SAMPLE_KEY_MAX, SAMPLES_MAX, Sample, SampleCollection, SampleCollections,
     is_sample_section,

@@ -3,6 +3,7 @@
 mod actors;
 mod by_actor;
 mod did_names;
+mod heads;
 mod row_lists;
 mod targets;
 mod walks;
@@ -14,6 +15,7 @@ pub use walks::{ActorRows, Kills, LinkRef, ListInfo, Lists, RowLinks};
 
 use std::fmt;
 
+use self::heads::Heads;
 use super::hash;
 use super::keyblock::PackedKey;
 use super::layout::{Section, SegmentInfo};
@@ -21,7 +23,7 @@ use super::links::LinkTargets;
 use super::list::List;
 use super::lists::{Postings, width_below};
 use super::passed::{PassedBlocks, PassedKey, PassedKeys};
-use super::rows::{ActorColumn, RowNames, Rows, SHAPE_ENTRY, ShapeTable, TargetsAt};
+use super::rows::{ActorColumn, RowNames, Rows, SHAPE_ENTRY, SeqColumn, ShapeTable, TargetsAt};
 use super::strings::Strings;
 use super::targets::{PackedRecord, Records};
 use super::value::tid;
@@ -39,6 +41,7 @@ use crate::{Error, Result};
 pub struct Segment {
     file: SealedFile,
     info: SegmentInfo,
+    heads: Heads,
 }
 
 impl fmt::Debug for Segment {
@@ -60,7 +63,11 @@ impl Segment {
             section.of(&file)?;
         }
         let info = SegmentInfo::read(Section::Meta.of(&file)?)?;
-        Ok(Self { file, info })
+        Ok(Self {
+            file,
+            info,
+            heads: Heads::default(),
+        })
     }
 
     /// What the segment covers and holds.
@@ -105,6 +112,14 @@ impl Segment {
     /// See [`Segment`].
     pub fn seq(&self, row: u32) -> Result<u64> {
         self.rows()?.seq(row)
+    }
+
+    /// The seqs of many rows, read faster than one by one.
+    ///
+    /// # Errors
+    /// See [`Segment`].
+    pub fn seq_column(&self) -> Result<SeqColumn<'_>> {
+        Ok(SeqColumn::new(self.rows()?))
     }
 
     /// The event's time in microseconds since 1970, rounded down to the millisecond. O(1).
@@ -306,8 +321,7 @@ impl Segment {
         match *key {
             TargetKey::Did(actor) => {
                 let dids = Monotone::open(self.section(Section::DidTargets)?)?;
-                let index = dids.lower_bound(actor)?;
-                Ok((index < dids.len() && dids.get(index)? == actor).then_some(index))
+                dids.find(actor)
             }
             TargetKey::Record {
                 actor,
@@ -386,8 +400,7 @@ impl Segment {
 
     /// Ids of the first list of a target, and of the first after its lists.
     fn lists_range(&self, target: u32) -> Result<(u32, u32)> {
-        let starts = Monotone::open(self.section(Section::ListStarts)?)?;
-        let (start, end) = starts.pair(target)?;
+        let (start, end) = self.list_starts()?.pair(target)?;
         Ok((start, end.min(self.info.lists)))
     }
 

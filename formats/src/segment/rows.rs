@@ -29,12 +29,14 @@ mod authors;
 mod decode;
 mod forward;
 mod names;
+mod seqs;
 mod shapes;
 mod write;
 
 pub(super) use decode::RowBlock;
 pub use forward::TargetsAt;
 pub use names::{RowName, RowNames};
+pub use seqs::SeqColumn;
 pub(super) use shapes::{SHAPE_ENTRY, ShapeTable};
 pub(super) use write::{PackedRow, RowsWriter};
 

@@ -179,7 +179,7 @@ impl StateBlocks<'_> {
     }
 
     /// The state at `index`, of the actor `id`.
-    fn read(&self, index: u32, id: u32) -> Result<ActorState> {
+    pub(super) fn read(&self, index: u32, id: u32) -> Result<ActorState> {
         let block = self.block(index)?;
         let i = u64::from(index % BLOCK);
         let (account_seq, statuses) = self.sparse(block.seqs(), block.count, block.seq_width, i)?;
@@ -230,15 +230,6 @@ impl StateBlocks<'_> {
         };
         let end = numbers + u64::from(present.count_ones()) * u64::from(width);
         Ok((number, end))
-    }
-
-    /// The state of `actor`.
-    pub(super) fn find(&self, actor: u32) -> Result<Option<ActorState>> {
-        let index = self.ids.lower_bound(actor)?;
-        if index >= self.ids.len() || self.ids.get(index)? != actor {
-            return Ok(None);
-        }
-        self.read(index, actor).map(Some)
     }
 }
 

@@ -57,6 +57,8 @@ pub(super) struct Strings<'a> {
     region: Region<'a>,
     bytes: Region<'a>,
     count: u32,
+    /// Of a table of more than [`PLAIN_MAX`].
+    offsets: Option<Monotone<'a>>,
 }
 
 impl<'a> Strings<'a> {
@@ -74,6 +76,10 @@ impl<'a> Strings<'a> {
             region,
             bytes: region.sub(start, total)?,
             count,
+            offsets: match count {
+                ..=PLAIN_MAX => None,
+                _ => Some(Monotone::open(region.from(HEAD)?)?),
+            },
         })
     }
 
@@ -84,6 +90,17 @@ impl<'a> Strings<'a> {
 
     /// The string with that id.
     pub(super) fn get(&self, id: u32) -> Result<&'a str> {
+        let (start, bytes) = self.place(id)?;
+        self.text(start, bytes)
+    }
+
+    fn text(&self, start: u32, bytes: &'a [u8]) -> Result<&'a str> {
+        std::str::from_utf8(bytes)
+            .map_err(|error| self.bytes.corrupt(u64::from(start), "UTF-8", error))
+    }
+
+    /// Where the string with that id begins, and its bytes.
+    fn place(&self, id: u32) -> Result<(u32, &'a [u8])> {
         if id >= self.count {
             return Err(self.region.corrupt(
                 0,
@@ -91,19 +108,17 @@ impl<'a> Strings<'a> {
                 id,
             ));
         }
-        let (start, end) = if self.count <= PLAIN_MAX {
-            let at = HEAD + 4 * u64::from(id);
-            (self.region.u32_at(at)?, self.region.u32_at(at + 4)?)
-        } else {
-            let offsets = Monotone::open(self.region.from(HEAD)?)?;
-            (offsets.get(id)?, offsets.get(id + 1)?)
+        let (start, end) = match &self.offsets {
+            None => {
+                let two = self.region.u64_at(HEAD + 4 * u64::from(id))?;
+                (two as u32, (two >> 32) as u32)
+            }
+            Some(offsets) => offsets.pair(id)?,
         };
         let Some(len) = end.checked_sub(start) else {
             return Err(self.region.corrupt(HEAD, "rising offsets", end));
         };
-        let bytes = self.bytes.get(u64::from(start), len as usize)?;
-        std::str::from_utf8(bytes)
-            .map_err(|error| self.bytes.corrupt(u64::from(start), "UTF-8", error))
+        Ok((start, self.bytes.get(u64::from(start), len as usize)?))
     }
 
     /// The id of that string. O(log n) reads.
@@ -111,7 +126,7 @@ impl<'a> Strings<'a> {
         let (mut low, mut high) = (0, self.count);
         while low < high {
             let middle = low + (high - low) / 2;
-            match self.get(middle)?.cmp(string) {
+            match self.place(middle)?.1.cmp(string.as_bytes()) {
                 std::cmp::Ordering::Less => low = middle + 1,
                 std::cmp::Ordering::Greater => high = middle,
                 std::cmp::Ordering::Equal => return Ok(Some(middle)),

@@ -229,8 +229,16 @@ pub struct Text<'s>(Inner<'s>);
 #[derive(Debug, Clone, Copy)]
 enum Inner<'s> {
     Borrowed(&'s str),
-    Ascii([u8; 32], u8),
+    Ascii(Digits, u8),
 }
+
+/// ASCII, with zeros behind it. So aligned, and asked for in whole pieces, it is found to be text a word at a time.
+#[derive(Debug, Clone, Copy)]
+#[repr(align(16))]
+struct Digits([u8; 32]);
+
+/// Bytes of a piece.
+const PIECE: usize = 16;
 
 impl Text<'_> {
     /// Copies at most 32 bytes of ASCII.
@@ -240,7 +248,7 @@ impl Text<'_> {
         if let (Some(to), Some(from)) = (bytes.get_mut(..len), ascii.get(..len)) {
             to.copy_from_slice(from);
         }
-        Self(Inner::Ascii(bytes, len as u8))
+        Self(Inner::Ascii(Digits(bytes), len as u8))
     }
 
     /// The text.
@@ -248,9 +256,9 @@ impl Text<'_> {
     pub fn as_str(&self) -> &str {
         match &self.0 {
             Inner::Borrowed(text) => text,
-            Inner::Ascii(bytes, len) => bytes
-                .get(..usize::from(*len))
-                .and_then(|bytes| std::str::from_utf8(bytes).ok())
+            Inner::Ascii(Digits(bytes), len) => bytes
+                .get(..usize::from(*len).next_multiple_of(PIECE))
+                .and_then(|bytes| std::str::from_utf8(bytes).ok()?.get(..usize::from(*len)))
                 .unwrap_or_default(),
         }
     }

@@ -2,7 +2,7 @@
 //! the number of the subject in that pass. What such a number stands for is found for many at once, in the order of
 //! the part's own ids, which is how they stand on disk, and without a string being made of any.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map};
 use std::hash::{BuildHasher, Hash, RandomState};
 
 use super::{Ids, known};
@@ -58,7 +58,7 @@ pub(super) struct Counting {
     /// Length of `pairs` at which duplicates are looked for.
     pairs_full: usize,
     /// Hash of an other subject → its ordinal.
-    ordinals: HashMap<u128, u32>,
+    ordinals: HashMap<u128, u32, IdHash>,
     /// Keeps writers of records from choosing subjects whose hashes meet.
     seed: u64,
 }
@@ -126,16 +126,17 @@ impl Counting {
             counts: Vec::new(),
             pairs: Vec::new(),
             pairs_full: PAIRS_FIRST,
-            ordinals: HashMap::new(),
+            ordinals: HashMap::default(),
             seed: RandomState::new().hash_one(0u8),
         }
     }
 
     /// The ordinal of a subject with that hash, whose first link `first` tells, if it is a new one.
     fn ordinal(&mut self, hash: u128, first: impl FnOnce() -> Result<Place>) -> Result<u32> {
-        if let Some(&ordinal) = self.ordinals.get(&hash) {
-            return Ok(ordinal);
-        }
+        let slot = match self.ordinals.entry(hash) {
+            hash_map::Entry::Occupied(known) => return Ok(*known.get()),
+            hash_map::Entry::Vacant(slot) => slot,
+        };
         if self.counts.len() >= OTHER_SUBJECTS_MAX {
             return Err(Error::TooLarge {
                 what: "other subjects",
@@ -143,12 +144,12 @@ impl Counting {
             });
         }
         let ordinal = self.counts.len() as u32;
-        self.ordinals.insert(hash, ordinal);
         self.counts.push(Count {
             first: first()?,
             total: 0,
             distinct: 0,
         });
+        slot.insert(ordinal);
         Ok(ordinal)
     }
 
@@ -236,6 +237,8 @@ impl Counting {
                 *slot = hash;
             }
         })?;
+        let mut seq_of = part.seq_reader()?;
+        self.ordinals.reserve(new.len());
         for (mut hash, &(id, row, link)) in hashes.into_iter().zip(new) {
             if let Some(is_excluded) = is_excluded
                 && known(part.target_string(id))?.is_some_and(|subject| is_excluded(&subject))
@@ -243,7 +246,7 @@ impl Counting {
                 hash = None;
             }
             let first = || {
-                let seq = part.seq(row)?;
+                let seq = seq_of(row)?;
                 Ok(Place { seq, link })
             };
             let ordinal = hash.map(|hash| self.ordinal(hash, first)).transpose()?;

@@ -129,7 +129,7 @@ impl Segment {
 
     fn state_blocks(&self) -> Result<StateBlocks<'_>> {
         Ok(StateBlocks {
-            ids: Monotone::open(self.section(Section::StateIds)?)?,
+            ids: self.state_ids()?,
             directory: self.section(Section::StateDirectory)?,
             data: self.section(Section::States)?,
         })
@@ -140,7 +140,11 @@ impl Segment {
     /// # Errors
     /// See [`Segment`].
     pub fn state(&self, actor: u32) -> Result<Option<ActorState>> {
-        self.state_blocks()?.find(actor)
+        // Most segments have none, and are asked no further.
+        match self.state_ids()?.find(actor)? {
+            Some(index) => self.state_blocks()?.read(index, actor).map(Some),
+            None => Ok(None),
+        }
     }
 
     /// The states of actors, by rising id.

@@ -43,11 +43,11 @@ impl Segment {
     }
 
     pub(in crate::segment) fn far_keys(&self) -> Result<FarKeys<'_>> {
-        FarKeys::open(
-            self.section(Section::FarKeys)?,
+        Ok(FarKeys::new(
+            self.far_key_hashes()?,
             self.section(Section::FarKeyBlocks)?,
             self.info.rows,
-        )
+        ))
     }
 
     pub(in crate::segment) fn actor_index(&self) -> Result<ActorIndex<'_>> {
@@ -173,10 +173,7 @@ impl<'s, 'k> KeyBlocks<'s, 'k> {
     fn new(segment: &'s Segment, actor: u32, collection: &str, rkey: &'k str) -> Result<Self> {
         let (ranges, far) = (segment.key_ranges()?, segment.far_keys()?);
         let key = tid(rkey).map_or(RecordKey::Str(rkey), RecordKey::Tid);
-        let few = match key {
-            RecordKey::Tid(_) => ranges.few_blocks(key)?,
-            RecordKey::Str(_) => None,
-        };
+        let few = ranges.few_blocks(key)?;
         let of_actor = match few {
             Some(_) => None,
             None => Some(segment.actor_index()?.blocks_of(actor)?),

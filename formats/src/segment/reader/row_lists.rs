@@ -117,7 +117,7 @@ impl Segment {
     ) -> Result<u64> {
         let mut lists = RowLists {
             segment: self,
-            starts: Monotone::open(self.section(Section::ListStarts)?)?,
+            starts: self.list_starts()?,
             postings: self.postings()?,
             longer_than,
             sources: Vec::new(),

@@ -4,6 +4,16 @@ use super::{ActorColumn, BLOCK};
 use crate::Result;
 use crate::bits::{bits_of, unpack};
 
+/// Whether the rows stand side by side, each one behind the one before. Looks at all of them, and so at several at once.
+fn is_run(rows: &[u32]) -> bool {
+    let first = rows.first().copied().unwrap_or_default();
+    let places = rows.iter().zip(0u32..);
+    let differing = places.fold(0, |differing, (row, place)| {
+        differing | (row ^ first.wrapping_add(place))
+    });
+    differing == 0
+}
+
 impl ActorColumn<'_> {
     /// Writes the author of each of `rows` to its place in `authors`. Cheapest for rows in rising or falling
     /// order: what stands in one block is read in one go, and rows side by side are read as one run.
@@ -12,10 +22,16 @@ impl ActorColumn<'_> {
     /// When the segment is damaged there, or has no such row.
     pub fn fill(&mut self, rows: &[u32], authors: &mut [u32]) -> Result<()> {
         let (mut rows, mut authors) = (rows, authors);
+        let is_one_run = is_run(rows);
         while let Some(row) = rows.first() {
             let number = row / BLOCK;
-            let same = rows.iter().take_while(|row| **row / BLOCK == number);
-            let count = same.count();
+            let count = match is_one_run {
+                true => rows.len().min((BLOCK - row % BLOCK) as usize),
+                false => {
+                    let same = rows.iter().take_while(|row| **row / BLOCK == number);
+                    same.count()
+                }
+            };
             let (Some((some, rest)), Some((to, authors_rest))) = (
                 rows.split_at_checked(count),
                 authors.split_at_mut_checked(count),
@@ -24,7 +40,10 @@ impl ActorColumn<'_> {
             };
             (rows, authors) = (rest, authors_rest);
             // Finds the block, and refuses rows behind the last.
-            let largest = some.iter().fold(0, |a, b| a.max(*b));
+            let largest = match (is_one_run, some.last()) {
+                (true, Some(last)) => *last,
+                _ => some.iter().fold(0, |a, b| a.max(*b)),
+            };
             self.get(largest)?;
             let Some((_, block, column)) = &self.block else {
                 break;
@@ -36,7 +55,7 @@ impl ActorColumn<'_> {
             let bytes = block.region.get(first, len as usize)?;
             let bit = |row: u32| start + (row % BLOCK) as usize * width as usize;
             let least = some.first().copied().unwrap_or_default();
-            let read = if some.is_sorted_by(|a, b| a.wrapping_add(1) == *b) {
+            let read = if is_one_run || is_run(some) {
                 unpack(bytes, bit(least), width, to)
             } else {
                 some.iter().zip(&mut *to).try_for_each(|(row, author)| {
@@ -48,7 +67,11 @@ impl ActorColumn<'_> {
                 return Err(block.region.corrupt(first, "a column of actors", "its end"));
             }
             let base = block.actor_base;
-            let most = to.iter().fold(0, |a, b| a.max(*b));
+            // The largest that the width allows, mostly; where that is too large, the largest that there is.
+            let mut most = u32::MAX.checked_shr(u32::BITS - width).unwrap_or(0);
+            if base.checked_add(most).is_none() {
+                most = to.iter().fold(0, |a, b| a.max(*b));
+            }
             if base.checked_add(most).is_none() {
                 let expected = "an actor below 2^32";
                 return Err(block.region.corrupt(block.start, expected, most));

@@ -40,7 +40,7 @@ fn rows_and_authors_read_in_blocks_are_those_read_one_by_one() {
             }
         };
         rows.push(RowInput {
-            seq: row + 1,
+            seq: row + 1 + row / 3 * 2,
             time_us: row * 1_000,
             // Wide and narrow columns; the last block is not full.
             actor: if row < 70_000 {
@@ -54,7 +54,7 @@ fn rows_and_authors_read_in_blocks_are_those_read_one_by_one() {
     }
     let input = SegmentInput {
         first_seq: 1,
-        last_seq: rows_count,
+        last_seq: 2 * rows_count,
         first_time_us: 0,
         last_time_us: rows_count * 1_000,
         rows,
@@ -86,6 +86,7 @@ fn rows_and_authors_read_in_blocks_are_those_read_one_by_one() {
         ] {
             let mut blocks = list.blocks(range.clone());
             let mut column = segment.actor_column().unwrap();
+            let mut seqs = segment.seq_column().unwrap();
             let mut at = range.start;
             let (mut block, mut authors) = ([0; LIST_BLOCK], [0; LIST_BLOCK]);
             loop {
@@ -99,6 +100,7 @@ fn rows_and_authors_read_in_blocks_are_those_read_one_by_one() {
                 column.fill(some, &mut authors).unwrap();
                 for (row, author) in some.iter().zip(&authors) {
                     assert_eq!(segment.actor(*row).unwrap(), *author);
+                    assert_eq!(seqs.get(*row).unwrap(), segment.seq(*row).unwrap());
                 }
                 at += filled as u32;
                 if filled == 0 {
@@ -115,4 +117,10 @@ fn rows_and_authors_read_in_blocks_are_those_read_one_by_one() {
     column.fill(&scattered, &mut authors).unwrap();
     assert_eq!(authors, scattered.map(|row| segment.actor(row).unwrap()));
     assert!(column.fill(&[139_999, 140_000], &mut authors).is_err());
+    let mut seqs = segment.seq_column().unwrap();
+    for row in [139_998, 139_999, 0, 0, 70_001, 1, 1] {
+        assert_eq!(seqs.get(row).unwrap(), segment.seq(row).unwrap());
+    }
+    assert!(seqs.get(140_000).is_err());
+    assert_eq!(seqs.get(1).unwrap(), segment.seq(1).unwrap());
 }

@@ -1,0 +1,41 @@
+//! Lists that nearly every question opens: their headers are kept once they were read and were sound.
+
+use std::sync::OnceLock;
+
+use super::Segment;
+use crate::Result;
+use crate::monotone::{Head, Monotone};
+use crate::segment::layout::Section;
+
+/// See the module's description.
+#[derive(Default)]
+pub(super) struct Heads {
+    state_ids: OnceLock<Head>,
+    list_starts: OnceLock<Head>,
+    far_keys: OnceLock<Head>,
+}
+
+impl Segment {
+    /// The list that takes a section, whose header is kept in `head`.
+    fn kept<'s>(&'s self, section: Section, head: &OnceLock<Head>) -> Result<Monotone<'s>> {
+        let region = self.section(section)?;
+        if let Some(head) = head.get() {
+            return Ok(Monotone::with_head(region, *head));
+        }
+        let list = Monotone::open(region)?;
+        head.get_or_init(|| list.head());
+        Ok(list)
+    }
+
+    pub(super) fn state_ids(&self) -> Result<Monotone<'_>> {
+        self.kept(Section::StateIds, &self.heads.state_ids)
+    }
+
+    pub(super) fn list_starts(&self) -> Result<Monotone<'_>> {
+        self.kept(Section::ListStarts, &self.heads.list_starts)
+    }
+
+    pub(super) fn far_key_hashes(&self) -> Result<Monotone<'_>> {
+        self.kept(Section::FarKeys, &self.heads.far_keys)
+    }
+}
