@@ -233,7 +233,7 @@ impl Memtable {
             versions: Versions::default(),
             segment_rows: Overlay::default(),
             segment_lists: Overlay::default(),
-            samples: RecentSamples::new(),
+            samples: RecentSamples::new(expected),
         }
     }
 
