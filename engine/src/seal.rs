@@ -4,8 +4,8 @@
 //! 2. The segment is written under a temporary name and synced.
 //! 3. It is renamed, and the directory synced. A crash up to here leaves a file that the manifest does
 //!    not name: the next start removes it, and replays the log.
-//!    What the memtable changed in older segments is put into their masks now: damage of one that this meets
-//!    sets that segment aside, and the steps from 2 on are done again.
+//!    What the memtable changed in older segments is put into their masks now, which reads none of them: what their rows
+//!    link to was read when these changed.
 //! 4. The manifest gets {segment, sealed through S, cursor, losses found at recovery} and is synced. From here on the segment is
 //!    the truth, and the log up to S is only a window.
 //! 5. The new generation is published: the segment in place of the memtable's rows, a new memtable.
@@ -15,7 +15,6 @@
 //!    next start some time.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -100,18 +99,14 @@ impl Writer {
     fn seal_committed(&mut self) -> Result<()> {
         let began = Instant::now();
         let shared = Arc::clone(&self.shared);
-        let (entry, mut segments) = loop {
-            let (entry, sealed) = self.write_memtable()?;
-            let name = Arc::clone(&sealed.name);
-            match with_sealed(&self.generation, sealed) {
-                Ok(segments) => break (entry, segments),
-                Err(error) => {
-                    // Nothing names the file. Without a segment that is found damaged, the next attempt goes further.
-                    self.unlink_segments(&[name]);
-                    if !self.leave_out(&error)? {
-                        return Err(error);
-                    }
-                }
+        let (entry, sealed) = self.write_memtable()?;
+        let name = Arc::clone(&sealed.name);
+        let mut segments = match with_sealed(&self.generation, sealed) {
+            Ok(segments) => segments,
+            Err(error) => {
+                // Nothing names the file.
+                self.unlink_segments(&[name]);
+                return Err(error);
             }
         };
         let bytes = entry.bytes;
@@ -211,36 +206,35 @@ fn after(old: &Generation, segments: Vec<Sealed>, seal_events: u32) -> Generatio
 
 /// The older segments with what this memtable changed in them folded into their masks.
 fn fold(old: &Generation) -> Result<Vec<Sealed>> {
-    let mut masks: HashMap<u32, (Mask, &Segment)> = HashMap::new();
-    let mut change = |part: u32, apply: &dyn Fn(&mut Mask, &Segment) -> Result<()>| {
-        let (mask, segment) = match masks.entry(part) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(new) => {
-                let sealed = old.segments.get(part as usize);
-                let sealed = sealed
-                    .ok_or_else(|| Error::Internal(format!("a change names segment {part}")))?;
-                new.insert((Mask::clone(&sealed.mask), &sealed.segment))
-            }
+    let memtable = &*old.memtable;
+    let mut masks: Vec<Option<Mask>> = Vec::new();
+    masks.resize_with(old.segments.len(), || None);
+    // Of a segment that is set aside what changed before is lost with it.
+    let mut change = |part: u32, apply: &dyn Fn(&mut Mask) -> Result<()>| {
+        let mask = masks.get_mut(part as usize);
+        let (Some(mask), Some(sealed)) = (mask, old.segments.get(part as usize)) else {
+            return Err(Error::Internal(format!("a change names segment {part}")));
         };
-        apply(mask, segment)
+        if sealed.degraded.is_some() {
+            return Ok(());
+        }
+        apply(mask.get_or_insert_with(|| {
+            let mut mask = Mask::clone(&sealed.mask);
+            mask.add_links(memtable.segment_links(part));
+            mask
+        }))
     };
-    // What changed in a segment before it was set aside is lost with it.
-    let is_read = |part: u32| {
-        let sealed = old.segments.get(part as usize);
-        sealed.is_none_or(|sealed| sealed.degraded.is_none())
-    };
-    let (rows, lists) = old.memtable.segment_changes();
-    for (part, row, state) in rows.filter(|(part, ..)| is_read(*part)) {
-        change(part, &|mask, segment| mask.set_row(segment, row, state))?;
+    let (rows, lists) = memtable.segment_changes();
+    for (part, row, state) in rows {
+        change(part, &|mask| mask.set_row(row, state))?;
     }
-    for (part, list, by) in lists.filter(|(part, ..)| is_read(*part)) {
-        change(part, &|mask, _| mask.add_to_list(list, by))?;
+    for (part, list, by) in lists {
+        change(part, &|mask| mask.add_to_list(list, by))?;
     }
-    Ok(old
-        .numbered()
-        .map(|(part, sealed)| {
-            let mask = masks.remove(&part);
-            sealed.with_mask(mask.map_or_else(|| Arc::clone(&sealed.mask), |(mask, _)| mask.into()))
+    let sealed = old.segments.iter().zip(masks);
+    Ok(sealed
+        .map(|(sealed, mask)| {
+            sealed.with_mask(mask.map_or_else(|| Arc::clone(&sealed.mask), Arc::new))
         })
         .collect())
 }

@@ -7,8 +7,8 @@ use super::ActorId;
 
 /// log2 of the slots of a block.
 const BLOCK_BITS: u32 = 10;
-/// log2 of the slots: all blocks together take 8 MiB.
-const SLOT_BITS: u32 = 20;
+/// log2 of the slots: all blocks together take 16 MiB.
+const SLOT_BITS: u32 = 21;
 /// The bits of a revision that segments do not keep.
 const REV_BITS: u32 = rev_bound(1).trailing_ones();
 /// Bits of an entry's revision: one more than the steps take, for none.

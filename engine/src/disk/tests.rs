@@ -203,14 +203,14 @@ fn the_room_that_is_told_is_the_least_that_anything_leaves() {
     assert_eq!(store.disk_room().left_bytes, Some(0));
 }
 
-fn suspend(place: u64) -> Event<'static> {
+fn delete_account(place: u64) -> Event<'static> {
     Event {
         time_us: 1_767_225_600_000_000 + place * 1_000,
         did: "did:web:a.b",
         body: Body::Account {
             seq: place,
             active: false,
-            status: Some("suspended"),
+            status: Some("deleted"),
         },
     }
 }
@@ -258,7 +258,7 @@ fn what_an_event_undid_stays_below_the_limit_of_the_directory_or_is_left_out() {
             let store = Store::open_with_fs(fs.shared(), dir, limited).unwrap();
             let mut writer = store.writer().unwrap();
             let what = format!("window {log_bytes_max}, {step}");
-            match writer.apply(&suspend(ROWS + 1)) {
+            match writer.apply(&delete_account(ROWS + 1)) {
                 Ok(_) => {}
                 Err(Error::DiskFull { .. }) => continue,
                 Err(error) => panic!("{what}: {error}"),

@@ -205,18 +205,14 @@ impl Mask {
         Ok(())
     }
 
-    /// Sets the state of a row; the counts of its long lists are moved by whoever calls.
-    pub(crate) fn set_row(&mut self, segment: &Segment, row: u32, state: u64) -> Result<()> {
-        let change = self.set_state(row, state)?;
-        if change != 0 {
-            let mut links = 0;
-            for link in segment.links(row)? {
-                link?;
-                links += change;
-            }
-            self.masked_links = self.masked_links.saturating_add_signed(links);
-        }
-        Ok(())
+    /// Sets the state of a row; the counts of links are moved by whoever calls.
+    pub(crate) fn set_row(&mut self, row: u32, state: u64) -> Result<()> {
+        self.set_state(row, state).map(drop)
+    }
+
+    /// Changes the number of masked links.
+    pub(crate) const fn add_links(&mut self, change: i64) {
+        self.masked_links = self.masked_links.saturating_add_signed(change);
     }
 
     /// Sets the state of a row and, where that masks or unmasks it, moves the counts of its long lists.
@@ -233,7 +229,7 @@ impl Mask {
             for list in long {
                 self.add_to_list(list, change)?;
             }
-            self.masked_links = self.masked_links.saturating_add_signed(links);
+            self.add_links(links);
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ mod buckets;
 mod list;
 mod names;
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 use orrery_formats::segment::{RecordKey, TargetKey};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
@@ -145,6 +145,8 @@ pub(crate) struct Memtable {
     /// Change of the number of masked links of long lists of older segments (an `i64` in two's
     /// complement), by `overlay_key`.
     segment_lists: Overlay,
+    /// Change of the number of masked links of older segments, by their place. Writer only.
+    segment_links: Chunked<AtomicI64>,
     /// Whole records, the newest of each collection.
     pub(crate) samples: RecentSamples,
     seed: u64,
@@ -233,7 +235,8 @@ impl Memtable {
             versions: Versions::default(),
             segment_rows: Overlay::default(),
             segment_lists: Overlay::default(),
-            samples: RecentSamples::new(),
+            segment_links: Chunked::default(),
+            samples: RecentSamples::new(expected),
         }
     }
 
@@ -669,10 +672,23 @@ impl Memtable {
         );
     }
 
-    /// Changes the state of a row of an older segment from `seq` on.
+    /// Changes the state of a row of an older segment from `seq` on; what that masks or unmasks is told by
+    /// [`add_segment_masked`](Self::add_segment_masked) and [`add_segment_links`](Self::add_segment_links).
     pub(crate) fn set_segment_state(&self, part: u32, row: u32, seq: u64, state: u64) {
         self.segment_rows
             .set(&self.versions, overlay_key(part, row), seq, state);
+    }
+
+    /// Changes the number of links of an older segment whose rows are masked. Snapshots do not ask for it.
+    pub(crate) fn add_segment_links(&self, part: u32, change: i64) {
+        self.segment_links
+            .at(part)
+            .fetch_add(change, Ordering::Relaxed);
+    }
+
+    /// By how much that number has changed.
+    pub(crate) fn segment_links(&self, part: u32) -> i64 {
+        self.segment_links.at(part).load(Ordering::Relaxed)
     }
 
     /// Changes the number of masked links of a long list of an older segment from `seq` on.
@@ -756,6 +772,7 @@ impl Memtable {
             + self.versions.heap_bytes()
             + self.segment_rows.heap_bytes()
             + self.segment_lists.heap_bytes()
+            + self.segment_links.heap_bytes()
             + self.buckets.heap_bytes()
             + self.samples.heap_bytes()
     }

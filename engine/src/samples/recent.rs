@@ -255,7 +255,8 @@ pub(crate) struct RecentSamples {
 }
 
 impl RecentSamples {
-    pub(crate) fn new() -> Self {
+    /// With room for the keys of about `expected` events.
+    pub(crate) fn new(expected: u32) -> Self {
         Self {
             inner: Mutex::new(Inner {
                 collections: HashMap::default(),
@@ -265,7 +266,7 @@ impl RecentSamples {
             }),
             heap: AtomicUsize::new(0),
             account_changes: AtomicUsize::new(0),
-            touched: Touched::default(),
+            touched: Touched::new(expected),
             activity: Chunked::default(),
         }
     }
@@ -447,7 +448,7 @@ mod tests {
 
     #[test]
     fn an_update_takes_no_place_from_the_oldest_of_a_full_collection() {
-        let samples = RecentSamples::new();
+        let samples = RecentSamples::new(256);
         for seq in 1..=64 {
             write(&samples, 0, seq, seq, b"{}");
         }
@@ -466,7 +467,7 @@ mod tests {
 
     #[test]
     fn of_short_one_off_records_beyond_counting_the_oldest_have_to_go() {
-        let samples = RecentSamples::new();
+        let samples = RecentSamples::new(256);
         let body = [b'x'; 700];
         let last = 120_000_u64;
         for seq in 1..=last {

@@ -27,17 +27,17 @@ pub(crate) struct Touched {
     index: HashIndex,
 }
 
-impl Default for Touched {
-    fn default() -> Self {
+impl Touched {
+    /// With room for about `expected` keys before its index grows: of most commits that come to a grown directory the key
+    /// is noted.
+    pub(crate) fn new(expected: u32) -> Self {
         Self {
             cells: Chunked::default(),
             count: AtomicU32::new(0),
-            index: HashIndex::with_expected(256),
+            index: HashIndex::with_expected(expected),
         }
     }
-}
 
-impl Touched {
     /// Notes that the event `seq` wrote or deleted a key of which older segments may have a sample. Writer only,
     /// before the event is published.
     pub(crate) fn note(&self, actor: ActorId, key_hash: u64, seq: u64) {

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use orrery_formats::event::Event;
 
+use super::effects::links_told;
 use super::own_rows::{Move, OwnRows};
 use super::{Applied, Writer};
 use crate::Result;
@@ -43,7 +44,9 @@ impl Writer {
             (was_hidden, excluded) = (is_hidden(&state), is_excluded(&state));
             if deleted || active == was_hidden {
                 rows = self.rows_of(actor)?;
-                self.read_own_rows(&mut rows, moves)?;
+                let is_told = self.logs(replayed);
+                let kept_max = if is_told { links_told(moves) } else { 0 };
+                self.read_own_rows(&mut rows, moves, kept_max as usize)?;
             }
             if deleted {
                 deletion_us = self.deletion_time_us(actor, event.time_us)?;

@@ -1,7 +1,7 @@
 //! What an event undoes, told before it is accepted, for the log to keep beside it. All that is read for it is read
 //! now: damage that is met costs no more than its segment. Events that come from the log have theirs there.
 
-use orrery_formats::effect::{AccountBuf, Before, Effect, Links, LinksBuf, Row};
+use orrery_formats::effect::{AccountBuf, Before, Effect, INLINE_LINKS_MAX, Links, LinksBuf, Row};
 use orrery_formats::segment::{LinkRef, Text};
 
 use super::own_rows::{Move, OwnRows};
@@ -11,8 +11,10 @@ use crate::{Error, Result};
 
 /// The most links that the rows of an account event are told with where these stay: further rows are told by their seqs,
 /// by which whoever follows finds them in the index, or learns that some are missing where they died and were merged away
-/// meanwhile. Those of a deleted account are told as far as the log can, since merges drop them.
-const STAYING_LINKS_MAX: u32 = 1_000;
+/// meanwhile. That is more than most accounts have; the busy ones of which most account events are would have the writer
+/// print thousands of links an event that hardly anybody reads. Those of a deleted account are told as far as the log can,
+/// since merges drop them.
+const STAYING_LINKS_MAX: u32 = 128;
 
 /// The effect of the event that comes next. Its buffers are kept from event to event.
 #[derive(Debug, Default)]
@@ -105,6 +107,14 @@ impl NextEffect {
     }
 }
 
+/// The most links that a move's rows are told with.
+pub(super) const fn links_told(moves: Move) -> u32 {
+    match moves {
+        Move::Delete => INLINE_LINKS_MAX,
+        Move::Hide | Move::Show => STAYING_LINKS_MAX,
+    }
+}
+
 impl Writer {
     /// Tells what a commit of `actor` undoes, whose links are in `spans`: `old` is the row at its key. Where there is
     /// none to be seen, a segment that is set aside may have one.
@@ -128,7 +138,11 @@ impl Writer {
         };
         let mut links = std::mem::take(&mut self.next_effect.links);
         let mut last = std::mem::take(&mut self.next_effect.target);
-        let read = self.read_links_of(place, &mut links, &mut last);
+        let known = match place {
+            Place::Sealed { part, row } => self.old_row.links_of(part, row),
+            Place::Memtable(_) => None,
+        };
+        let read = self.read_links_of(place, known, &mut links, &mut last);
         self.next_effect.target = last;
         let before = match read {
             Ok(()) if self.are_new_links(&links.links()) => Stood::Same,
@@ -159,8 +173,7 @@ impl Writer {
             account.cut();
         }
         let read = match changes {
-            Some(Move::Delete) => self.read_rows(rows, u32::MAX, &mut account, &mut links),
-            Some(_) => self.read_rows(rows, STAYING_LINKS_MAX, &mut account, &mut links),
+            Some(moves) => self.read_rows(rows, links_told(moves), &mut account, &mut links),
             None => Ok(()),
         };
         self.next_effect.account = account;
@@ -178,9 +191,12 @@ impl Writer {
     ) -> Result<()> {
         let mut last = LastTarget::default();
         let (mut told, mut is_full) = (0_u32, false);
+        let mut kept = rows.links().iter().peekable();
         for place in rows.places() {
             if !is_full {
-                match self.read_links_of(place, links, &mut last) {
+                let of_place = kept.next_if(|(of, _)| place == Place::of_segment(*of));
+                let of_place = of_place.map(|(_, links)| links);
+                match self.read_links_of(place, of_place, links, &mut last) {
                     Ok(()) => {
                         told = told.saturating_add(links.links().len());
                         if told <= links_max && self.push_row(place, links, account)? {
@@ -223,10 +239,12 @@ impl Writer {
         })
     }
 
-    /// The links of a row as strings, in place of what `links` holds.
+    /// The links of a row as strings, in place of what `links` holds; where the row is of a segment and they were read,
+    /// they are `known`.
     fn read_links_of(
         &self,
         place: Place,
+        known: Option<&[LinkRef]>,
         links: &mut LinksBuf,
         last: &mut LastTarget,
     ) -> Result<()> {
@@ -259,7 +277,7 @@ impl Writer {
                     links.push(segment.path(link.path)?, &last.text);
                     Ok(())
                 };
-                match self.old_row.links_of(part, row) {
+                match known {
                     Some(read) => read.iter().try_for_each(|link| push(*link))?,
                     None => {
                         for link in segment.links(row)? {

@@ -129,7 +129,7 @@ impl Writer {
             Some(actor) => self.rows_of(actor)?,
             None => OwnRows::default(),
         };
-        self.read_own_rows(&mut rows, moves)?;
+        self.read_own_rows(&mut rows, moves, 0)?;
         let seq = self.accept(event, replayed)?;
         let actor: ActorId = self.intern_actor(known, event.did);
         let unmasks = changes && !excluded;

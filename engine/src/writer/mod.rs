@@ -95,6 +95,12 @@ enum Place {
     Sealed { part: u32, row: u32 },
 }
 
+impl Place {
+    const fn of_segment((part, row): (u32, u32)) -> Self {
+        Self::Sealed { part, row }
+    }
+}
+
 /// The only way to change a store. See [`crate::Store::writer`].
 pub struct Writer {
     pub(crate) shared: Arc<Shared>,

@@ -3,6 +3,8 @@
 
 use std::ops::Range;
 
+use orrery_formats::segment::LinkRef;
+
 use super::{Place, Writer};
 use crate::Result;
 use crate::actors::ActorId;
@@ -54,6 +56,37 @@ pub(super) struct OwnRows {
     /// Their seqs, where they are to die.
     seqs: Vec<u64>,
     memtable: Vec<u32>,
+    /// The links of the first rows of segments whose links are told.
+    links: KeptLinks,
+}
+
+/// Links of rows of segments, as they were read: whoever tells them reads no row twice.
+#[derive(Debug, Default)]
+pub(super) struct KeptLinks {
+    links: Vec<LinkRef>,
+    /// Part and row, and where its links end.
+    rows: Vec<(u32, u32, usize)>,
+}
+
+impl KeptLinks {
+    fn push(&mut self, part: u32, row: u32, link: LinkRef) {
+        self.links.push(link);
+        let end = self.links.len();
+        match self.rows.last_mut() {
+            Some((of_part, of_row, of_end)) if (*of_part, *of_row) == (part, row) => *of_end = end,
+            _ => self.rows.push((part, row, end)),
+        }
+    }
+
+    /// The rows in order, with their links.
+    pub(super) fn iter(&self) -> impl Iterator<Item = ((u32, u32), &[LinkRef])> {
+        let mut start = 0;
+        self.rows.iter().map(move |&(part, row, end)| {
+            let links = self.links.get(start..end).unwrap_or_default();
+            start = end;
+            ((part, row), links)
+        })
+    }
 }
 
 impl OwnRows {
@@ -73,6 +106,11 @@ impl OwnRows {
             rows.map(move |(row, _)| Place::Sealed { part, row: *row })
         });
         sealed.chain(self.memtable.iter().map(|row| Place::Memtable(*row)))
+    }
+
+    /// The links of the first of them.
+    pub(super) const fn links(&self) -> &KeptLinks {
+        &self.links
     }
 }
 
@@ -112,8 +150,15 @@ impl Writer {
         Ok(own)
     }
 
-    /// Reads all that moving them reads.
-    pub(super) fn read_own_rows(&self, own: &mut OwnRows, moves: Move) -> Result<()> {
+    /// Reads all that moving them reads. The links of the first rows that become masked or shown are kept, up to
+    /// `kept_max` of them and the rest of a row.
+    pub(super) fn read_own_rows(
+        &self,
+        own: &mut OwnRows,
+        moves: Move,
+        kept_max: usize,
+    ) -> Result<()> {
+        let mut kept = KeptLinks::default();
         let mut segments = std::mem::take(&mut own.segments);
         let mut changed = Vec::new();
         for sealed in &mut segments {
@@ -126,7 +171,16 @@ impl Writer {
             }
             let lists = &mut sealed.lists;
             let each = &mut |list, links| lists.push((list, links));
-            sealed.links = segment.long_lists_of(&changed, LONG_LIST, each)?;
+            // A row is kept whole or not at all.
+            let part = sealed.part;
+            let mut last = kept.rows.last().map(|(part, row, _)| (*part, *row));
+            let each_link = &mut |row, link| {
+                if last == Some((part, row)) || kept.links.len() < kept_max {
+                    kept.push(part, row, link);
+                    last = Some((part, row));
+                }
+            };
+            sealed.links = segment.long_lists_of(&changed, LONG_LIST, each, each_link)?;
             // A segment has at most 2^28 rows.
             sealed.changed = changed.len() as u32;
             if moves == Move::Delete {
@@ -137,6 +191,7 @@ impl Writer {
             }
         }
         own.segments = segments;
+        own.links = kept;
         Ok(())
     }
 
@@ -156,6 +211,7 @@ impl Writer {
                 memtable.add_segment_masked(sealed.part, list, seq, change * i64::from(links));
             }
             let links = i64::try_from(sealed.links).unwrap_or(i64::MAX);
+            memtable.add_segment_links(sealed.part, change * links);
             self.count_live(-change * i64::from(sealed.changed), -change * links);
         }
         self.kills.extend(own.seqs);

@@ -215,6 +215,7 @@ impl Writer {
                         memtable.add_segment_masked(part, *list, seq, change);
                     }
                     links = old.links.len() as i64;
+                    memtable.add_segment_links(part, change * links);
                 }
             }
         }

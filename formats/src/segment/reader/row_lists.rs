@@ -2,7 +2,7 @@
 //! looked up in the order of their targets, so that neighbours are read together and one that many rows are in is read
 //! once.
 
-use super::Segment;
+use super::{LinkRef, Segment};
 use crate::Result;
 use crate::monotone::Monotone;
 use crate::segment::layout::Section;
@@ -27,12 +27,18 @@ struct RowLists<'s> {
 
 impl RowLists<'_> {
     /// Gives how many links the rows have.
-    fn read(&mut self, rows: &[u32], each: &mut dyn FnMut(u32, u32)) -> Result<u64> {
+    fn read(
+        &mut self,
+        rows: &[u32],
+        each: &mut dyn FnMut(u32, u32),
+        each_link: &mut dyn FnMut(u32, LinkRef),
+    ) -> Result<u64> {
         let mut count = 0;
         for &row in rows {
             let (collection, links) = self.segment.links_of(row)?;
             for link in links {
                 let link = link?;
+                each_link(row, link);
                 let source = self.source_of(collection, link.path)?;
                 self.links.push((link.target, source));
                 count += 1;
@@ -104,8 +110,9 @@ impl RowLists<'_> {
 
 impl Segment {
     /// Calls `each` with every list of more than `longer_than` rows that one of `rows` is in, and how many of their links
-    /// it has; one list may come several times. Gives how many links the rows have. For many rows, which should rise:
-    /// cheaper than [`each_list`](Self::each_list) for each of them.
+    /// it has; one list may come several times. Calls `each_link` with every row and each of its links, in order. Gives how
+    /// many links the rows have. For many rows, which should rise: cheaper than [`each_list`](Self::each_list) for each of
+    /// them.
     ///
     /// # Errors
     /// See [`Segment`].
@@ -114,6 +121,7 @@ impl Segment {
         rows: &[u32],
         longer_than: u32,
         each: &mut dyn FnMut(u32, u32),
+        each_link: &mut dyn FnMut(u32, LinkRef),
     ) -> Result<u64> {
         let mut lists = RowLists {
             segment: self,
@@ -123,6 +131,6 @@ impl Segment {
             sources: Vec::new(),
             links: Vec::new(),
         };
-        lists.read(rows, each)
+        lists.read(rows, each, each_link)
     }
 }

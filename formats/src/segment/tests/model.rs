@@ -702,10 +702,11 @@ fn check_long_lists(segment: &Segment) {
     for (longer_than, step) in [(0, 1), (0, 3), (1, 1), (2, 2), (64, 1)] {
         let rows: Vec<u32> = (0..segment.info().rows).step_by(step).collect();
         let (mut expected, mut found) = (BTreeMap::new(), BTreeMap::new());
-        let mut links = 0;
+        let (mut links, mut expected_links, mut found_links) = (0, Vec::new(), Vec::new());
         for row in &rows {
-            let each = &mut |_, list, rows| {
+            let each = &mut |link, list, rows| {
                 links += 1;
+                expected_links.push((*row, link));
                 if rows > longer_than {
                     *expected.entry(list).or_insert(0) += 1;
                 }
@@ -713,11 +714,14 @@ fn check_long_lists(segment: &Segment) {
             segment.each_list(*row, each).unwrap();
         }
         let each = &mut |list, links| *found.entry(list).or_insert(0) += links;
-        let all = segment.long_lists_of(&rows, longer_than, each).unwrap();
-        assert_eq!((all, found), (links, expected));
+        let each_link = &mut |row, link| found_links.push((row, link));
+        let all = segment.long_lists_of(&rows, longer_than, each, each_link);
+        assert_eq!((all.unwrap(), found), (links, expected));
+        assert_eq!(found_links, expected_links);
     }
     let behind = [segment.info().rows];
-    assert!(segment.long_lists_of(&behind, 0, &mut |_, _| {}).is_err());
+    let none = segment.long_lists_of(&behind, 0, &mut |_, _| {}, &mut |_, _| {});
+    assert!(none.is_err());
 }
 
 /// Many targets read at once are those that are read one by one.
