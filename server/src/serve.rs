@@ -114,7 +114,10 @@ pub async fn serve(
             listen(listener, router, None, None, &config, stopped.clone()).await;
         }
     };
-    let metrics = app::metrics_router(Arc::clone(&app));
+    let is_of_this_machine = config
+        .metrics
+        .is_some_and(|address| address.ip().is_loopback());
+    let metrics = app::metrics_router(Arc::clone(&app), is_of_this_machine);
     let metrics = beside(metrics_listener, metrics, PRIVATE_CONNECTIONS_MAX);
     let operator = operator::router(Arc::clone(&app));
     let operator = beside(operator_listener, operator, PRIVATE_CONNECTIONS_MAX);
