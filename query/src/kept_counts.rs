@@ -46,25 +46,33 @@ impl std::fmt::Debug for KeptCounts {
 }
 
 impl KeptCounts {
-    fn slot(&self, filter: &Filter) -> Option<&Mutex<Option<Arc<Kept>>>> {
+    fn slot(
+        &self,
+        target: &str,
+        collection: &str,
+        path: &str,
+    ) -> Option<&Mutex<Option<Arc<Kept>>>> {
         let mut hash = Xxh3::new();
-        for part in [&filter.target, &filter.collection, &filter.path] {
+        for part in [target, collection, path] {
             hash.update(part.as_bytes());
             hash.update(&[0]);
         }
         self.slots.get(hash.digest() as usize % SLOTS)
     }
 
-    /// How many records the filter selects, if that is known without a look at a file. Never waits for a disk.
+    /// How many records link to the target from that collection and path, if that is known without a look at a file. Never waits for
+    /// a disk.
     #[must_use]
-    pub fn get(&self, snapshot: &Snapshot, filter: &Filter) -> Option<u64> {
-        if !is_open(filter) {
-            return None;
-        }
-        let kept = self.slot(filter)?.lock().clone()?;
-        let is_it = *kept.target == *filter.target
-            && *kept.collection == *filter.collection
-            && *kept.path == *filter.path;
+    pub fn get(
+        &self,
+        snapshot: &Snapshot,
+        target: &str,
+        collection: &str,
+        path: &str,
+    ) -> Option<u64> {
+        let kept = self.slot(target, collection, path)?.lock().clone()?;
+        let is_it =
+            *kept.target == *target && *kept.collection == *collection && *kept.path == *path;
         let count = snapshot.count_with(&kept.sealed).filter(|_| is_it)?;
         (count > 0 || !kept.has_other_forms).then_some(count)
     }
@@ -90,7 +98,7 @@ impl KeptCounts {
         };
         // Links under an earlier form would go before those under a later one.
         if subject.candidate == 0
-            && let Some(slot) = self.slot(filter)
+            && let Some(slot) = self.slot(target, collection, path)
         {
             let kept = Kept {
                 target: target.as_str().into(),

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, Uri, header};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::api::{Ask, Content, Endpoint, links};
+use crate::api::open::{Open, total_json};
+use crate::api::{Ask, Content, Endpoint, links, rests_on};
 use crate::app::{App, everywhere};
 use crate::hydrate::{self, Lack, RecordName, Teller};
 use crate::negotiate::{View, negotiate};
@@ -78,28 +80,33 @@ pub(crate) fn answer_at_once(
     let generation = links::counts_by(endpoint.path)?;
     let view = negotiate(headers).ok().filter(|view| *view == View::Json)?;
     let params = Params::parse(uri.query()?).ok()?;
-    let ask = Ask {
-        view,
-        endpoint,
-        params,
-        has_status: app.config.status,
-    };
-    let reply = links::total_at_once(&*app.index, &ask, generation)?;
-    let Content::Whole(body) = reply.content else {
-        return None;
-    };
-    if let Some(headers) = app.usual_headers.of(&reply.coverage) {
+    let Open {
+        target,
+        collection,
+        path,
+    } = Open::read(&params, generation)?;
+    let answer = app.index.count_at_once(target, collection, &path)?;
+    let body = total_json(answer.value)?;
+    let coverage = rests_on(&*app.index, &answer, None);
+    if let Some(headers) = app.usual_headers.of(&coverage) {
         let mut response = Response::new(Body::from(body));
         *response.headers_mut() = headers;
         return Some(response);
     }
-    let mut response = of_the_index(app.config.strict, body, &reply.coverage, view).ok()?;
+    let mut response = of_the_index(app.config.strict, body, &coverage, view).ok()?;
     everywhere(&mut response, true);
     Some(response)
 }
 
-/// The headers of a JSON answer from an index that is whole and of all collections, made once: a copy costs a fraction of making them.
-pub(crate) struct UsualHeaders(HeaderMap);
+/// The headers of a JSON answer from an index that is whole and of all collections: a copy of those that were told last costs a fraction
+/// of making them, and as long as nothing is indexed in between they are the same.
+pub(crate) struct UsualHeaders(Mutex<Arc<Made>>);
+
+struct Made {
+    from: u64,
+    through: u64,
+    headers: HeaderMap,
+}
 
 impl Default for UsualHeaders {
     fn default() -> Self {
@@ -121,7 +128,11 @@ impl Default for UsualHeaders {
                 headers.append(name.clone(), value.clone());
             }
         }
-        Self(headers)
+        Self(Mutex::new(Arc::new(Made {
+            from: 0,
+            through: 0,
+            headers,
+        })))
     }
 }
 
@@ -142,7 +153,11 @@ impl UsualHeaders {
         if !(collections.is_empty() && exclude.is_empty() && degraded.is_empty()) {
             return None;
         }
-        let mut headers = self.0.clone();
+        let last = Arc::clone(&self.0.lock());
+        let mut headers = last.headers.clone();
+        if (last.from, last.through) == (*from, *through) {
+            return Some(headers);
+        }
         let own = headers.iter_mut().zip(OF_AN_ANSWER).zip([through, from]);
         for (((name, value), wanted), us) in own {
             // The order of a map's headers is theirs who made it.
@@ -151,6 +166,12 @@ impl UsualHeaders {
             }
             *value = HeaderValue::from(*us);
         }
+        let made = Made {
+            from: *from,
+            through: *through,
+            headers: headers.clone(),
+        };
+        *self.0.lock() = Arc::new(made);
         Some(headers)
     }
 }
@@ -159,6 +180,9 @@ impl UsualHeaders {
 const THROUGH: HeaderName = HeaderName::from_static("orrery-indexed-through");
 const FROM: HeaderName = HeaderName::from_static("orrery-coverage-from");
 const OF_AN_ANSWER: [HeaderName; 2] = [THROUGH, FROM];
+
+/// What a question most likely means that as it stands can match nothing.
+pub(crate) const HINT: HeaderName = HeaderName::from_static("orrery-hint");
 
 /// An answer from the index around its body.
 pub(crate) fn of_the_index(
@@ -184,7 +208,7 @@ pub(crate) fn of_the_index(
     if let Some(hint) = &coverage.hint
         && let Ok(value) = HeaderValue::from_str(hint)
     {
-        headers.insert(HeaderName::from_static("orrery-hint"), value);
+        headers.insert(HINT, value);
     }
     if !degraded.is_empty()
         && let Ok(value) = HeaderValue::from_str(&degraded)

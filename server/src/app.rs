@@ -13,7 +13,7 @@ use std::time::Instant;
 use axum::Router;
 use axum::body::{Body, HttpBody as _};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::routing::{MethodRouter, get, post};
 use bytes::Bytes;
@@ -30,6 +30,7 @@ use crate::edge::{Edge, Gate};
 use crate::hydrate::{self, Limits};
 use crate::index::Index;
 use crate::metrics::{self, Known, Requests, Route};
+use crate::operator::names_an_address;
 use crate::params::Params;
 use crate::pool::Pool;
 use crate::problem::{Methods, Problem};
@@ -224,9 +225,16 @@ pub(crate) async fn ask_self(
         .map_err(|_| Problem::invalid("the answer is too long to be passed on"))
 }
 
-/// The metrics page, on whatever path.
-pub(crate) fn metrics_router(app: Arc<App>) -> Router {
-    Router::new().fallback(async move || metrics_page(&app).await)
+/// The metrics page, on whatever path. On an address that only this machine reaches, pages of the web that a browser here shows are kept
+/// out by the name that they know the address by; elsewhere programs may know it by any.
+pub(crate) fn metrics_router(app: Arc<App>, is_of_this_machine: bool) -> Router {
+    Router::new().fallback(async move |headers: HeaderMap| {
+        if is_of_this_machine && !names_an_address(&headers) {
+            let why = "metrics on a loopback address are told to an address or localhost, and to no other name";
+            return Problem::new(StatusCode::FORBIDDEN, "Forbidden", why).into();
+        }
+        metrics_page(&app).await
+    })
 }
 
 /// The metrics page.

@@ -4,7 +4,7 @@
 //! This is the only crate that knows HTTP. It holds no index logic: everything it tells comes through the
 //! [`Index`] trait, whose calls run on a bounded pool of blocking threads, never on the async workers.
 //!
-//! - `serve.rs` listening, connections, shutdown · `stall.rs` readers that stopped reading
+//! - `serve.rs` listening, connections, shutdown · `stall.rs` readers that stopped reading, `head_timer.rs` requests that do not come
 //! - `app.rs` the router and what wraps every request · `answer.rs` answers from the index · `config.rs` its settings
 //! - `tls/` certificates and handshakes of the public port
 //! - `index/` the seam to the index · `edge/` the seam to records and identities of the rest of the network, and how much of it runs at once · `stream/` the link stream, with its seam to the events
@@ -28,6 +28,7 @@ mod edge;
 mod error;
 #[doc(hidden)]
 pub mod fuzz;
+mod head_timer;
 mod html;
 mod hydrate;
 mod index;

@@ -26,18 +26,34 @@ impl Params {
     /// Decodes `a=b&c=d` as forms are encoded: `+` is a space, `%` introduces two hex digits, and one that
     /// does not stands for itself. A value that is not UTF-8 is refused rather than mended.
     pub(crate) fn parse(query: &str) -> Result<Self, Problem> {
+        // One pass: every request comes by here, and most of it is what its own server would not have had to read.
         let mut bytes = Vec::with_capacity(query.len());
         let mut ends = Vec::with_capacity(PARAMS_USUAL);
-        for piece in query.split('&').filter(|piece| !piece.is_empty()) {
-            let (name, value) = piece.split_once('=').unwrap_or((piece, ""));
-            decode_into(&mut bytes, name);
-            let name = bytes.len();
-            decode_into(&mut bytes, value);
-            ends.push(Ends {
-                name,
-                value: bytes.len(),
-            });
+        let mut piece = Piece::default();
+        let mut rest = query.as_bytes();
+        loop {
+            let is_mark = |byte: &u8| IS_MARK.get(usize::from(*byte)) == Some(&true);
+            let at = rest.iter().position(is_mark).unwrap_or(rest.len());
+            let (plain, marked) = rest.split_at(at);
+            bytes.extend_from_slice(plain);
+            rest = match marked {
+                [] => break,
+                [b'&', after @ ..] => {
+                    ends.extend(piece.end(bytes.len()));
+                    after
+                }
+                [b'=', after @ ..] if piece.name.is_none() => {
+                    piece.name = Some(bytes.len());
+                    after
+                }
+                _ => {
+                    let (byte, after) = unescape(marked);
+                    bytes.push(byte);
+                    after
+                }
+            };
         }
+        ends.extend(piece.end(bytes.len()));
         match String::from_utf8(bytes) {
             // A character of the whole must not reach over the end of a piece.
             Ok(text) if ends.iter().all(|ends| ends.are_ends_of(&text)) => Ok(Self { text, ends }),
@@ -59,10 +75,11 @@ impl Params {
 
     /// A parameter that has one value. Given twice, the values must be equal.
     pub(crate) fn scalar(&self, name: &str) -> Result<Option<&str>, Problem> {
-        // Every request asks for many names, most of which are not there: what is compared is bytes, and lengths first.
+        // Every request asks for many names, most of which are not there: what is compared is lengths, and then bytes.
         let (text, mut start, mut first) = (self.text.as_bytes(), 0, None);
         for ends in &self.ends {
-            if text.get(start..ends.name) == Some(name.as_bytes()) {
+            let is_as_long = ends.name - start == name.len();
+            if is_as_long && text.get(start..ends.name) == Some(name.as_bytes()) {
                 let value = self.text.get(ends.name..ends.value);
                 if first.is_some() && first != value {
                     return Err(Problem::invalid(format!(
@@ -150,6 +167,33 @@ impl Params {
     }
 }
 
+/// The parameter that is being read.
+#[derive(Default)]
+struct Piece {
+    /// Where it begins.
+    start: usize,
+    /// Where its name ends, once that is known.
+    name: Option<usize>,
+}
+
+impl Piece {
+    /// Ends it at `at`, where the next one begins. One without a byte is none.
+    fn end(&mut self, at: usize) -> Option<Ends> {
+        let Self { start, name } = std::mem::replace(
+            self,
+            Self {
+                start: at,
+                name: None,
+            },
+        );
+        let is_there = name.is_some() || at > start;
+        is_there.then_some(Ends {
+            name: name.unwrap_or(at),
+            value: at,
+        })
+    }
+}
+
 impl Ends {
     fn are_ends_of(self, text: &str) -> bool {
         text.is_char_boundary(self.name) && text.is_char_boundary(self.value)
@@ -188,20 +232,37 @@ fn digit(byte: u8) -> Option<u8> {
     }
 }
 
+/// The bytes of a query that do not stand for themselves.
+const IS_MARK: [bool; 256] = {
+    let mut is_mark = [false; 256];
+    is_mark[b'&' as usize] = true;
+    is_mark[b'=' as usize] = true;
+    is_mark[b'%' as usize] = true;
+    is_mark[b'+' as usize] = true;
+    is_mark
+};
+
+/// The byte that a text begins with, and what is behind it.
+fn unescape(text: &[u8]) -> (u8, &[u8]) {
+    match text {
+        [b'%', high, low, after @ ..] => match (digit(*high), digit(*low)) {
+            (Some(high), Some(low)) => (high << 4 | low, after),
+            _ => (b'%', text.get(1..).unwrap_or_default()),
+        },
+        [b'+', after @ ..] => (b' ', after),
+        [byte, after @ ..] => (*byte, after),
+        // Of nothing there is no first byte; nobody asks.
+        [] => (0, text),
+    }
+}
+
 /// Appends what `text` stands for; linear in its length.
 fn decode_into(bytes: &mut Vec<u8>, text: &str) {
     let mut rest = text.as_bytes();
     while let Some(at) = memchr::memchr2(b'%', b'+', rest) {
         let (plain, escape) = rest.split_at(at);
         bytes.extend_from_slice(plain);
-        let (byte, after) = match escape {
-            [b'%', high, low, after @ ..] => match (digit(*high), digit(*low)) {
-                (Some(high), Some(low)) => (high << 4 | low, after),
-                _ => (b'%', escape.get(1..).unwrap_or_default()),
-            },
-            [b'+', after @ ..] => (b' ', after),
-            _ => (b'%', escape.get(1..).unwrap_or_default()),
-        };
+        let (byte, after) = unescape(escape);
         bytes.push(byte);
         rest = after;
     }
@@ -287,6 +348,42 @@ mod tests {
                     Some(&*wanted),
                     "{query}"
                 );
+            }
+        }
+    }
+
+    /// The pieces between `&` that hold anything, each split at its first `=`.
+    #[test]
+    fn a_query_is_what_its_pieces_are_by_themselves() {
+        let mut state = 7_u64;
+        let mut drawn = |of: usize| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            (state >> 33) as usize % of
+        };
+        let alphabet = [
+            "&", "&", "=", "=", "%", "+", "%3", "%41", "%26", "%3D", "a", "b", "é", "%c3%a9",
+        ];
+        for _ in 0..20_000 {
+            let query: String = (0..drawn(12))
+                .map(|_| alphabet[drawn(alphabet.len())])
+                .collect();
+            let pieces = query.split('&').filter(|piece| !piece.is_empty());
+            let wanted: Result<Vec<_>, ()> = pieces
+                .map(|piece| {
+                    let (name, value) = piece.split_once('=').unwrap_or((piece, ""));
+                    Ok((decode(name)?, decode(value)?))
+                })
+                .collect();
+            match (Params::parse(&query), wanted) {
+                (Ok(params), Ok(wanted)) => {
+                    let pairs = params
+                        .pairs()
+                        .map(|(name, value)| (name.to_owned(), value.to_owned()));
+                    assert_eq!(pairs.collect::<Vec<_>>(), wanted, "{query}");
+                }
+                (got, wanted) => assert_eq!(got.is_ok(), wanted.is_ok(), "{query}"),
             }
         }
     }

@@ -14,7 +14,7 @@ use futures_util::future::{Either, ready};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -27,6 +27,7 @@ use crate::app::{self, App, Peer};
 use crate::config::Config;
 use crate::edge::Edge;
 use crate::error::{Error, Result};
+use crate::head_timer::HeadTimer;
 use crate::index::Index;
 use crate::operator;
 use crate::stall::StallGuard;
@@ -114,7 +115,10 @@ pub async fn serve(
             listen(listener, router, None, None, &config, stopped.clone()).await;
         }
     };
-    let metrics = app::metrics_router(Arc::clone(&app));
+    let is_of_this_machine = config
+        .metrics
+        .is_some_and(|address| address.ip().is_loopback());
+    let metrics = app::metrics_router(Arc::clone(&app), is_of_this_machine);
     let metrics = beside(metrics_listener, metrics, PRIVATE_CONNECTIONS_MAX);
     let operator = operator::router(Arc::clone(&app));
     let operator = beside(operator_listener, operator, PRIVATE_CONNECTIONS_MAX);
@@ -273,7 +277,7 @@ async fn talk<S>(
         Either::Right(router.call(request))
     });
     let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
+        .timer(HeadTimer::default())
         .header_read_timeout(config.header_timeout)
         .max_buf_size(config.header_bytes_max)
         .serve_connection(TokioIo::new(stream), service)

@@ -16,6 +16,7 @@ use crate::index::{Effort, Status, Vitals, Waits};
 use crate::metrics::RouteCounts;
 use crate::negotiate::{View, negotiate};
 use crate::problem::Problem;
+use crate::time::{format_time, now_us};
 use crate::watch::{History, Look, Series, rate};
 use crate::wire::Coverage;
 use crate::wire::status::{
@@ -28,6 +29,9 @@ pub(crate) const PATH: &str = "/status";
 
 /// A disk that will be full sooner than this is told of.
 const DAYS_TO_ACT: f64 = 14.0;
+
+/// A source that is gone for no longer than this is one that is connected to anew, as servers have it now and then.
+const GONE_AFTER_US: u64 = 10_000_000;
 
 /// `/status`, unless it is turned off.
 pub(crate) fn answer(app: &App, headers: &HeaderMap) -> Response<Body> {
@@ -69,7 +73,7 @@ fn report(app: &App) -> StatusReport {
             },
         )
     });
-    let (word, mut advice) = judge(&status, vitals, &app.config);
+    let (word, mut advice) = judge(&status, vitals, &app.config, now_us());
     advice.extend(will_be_full(&disk));
     let mut requests: Vec<StatusRequests> = app.requests.routes().iter().map(asked).collect();
     requests.sort_by(|a, b| b.requests.cmp(&a.requests).then(a.route.cmp(b.route)));
@@ -82,6 +86,7 @@ fn report(app: &App) -> StatusReport {
         source: status.source.as_deref().map(|source| StatusSource {
             host: public_host(source),
             connected: vitals.connected.unwrap_or(false),
+            disconnected_since: vitals.disconnected_since_us,
             lag_seconds: seconds(status.lag_us),
             dropped: vitals.dropped,
         }),
@@ -116,7 +121,12 @@ fn seconds(us: Option<u64>) -> Option<f64> {
 }
 
 /// How the server is in a word, and what to do. Sentences of this crate alone: what the index says of damage may name files.
-fn judge(status: &Status, vitals: &Vitals, config: &Config) -> (&'static str, Vec<String>) {
+fn judge(
+    status: &Status,
+    vitals: &Vitals,
+    config: &Config,
+    now_us: u64,
+) -> (&'static str, Vec<String>) {
     let mut advice = Vec::new();
     if vitals.has_stopped {
         advice.push("A write to disk failed, and nothing more is indexed; questions are answered from what is there. See the log of \
@@ -156,12 +166,20 @@ fn judge(status: &Status, vitals: &Vitals, config: &Config) -> (&'static str, Ve
             .push("Something is wrong with the index; the log of the server says what.".to_owned());
     }
     let is_behind = meta::is_behind(status, config);
-    if is_behind && !vitals.has_stopped && vitals.waits.is_none() {
-        advice.push(match (vitals.connected, status.lag_us) {
-            (Some(false), _) => "The source is not connected; it is tried again by itself. If this lasts, look at the network, or follow \
-                 another --jetstream.".to_owned(),
-            (_, None) => "No event has come from the source yet.".to_owned(),
-            (_, Some(_)) => "It reads what it missed, and nothing is to be done while the lag falls. If it rises, the machine or its \
+    let takes_events = !vitals.has_stopped && vitals.waits.is_none();
+    let gone_since = vitals.disconnected_since_us.filter(|since| {
+        takes_events && (is_behind || now_us.saturating_sub(*since) >= GONE_AFTER_US)
+    });
+    if let Some(since) = gone_since {
+        advice.push(format!(
+            "The source is not connected since {}; it is tried again by itself. If this lasts, look at the network, or follow another \
+             --jetstream.",
+            format_time(since)
+        ));
+    } else if is_behind && takes_events {
+        advice.push(match status.lag_us {
+            None => "No event has come from the source yet.".to_owned(),
+            Some(_) => "It reads what it missed, and nothing is to be done while the lag falls. If it rises, the machine or its \
                  disk is too slow, or something else keeps them busy.".to_owned(),
         });
     }
@@ -173,6 +191,8 @@ fn judge(status: &Status, vitals: &Vitals, config: &Config) -> (&'static str, Ve
         "degraded"
     } else if is_behind {
         "catching-up"
+    } else if gone_since.is_some() {
+        "disconnected"
     } else {
         "ok"
     };
@@ -358,6 +378,8 @@ mod tests {
         }
     }
 
+    const NOW_US: u64 = 1_800_000_000_000_000;
+
     fn judged(change: impl Fn(&mut Status, &mut Vitals)) -> (&'static str, Vec<String>) {
         let mut status = Status {
             source: Some("wss://jetstream.example".into()),
@@ -369,25 +391,36 @@ mod tests {
             ..Vitals::default()
         };
         change(&mut status, &mut vitals);
-        judge(&status, &vitals, &Config::default())
+        judge(&status, &vitals, &Config::default(), NOW_US)
     }
 
     #[test]
     fn each_state_has_a_word_and_says_what_to_do() {
         assert_eq!(judged(|_, _| {}), ("ok", Vec::new()));
+        // One that is connected to anew.
+        let anew = judged(|_, vitals| {
+            vitals.connected = Some(false);
+            vitals.disconnected_since_us = Some(NOW_US - 9_000_000);
+        });
+        assert_eq!(anew, ("ok", Vec::new()));
         let idle = judged(|status, _| {
             status.source = None;
             status.lag_us = None;
         });
         assert_eq!(idle, ("ok", Vec::new()));
         type Change = fn(&mut Status, &mut Vitals);
-        let cases: [(&str, &str, Change); 9] = [
+        let cases: [(&str, &str, Change); 10] = [
             ("catching-up", "nothing is to be done", |status, _| {
                 status.lag_us = Some(61_000_000);
             }),
             ("catching-up", "not connected", |status, vitals| {
                 status.lag_us = Some(61_000_000);
                 vitals.connected = Some(false);
+                vitals.disconnected_since_us = Some(NOW_US - 1_000_000);
+            }),
+            ("disconnected", "2027-01-15T07:58:20", |_, vitals| {
+                vitals.connected = Some(false);
+                vitals.disconnected_since_us = Some(NOW_US - 100_000_000);
             }),
             ("catching-up", "No event", |status, _| status.lag_us = None),
             ("paused", "--disk-limit", |_, vitals| {

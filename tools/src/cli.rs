@@ -459,6 +459,19 @@ mod tests {
         variables::commands().debug_assert();
     }
 
+    /// Where a line is broken by hand in the midst of a sentence, a terminal of another width breaks it twice.
+    #[test]
+    fn no_text_below_the_options_is_broken_by_hand() {
+        for command in Cli::command().get_subcommands() {
+            let text = command.get_after_help().map(ToString::to_string);
+            let lines = text.iter().flat_map(|text| text.lines());
+            for line in lines.filter(|line| !line.is_empty() && !line.starts_with(' ')) {
+                let is_whole = line.ends_with('.') || line == "Examples:";
+                assert!(is_whole, "{}: {line}", command.get_name());
+            }
+        }
+    }
+
     #[test]
     fn every_option_has_its_variable() {
         for command in Cli::command().get_subcommands() {

@@ -128,6 +128,13 @@ impl Settings {
         self.all.iter().find(|setting| setting.key.name == name)
     }
 
+    /// Whether there is a file and it could not be read.
+    pub(crate) fn is_file_unread(&self) -> bool {
+        let of_all =
+            |mistake: &Mistake| mistake.key.is_none() && matches!(mistake.place, Place::Whole(_));
+        self.mistakes.iter().any(of_all)
+    }
+
     /// Whether somebody has set it, wherever.
     pub(crate) fn is_set(&self, name: &str) -> bool {
         let source = self.get(name).map(|setting| &setting.source);

@@ -31,11 +31,20 @@ struct Silence {
     frames: u64,
     connections: u64,
     since: Instant,
+    /// Since when there is no connection, by this machine's clock.
+    gone_since_us: Option<u64>,
 }
 
 impl Silence {
     /// Goes on or begins anew, by what the subscription did since.
-    fn observe(&mut self, stats: &Stats, now: Instant) {
+    fn observe(&mut self, stats: &Stats, now: Instant, now_us: u64) {
+        // A source that was there since the last look is gone anew.
+        let was_there = stats.connections != self.connections;
+        self.gone_since_us = match self.gone_since_us {
+            _ if stats.connected => None,
+            Some(since) if !was_there => Some(since),
+            _ => Some(now_us),
+        };
         let is_same = stats.connected
             && stats.queue_frames == 0
             && stats.frames == self.frames
@@ -45,6 +54,7 @@ impl Silence {
                 frames: stats.frames,
                 connections: stats.connections,
                 since: now,
+                ..*self
             };
         }
     }
@@ -62,6 +72,7 @@ impl Health {
                 frames: 0,
                 connections: 0,
                 since: Instant::now(),
+                gone_since_us: Some(now_us()),
             }),
         }
     }
@@ -90,7 +101,7 @@ impl Health {
     pub(crate) fn observe(&self) {
         let stats = self.subscription.stats();
         let mut silence = self.silence.lock().unwrap_or_else(PoisonError::into_inner);
-        silence.observe(&stats, Instant::now());
+        silence.observe(&stats, Instant::now(), now_us());
     }
 
     /// Whether a connection has stood for so long and brought nothing.
@@ -102,6 +113,13 @@ impl Health {
             .unwrap_or_else(PoisonError::into_inner)
             .since;
         since.elapsed() >= time && self.subscription.stats().connected
+    }
+
+    /// Since when the source is not connected, in microseconds since 1970; none where it is.
+    pub(crate) fn disconnected_since_us(&self) -> Option<u64> {
+        self.observe();
+        let silence = self.silence.lock().unwrap_or_else(PoisonError::into_inner);
+        silence.gone_since_us
     }
 
     /// How far behind the index is, in microseconds, given the time of its newest event.
@@ -124,4 +142,32 @@ pub(crate) fn now_us() -> u64 {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_is_gone_since_it_was_last_there() {
+        let mut silence = Silence {
+            frames: 0,
+            connections: 0,
+            since: Instant::now(),
+            gone_since_us: Some(1),
+        };
+        let mut stats = Stats::default();
+        let mut gone_since = |connected, connections, now_us| {
+            stats.connected = connected;
+            stats.connections = connections;
+            silence.observe(&stats, Instant::now(), now_us);
+            silence.gone_since_us
+        };
+        assert_eq!(gone_since(false, 0, 2), Some(1));
+        assert_eq!(gone_since(true, 1, 3), None);
+        assert_eq!(gone_since(false, 1, 4), Some(4));
+        assert_eq!(gone_since(false, 1, 5), Some(4));
+        // It was there between two looks.
+        assert_eq!(gone_since(false, 2, 6), Some(6));
+    }
 }

@@ -179,9 +179,9 @@ impl Index for StoreIndex {
         self.answer(|snapshot| self.counts.count(snapshot, filter))
     }
 
-    fn count_at_once(&self, filter: &Filter) -> Option<Answer<u64>> {
+    fn count_at_once(&self, target: &str, collection: &str, path: &str) -> Option<Answer<u64>> {
         let snapshot = self.store.snapshot();
-        let count = self.counts.get(&snapshot, filter)?;
+        let count = self.counts.get(&snapshot, target, collection, path)?;
         Some(self.resting_on(&snapshot, &stats::ALL_TIME, count))
     }
 

@@ -2,11 +2,28 @@
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::failure::{Failure, Result};
+
+const LEVELS: &str = "off, error, warn, info, debug, trace";
+
+/// The first word of a filter that stands in a level's place and is none: the library takes one that stands alone for the name of a module, of
+/// which nothing would ever be logged.
+fn unknown_level(filter: &str) -> Option<&str> {
+    let pieces = filter
+        .split(',')
+        .map(str::trim)
+        .filter(|piece| !piece.is_empty());
+    let mut levels = pieces.map(|piece| {
+        piece
+            .rsplit_once('=')
+            .map_or(piece, |(_, level)| level.trim())
+    });
+    levels.find(|level| level.parse::<LevelFilter>().is_err())
+}
 
 /// Starts logging by `filter`: levels of targets, as in `orrery_ingest=debug,warn`, or one for all, as in `info`.
 ///
@@ -14,6 +31,11 @@ use crate::failure::{Failure, Result};
 ///
 /// [`Failure::Usage`] when the filter cannot be read.
 pub(crate) fn start(filter: Option<&str>) -> Result<()> {
+    if let Some(unknown) = filter.and_then(unknown_level) {
+        return Err(Failure::Usage(format!(
+            "--log {unknown}: there is no such level; it is one of {LEVELS}, or a module with one, as in orrery_ingest=debug"
+        )));
+    }
     let environment = std::env::var("RUST_LOG").ok();
     let filter = filter.or(environment.as_deref()).unwrap_or("warn");
     let targets: Targets = filter
@@ -28,4 +50,32 @@ pub(crate) fn start(filter: Option<&str>) -> Result<()> {
         .with(lines)
         .init();
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unknown_level;
+
+    #[test]
+    fn a_word_in_a_levels_place_is_a_level() {
+        for filter in [
+            "info",
+            "WARN",
+            "off",
+            "orrery_ingest=debug,warn",
+            " info , hyper=off",
+            "3",
+            "",
+        ] {
+            assert_eq!(unknown_level(filter), None, "{filter}");
+        }
+        for (filter, unknown) in [
+            ("loud", "loud"),
+            ("info,loud", "loud"),
+            ("orrery_ingest=loud,warn", "loud"),
+            ("orrery_ingest", "orrery_ingest"),
+        ] {
+            assert_eq!(unknown_level(filter), Some(unknown), "{filter}");
+        }
+    }
 }

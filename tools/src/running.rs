@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use orrery_engine::{Options, Store};
 use orrery_ingest::{Cursor, FollowConfig, Follower, follow};
@@ -168,6 +168,7 @@ impl Running {
         let mut observing = pin!(observe(self.health.clone()));
         let mut service = pin!(service::tell(Arc::clone(&self.index), self.health.clone()));
         let mut stopped = Ok(());
+        let mut asked = None;
         let outcome = loop {
             tokio::select! {
                 result = &mut server => return result.map_err(Failure::from),
@@ -185,6 +186,7 @@ impl Running {
                 () = &mut service => break Ok(()),
                 name = signals.any() => {
                     tracing::info!("{name}: shutting down");
+                    asked = Some((name, Instant::now()));
                     break Ok(());
                 }
             }
@@ -193,10 +195,18 @@ impl Running {
         drop(end);
         tokio::select! {
             result = &mut server => result?,
-            name = signals.any() => output::note(format_args!("{name} again: ending at once")),
+            name = again(&mut signals, asked) => output::note(format_args!("{name} again: ending at once")),
         }
         stop(self.follower.take()).await?;
         outcome.and(stopped)
+    }
+}
+
+/// Waits for a signal that is more than the one, if any, that has been heeded.
+async fn again(signals: &mut Signals, asked: Option<(&'static str, Instant)>) -> &'static str {
+    match asked {
+        Some((first, since)) => signals.again(first, since).await,
+        None => signals.any().await,
     }
 }
 

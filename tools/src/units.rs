@@ -249,6 +249,12 @@ pub(crate) fn count_text(count: u64) -> String {
     text
 }
 
+/// So many files, as people write it.
+pub(crate) fn files_text(files: u64) -> String {
+    let name = if files == 1 { "file" } else { "files" };
+    format!("{} {name}", count_text(files))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -334,5 +340,11 @@ mod tests {
         assert_eq!(count_text(7), "7");
         assert_eq!(count_text(1_234_567), "1,234,567");
         assert_eq!(count_text(123_456), "123,456");
+    }
+
+    #[test]
+    fn one_file_is_not_many() {
+        let told = [0, 1, 2, 1_000].map(files_text);
+        assert_eq!(told, ["0 files", "1 file", "2 files", "1,000 files"]);
     }
 }

@@ -15,6 +15,7 @@ pub(crate) fn of(store: &Store, health: Option<&Health>) -> Vitals {
     let bytes = status.bytes.iter();
     Vitals {
         connected: health.map(|health| health.stats().connected),
+        disconnected_since_us: health.and_then(Health::disconnected_since_us),
         events: tally.as_ref().map(|tally| tally.events),
         links: tally.as_ref().map(|tally| tally.links),
         dropped: tally.map_or(0, |tally| tally.drops.iter().map(|(_, count)| count).sum()),

@@ -258,15 +258,6 @@ pub(crate) fn counts_by(path: &str) -> Option<Generation> {
         .map(|(_, generation)| *generation)
 }
 
-/// What a route that counts records answers, where the index tells that without waiting. Of what is wrong with the request the other
-/// way tells.
-pub(crate) fn total_at_once(index: &dyn Index, ask: &Ask, generation: Generation) -> Option<Reply> {
-    let filter = filter(&ask.params, generation).ok()?;
-    ask.params.flag("reverse").ok()?;
-    let answer = index.count_at_once(&filter)?;
-    told(index, ask, &filter, "records", &answer).ok()
-}
-
 fn total(params: &Params, generation: Generation, distinct: bool) -> Result<Job, Problem> {
     let filter = filter(params, generation)?;
     // No order to reverse, but what is wrong on a list is wrong here.

@@ -3,10 +3,11 @@
 
 pub(crate) mod calls;
 mod fields;
-mod hint;
+pub(crate) mod hint;
 pub(crate) mod links;
 mod many;
 pub(crate) mod meta;
+pub(crate) mod open;
 pub(crate) mod plain;
 mod stats;
 pub(crate) mod stream;

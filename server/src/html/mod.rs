@@ -79,7 +79,7 @@ pub(crate) fn body(
     }
 }
 
-fn encode(json: &impl Serialize, pretty: bool) -> Result<String, Problem> {
+pub(crate) fn encode(json: &impl Serialize, pretty: bool) -> Result<String, Problem> {
     let text = if pretty {
         serde_json::to_string_pretty(json)
     } else {

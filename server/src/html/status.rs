@@ -60,6 +60,7 @@ fn state(m: &mut Markup, report: &StatusReport) {
         }
         "ok" => m.raw("It indexes and answers."),
         "catching-up" => m.raw("It answers, and is behind its source."),
+        "disconnected" => m.raw("It answers, and nothing comes from its source."),
         "paused" => m.raw("It answers, and indexes nothing at the moment."),
         "stopped" => m.raw("It answers, and indexes nothing until it is restarted."),
         _ => m.raw("It answers, and something is missing."),
@@ -109,6 +110,9 @@ fn figures(m: &mut Markup, report: &StatusReport) {
             } else {
                 ", not connected"
             });
+            if let Some(since) = source.disconnected_since {
+                m.raw(" since ").text(&minute(since));
+            }
             if source.dropped > 0 {
                 m.raw("; ").text(&grouped(source.dropped));
                 m.raw(" malformed events dropped since the start");

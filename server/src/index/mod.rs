@@ -22,8 +22,9 @@ pub trait Index: Send + Sync + 'static {
     /// # Errors
     /// As [`IndexError`] says; so for every call below.
     fn count(&self, filter: &Filter) -> Result<Answer<u64>, IndexError>;
-    /// The same, where it is known without waiting for anything. Must not block: an async worker calls it.
-    fn count_at_once(&self, _: &Filter) -> Option<Answer<u64>> {
+    /// How many records link to a target from a collection and a path, its dot included, where that is known without waiting for
+    /// anything. Must not block: an async worker calls it.
+    fn count_at_once(&self, _target: &str, _collection: &str, _path: &str) -> Option<Answer<u64>> {
         None
     }
     /// How many accounts those records belong to.

@@ -8,6 +8,8 @@ use std::time::Duration;
 pub struct Vitals {
     /// Whether the source is connected; none where none is followed.
     pub connected: Option<bool>,
+    /// Since when it is not, in microseconds since 1970; none where it is.
+    pub disconnected_since_us: Option<u64>,
     /// Events taken from the source since the start.
     pub events: Option<u64>,
     /// Links of the records among them.

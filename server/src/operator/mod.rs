@@ -100,13 +100,18 @@ fn check(token: Option<&OperatorToken>, headers: &HeaderMap) -> Result<(), Probl
     if headers.contains_key(header::ORIGIN) {
         return refuse("pages of other origins may not ask the operator's routes");
     }
-    let mut hosts = headers.get_all(header::HOST).iter();
-    if !hosts.all(|host| host.to_str().is_ok_and(is_address)) {
+    if !names_an_address(headers) {
         return refuse(
             "without a token the operator's routes answer to an address or localhost, and to no other name",
         );
     }
     Ok(())
+}
+
+/// Whether the client knows this machine by an address, or says nothing of it.
+pub(crate) fn names_an_address(headers: &HeaderMap) -> bool {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    hosts.all(|host| host.to_str().is_ok_and(is_address))
 }
 
 /// Whether a `Host` names this machine by an address, which nobody else can make lead here.

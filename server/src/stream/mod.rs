@@ -31,13 +31,15 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::Response;
+use axum::http::{HeaderValue, Response};
 use orrery_query::stream::Start;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
 
 use crate::addresses::{Addresses, Entered};
+use crate::answer::HINT;
+use crate::api::hint;
 use crate::config::StreamConfig;
 use crate::error::Error;
 use crate::params::Params;
@@ -153,6 +155,7 @@ impl Hub {
     ) -> Result<Response<Body>, Problem> {
         let params = Params::parse(request.uri().query().unwrap_or_default())?;
         let options = Options::parse(&params)?;
+        let hint = hint::of_subscription(&options.filters);
         let upgrade = Upgrade::of(&mut request)?;
         if *self.stopped.borrow() {
             return Err(Problem::too_many_subscribers());
@@ -165,7 +168,15 @@ impl Hub {
             .enter(client, self.config.subscribers_per_address)
             .ok_or_else(Problem::too_many_subscribers_of_one)?;
         let subscription = self.subscription(options, (place, at))?;
-        let response = upgrade.answer();
+        let mut response = upgrade.answer();
+        // Subscribers have always been let in with values that match nothing, and frames of another kind would break some: beside them there is
+        // room for a word.
+        if let Some(hint) = hint {
+            tracing::debug!(hint, "a subscription wants what cannot be");
+            if let Ok(value) = HeaderValue::from_str(&hint) {
+                response.headers_mut().insert(HINT, value);
+            }
+        }
         let hub = Arc::clone(self);
         tokio::spawn(async move {
             match upgrade.upgraded.await {

@@ -10,7 +10,7 @@ use super::Coverage;
 /// How the server is doing.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct StatusReport {
-    /// `ok`, `catching-up`, `paused`, `stopped` or `degraded`.
+    /// `ok`, `catching-up`, `disconnected`, `paused`, `stopped` or `degraded`.
     pub status: &'static str,
     /// What is wrong or will be, and what to do; empty where there is nothing to do.
     pub advice: Vec<String>,
@@ -49,6 +49,9 @@ pub struct StatusSource {
     pub host: Option<String>,
     /// Whether it is connected.
     pub connected: bool,
+    /// Since when it is not, microseconds since 1970; not there while it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disconnected_since: Option<u64>,
     /// Seconds behind it.
     pub lag_seconds: Option<f64>,
     /// Malformed events that were dropped since the start.

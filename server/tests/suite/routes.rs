@@ -318,6 +318,18 @@ async fn a_question_that_can_match_nothing_is_answered_with_a_hint() {
             ),
             "pathToOther is a path without its first dot: list",
         ),
+        (
+            format!("{X}getBacklinksCount?subject=alice.example.com&{LIKES}"),
+            "subject: alice.example.com is a handle",
+        ),
+        (
+            format!("/links/count?target=@alice.example.com&collection={like}&path=.subject.uri"),
+            "target: alice.example.com is a handle",
+        ),
+        (
+            "/links/all?target=plain%20word".to_owned(),
+            "target: plain?word is neither a DID",
+        ),
     ] {
         let answer = server.get(&path).await;
         assert_eq!(answer.status, 200, "{path}");

@@ -30,10 +30,10 @@ async fn a_count_that_is_known_at_once_is_the_answer_of_the_long_way() {
         (xrpc.clone(), "*/*", true),
         (xrpc, html, false),
         (format!("{}&reverse=true", count(POST)), "*/*", true),
-        (format!("{}&did=did:plc:a", count(POST)), "*/*", true),
+        (format!("{}&did=did:plc:a", count(POST)), "*/*", false),
         (count("did%3Aplc%3Anobody"), "*/*", true),
-        // As told to whoever asks for a handle.
-        (count("alice.example"), "*/*", true),
+        // An answer with a hint.
+        (count("alice.example"), "*/*", false),
         (count("test:panic"), "*/*", false),
         (count("test:fail"), "*/*", false),
         (count(POST), html, false),
@@ -505,11 +505,18 @@ async fn metrics_are_served_on_their_own_address() {
     server.get("/no/such/route").await;
     let record = "/xrpc/com.atproto.repo.getRecord?repo=did:plc:a&collection=a.b.c&rkey=3k";
     server.get(record).await;
-    let page = exchange(
-        free,
-        b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
-    )
-    .await;
+    let ask = async |host: &str| {
+        let request = format!("GET /metrics HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+        exchange(free, request.as_bytes()).await
+    };
+    // A page of the web whose name leads here.
+    for host in ["rebound.example", "rebound.example:8765", "x"] {
+        let refused = ask(host).await;
+        assert_eq!(refused.status, 403, "{host}");
+        assert!(!refused.body.contains("orrery_links"), "{host}");
+    }
+    assert_eq!(ask("localhost:8765").await.status, 200);
+    let page = ask("127.0.0.1:8765").await;
     assert_eq!(page.status, 200);
     for line in [
         "orrery_http_requests_total{route=\"/links/count\",status=\"200\"} 1",

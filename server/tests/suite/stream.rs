@@ -55,6 +55,29 @@ async fn a_plain_client_gets_the_frames_it_knows_byte_for_byte() {
 }
 
 #[tokio::test]
+async fn a_subscription_in_vain_is_let_in_with_a_hint() {
+    let server = server().await;
+    for (query, hint) in [
+        ("?instant=true&wantedSources=com.ex.like:subject.uri", None),
+        (
+            "?instant=true&wantedSources=com.ex.like",
+            Some("wantedSources: com.ex.like is not"),
+        ),
+        (
+            "?wantedSubjects=alice.example.com",
+            Some("alice.example.com is a handle"),
+        ),
+    ] {
+        let url = format!("ws://{}/subscribe{query}", server.address);
+        let (_socket, response) = tokio_tungstenite::connect_async(url).await.unwrap();
+        let told = response.headers().get("orrery-hint");
+        let told = told.map(|told| told.to_str().unwrap());
+        assert_eq!(told.is_some(), hint.is_some(), "{query}");
+        assert!(told.unwrap_or("").contains(hint.unwrap_or("")), "{told:?}");
+    }
+}
+
+#[tokio::test]
 async fn an_extended_client_gets_times_cursors_and_what_it_wants() {
     let server = server().await;
     let address = server.address;

@@ -20,8 +20,8 @@ pub(crate) struct FileArguments {
     orrery config --template > orrery.toml\n  \
     orrery config --config orrery.toml --check\n  \
     orrery config --config orrery.toml\n\n\
-    It takes every option of `orrery serve` too, and tells what a server with the same options, variables and file would do:\n\
-    an option comes before its variable ORRERY_*, that before the file, and that before the default. Of lists the first of these\n\
+    It takes every option of `orrery serve` too, and tells what a server with the same options, variables and file would do: \
+    an option comes before its variable ORRERY_*, that before the file, and that before the default. Of lists the first of these \
     counts as a whole. It writes nothing.\n\
     Exit codes: 0 printed, or no mistake; 1 there are mistakes, each told with its place; 2 wrong usage.")]
 pub(crate) struct ConfigArguments {
@@ -43,7 +43,7 @@ pub(crate) struct ConfigArguments {
 #[command(after_help = "Examples:\n  \
     orrery doctor --config /etc/orrery/orrery.toml\n  \
     orrery doctor --data ./data --jetstream us-east-1 --json\n\n\
-    It takes every option of `orrery serve` too, and judges by them. The disk is tried for some seconds with a file of its own, which\n\
+    It takes every option of `orrery serve` too, and judges by them. The disk is tried for some seconds with a file of its own, which \
     nobody sees and which is gone afterwards. Beside a running server it disturbs that for so long.\n\
     Exit codes: 0 nothing fails, though there may be warnings; 1 something fails; 2 wrong usage.")]
 pub(crate) struct DoctorArguments {

@@ -112,8 +112,8 @@ pub(crate) enum ExcludeAction {
     orrery exclude add at://did:plc:z72i7hdynmk6r22z27h6tvur/app.bsky.feed.post/3mabc2222222a --data ./data\n  \
     orrery exclude list --data ./data --json > list.jsonl\n  \
     orrery exclude import list.jsonl --data ./other\n\n\
-    A DID stands for all that the account wrote, now and later; anything else for a target of links, which is also not told as a\n\
-    record. It holds from the next answer on. What comes meanwhile is indexed, so that a removal leaves everything as if\n\
+    A DID stands for all that the account wrote, now and later; anything else for a target of links, which is also not told as a \
+    record. It holds from the next answer on. What comes meanwhile is indexed, so that a removal leaves everything as if \
     there had been no entry. Nothing is erased: the bytes stay, in the log and in backups too.\n\
     Exit codes: 0 done; 1 it failed, or the index cannot follow now; 2 wrong usage.")]
 pub(crate) struct ExcludeArguments {
@@ -197,9 +197,9 @@ pub(crate) struct DumpArguments {
 #[command(after_help = "Examples:\n  \
     orrery backup --data ./data --to /mnt/backup\n  \
     orrery backup --data ./data --to /mnt/backup --recheck --json\n\n\
-    It takes no lock on the data directory and may run beside a server. Segments and closed log files are copied once. Until its last step,\n\
-    what was backed up before still restores; an interrupted backup is completed by the next one. `orrery restore` makes a data\n\
-    directory out of it. Exit codes: 0 done; 1 it failed, and the backup before still counts, or the directory\n\
+    It takes no lock on the data directory and may run beside a server. Segments and closed log files are copied once. Until its last step, \
+    what was backed up before still restores; an interrupted backup is completed by the next one. `orrery restore` makes a data \
+    directory out of it. Exit codes: 0 done; 1 it failed, and the backup before still counts, or the directory \
     lacks something, which is named, and the backup is of the rest; 2 wrong usage.")]
 pub(crate) struct BackupArguments {
     #[command(flatten)]
@@ -250,7 +250,7 @@ pub(crate) enum ReplaySource {
 #[command(after_help = "Examples:\n  \
     orrery replay --from ./data --data ./new\n  \
     orrery replay --from ./data --data ./new --source segments\n\n\
-    Both answer like the original, and events keep their seqs. From the log everything is made anew; it is a window, and only a\n\
+    Both answer like the original, and events keep their seqs. From the log everything is made anew; it is a window, and only a \
     directory that never trimmed it can be replayed so. From segments, events behind the last seal come from the log.\n\
     --from is only read. Exit codes: 0 done; 1 it failed; 2 wrong usage.")]
 pub(crate) struct ReplayArguments {
@@ -274,20 +274,20 @@ pub(crate) struct ReplayArguments {
     orrery repair --data ./data --dry-run\n  \
     orrery repair --data ./data --backup /mnt/backup --json\n  \
     orrery repair --data ./data --write-off\n\n\
-    Every byte is read. A damaged segment comes back from its own file where that is sound again, else\n\
-    from the backup, else from the log where that still holds all events from the segment's first on;\n\
-    it and all segments behind it are then made anew. Other segments stay set aside, and answers stay\n\
-    marked: each is named with its seqs and times. Where such a one does not give its accounts either,\n\
-    events of accounts that only it may know wait, until a repair with a backup brings it back, or one\n\
-    with --write-off gives it up for lost: accounts may then get second ids, and deletions of accounts\n\
-    may miss records that were written before. Older events that only a lost segment could tell from\n\
-    repeats wait too, whether it gives its accounts or not, and --write-off lets them go on: they count\n\
-    as new, and accounts that its file gives keep their ids. Segments that a manifest which lost its end names no longer\n\
-    are named again where they follow each other; a manifest that cannot be read is made anew out of an\n\
-    older one or the backup. What the log lost stays marked in answers until --accept-gaps. Masks and key indexes are made anew by the next\n\
-    start. Damaged segments and log files are kept under names that end in .damaged. It needs room for\n\
+    Every byte is read. A damaged segment comes back from its own file where that is sound again, else \
+    from the backup, else from the log where that still holds all events from the segment's first on; \
+    it and all segments behind it are then made anew. Other segments stay set aside, and answers stay \
+    marked: each is named with its seqs and times. Where such a one does not give its accounts either, \
+    events of accounts that only it may know wait, until a repair with a backup brings it back, or one \
+    with --write-off gives it up for lost: accounts may then get second ids, and deletions of accounts \
+    may miss records that were written before. Older events that only a lost segment could tell from \
+    repeats wait too, whether it gives its accounts or not, and --write-off lets them go on: they count \
+    as new, and accounts that its file gives keep their ids. Segments that a manifest which lost its end names no longer \
+    are named again where they follow each other; a manifest that cannot be read is made anew out of an \
+    older one or the backup. What the log lost stays marked in answers until --accept-gaps. Masks and key indexes are made anew by the next \
+    start. Damaged segments and log files are kept under names that end in .damaged. It needs room for \
     what it writes beside what it replaces.\n\
-    Exit codes: 0 everything is whole; 1 not everything is repaired or, with --dry-run, there is damage,\n\
+    Exit codes: 0 everything is whole; 1 not everything is repaired or, with --dry-run, there is damage, \
     or it failed, which can be tried again; 2 wrong usage.")]
 pub(crate) struct RepairArguments {
     #[command(flatten)]

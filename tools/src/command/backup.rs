@@ -36,10 +36,10 @@ pub(crate) fn run(arguments: &BackupArguments) -> Result<()> {
         return whole(arguments, &report.incomplete);
     }
     output::line(format_args!(
-        "backup {} up to seq {}: {} files copied ({}), {} there already ({}), {} removed",
+        "backup {} up to seq {}: {} copied ({}), {} there already ({}), {} removed",
         report.number,
         units::count_text(report.last_seq),
-        report.files_copied,
+        units::files_text(report.files_copied),
         units::bytes_text(report.bytes_copied),
         report.files_skipped,
         units::bytes_text(report.bytes_skipped),

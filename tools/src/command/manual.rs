@@ -1,7 +1,9 @@
 //! `orrery manual`: manual pages, made from the command line's own descriptions.
 
 use std::io::Write as _;
+use std::path::Path;
 
+use clap::Command;
 use clap_mangen::Man;
 
 use crate::cli::{self, ManualArguments};
@@ -14,8 +16,7 @@ pub(crate) fn run(arguments: &ManualArguments) -> Result<()> {
     // Gives each command its full name, `orrery-serve`.
     commands.build();
     if let Some(dir) = &arguments.to {
-        let written =
-            std::fs::create_dir_all(dir).and_then(|()| clap_mangen::generate_to(commands, dir));
+        let written = std::fs::create_dir_all(dir).and_then(|()| write_all(commands, dir));
         return written.map_err(|source| Failure::Output {
             what: format!("manual pages to {}", dir.display()),
             source,
@@ -29,8 +30,24 @@ pub(crate) fn run(arguments: &ManualArguments) -> Result<()> {
             .ok_or_else(|| Failure::Usage(format!("there is no command {name}")))?,
     };
     let mut out = output::lines();
-    Man::new(page)
+    manual_of(page)
         .render(&mut out)
         .and_then(|()| out.flush())
         .map_err(Failure::stdout)
+}
+
+/// The page of a command. Each tells the program's version, which commands have none of.
+fn manual_of(command: Command) -> Man {
+    Man::new(command).source(format!("orrery {}", crate::VERSION))
+}
+
+/// Writes the pages of a command and of those below it.
+fn write_all(command: Command, dir: &Path) -> std::io::Result<()> {
+    for below in command
+        .get_subcommands()
+        .filter(|below| !below.is_hide_set())
+    {
+        write_all(below.clone(), dir)?;
+    }
+    manual_of(command).generate_to(dir).map(drop)
 }

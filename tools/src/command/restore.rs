@@ -26,9 +26,9 @@ pub(crate) fn run(arguments: &RestoreArguments) -> Result<()> {
         ));
     }
     output::line(format_args!(
-        "backup {} restored: {} files, {}",
+        "backup {} restored: {}, {}",
         report.number,
-        report.files,
+        units::files_text(report.files),
         units::bytes_text(report.bytes)
     ))
 }

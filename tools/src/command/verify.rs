@@ -51,8 +51,8 @@ pub(crate) fn run(arguments: &VerifyArguments) -> Result<()> {
     }
     if !arguments.json {
         ignore_closed(output::line(format_args!(
-            "no damage in {} files, {}",
-            report.files,
+            "no damage in {}, {}",
+            units::files_text(report.files),
             units::bytes_text(report.bytes)
         )))?;
     }

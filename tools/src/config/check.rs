@@ -44,7 +44,8 @@ pub(crate) fn all(settings: &Settings) -> (Option<ServeArguments>, Vec<Mistake>)
         if !setting.key.is_required() || settings.is_set(name) {
             continue;
         }
-        if !is_known(name) {
+        // What a file that cannot be read would set is not known.
+        if !is_known(name) && !settings.is_file_unread() {
             let place = match &settings.file {
                 Some(path) => Place::Whole(path.clone()),
                 None => Place::Flag,

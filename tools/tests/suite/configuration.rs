@@ -81,7 +81,12 @@ fn a_check_names_every_mistake_and_serve_stops_at_them_before_it_writes() {
     assert!(sound.status.success());
     let missing = run(&["serve", "--config", "/nowhere/orrery.toml"]);
     assert_eq!(missing.status.code(), Some(2));
-    assert!(text(&missing.stderr).contains("/nowhere/orrery.toml: cannot be read"));
+    let error = text(&missing.stderr);
+    assert!(
+        error.contains("/nowhere/orrery.toml: cannot be read"),
+        "{error}"
+    );
+    assert_eq!(error.matches("/nowhere/orrery.toml").count(), 1, "{error}");
     let usage = run(&["config", "--check", "--template"]);
     assert_eq!(usage.status.code(), Some(2));
 }

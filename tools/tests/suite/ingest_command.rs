@@ -193,6 +193,7 @@ fn usage_errors_end_with_2_and_others_with_1() {
             1,
         ),
         (&["--log", "a=b=c", "synth", "--events", "1"], 2),
+        (&["--log", "loud", "synth", "--events", "1"], 2),
     ] {
         let output = orrery().args(arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(code), "{arguments:?}");

@@ -96,7 +96,7 @@ fn base(series: &str, known: &Told) -> Option<String> {
 
 fn scrape(address: SocketAddr) -> String {
     let mut socket = TcpStream::connect(address).unwrap();
-    write!(socket, "GET /metrics HTTP/1.0\r\nHost: x\r\n\r\n").unwrap();
+    write!(socket, "GET /metrics HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n").unwrap();
     let mut answer = String::new();
     socket.read_to_string(&mut answer).unwrap();
     answer.split_once("\r\n\r\n").unwrap().1.to_owned()

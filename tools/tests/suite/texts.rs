@@ -66,6 +66,14 @@ fn every_command_has_a_manual_page_that_tells_its_options_and_variables() {
             "{name}"
         );
         assert!(main.contains(name), "{name}");
+        let title = format!(
+            ".TH orrery-{name} 1  \"orrery {}",
+            env!("CARGO_PKG_VERSION")
+        );
+        assert!(
+            page(&format!("orrery-{name}.1")).contains(&title),
+            "{title}"
+        );
     }
     let serve = page("orrery-serve.1");
     assert!(serve.contains("ORRERY_DISK_LIMIT") && serve.contains("jetstream"));

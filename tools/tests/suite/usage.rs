@@ -451,7 +451,7 @@ fn what_is_no_data_directory_does_not_become_one_by_a_look() {
     };
     let (empty, full) = (made("empty"), made("full"));
     std::fs::write(dir.path().join("full/notes.txt"), "mine").unwrap();
-    for command in ["compact", "repair", "serve", "inspect"] {
+    for command in ["compact", "repair", "serve", "inspect", "verify"] {
         for data in [&empty, &full] {
             let before = names(Path::new(data));
             let output = run(&[command, "--data", data]);
@@ -461,6 +461,8 @@ fn what_is_no_data_directory_does_not_become_one_by_a_look() {
                 error.contains("data directory"),
                 "{command} {data}: {error}"
             );
+            assert!(!error.contains("damage"), "{command} {data}: {error}");
+            assert_eq!(text(&output.stdout), "", "{command} {data}");
             assert_eq!(names(Path::new(data)), before, "{command}");
         }
     }

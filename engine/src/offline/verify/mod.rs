@@ -92,7 +92,8 @@ pub struct Report {
 /// one log file or of one file of the cache, one bit for each row of a segment, and one entry for each hidden account.
 ///
 /// # Errors
-/// [`Error::Io`] where the directory itself cannot be read; [`Error::Format`] for segments of a version that this build does not
+/// [`Error::Io`] where the directory itself cannot be read; [`Error::Inconsistent`] where it never was a data directory or a backup;
+/// [`Error::Format`] for segments of a version that this build does not
 /// read. Damage is no error.
 pub fn verify(path: &Path, quick: bool, each: &mut dyn FnMut(&Damage)) -> Result<Report> {
     verify_with_fs(&OsFs::shared(), path, quick, each)
@@ -125,6 +126,7 @@ pub fn verify_with_fs(
             None => Ok(check.report),
         };
     }
+    check.refuse_what_is_none()?;
     let state = check.manifest()?;
     check.strangers(state.as_ref())?;
     check.exclusions()?;
@@ -152,6 +154,27 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
+    /// Refuses a directory that has neither a manifest nor what would be lost with one.
+    fn refuse_what_is_none(&self) -> Result<()> {
+        let has = |within: &Path, is_own: &dyn Fn(&str) -> bool| match self.fs.list(within) {
+            Ok(entries) => entries.iter().any(|entry| is_own(&entry.name)),
+            // What is there and cannot be listed is told where it is checked.
+            Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+        };
+        let is_one = has(&self.path, &|name| name.starts_with("MANIFEST-"))
+            || has(&self.path.join(SEGMENTS), &|name| name.ends_with(".seg"))
+            || has(&self.path.join(LOG), &|name| {
+                parse_name(name, "log").is_some()
+            });
+        if is_one {
+            return Ok(());
+        }
+        Err(Error::Inconsistent {
+            path: self.path.clone(),
+            what: "this is no data directory and no backup: it has no manifest, no segments and no log".to_owned(),
+        })
+    }
+
     fn tell(&mut self, damage: &Damage) {
         self.report.damages += 1;
         (self.each)(damage);

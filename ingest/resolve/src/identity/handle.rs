@@ -98,10 +98,25 @@ fn conclude(handle: &str, dns: Way, host: Way) -> Result<String, ResolveError> {
         // As long as one of the two may still lead somewhere nothing is certain. A refused address is: there is
         // nothing behind it that would count.
         (Way::Failed(error), Way::Nowhere(_)) | (Way::Nowhere(_), Way::Failed(error)) => Err(error),
-        (Way::Failed(dns), Way::Failed(host)) => Err(ResolveError::Technical {
-            name: handle.to_owned(),
-            problem: format!("{dns}; {host}"),
-        }),
+        (Way::Failed(dns), Way::Failed(host)) => {
+            let (dns, host) = (problem_of(dns), problem_of(host));
+            let problem = match host.contains(&dns) {
+                true => host,
+                false => format!("{dns}; {host}"),
+            };
+            Err(ResolveError::Technical {
+                name: handle.to_owned(),
+                problem,
+            })
+        }
+    }
+}
+
+/// What is wrong, without what it is wrong with.
+fn problem_of(error: ResolveError) -> String {
+    match error {
+        ResolveError::Technical { problem, .. } | ResolveError::Refused { problem, .. } => problem,
+        error => error.to_string(),
     }
 }
 
@@ -160,5 +175,33 @@ async fn by_host(network: &dyn Network, handle: &str) -> Way {
             problem: format!("the host answers HTTP {status}"),
         }),
         status => Way::Nowhere(format!("the host answers HTTP {status}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(problem: &str) -> Way {
+        Way::Failed(ResolveError::Technical {
+            name: "a.test".to_owned(),
+            problem: problem.to_owned(),
+        })
+    }
+
+    #[test]
+    fn a_handle_that_fails_both_ways_is_named_once_and_so_is_what_both_say() {
+        let said = |dns: &str, host: &str| {
+            let error = conclude("a.test", failed(dns), failed(host)).unwrap_err();
+            error.to_string()
+        };
+        assert_eq!(
+            said("no answer", "HTTP 500"),
+            "a.test cannot be resolved at the moment: no answer; HTTP 500"
+        );
+        assert_eq!(
+            said("offline", "cannot connect: offline"),
+            "a.test cannot be resolved at the moment: cannot connect: offline"
+        );
     }
 }

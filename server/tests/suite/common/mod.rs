@@ -225,11 +225,11 @@ impl Index for Model {
     fn count(&self, filter: &Filter) -> Result<Answer<u64>, IndexError> {
         Ok(self.answer(self.matching(filter)?.len() as u64))
     }
-    fn count_at_once(&self, filter: &Filter) -> Option<Answer<u64>> {
+    fn count_at_once(&self, target: &str, collection: &str, path: &str) -> Option<Answer<u64>> {
         if !self.is_quick.load(Ordering::Relaxed) {
             return None;
         }
-        let answer = self.count(filter).ok()?;
+        let answer = self.count(&Filter::new(target, collection, path)).ok()?;
         self.at_once.fetch_add(1, Ordering::Relaxed);
         Some(answer)
     }

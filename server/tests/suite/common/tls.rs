@@ -154,7 +154,7 @@ pub async fn until(mut holds: impl AsyncFnMut() -> bool) {
 
 /// A number of the metrics page.
 pub async fn fact(metrics: SocketAddr, name: &str) -> Option<f64> {
-    let request = b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let request = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
     // The address may not be listened on yet.
     TcpStream::connect(metrics).await.ok()?;
     let page = super::exchange(metrics, request).await.body;
