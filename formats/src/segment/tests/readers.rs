@@ -35,13 +35,14 @@ fn with_lists(segment: &Segment, row: u32) -> Read<Vec<(LinkRef, u32)>> {
     Ok(found)
 }
 
-/// How many links are in each list, by the reader of many rows.
-fn in_lists(segment: &Segment, rows: &[u32]) -> Read<(u64, BTreeMap<u32, u32>)> {
-    let mut found = BTreeMap::new();
+/// The links, and how many are in each list, by the reader of many rows.
+fn in_lists(segment: &Segment, rows: &[u32]) -> Read<(Vec<(u32, LinkRef)>, BTreeMap<u32, u32>)> {
+    let (mut links, mut found) = (Vec::new(), BTreeMap::new());
     let each = &mut |list, links| *found.entry(list).or_insert(0) += links;
     // Lists of no rows stand nowhere.
-    let count = segment.long_lists_of(rows, 0, each)?;
-    Ok((count, found))
+    let count = segment.long_lists_of(rows, 0, each, &mut |row, link| links.push((row, link)))?;
+    assert_eq!(count, links.len() as u64);
+    Ok((links, found))
 }
 
 /// Compares what all readers say of each row.
@@ -71,10 +72,11 @@ fn check_readers(segment: &Segment, what: &str) {
             counted.is_ok(),
             "{what}: {listed:?}, {counted:?}"
         );
-        if let (Ok(listed), Ok((count, counted))) = (&listed, &counted) {
+        if let (Ok(listed), Ok((read, counted))) = (&listed, &counted) {
             let of_lists = listed.iter().map(|(link, _)| *link);
             assert_eq!(links, Ok(of_lists.collect()), "{what}");
-            assert_eq!(*count, listed.len() as u64, "{what}");
+            let of_row: Vec<(u32, LinkRef)> = listed.iter().map(|(link, _)| (row, *link)).collect();
+            assert_eq!(*read, of_row, "{what}");
             let mut lists = BTreeMap::new();
             for (_, list) in listed {
                 *lists.entry(*list).or_insert(0) += 1;
