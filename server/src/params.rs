@@ -32,7 +32,8 @@ impl Params {
         let mut piece = Piece::default();
         let mut rest = query.as_bytes();
         loop {
-            let is_mark = |byte: &u8| IS_MARK.get(usize::from(*byte)) == Some(&true);
+            // The bytes that do not stand for themselves.
+            let is_mark = |byte: &u8| matches!(byte, b'&' | b'=' | b'%' | b'+');
             let at = rest.iter().position(is_mark).unwrap_or(rest.len());
             let (plain, marked) = rest.split_at(at);
             bytes.extend_from_slice(plain);
@@ -231,16 +232,6 @@ fn digit(byte: u8) -> Option<u8> {
         _ => None,
     }
 }
-
-/// The bytes of a query that do not stand for themselves.
-const IS_MARK: [bool; 256] = {
-    let mut is_mark = [false; 256];
-    is_mark[b'&' as usize] = true;
-    is_mark[b'=' as usize] = true;
-    is_mark[b'%' as usize] = true;
-    is_mark[b'+' as usize] = true;
-    is_mark
-};
 
 /// The byte that a text begins with, and what is behind it.
 fn unescape(text: &[u8]) -> (u8, &[u8]) {
