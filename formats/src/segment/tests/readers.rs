@@ -24,6 +24,9 @@ const OF_LINKS: [&str; 9] = [
 
 type Read<T> = crate::Result<T>;
 
+/// Rows, each with one of its links.
+type Links = Vec<(u32, LinkRef)>;
+
 fn one_by_one(segment: &Segment, row: u32) -> Read<Vec<LinkRef>> {
     segment.links(row)?.collect()
 }
@@ -36,7 +39,7 @@ fn with_lists(segment: &Segment, row: u32) -> Read<Vec<(LinkRef, u32)>> {
 }
 
 /// The links, and how many are in each list, by the reader of many rows.
-fn in_lists(segment: &Segment, rows: &[u32]) -> Read<(Vec<(u32, LinkRef)>, BTreeMap<u32, u32>)> {
+fn in_lists(segment: &Segment, rows: &[u32]) -> Read<(Links, BTreeMap<u32, u32>)> {
     let (mut links, mut found) = (Vec::new(), BTreeMap::new());
     let each = &mut |list, links| *found.entry(list).or_insert(0) += links;
     // Lists of no rows stand nowhere.
@@ -75,7 +78,7 @@ fn check_readers(segment: &Segment, what: &str) {
         if let (Ok(listed), Ok((read, counted))) = (&listed, &counted) {
             let of_lists = listed.iter().map(|(link, _)| *link);
             assert_eq!(links, Ok(of_lists.collect()), "{what}");
-            let of_row: Vec<(u32, LinkRef)> = listed.iter().map(|(link, _)| (row, *link)).collect();
+            let of_row: Links = listed.iter().map(|(link, _)| (row, *link)).collect();
             assert_eq!(*read, of_row, "{what}");
             let mut lists = BTreeMap::new();
             for (_, list) in listed {
