@@ -257,11 +257,10 @@ async fn the_ten_questions_of_the_manual_have_the_answers_that_stand_there() {
         let (arguments, address) = (arguments.to_vec(), server.address);
         let asked = tokio::task::spawn_blocking(move || curl(&arguments, address));
         let (status, body) = asked.await.unwrap();
-        // A server that asks nobody does not know the handle that two of them are about.
-        let by_handle = words.iter().any(|word| word.contains("=bsky.app"));
-        println!("{status} {words:?} {body}");
-        if by_handle {
-            assert_eq!(status, 400, "{words:?}: {body}");
+        // A server that asks nobody does not know the handle that two of them are about, and says so.
+        if words.iter().any(|word| word.contains("=bsky.app")) {
+            assert_eq!(status, 500, "{words:?}: {body}");
+            assert!(body.contains("asks nobody"), "{words:?}: {body}");
         } else {
             assert_eq!(status, 200, "{words:?}: {body}");
         }
