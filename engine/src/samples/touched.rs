@@ -6,6 +6,10 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::actors::ActorId;
 use crate::concurrent::{Chunked, HashIndex};
 
+/// Keys that the first level of the index takes at most. It is filled with zeros by the first event behind a seal, 1 MiB in less than a
+/// millisecond; a seal of 262,144 events comes to three levels.
+const AT_ONCE_MAX: u32 = 1 << 16;
+
 #[derive(Default)]
 struct Cell {
     key_hash: AtomicU64,
@@ -28,13 +32,13 @@ pub(crate) struct Touched {
 }
 
 impl Touched {
-    /// With room for about `expected` keys before its index grows: of most commits that come to a grown directory the key
-    /// is noted.
+    /// With room for about `expected` keys before its index grows, but no more than [`AT_ONCE_MAX`]: of most commits that come
+    /// to a grown directory the key is noted.
     pub(crate) fn new(expected: u32) -> Self {
         Self {
             cells: Chunked::default(),
             count: AtomicU32::new(0),
-            index: HashIndex::with_expected(expected),
+            index: HashIndex::with_expected(expected.min(AT_ONCE_MAX)),
         }
     }
 
