@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use orrery_formats::exclusions::{ExclusionEntry, ExclusionKind, decode, encode};
+use orrery_formats::exclusions::{ENTRIES_MAX, ExclusionEntry, ExclusionKind, decode, encode};
 use parking_lot::{Condvar, Mutex, RwLock};
 
 use crate::io::Fs;
@@ -215,9 +215,15 @@ pub(crate) fn joined(
         (did, Why { time_us, reason })
     });
     let before = before.accounts.into_iter().chain(before.leaving);
-    for (did, why) in added.chain(before) {
+    for (did, why) in before {
         if !joined.accounts.contains_key(&did) {
             joined.leaving.insert(did, why);
+        }
+    }
+    for (did, why) in added {
+        // A list that is full is worth more than one that cannot be written.
+        if !joined.accounts.contains_key(&did) && joined.len() < ENTRIES_MAX {
+            joined.leaving.entry(did).or_insert(why);
         }
     }
     joined.encode().map(Some)
@@ -307,7 +313,7 @@ impl ExclusionList {
 
     /// Replaces the list by what `change` makes of it: in the file first, then for all who ask. `None` from `change`
     /// leaves all as it is. Where the file was replaced and only its directory could not be synced, the list is the new one
-    /// for all, as it would be after a restart; the next call syncs it, whether it changes anything or not.
+    /// for all, as it would be after a restart, and [`settle`](Self::settle) has to write it again.
     fn replace<T>(
         &self,
         fs: &dyn Fs,
@@ -317,28 +323,40 @@ impl ExclusionList {
         let mut is_unsynced = self.editing.lock();
         let old = self.current();
         let (new, told) = change(&old)?;
-        let synced = if let Some(mut new) = new {
+        if let Some(mut new) = new {
             new.version = old.version.saturating_add(1);
-            match write_sealed(fs, dir, EXCLUSIONS, &new.encode()?) {
-                // The last step.
-                Err(Error::Io { op, source, .. }) if op == SYNC_DIRECTORY => {
-                    self.publish(new);
-                    Err(source)
-                }
-                written => {
-                    written?;
-                    self.publish(new);
-                    Ok(())
-                }
-            }
+            self.write(fs, dir, new, &mut is_unsynced)?;
         } else if *is_unsynced {
-            fs.sync_dir(dir)
-        } else {
-            Ok(())
-        };
-        *is_unsynced = synced.is_err();
-        synced.map_err(Error::io(NOT_DURABLE, dir))?;
+            self.write(fs, dir, Exclusions::clone(&old), &mut is_unsynced)?;
+        }
         Ok(told)
+    }
+
+    /// Writes the list again as a whole where it may not be durable: after a sync that failed, one that succeeds says nothing of what
+    /// was written before the first. Nothing that the log tells for the list may be logged before this.
+    ///
+    /// # Errors
+    /// When that fails: the list is still not known to be durable.
+    pub(crate) fn settle(&self, fs: &dyn Fs, dir: &Path) -> Result<()> {
+        self.replace(fs, dir, |_| Ok((None, ())))
+    }
+
+    fn write(
+        &self,
+        fs: &dyn Fs,
+        dir: &Path,
+        list: Exclusions,
+        is_unsynced: &mut bool,
+    ) -> Result<()> {
+        let written = write_sealed(fs, dir, EXCLUSIONS, &list.encode()?);
+        let synced = match written {
+            // The last step.
+            Err(Error::Io { op, source, .. }) if op == SYNC_DIRECTORY => Err(source),
+            written => Ok(written?),
+        };
+        self.publish(list);
+        *is_unsynced = synced.is_err();
+        synced.map(drop).map_err(Error::io(NOT_DURABLE, dir))
     }
 
     /// Has the writer compare these accounts with the index.

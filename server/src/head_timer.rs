@@ -3,7 +3,7 @@
 //! when it fires and the limit that holds by then is later.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -41,7 +41,11 @@ impl Standing {
             sleep.as_mut().reset(deadline);
         }
         self.waker = Some(context.waker().clone());
-        while sleep.as_mut().poll(context).is_ready() {
+        // A sleep that is polled by a task without budget says that it is pending and notes no waker.
+        let mut poll = |sleep: &mut Pin<Box<tokio::time::Sleep>>| {
+            pin!(tokio::task::unconstrained(sleep.as_mut())).poll(context)
+        };
+        while poll(sleep).is_ready() {
             if sleep.deadline() >= deadline {
                 return Poll::Ready(());
             }
@@ -122,6 +126,25 @@ mod tests {
         }
         // What is over already is over at once.
         assert!(timeout(LIMIT * 100, timer.sleep_until(start)).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_task_whose_budget_is_used_up_is_woken_at_its_limit_too() {
+        for has_fired in [false, true] {
+            let timer = HeadTimer::default();
+            if has_fired {
+                timer.sleep(SOON).await;
+            }
+            let mut limit = timer.sleep(LIMIT);
+            let mut is_first = true;
+            let waited = std::future::poll_fn(|context| {
+                if std::mem::take(&mut is_first) {
+                    while pin!(tokio::task::consume_budget()).poll(context).is_ready() {}
+                }
+                limit.as_mut().poll(context)
+            });
+            assert!(timeout(LIMIT * 100, waited).await.is_ok(), "{has_fired}");
+        }
     }
 
     #[tokio::test]

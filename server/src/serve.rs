@@ -117,7 +117,7 @@ pub async fn serve(
     };
     let is_of_this_machine = config
         .metrics
-        .is_some_and(|address| address.ip().is_loopback());
+        .is_some_and(|address| address.ip().to_canonical().is_loopback());
     let metrics = app::metrics_router(Arc::clone(&app), is_of_this_machine);
     let metrics = beside(metrics_listener, metrics, PRIVATE_CONNECTIONS_MAX);
     let operator = operator::router(Arc::clone(&app));

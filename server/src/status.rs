@@ -167,9 +167,10 @@ fn judge(
     }
     let is_behind = meta::is_behind(status, config);
     let takes_events = !vitals.has_stopped && vitals.waits.is_none();
-    let gone_since = vitals.disconnected_since_us.filter(|since| {
-        takes_events && (is_behind || now_us.saturating_sub(*since) >= GONE_AFTER_US)
-    });
+    let disconnected_since = vitals.disconnected_since_us.filter(|_| takes_events);
+    let is_gone =
+        disconnected_since.is_some_and(|since| now_us.saturating_sub(since) >= GONE_AFTER_US);
+    let gone_since = disconnected_since.filter(|_| is_behind || is_gone);
     if let Some(since) = gone_since {
         advice.push(format!(
             "The source is not connected since {}; it is tried again by itself. If this lasts, look at the network, or follow another \
@@ -189,10 +190,10 @@ fn judge(
         "paused"
     } else if is_degraded || vitals.set_aside > 0 || vitals.gaps > 0 {
         "degraded"
+    } else if is_gone {
+        "disconnected"
     } else if is_behind {
         "catching-up"
-    } else if gone_since.is_some() {
-        "disconnected"
     } else {
         "ok"
     };
@@ -409,7 +410,12 @@ mod tests {
         });
         assert_eq!(idle, ("ok", Vec::new()));
         type Change = fn(&mut Status, &mut Vitals);
-        let cases: [(&str, &str, Change); 10] = [
+        let cases: [(&str, &str, Change); 11] = [
+            ("disconnected", "not connected", |status, vitals| {
+                status.lag_us = Some(3_600_000_000);
+                vitals.connected = Some(false);
+                vitals.disconnected_since_us = Some(NOW_US - 3_600_000_000);
+            }),
             ("catching-up", "nothing is to be done", |status, _| {
                 status.lag_us = Some(61_000_000);
             }),

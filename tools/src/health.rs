@@ -38,8 +38,8 @@ struct Silence {
 impl Silence {
     /// Goes on or begins anew, by what the subscription did since.
     fn observe(&mut self, stats: &Stats, now: Instant, now_us: u64) {
-        // A source that was there since the last look is gone anew.
-        let was_there = stats.connections != self.connections;
+        // A source that was there since the last look, and said something, is gone anew.
+        let was_there = stats.connections != self.connections && stats.frames != self.frames;
         self.gone_since_us = match self.gone_since_us {
             _ if stats.connected => None,
             Some(since) if !was_there => Some(since),
@@ -157,17 +157,19 @@ mod tests {
             gone_since_us: Some(1),
         };
         let mut stats = Stats::default();
-        let mut gone_since = |connected, connections, now_us| {
+        let mut gone_since = |connected, (connections, frames), now_us| {
             stats.connected = connected;
-            stats.connections = connections;
+            (stats.connections, stats.frames) = (connections, frames);
             silence.observe(&stats, Instant::now(), now_us);
             silence.gone_since_us
         };
-        assert_eq!(gone_since(false, 0, 2), Some(1));
-        assert_eq!(gone_since(true, 1, 3), None);
-        assert_eq!(gone_since(false, 1, 4), Some(4));
-        assert_eq!(gone_since(false, 1, 5), Some(4));
+        assert_eq!(gone_since(false, (0, 0), 2), Some(1));
+        assert_eq!(gone_since(true, (1, 0), 3), None);
+        assert_eq!(gone_since(false, (1, 0), 4), Some(4));
+        assert_eq!(gone_since(false, (1, 0), 5), Some(4));
         // It was there between two looks.
-        assert_eq!(gone_since(false, 2, 6), Some(6));
+        assert_eq!(gone_since(false, (2, 1), 6), Some(6));
+        // It takes connections, and ends them before they bring anything.
+        assert_eq!(gone_since(false, (3, 1), 7), Some(6));
     }
 }

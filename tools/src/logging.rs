@@ -10,19 +10,36 @@ use crate::failure::{Failure, Result};
 
 const LEVELS: &str = "off, error, warn, info, debug, trace";
 
-/// The first word of a filter that stands in a level's place and is none: the library takes one that stands alone for the name of a module, of
-/// which nothing would ever be logged.
+/// The pieces of a filter, each a module, if it has one, and a level. The library would take spaces for parts of names, and an
+/// empty piece for a level of all.
+fn pieces(filter: &str) -> impl Iterator<Item = (Option<&str>, &str)> {
+    let pieces = filter.split(',').map(str::trim);
+    pieces
+        .filter(|piece| !piece.is_empty())
+        .map(|piece| match piece.rsplit_once('=') {
+            Some((module, level)) => (Some(module.trim()), level.trim()),
+            None => (None, piece),
+        })
+}
+
+/// The first word of a filter that stands in a level's place and is none: the library takes one that stands alone for the name of a module, and
+/// logs nothing of any other.
 fn unknown_level(filter: &str) -> Option<&str> {
-    let pieces = filter
-        .split(',')
-        .map(str::trim)
-        .filter(|piece| !piece.is_empty());
-    let mut levels = pieces.map(|piece| {
-        piece
-            .rsplit_once('=')
-            .map_or(piece, |(_, level)| level.trim())
-    });
+    let mut levels = pieces(filter).map(|(_, level)| level);
     levels.find(|level| level.parse::<LevelFilter>().is_err())
+}
+
+fn targets(filter: &str) -> Result<Targets> {
+    let pieces = pieces(filter).map(|(module, level)| match module {
+        Some(module) => format!("{module}={level}"),
+        None => level.to_owned(),
+    });
+    let pieces: Vec<String> = pieces.collect();
+    let parsed = match pieces.as_slice() {
+        [] => "warn".parse(),
+        pieces => pieces.join(",").parse(),
+    };
+    parsed.map_err(|error| Failure::Usage(format!("--log {filter:?}: {error}")))
 }
 
 /// Starts logging by `filter`: levels of targets, as in `orrery_ingest=debug,warn`, or one for all, as in `info`.
@@ -38,9 +55,7 @@ pub(crate) fn start(filter: Option<&str>) -> Result<()> {
     }
     let environment = std::env::var("RUST_LOG").ok();
     let filter = filter.or(environment.as_deref()).unwrap_or("warn");
-    let targets: Targets = filter
-        .parse()
-        .map_err(|error| Failure::Usage(format!("--log {filter:?}: {error}")))?;
+    let targets = targets(filter)?;
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
@@ -54,7 +69,7 @@ pub(crate) fn start(filter: Option<&str>) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::unknown_level;
+    use super::{Targets, targets, unknown_level};
 
     #[test]
     fn a_word_in_a_levels_place_is_a_level() {
@@ -68,6 +83,14 @@ mod tests {
             "",
         ] {
             assert_eq!(unknown_level(filter), None, "{filter}");
+        }
+        for (filter, same) in [
+            (" info , hyper=off", "info,hyper=off"),
+            ("orrery_ingest = debug, warn,", "orrery_ingest=debug,warn"),
+            (" ,", "warn"),
+        ] {
+            let same: Targets = same.parse().unwrap();
+            assert_eq!(targets(filter).unwrap(), same, "{filter}");
         }
         for (filter, unknown) in [
             ("loud", "loud"),

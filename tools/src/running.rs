@@ -195,7 +195,10 @@ impl Running {
         drop(end);
         tokio::select! {
             result = &mut server => result?,
-            name = again(&mut signals, asked) => output::note(format_args!("{name} again: ending at once")),
+            name = again(&mut signals, asked) => {
+                let again = if asked.is_some() { " again" } else { "" };
+                output::note(format_args!("{name}{again}: ending at once"));
+            }
         }
         stop(self.follower.take()).await?;
         outcome.and(stopped)

@@ -11,11 +11,14 @@ pub(crate) fn of(store: &Store, health: Option<&Health>) -> Vitals {
     let status = store.status();
     let room = store.disk_room();
     let tally = health.map(Health::tally);
+    let connected = health.map(|health| health.stats().connected);
+    // It may be there again by now.
+    let gone = health.filter(|_| connected == Some(false));
     let merges = &status.compaction;
     let bytes = status.bytes.iter();
     Vitals {
-        connected: health.map(|health| health.stats().connected),
-        disconnected_since_us: health.and_then(Health::disconnected_since_us),
+        connected,
+        disconnected_since_us: gone.and_then(Health::disconnected_since_us),
         events: tally.as_ref().map(|tally| tally.events),
         links: tally.as_ref().map(|tally| tally.links),
         dropped: tally.map_or(0, |tally| tally.drops.iter().map(|(_, count)| count).sum()),

@@ -172,10 +172,12 @@ impl Writer {
         let had_worker = self.compaction.take().is_some();
         let report = self.merge_all(progress);
         // Whether or not all was merged. One that has stopped for good installs nothing any more.
-        if had_worker && self.check().is_ok() {
-            self.start_compaction()?;
-        }
-        report
+        let restarted = match had_worker && self.check().is_ok() {
+            true => self.start_compaction(),
+            false => Ok(()),
+        };
+        let report = report?;
+        restarted.map(|()| report)
     }
 
     /// Merges until nothing is left to, in this thread, while no other does.

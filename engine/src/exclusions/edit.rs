@@ -87,8 +87,14 @@ impl Excluded {
 }
 
 /// Whether a change of the list holds all the same, until a power cut.
-fn is_not_durable(error: &Error) -> bool {
+pub(crate) fn is_not_durable(error: &Error) -> bool {
     matches!(error, Error::Io { op, .. } if *op == NOT_DURABLE)
+}
+
+fn accounts_of(entries: &[Excluded]) -> Vec<Box<str>> {
+    let of_account = |entry: &&Excluded| entry.kind == ExclusionKind::Account;
+    let dids = entries.iter().filter(of_account);
+    dids.map(|entry| entry.value.as_str().into()).collect()
 }
 
 /// What became of a change of the list.
@@ -167,11 +173,9 @@ impl Store {
             }
             Ok((is_changed.then_some(new), ()))
         });
-        if changed.as_ref().is_err_and(|error| !is_not_durable(error)) {
-            return changed.map(|()| report);
-        }
+        self.note_if_not_durable(entries, changed)?;
         report.pending = self.apply_to(entries, wait)?;
-        changed.map(|()| report)
+        Ok(report)
     }
 
     /// Takes entries out of the list: answers show again what they hid, as it is by now, when this returns, but for
@@ -201,19 +205,24 @@ impl Store {
             }
             Ok(((report.changed > 0).then_some(new), ()))
         });
-        if changed.as_ref().is_err_and(|error| !is_not_durable(error)) {
-            return changed.map(|()| report);
-        }
+        self.note_if_not_durable(entries, changed)?;
         report.pending = self.apply_to(entries, wait)?;
-        changed.map(|()| report)
+        Ok(report)
+    }
+
+    /// A change that holds and may not be durable is left to the writer, which writes the list again before it hides or shows any rows for
+    /// it.
+    fn note_if_not_durable(&self, entries: &[Excluded], changed: Result<()>) -> Result<()> {
+        if changed.as_ref().is_err_and(is_not_durable) {
+            self.shared.exclusions.note_pending(accounts_of(entries));
+        }
+        changed
     }
 
     /// Has the writer hide or show the rows of the accounts among `entries`, and waits for it. Accounts that are not in the
     /// list are looked at too: a repair may have brought back what an older list says. Gives how many are left.
     fn apply_to(&self, entries: &[Excluded], wait: Duration) -> Result<usize> {
-        let of_account = |entry: &&Excluded| entry.kind == ExclusionKind::Account;
-        let dids = entries.iter().filter(of_account);
-        let dids: Vec<Box<str>> = dids.map(|entry| entry.value.as_str().into()).collect();
+        let dids = accounts_of(entries);
         if dids.is_empty() {
             return Ok(0);
         }

@@ -368,29 +368,48 @@ fn an_account_that_is_excluded_while_the_writer_ends_with_the_list_before_stays_
 }
 
 #[test]
-fn a_change_whose_directory_cannot_be_synced_holds_and_is_synced_by_the_next_call() {
+fn a_change_whose_directory_cannot_be_synced_holds_and_is_durable_before_rows_are_hidden_for_it() {
     let steps = [Step::Write {
         actor: 1,
         key: 1,
         target: 2,
     }];
-    let fs = SimFs::new();
-    let (store, mut writer) = filled(&fs, "data", &steps);
-    // Counted from 0: the file, then its directory.
-    fs.fail_sync(fs.syncs() + 1);
-    let error = store.exclude(&[account(1)], Duration::ZERO).unwrap_err();
-    assert!(
-        error.to_string().contains("a power cut may undo"),
-        "{error}"
-    );
-    assert_eq!(listed(&store), BTreeSet::from([1]));
-    writer.apply_exclusions().unwrap();
-    assert_eq!(answers(&store), Answers::new());
-    for synced in [1, 0] {
+    // The writer's own attempt fails too, once or not at all.
+    for (fails_again, seed) in (0..32).map(|n| (n % 2 == 1, n)) {
+        let fs = SimFs::new();
+        let (store, mut writer) = filled(&fs, "data", &steps);
+        writer.commit().unwrap();
+        // Counted from 0: the file, then its directory.
+        fs.fail_sync(fs.syncs() + 1);
+        let error = store.exclude(&[account(1)], Duration::ZERO).unwrap_err();
+        assert!(
+            error.to_string().contains("a power cut may undo"),
+            "{error}"
+        );
+        assert_eq!(listed(&store), BTreeSet::from([1]));
+        assert_eq!(store.exclusions_pending(), 1);
+        if fails_again {
+            fs.fail_sync(fs.syncs() + 1);
+        }
+        writer.apply_exclusions().unwrap();
+        assert_eq!(answers(&store).is_empty(), !fails_again, "{seed}");
+        // What is listed after a power cut is what is hidden.
+        let after = fs.crash(seed);
+        let (store_after, mut writer_after) = filled(&after, "data", &[]);
+        writer_after.apply_exclusions().unwrap();
+        assert_eq!(
+            listed(&store_after).is_empty(),
+            !answers(&store_after).is_empty(),
+            "{seed}"
+        );
+        assert!(fails_again || !listed(&store_after).is_empty(), "{seed}");
+        // Without one, the next attempt writes the list once more, and only if there is a need.
         let before = fs.syncs();
         let report = store.exclude(&[account(1)], Duration::ZERO).unwrap();
         assert_eq!((report.changed, report.unchanged), (0, 1));
-        assert_eq!(fs.syncs() - before, synced);
+        assert_eq!(fs.syncs() - before, if fails_again { 2 } else { 0 });
+        writer.apply_exclusions().unwrap();
+        assert_eq!(answers(&store), Answers::new());
     }
 }
 

@@ -636,7 +636,7 @@ impl Run {
         }
         let excluded_after = read_file(&*self.fs, &self.from)?;
         let added = match excluded_after {
-            Some(_) => self.excluded_meanwhile()?,
+            Some(_) => self.excluded_meanwhile(),
             // There never was one.
             None => Vec::new(),
         };
@@ -652,21 +652,39 @@ impl Run {
     }
 
     /// The accounts that the log tells to be excluded, with the times, since the list was read first. The copied log may end
-    /// between that and their removal.
-    fn excluded_meanwhile(&self) -> Result<Vec<(Box<str>, u64)>> {
+    /// between that and their removal. Where the log cannot tell, the backup is good all the same, and a note says what may be missing.
+    fn excluded_meanwhile(&mut self) -> Vec<(Box<str>, u64)> {
+        let from_seq = self.sealed_before.saturating_add(1);
+        let mut found = Vec::new();
+        let why = match self.each_exclusion_since(from_seq, &mut found) {
+            Ok(first_seq) if first_seq <= from_seq => None,
+            Ok(first_seq) => Some(format!("the log begins with seq {first_seq}")),
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(why) = why {
+            self.report.notes.push(format!(
+                "accounts that were excluded and removed again behind seq {}, while this backup was made, may be excluded in what is restored: {why}",
+                self.sealed_before
+            ));
+        }
+        found
+    }
+
+    /// Gives the first seq of the log, or the one behind its end.
+    fn each_exclusion_since(&self, from_seq: u64, found: &mut Vec<(Box<str>, u64)>) -> Result<u64> {
         let source = Directory::open_with_fs(Arc::clone(&self.fs), &self.from)?;
+        let first_seq = source.logs.first().map_or(from_seq, |file| file.first_seq);
         let span = Span {
-            from_seq: self.sealed_before.saturating_add(1),
+            from_seq,
             ..Span::ALL
         };
-        let mut found = Vec::new();
         source.each_event::<Error>(&span, &mut |_| {}, &mut |_, event| {
             if let Body::Exclusion { excluded: true } = event.body {
                 found.push((event.did.into(), event.time_us));
             }
             Ok(())
         })?;
-        Ok(found)
+        Ok(first_seq)
     }
 
     fn clean(&mut self) -> Result<()> {

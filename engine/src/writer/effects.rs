@@ -2,7 +2,7 @@
 //! now: damage that is met costs no more than its segment. Events that come from the log have theirs there.
 
 use orrery_formats::effect::{AccountBuf, Before, Effect, INLINE_LINKS_MAX, Links, LinksBuf, Row};
-use orrery_formats::segment::{LinkRef, Text};
+use orrery_formats::segment::{LinkRef, SeqColumn, Text};
 
 use super::own_rows::{Move, OwnRows};
 use super::{Place, Writer};
@@ -192,6 +192,7 @@ impl Writer {
         let mut last = LastTarget::default();
         let (mut told, mut is_full) = (0_u32, false);
         let mut kept = rows.links().iter().peekable();
+        let mut seqs = None;
         for place in rows.places() {
             if !is_full {
                 let of_place = kept.next_if(|(of, _)| place == Place::of_segment(*of));
@@ -207,7 +208,7 @@ impl Writer {
                     Err(error) => without_did(error)?,
                 }
             }
-            account.push_seq(self.seq(place)?);
+            account.push_seq(self.seq(place, &mut seqs)?);
         }
         Ok(())
     }
@@ -232,11 +233,19 @@ impl Writer {
         })
     }
 
-    fn seq(&self, place: Place) -> Result<u64> {
-        Ok(match place {
-            Place::Memtable(row) => self.memtable().seq(row),
-            Place::Sealed { part, row } => self.segment(part)?.seq(row)?,
-        })
+    /// The seq of a row. Those of one segment, asked for one after the other, are read by blocks; `column` keeps the last segment's.
+    fn seq<'s>(&'s self, place: Place, column: &mut Option<(u32, SeqColumn<'s>)>) -> Result<u64> {
+        let (part, row) = match place {
+            Place::Memtable(row) => return Ok(self.memtable().seq(row)),
+            Place::Sealed { part, row } => (part, row),
+        };
+        if column.as_ref().is_none_or(|(of, _)| *of != part) {
+            *column = Some((part, self.segment(part)?.seq_column()?));
+        }
+        match column {
+            Some((_, column)) => Ok(column.get(row)?),
+            None => Err(Error::Internal("no seqs of a segment".to_owned())),
+        }
     }
 
     /// The links of a row as strings, in place of what `links` holds; where the row is of a segment and they were read,

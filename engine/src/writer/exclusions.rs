@@ -39,6 +39,12 @@ impl Writer {
             return Ok(());
         }
         self.waiting_exclusions = None;
+        let (fs, dir) = (&*shared.fs, &shared.dir);
+        if let Err(error) = shared.exclusions.settle(fs, dir) {
+            // Whoever changed the list was told. Rows that were hidden now would stay so where a power cut takes the entry back.
+            tracing::debug!(%error, "the exclude list is not durable yet");
+            return Ok(());
+        }
         let pending = shared.exclusions.pending();
         let list = shared.exclusions.current();
         let mut looked_at = Vec::with_capacity(pending.len());
@@ -88,11 +94,10 @@ impl Writer {
         }
         // A segment that comes back may have what an older list said.
         let may_change = self.unread.may_have_states();
-        let (fs, dir) = (&*shared.fs, &shared.dir);
         let done = shared.exclusions.done(fs, dir, &looked_at, may_change);
         if let Err(error) = done {
-            // The file stays as it was, with entries that the next start drops: nothing depends on them.
-            tracing::warn!(%error, "cannot drop removed entries from the exclude list; the next start tries again");
+            // The file stays as it was, or comes back so, with entries that the next start drops: nothing depends on them.
+            tracing::warn!(%error, "removed entries stay in the file of the exclude list, or may come back there; the next start drops them");
         }
         paused
     }

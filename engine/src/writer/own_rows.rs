@@ -185,8 +185,9 @@ impl Writer {
             sealed.changed = changed.len() as u32;
             if moves == Move::Delete {
                 let rows = own.rows.get(sealed.range.clone()).unwrap_or_default();
+                let mut column = segment.seq_column()?;
                 for &(row, _) in rows {
-                    own.seqs.push(segment.seq(row)?);
+                    own.seqs.push(column.get(row)?);
                 }
             }
         }

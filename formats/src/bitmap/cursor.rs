@@ -121,8 +121,9 @@ impl<'a> Place<'a> {
                     // As `next_up`, a run that was cut to nothing counts as a single value.
                     let left = usize::from(end.saturating_sub(start)) + 1;
                     let count = left.min(room.len());
-                    for (to, row) in room.iter_mut().take(count).zip(join(key, start)..) {
-                        *to = row;
+                    let first = join(key, start);
+                    for (to, place) in room.iter_mut().take(count).zip(0u32..) {
+                        *to = first.wrapping_add(place);
                     }
                     filled += count;
                     *current = if count < left {

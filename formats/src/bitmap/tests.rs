@@ -75,7 +75,10 @@ proptest! {
             prop_assert_eq!(bitmap.lower_bound(x).unwrap(), set.range(x..).next(), "lower bound {}", x);
             let up: Vec<u32> = bitmap.iter_from(x).take(200).map(Result::unwrap).collect();
             let expected: Vec<u32> = set.range(x..).take(200).collect();
-            prop_assert_eq!(up, expected);
+            prop_assert_eq!(&up, &expected);
+            let mut filled = [0; 200];
+            let count = bitmap.iter_from(x).fill(&mut filled).unwrap();
+            prop_assert_eq!(&filled[..count], &expected[..]);
             let down: Vec<u32> = bitmap.iter_back_from(x).take(200).map(Result::unwrap).collect();
             let expected: Vec<u32> = set.range(..=x).rev().take(200).collect();
             prop_assert_eq!(down, expected);
@@ -121,6 +124,16 @@ fn exercise(bytes: &[u8]) {
     }
     for value in bitmap.iter_back_from(u32::MAX).take(100_000) {
         let _ = value;
+    }
+    let mut values = bitmap.iter_from(0);
+    let mut filled = [0; 128];
+    for _ in 0..1_000 {
+        if values
+            .fill(&mut filled)
+            .is_ok_and(|count| count < filled.len())
+        {
+            break;
+        }
     }
 }
 

@@ -191,7 +191,8 @@ fn each_link_is_listed(segment: &Segment) -> Result<()> {
 }
 
 /// How many links are read for each link of the segment to find those that rows of lists are there for. Rows of very many
-/// links need more, and are looked up the other way round.
+/// links need more, and are looked up the other way round. There is no bound where a row has more links than can be compared with
+/// each other: such a row is read from its start for each list that it is in.
 const SCANNED_MAX: u64 = 256;
 
 /// Every row of a list links to its target from its source, and there are as many rows in lists as rows

@@ -61,7 +61,7 @@ fn about(text: &str) -> String {
     let bare = text.strip_prefix('@').unwrap_or(text);
     match Handle::parse(bare) {
         Ok(_) => format!(
-            "{} is a handle, and links lead to DIDs: resolveHandle tells which it is",
+            "{} is a handle or a host: links lead to an account's DID, which resolveHandle tells, or to a URL with its https://",
             shown(bare)
         ),
         Err(_) => format!("{} is neither a DID, an at-uri nor a URL", shown(text)),

@@ -48,7 +48,7 @@ impl<'s> SeqColumn<'s> {
         let base = self.rows.directory.u64_at(entry + 8)?;
         let bits = block.seqs.bit_len(block.count);
         let (first, start) = (block.seq_bit() / 8, block.seq_bit() % 8);
-        // A damaged head tells of some 1,300 bytes at most.
+        // A damaged head tells of some 4,100 bytes at most.
         let bytes = block
             .region
             .get(first, (start + bits).div_ceil(8) as usize)?;
