@@ -228,7 +228,11 @@ pub(crate) async fn ask_self(
 /// The metrics page, on whatever path. On an address that only this machine reaches, pages of the web that a browser here shows are kept
 /// out by the name that they know the address by; elsewhere programs may know it by any.
 pub(crate) fn metrics_router(app: Arc<App>, is_of_this_machine: bool) -> Router {
-    Router::new().fallback(async move |headers: HeaderMap| {
+    Router::new().fallback(async move |method: Method, headers: HeaderMap| {
+        if method != Method::GET && method != Method::HEAD {
+            let why = "metrics are asked for by GET; what changes the exclude list goes to the operator's address";
+            return Problem::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", why).into();
+        }
         if is_of_this_machine && !names_an_address(&headers) {
             let why = "metrics on a loopback address are told to an address or localhost, and to no other name";
             return Problem::new(StatusCode::FORBIDDEN, "Forbidden", why).into();

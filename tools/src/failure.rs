@@ -64,7 +64,9 @@ pub(crate) enum Failure {
     Synth(#[from] orrery_synth::Error),
     #[error("the edge cache cannot start: {0}")]
     Edge(String),
-    #[error("cannot listen on {address}: {source}")]
+    #[error(
+        "cannot listen on {address}: {source}; stop what listens there, or name another address by its option"
+    )]
     Bind {
         address: SocketAddr,
         source: io::Error,

@@ -29,6 +29,15 @@ fn unknown_level(filter: &str) -> Option<&str> {
     levels.find(|level| level.parse::<LevelFilter>().is_err())
 }
 
+/// What is wrong with a filter, and what would be right.
+pub(crate) fn wrong(filter: &str) -> Option<(String, String)> {
+    let unknown = unknown_level(filter)?;
+    Some((
+        format!("{unknown}: there is no such level"),
+        format!("it is one of {LEVELS}, or a module with one, as in orrery_ingest=debug"),
+    ))
+}
+
 fn targets(filter: &str) -> Result<Targets> {
     let pieces = pieces(filter).map(|(module, level)| match module {
         Some(module) => format!("{module}={level}"),
@@ -48,10 +57,8 @@ fn targets(filter: &str) -> Result<Targets> {
 ///
 /// [`Failure::Usage`] when the filter cannot be read.
 pub(crate) fn start(filter: Option<&str>) -> Result<()> {
-    if let Some(unknown) = filter.and_then(unknown_level) {
-        return Err(Failure::Usage(format!(
-            "--log {unknown}: there is no such level; it is one of {LEVELS}, or a module with one, as in orrery_ingest=debug"
-        )));
+    if let Some((wrong, right)) = filter.and_then(wrong) {
+        return Err(Failure::Usage(format!("--log {wrong}; {right}")));
     }
     let environment = std::env::var("RUST_LOG").ok();
     let filter = filter.or(environment.as_deref()).unwrap_or("warn");

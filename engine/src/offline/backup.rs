@@ -109,20 +109,24 @@ pub fn backup_with_fs(
     recheck: bool,
 ) -> Result<BackupReport> {
     let source = open_whole(fs, from)?;
-    for dir in [SEGMENTS, LOG] {
-        let dir = to.join(dir);
-        fs.create_dir_all(&dir).map_err(Error::io("create", &dir))?;
-    }
-    for entry in fs.list(to).map_err(Error::io("list", to))? {
+    let entries = match fs.list(to) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        listed => listed.map_err(Error::io("list", to))?,
+    };
+    for entry in entries {
         let stem = entry.name.strip_suffix(TEMPORARY_SUFFIX);
         let stem = stem.unwrap_or(&entry.name);
         if entry.name != LOCK_NAME && catalog::number_of(stem).is_none() {
             return Err(Error::Config(format!(
-                "{} is no place for a backup: it holds {}",
+                "{} is no place for a backup: it holds {}; name an empty or a new directory, or that of a backup before",
                 to.display(),
                 entry.name
             )));
         }
+    }
+    for dir in [SEGMENTS, LOG] {
+        let dir = to.join(dir);
+        fs.create_dir_all(&dir).map_err(Error::io("create", &dir))?;
     }
     let _lock = DirLock::acquire(&**fs, to)?;
     let mut run = Run::begin(fs, from, to, recheck, &source)?;

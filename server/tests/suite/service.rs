@@ -515,6 +515,8 @@ async fn metrics_are_served_on_their_own_address() {
         assert_eq!(refused.status, 403, "{host}");
         assert!(!refused.body.contains("orrery_links"), "{host}");
     }
+    let change = b"POST /exclude HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    assert_eq!(exchange(free, change).await.status, 405);
     assert_eq!(ask("localhost:8765").await.status, 200);
     let page = ask("127.0.0.1:8765").await;
     assert_eq!(page.status, 200);

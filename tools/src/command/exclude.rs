@@ -222,13 +222,18 @@ fn ask(
     let token = token.as_ref().map(OperatorToken::secret);
     let (status, answer) = probe::ask(probe::reachable(address), method, "/exclude", token, body)
         .map_err(|error| failed(error.to_string()))?;
-    let value: Value = serde_json::from_str(&answer).unwrap_or_default();
-    if !(200..300).contains(&status) {
-        let message = value.get("message").and_then(Value::as_str);
-        let message = message.unwrap_or("it is no operator's address of a server of orrery");
-        return Err(failed(format!("status {status}: {message}")));
+    const OTHER: &str = "it is not the address that a server of orrery has by --operator";
+    let value: Option<Value> = serde_json::from_str(&answer).ok();
+    match (status, value) {
+        (200..=299, Some(value)) => Ok(value),
+        // Metrics are told on every path of their address.
+        (200..=299, None) | (404, _) => Err(failed(OTHER.to_owned())),
+        (_, value) => {
+            let message = value.as_ref().and_then(|value| value.get("message"));
+            let message = message.and_then(Value::as_str).unwrap_or(OTHER);
+            Err(failed(format!("status {status}: {message}")))
+        }
     }
-    Ok(value)
 }
 
 fn change_server(

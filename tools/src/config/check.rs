@@ -15,6 +15,7 @@ use crate::cli::{self, ServeArguments};
 use crate::command::exclude;
 use crate::edge::EdgeSettings;
 use crate::failure::{Failure, Result};
+use crate::logging;
 use crate::tls;
 use crate::units::bytes_text;
 
@@ -119,6 +120,10 @@ fn of_arguments(arguments: &ServeArguments, settings: &Settings) -> Vec<Mistake>
         });
     };
     selection(arguments, &mut tell);
+    let log = settings.get("log").and_then(|log| log.values.first());
+    if let Some(wrong) = log.and_then(|log| logging::wrong(log.to_str()?)) {
+        tell("log", wrong);
+    }
     source(arguments, settings, &mut tell);
     addresses(settings, &mut tell);
     sizes(arguments, settings, &mut tell);

@@ -174,9 +174,14 @@ impl Key {
     /// A value to show where there is no default.
     pub(crate) fn example(&self) -> &'static str {
         let name = self.value_name();
-        if self.name == "tls-cache" {
+        // What can stand together in one file.
+        match self.name.as_str() {
             // Beside the data directory, which holds nothing else.
-            return "/var/lib/orrery-tls";
+            "tls-cache" => return "/var/lib/orrery-tls",
+            "operator" => return "127.0.0.1:8766",
+            "bind-http" => return "0.0.0.0:80",
+            "dns" => return "192.0.2.53:53",
+            _ => {}
         }
         let known = EXAMPLES.iter().find(|(known, _)| *known == name);
         known.map_or("", |(_, example)| example)

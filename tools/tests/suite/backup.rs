@@ -251,6 +251,14 @@ fn a_backup_into_a_wrong_place_is_refused() {
             text(&output.stderr)
         );
     }
+    // One that is refused leaves nothing there.
+    let (full, file) = (dir.path().join("full"), dir.path().join("full/a-file"));
+    std::fs::create_dir(&full).unwrap();
+    std::fs::write(file, "").unwrap();
+    let output = run("backup", &[("--data", &data), ("--to", &full)]);
+    let error = text(&output.stderr);
+    assert!(error.contains("it holds a-file; name"), "{error}");
+    assert_eq!(std::fs::read_dir(&full).unwrap().count(), 1);
     let output = run("restore", &[("--from", &to), ("--data", &other)]);
     assert!(
         text(&output.stderr).contains("not empty"),

@@ -263,8 +263,20 @@ fn a_stopped_directory_and_a_server_without_a_source_have_lists_too() {
 
     // Without a source nobody else writes.
     let (operator, log) = (free().to_string(), dir.path().join("log"));
-    let arguments = ["serve", "--data", path, "--operator", &operator];
-    let server = Server::start(&arguments, &log);
+    let metrics = free().to_string();
+    let arguments = [
+        &["serve", "--data", path, "--operator"][..],
+        &[&operator, "--metrics", &metrics],
+    ];
+    let server = Server::start(&arguments.concat(), &log);
+    // What is not the operator's address never says that something was done.
+    for other in [&metrics, &server.address.to_string()] {
+        for action in [&["add", B][..], &["remove", B], &["list"]] {
+            let (code, out, error) = exclude(&[action, &["--operator", other]].concat());
+            assert_eq!((code, out.as_str()), (1, ""), "{action:?} {other}");
+            assert!(error.contains("--operator"), "{action:?} {other}: {error}");
+        }
+    }
     assert_eq!(Answers(&server).count(SUBJECT, ".subject"), 1);
     let (code, _, error) = exclude(&["add", B, "--data", path]);
     assert_eq!(code, 2);

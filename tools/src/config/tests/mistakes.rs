@@ -144,6 +144,11 @@ fn what_makes_no_sense_together_is_a_mistake_of_the_key_that_says_it() {
             "did you mean us-east-1?",
         ),
         (
+            format!("{data}log = \"info,loud\""),
+            "log",
+            "one of off, error",
+        ),
+        (
             format!("{data}jetstream = \"https://a.example\""),
             "jetstream",
             "wss://",
