@@ -230,7 +230,7 @@ pub(crate) async fn ask_self(
 pub(crate) fn metrics_router(app: Arc<App>, is_of_this_machine: bool) -> Router {
     Router::new().fallback(async move |method: Method, headers: HeaderMap| {
         if method != Method::GET && method != Method::HEAD {
-            let why = "metrics are asked for by GET; what changes the exclude list goes to the operator's address";
+            let why = "metrics are asked for by GET; what changes the exclude list goes to the address of --operator";
             return Problem::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", why).into();
         }
         if is_of_this_machine && !names_an_address(&headers) {
