@@ -31,7 +31,7 @@ pub(in crate::segment) fn check(segment: &Segment) -> Result<()> {
             return wrong(segment, Section::Shapes, expected, found);
         }
         if let Some(before) = shape.checked_sub(1)
-            && order(segment, before, shape)? != Ordering::Less
+            && order(segment, before, shape)? == Ordering::Greater
         {
             return wrong(segment, Section::Shapes, "rising shapes", shape);
         }

@@ -101,7 +101,6 @@ fn shapes_that_no_builder_writes_are_found() {
             "shapes that fall",
             section(&vec![sound[1].clone(), sound[0].clone()]),
         ),
-        ("a shape twice", changed(1, sound[0].clone())),
         ("more links than at the paths", at(4, 4)),
         ("an offset into another shape", at(8, written[8] - 1)),
         ("bytes behind the last offset", longer),
