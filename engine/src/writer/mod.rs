@@ -8,6 +8,8 @@
 
 mod accounts;
 mod busy_rows;
+#[cfg(test)]
+mod busy_rows_tests;
 mod effects;
 mod elements;
 mod exclusions;
