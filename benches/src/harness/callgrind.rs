@@ -1,5 +1,6 @@
 //! Instructions, where valgrind is there: they hardly depend on the machine or on what else it does.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::Result;
@@ -16,20 +17,27 @@ pub(crate) fn is_there() -> bool {
 
 /// Runs `program` with `arguments` under callgrind, and tells the instructions that it took in all threads; within the
 /// functions whose names match `only`, if that is given.
-pub(crate) fn instructions(
-    program: &std::path::Path,
-    arguments: &[&str],
-    only: Option<&str>,
-) -> Result<u64> {
-    let mut command = Command::new("valgrind");
-    command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
+pub(crate) fn instructions(program: &Path, arguments: &[&str], only: Option<&str>) -> Result<u64> {
+    let mut options = vec!["--callgrind-out-file=/dev/null".to_owned()];
     if let Some(name) = only {
-        command.args([
-            "--collect-atstart=no".to_owned(),
-            format!("--toggle-collect={name}"),
-        ]);
+        options.push("--collect-atstart=no".to_owned());
+        options.push(format!("--toggle-collect={name}"));
     }
-    let output = command
+    let told = run(&options, program, arguments)?;
+    collected(&told).ok_or_else(|| "callgrind does not tell what it collected".into())
+}
+
+/// Runs `program` with `arguments` under callgrind, which writes what it has counted into the file `out`.
+pub(crate) fn written(program: &Path, arguments: &[&str], out: &Path) -> Result<()> {
+    let option = format!("--callgrind-out-file={}", out.display());
+    run(&[option], program, arguments).map(drop)
+}
+
+/// Gives what callgrind prints.
+fn run(options: &[String], program: &Path, arguments: &[&str]) -> Result<String> {
+    let output = Command::new("valgrind")
+        .arg("--tool=callgrind")
+        .args(options)
         .arg(program)
         .args(arguments)
         .stdin(Stdio::null())
@@ -39,7 +47,7 @@ pub(crate) fn instructions(
     if !output.status.success() {
         return Err(format!("{} under callgrind: {told}", program.display()).into());
     }
-    collected(&told).ok_or_else(|| "callgrind does not tell what it collected".into())
+    Ok(told.into_owned())
 }
 
 /// The sum that callgrind prints last: `==PID== Collected : N`.

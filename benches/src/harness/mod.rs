@@ -2,6 +2,7 @@
 //! the table of figures, and the programs that are measured.
 
 pub(crate) mod arguments;
+pub(crate) mod call_graph;
 pub(crate) mod callgrind;
 pub(crate) mod figures;
 pub(crate) mod percentile;

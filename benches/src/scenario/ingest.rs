@@ -24,7 +24,7 @@ use crate::{Outcome, Result};
 const EVENTS: u64 = 1_000_000;
 const ROUNDS: u64 = 5;
 /// Lengths of which the difference is counted under callgrind: what a start and an end cost falls out.
-const COUNTED: [u64; 2] = [20_000, 60_000];
+pub(super) const COUNTED: [u64; 2] = [20_000, 60_000];
 
 /// In the order of the network.
 pub(super) fn live(arguments: &Arguments, figures: &mut Figures) -> Outcome {

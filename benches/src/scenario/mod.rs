@@ -10,6 +10,7 @@ mod ingest;
 mod mixed;
 mod reorder;
 mod restart;
+mod stages;
 
 use crate::harness::arguments::Arguments;
 use crate::harness::figures::Figures;
@@ -29,6 +30,7 @@ const ALL: &[(&str, &str, Scenario)] = &[
         "the same events by account, years later",
         ingest::backfill,
     ),
+    ("stages", "instructions of an ingest, by stage", stages::run),
     (
         "hot-target",
         "a target with a million links",
