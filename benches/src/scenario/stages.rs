@@ -218,7 +218,10 @@ const STAGES: &[Stage] = &[
     (
         "seal: rows, links and targets put in order",
         &["/formats/src/segment/build", "/formats/src/segment/strings"],
-        &["orrery_formats::segment::build", "orrery_formats::segment::strings"],
+        &[
+            "orrery_formats::segment::build",
+            "orrery_formats::segment::strings",
+        ],
     ),
     (
         "seal: samples, buckets, passed keys, checksums",
