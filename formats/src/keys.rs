@@ -6,29 +6,36 @@
 //! the directory, so that nobody outside can aim for two keys with one fingerprint; by chance, two of
 //! the 20 million keys of a window share one with a probability of about 10^-5.
 
+use std::cmp::Ordering;
+use std::ops::{Deref, Range};
+
+use crate::bits::{BitWriter, packed_len, read_bits, width_for};
 use crate::bytes::{Reader, put_u32, put_u64};
 use crate::chunks::{Region, SealedFile};
 use crate::envelope::{FileBuilder, FileKind};
 use crate::{Error, Result};
-use std::ops::Deref;
 use xxhash_rust::xxh3::Xxh3;
 
 /// The version of key indexes that this code writes, and the only one it reads: an index of another
 /// version is rebuilt from its log file.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 /// Bytes of the header section.
-pub const HEADER_BYTES: usize = 72;
-/// Bytes of an entry.
-pub const ENTRY_BYTES: usize = 24;
+pub const HEADER_BYTES: usize = 96;
 /// Frames are named by their offset in units of this many bytes (`frame::ALIGNMENT`).
 pub const FRAME_UNIT: u64 = 8;
 /// Entries that a bucket of the directory holds on average, at most.
 const BUCKET_ENTRIES: usize = 8;
+/// One in so many revs at each end may be far from the others.
+const FAR_SHARE: usize = 64;
+/// Bytes of a far rev: the place of its entry and itself.
+const FAR_BYTES: u64 = 12;
 
 mod section {
     pub(super) const HEADER: u16 = 1;
     pub(super) const DIRECTORY: u16 = 2;
     pub(super) const ENTRIES: u16 = 3;
+    pub(super) const FRAMES: u16 = 4;
+    pub(super) const FAR_REVS: u16 = 5;
 }
 
 /// The seeded XXH3-64 of `collection`, a zero byte and `rkey`.
@@ -117,45 +124,126 @@ pub fn build(of: KeysHeader, mut entries: Vec<KeyEntry>) -> Result<Vec<u8>> {
     let bucket_bits = (entries.len() / BUCKET_ENTRIES)
         .next_power_of_two()
         .trailing_zeros();
-    let mut header = Vec::with_capacity(HEADER_BYTES);
-    put_u64(&mut header, of.first_seq);
-    put_u64(&mut header, of.last_seq);
-    put_u64(&mut header, of.log_bytes);
-    put_u64(&mut header, of.log_seed);
-    put_u64(
-        &mut header,
-        entries.iter().map(|entry| entry.rev).min().unwrap_or(0),
-    );
-    put_u64(
-        &mut header,
-        entries.iter().map(|entry| entry.rev).max().unwrap_or(0),
-    );
-    put_u32(&mut header, count);
-    put_u32(&mut header, bucket_bits);
-    header.resize(HEADER_BYTES, 0);
-
+    let mut frames: Vec<u32> = entries.iter().map(|entry| entry.frame).collect();
+    frames.sort_unstable();
+    frames.dedup();
+    let max = |of: fn(&KeyEntry) -> u64| entries.iter().map(of).max().unwrap_or(0);
+    let (base_rev, rev_bits) = rev_range(&entries);
+    let layout = Layout {
+        bucket_bits,
+        base_rev,
+        rev_bits,
+        // At most as many as there are entries.
+        frames: frames.len() as u32,
+        far_revs: 0,
+        frame_bits: width_for(frames.len().saturating_sub(1) as u64),
+        ordinal_bits: width_for(max(|entry| entry.ordinal.into())),
+    };
     let mut directory = Vec::with_capacity((1 << bucket_bits) * 4 + 4);
-    let mut rows = Vec::with_capacity(entries.len() * ENTRY_BYTES);
+    let (mut packed, mut far) = (BitWriter::new(), Vec::new());
     let mut buckets = 0;
     for (index, entry) in entries.iter().enumerate() {
         while buckets <= bucket_of(entry.fingerprint, bucket_bits) {
             put_u32(&mut directory, index as u32);
             buckets += 1;
         }
-        put_u64(&mut rows, entry.fingerprint);
-        put_u64(&mut rows, entry.rev);
-        put_u32(&mut rows, entry.frame);
-        put_u32(&mut rows, entry.ordinal);
+        packed.write(entry.fingerprint, layout.fingerprint_bits());
+        packed.write(layout.near(entry.rev).unwrap_or(u64::MAX), rev_bits);
+        if layout.near(entry.rev).is_none() {
+            put_u32(&mut far, index as u32);
+            put_u64(&mut far, entry.rev);
+        }
+        let frame = frames.binary_search(&entry.frame).unwrap_or_default();
+        packed.write(frame as u64, layout.frame_bits);
+        packed.write(entry.ordinal.into(), layout.ordinal_bits);
     }
     while buckets <= 1 << bucket_bits {
         put_u32(&mut directory, count);
         buckets += 1;
     }
+    let mut header = Vec::with_capacity(HEADER_BYTES);
+    let min_rev = entries.iter().map(|entry| entry.rev).min().unwrap_or(0);
+    for value in [of.first_seq, of.last_seq, of.log_bytes, of.log_seed] {
+        put_u64(&mut header, value);
+    }
+    for value in [min_rev, max(|entry| entry.rev), base_rev] {
+        put_u64(&mut header, value);
+    }
+    let far_revs = (far.len() as u64 / FAR_BYTES) as u32;
+    for value in [count, bucket_bits, layout.frames, far_revs] {
+        put_u32(&mut header, value);
+    }
+    for bits in [rev_bits, layout.frame_bits, layout.ordinal_bits] {
+        // At most 64.
+        header.push(bits as u8);
+    }
+    header.resize(HEADER_BYTES, 0);
+    let mut offsets = Vec::with_capacity(frames.len() * 4);
+    for frame in frames {
+        put_u32(&mut offsets, frame);
+    }
     let mut file = FileBuilder::new(FileKind::KeyIndex, VERSION);
     file.section(section::HEADER, &header);
     file.section(section::DIRECTORY, &directory);
-    file.section(section::ENTRIES, &rows);
+    file.section(section::ENTRIES, &packed.finish());
+    file.section(section::FRAMES, &offsets);
+    file.section(section::FAR_REVS, &far);
     Ok(file.finish())
+}
+
+/// The least of the revs that stand in entries, and the width of what they lie above it: nearly all of them, without what
+/// is far from the rest at either end, as seqs of account events and revs of wrong clocks are. O(entries).
+fn rev_range(entries: &[KeyEntry]) -> (u64, u32) {
+    let mut revs: Vec<u64> = entries.iter().map(|entry| entry.rev).collect();
+    let skipped = revs.len() / FAR_SHARE;
+    let Some(last) = revs.len().checked_sub(1 + skipped) else {
+        return (0, 0);
+    };
+    let high = *revs.select_nth_unstable(last).1;
+    let low = *revs.select_nth_unstable(skipped).1;
+    // One more than the widest, so that no rev in an entry has all bits set. A rev has 63 bits.
+    (low, width_for(high.saturating_sub(low).saturating_add(1)))
+}
+
+/// How entries are packed.
+#[derive(Debug, Clone, Copy)]
+struct Layout {
+    bucket_bits: u32,
+    base_rev: u64,
+    rev_bits: u32,
+    frames: u32,
+    far_revs: u32,
+    frame_bits: u32,
+    ordinal_bits: u32,
+}
+
+impl Layout {
+    const fn fingerprint_bits(&self) -> u32 {
+        64 - self.bucket_bits
+    }
+
+    const fn entry_bits(&self) -> u64 {
+        (self.fingerprint_bits() + self.rev_bits + self.frame_bits + self.ordinal_bits) as u64
+    }
+
+    /// What stands for a far rev.
+    const fn far(&self) -> u64 {
+        match u64::MAX.checked_shr(64 - self.rev_bits) {
+            Some(far) => far,
+            None => 0,
+        }
+    }
+
+    /// What stands in an entry for a rev, none where it is far.
+    fn near(&self, rev: u64) -> Option<u64> {
+        rev.checked_sub(self.base_rev)
+            .filter(|above| *above < self.far())
+    }
+
+    /// The lowest bits of a fingerprint, which its entry has.
+    const fn low(&self, fingerprint: u64) -> u64 {
+        fingerprint & (u64::MAX >> self.bucket_bits)
+    }
 }
 
 /// The bucket of a fingerprint: its top bits.
@@ -172,6 +260,7 @@ const fn bucket_of(fingerprint: u64, bucket_bits: u32) -> u64 {
 pub struct KeysFile {
     file: SealedFile,
     header: KeysHeader,
+    layout: Layout,
 }
 
 impl KeysFile {
@@ -184,8 +273,12 @@ impl KeysFile {
         data: impl Deref<Target = [u8]> + Send + Sync + 'static,
     ) -> Result<Self> {
         let file = SealedFile::open(name, data, FileKind::KeyIndex, VERSION..=VERSION)?;
-        let header = read_header(&file).map_err(|error| error.in_file(file.name()))?;
-        Ok(Self { file, header })
+        let (header, layout) = read_header(&file).map_err(|error| error.in_file(file.name()))?;
+        Ok(Self {
+            file,
+            header,
+            layout,
+        })
     }
 
     /// What the index says of itself.
@@ -205,17 +298,15 @@ impl KeysFile {
     /// # Errors
     /// [`Error::Corrupt`] where the bytes are damaged.
     pub fn find(&self, fingerprint: u64) -> Result<Option<KeyEntry>> {
-        let directory = self.file.section(section::DIRECTORY)?.named("directory");
-        let entries = self.file.section(section::ENTRIES)?.named("entries");
-        let at = bucket_of(fingerprint, self.header.bucket_bits) * 4;
-        let (begin, end) = (directory.u32_at(at)?, directory.u32_at(at + 4)?);
-        if begin > end || end > self.header.count {
-            return Err(directory.corrupt(at, "rising buckets", format!("{begin} to {end}")));
-        }
-        for index in begin..end {
-            let entry = entry_at(&entries, index)?;
-            if entry.fingerprint >= fingerprint {
-                return Ok((entry.fingerprint == fingerprint).then_some(entry));
+        let bucket = bucket_of(fingerprint, self.header.bucket_bits);
+        let entries = self.entries_region()?;
+        let wanted = self.layout.low(fingerprint);
+        for index in self.bucket(bucket)? {
+            let at = u64::from(index) * self.layout.entry_bits();
+            let low = read_bits(entries, at, self.layout.fingerprint_bits())?;
+            if low >= wanted {
+                let found = (low == wanted).then(|| self.entry(entries, index, bucket));
+                return found.transpose();
             }
         }
         Ok(None)
@@ -226,10 +317,70 @@ impl KeysFile {
     /// # Errors
     /// Each item fails where the bytes are damaged.
     pub fn entries(&self) -> impl Iterator<Item = Result<KeyEntry>> + '_ {
-        (0..self.header.count).map(|index| {
-            let entries = self.file.section(section::ENTRIES)?.named("entries");
-            entry_at(&entries, index)
+        (0..1_u64 << self.header.bucket_bits).flat_map(move |bucket| {
+            let (range, error) = match self.bucket(bucket) {
+                Ok(range) => (range, None),
+                Err(error) => (0..0, Some(Err(error))),
+            };
+            let entries = range.map(move |index| self.entry(self.entries_region()?, index, bucket));
+            entries.chain(error)
         })
+    }
+
+    fn entries_region(&self) -> Result<Region<'_>> {
+        Ok(self.file.section(section::ENTRIES)?.named("entries"))
+    }
+
+    /// The entries of a bucket.
+    fn bucket(&self, bucket: u64) -> Result<Range<u32>> {
+        let directory = self.file.section(section::DIRECTORY)?.named("directory");
+        let at = bucket * 4;
+        let (begin, end) = (directory.u32_at(at)?, directory.u32_at(at + 4)?);
+        if begin > end || end > self.header.count {
+            return Err(directory.corrupt(at, "rising buckets", format!("{begin} to {end}")));
+        }
+        Ok(begin..end)
+    }
+
+    fn entry(&self, entries: Region<'_>, index: u32, bucket: u64) -> Result<KeyEntry> {
+        let layout = &self.layout;
+        let mut at = u64::from(index) * layout.entry_bits();
+        let mut next = |bits: u32| {
+            let value = read_bits(entries, at, bits);
+            at += u64::from(bits);
+            value
+        };
+        let low = next(layout.fingerprint_bits())?;
+        let rev = next(layout.rev_bits)?;
+        let frame = next(layout.frame_bits)?;
+        let ordinal = next(layout.ordinal_bits)?;
+        let top = bucket.checked_shl(layout.fingerprint_bits());
+        let frames = self.file.section(section::FRAMES)?.named("frames");
+        Ok(KeyEntry {
+            fingerprint: top.unwrap_or_default() | low,
+            rev: match rev == layout.far() {
+                true => self.far_rev(index)?,
+                false => layout.base_rev.saturating_add(rev),
+            },
+            frame: frames.u32_at(frame * 4)?,
+            // At most 32 bits wide.
+            ordinal: ordinal as u32,
+        })
+    }
+
+    /// The rev that stands beside the entries. O(log of those).
+    fn far_rev(&self, index: u32) -> Result<u64> {
+        let far = self.file.section(section::FAR_REVS)?.named("far revs");
+        let (mut low, mut high) = (0, u64::from(self.layout.far_revs));
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match far.u32_at(middle * FAR_BYTES)?.cmp(&index) {
+                Ordering::Less => low = middle + 1,
+                Ordering::Greater => high = middle,
+                Ordering::Equal => return far.u64_at(middle * FAR_BYTES + 4),
+            }
+        }
+        Err(far.corrupt(low * FAR_BYTES, format!("the rev of entry {index}"), "none"))
     }
 
     /// Checks all checksums, and that entries and directory agree.
@@ -239,78 +390,88 @@ impl KeysFile {
     pub fn verify(&self) -> Result<()> {
         self.file.verify_all()?;
         let directory = self.file.section(section::DIRECTORY)?.named("directory");
-        let mut previous = None;
-        for (index, entry) in (0..).zip(self.entries()) {
+        let entries = self.entries_region()?;
+        let (mut previous, mut met, mut far) = (None, 0_u32, 0_u32);
+        for entry in self.entries() {
             let entry = entry?;
-            let bucket = bucket_of(entry.fingerprint, self.header.bucket_bits) * 4;
-            let range = directory.u32_at(bucket)?..directory.u32_at(bucket + 4)?;
             let in_range = (self.header.min_rev..=self.header.max_rev).contains(&entry.rev);
-            if !range.contains(&index) || previous >= Some(entry.fingerprint) || !in_range {
-                let entries = self.file.section(section::ENTRIES)?.named("entries");
-                let at = u64::from(index) * ENTRY_BYTES as u64;
-                return Err(entries.corrupt(at, "an entry in its bucket", format!("{entry:?}")));
+            if previous >= Some(entry.fingerprint) || !in_range {
+                let at = u64::from(met) * self.layout.entry_bits() / 8;
+                return Err(entries.corrupt(at, "a greater entry in range", format!("{entry:?}")));
             }
             previous = Some(entry.fingerprint);
+            met = met.saturating_add(1);
+            far = far.saturating_add(u32::from(self.layout.near(entry.rev).is_none()));
         }
-        // Buckets without an entry, which the loop above does not meet.
-        let buckets = 1_u64 << self.header.bucket_bits;
-        let mut begin = 0;
-        for at in (0..=buckets).map(|bucket| bucket * 4) {
-            let end = directory.u32_at(at)?;
-            if end < begin || (at == 0 && end != 0) {
-                return Err(directory.corrupt(at, format!("{begin} or more"), end));
+        // Each bucket is sound by itself; together they are where each begins with the end of the one before.
+        let first = directory.u32_at(0)?;
+        if first != 0 || met != self.header.count {
+            let expected = format!("{} entries from 0 on", self.header.count);
+            return Err(directory.corrupt(0, expected, format!("{met} from {first} on")));
+        }
+        if far != self.layout.far_revs {
+            let region = self.file.section(section::FAR_REVS)?.named("far revs");
+            return Err(region.corrupt(0, format!("{far} far revs"), self.layout.far_revs));
+        }
+        let frames = self.file.section(section::FRAMES)?.named("frames");
+        let mut before = None;
+        for at in (0..u64::from(self.layout.frames)).map(|frame| frame * 4) {
+            let frame = frames.u32_at(at)?;
+            if before >= Some(frame) {
+                return Err(frames.corrupt(at, "rising frames", frame));
             }
-            begin = end;
-        }
-        if begin != self.header.count {
-            let expected = format!("{} entries", self.header.count);
-            return Err(directory.corrupt(buckets * 4, expected, begin));
+            before = Some(frame);
         }
         Ok(())
     }
 }
 
-fn entry_at(entries: &Region<'_>, index: u32) -> Result<KeyEntry> {
-    let bytes: [u8; ENTRY_BYTES] = entries.array_at(u64::from(index) * ENTRY_BYTES as u64)?;
-    let mut reader = Reader::new("entries", &bytes);
-    Ok(KeyEntry {
-        fingerprint: reader.u64()?,
-        rev: reader.u64()?,
-        frame: reader.u32()?,
-        ordinal: reader.u32()?,
-    })
-}
-
-fn read_header(file: &SealedFile) -> Result<KeysHeader> {
+fn read_header(file: &SealedFile) -> Result<(KeysHeader, Layout)> {
     let region = file.section(section::HEADER)?.named("header");
     let mut reader = Reader::new("header", region.get(0, HEADER_BYTES)?);
-    let header = KeysHeader {
+    let mut header = KeysHeader {
         first_seq: reader.u64()?,
         last_seq: reader.u64()?,
         log_bytes: reader.u64()?,
         log_seed: reader.u64()?,
         min_rev: reader.u64()?,
         max_rev: reader.u64()?,
-        count: reader.u32()?,
-        bucket_bits: reader.u32()?,
+        count: 0,
+        bucket_bits: 0,
     };
-    reader.zeros(HEADER_BYTES - 56)?;
-    let entries = file.section(section::ENTRIES)?.len();
-    let directory = file.section(section::DIRECTORY)?.len();
-    if header.bucket_bits > 32
+    let base_rev = reader.u64()?;
+    header.count = reader.u32()?;
+    header.bucket_bits = reader.u32()?;
+    let layout = Layout {
+        bucket_bits: header.bucket_bits,
+        base_rev,
+        frames: reader.u32()?,
+        far_revs: reader.u32()?,
+        rev_bits: reader.u8()?.into(),
+        frame_bits: reader.u8()?.into(),
+        ordinal_bits: reader.u8()?.into(),
+    };
+    reader.zeros(HEADER_BYTES - 75)?;
+    let length = |id| Ok::<u64, Error>(file.section(id)?.len());
+    let (entries, directory) = (length(section::ENTRIES)?, length(section::DIRECTORY)?);
+    let (frames, far) = (length(section::FRAMES)?, length(section::FAR_REVS)?);
+    let are_widths = header.bucket_bits <= 32
+        && layout.rev_bits <= 64
+        && layout.frame_bits <= 32
+        && layout.ordinal_bits <= 32;
+    if !are_widths
         || directory != ((1 << header.bucket_bits) + 1) * 4
-        || entries != u64::from(header.count) * ENTRY_BYTES as u64
+        || entries != packed_len(header.count.into(), layout.entry_bits() as u32)
+        || frames != u64::from(layout.frames) * 4
+        || far != u64::from(layout.far_revs) * FAR_BYTES
     {
         return Err(region.corrupt(
-            48,
-            format!("{entries} bytes of entries and {directory} of directory"),
-            format!(
-                "{} entries in 2^{} buckets",
-                header.count, header.bucket_bits
-            ),
+            56,
+            format!("{entries} bytes of entries, {directory} of directory, {frames} of frames, {far} of far revs"),
+            format!("{} entries in 2^{} buckets, {layout:?}", header.count, header.bucket_bits),
         ));
     }
-    Ok(header)
+    Ok((header, layout))
 }
 
 #[cfg(test)]

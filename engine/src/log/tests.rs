@@ -585,7 +585,7 @@ fn damage_behind_the_first_chunk_is_met_at_a_lookup_and_mended_by_a_rebuild() {
     let fs = new_fs();
     let hasher = KeyHasher::new(b"secret");
     let mut writer = writer(&fs, 1);
-    for n in 1..=4000 {
+    for n in 1..=8000 {
         writer.append(&event(n, &format!("key{n}"), b"")).unwrap();
     }
     let closed = writer.rotate(None).unwrap().unwrap();
@@ -601,7 +601,7 @@ fn damage_behind_the_first_chunk_is_met_at_a_lookup_and_mended_by_a_rebuild() {
     fs.put(&path, &damaged);
     let mut window = open();
     let revs = |window: &KeyWindow| -> Vec<_> {
-        (1..=4000)
+        (1..=8000)
             .map(|n| window.last_rev(key(&hasher, n).actor, key(&hasher, n).hash))
             .collect()
     };

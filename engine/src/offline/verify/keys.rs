@@ -29,6 +29,8 @@ fn section_name(id: u16) -> &'static str {
         1 => "header",
         2 => "directory",
         3 => "entries",
+        4 => "frames",
+        5 => "far revs",
         _ => "unknown section",
     }
 }
