@@ -210,10 +210,32 @@ async fn health_and_readiness_follow_the_index() {
             health.json(),
             json!({"version": env!("CARGO_PKG_VERSION"), "status": "ok", "lag_seconds": 1.5,
                    "indexed_through": 1_700_000_004_000_000_u64,
-                   "source": "wss://jetstream.example/subscribe",
+                   "source": "jetstream.example",
                    "coverage": {"from": 1_700_000_000_000_000_u64, "through": 1_700_000_004_000_000_u64}})
         );
     }
+    // Nobody is told of a source what /status does not tell.
+    for (source, told) in [
+        ("us-east-1", json!("us-east-1")),
+        (
+            "wss://jetstream.example:8443/subscribe?key=secret",
+            json!("jetstream.example"),
+        ),
+        ("ws://10.1.2.3:6008/subscribe", json!(null)),
+        ("ws://jetstream.internal/subscribe?key=secret", json!(null)),
+    ] {
+        server.model.status.lock().source = Some(source.to_owned());
+        let health = server.get("/_health").await.json();
+        assert_eq!(
+            (&health["source"], &health["lag_seconds"]),
+            (&told, &json!(1.5))
+        );
+        let meta = server.get("/meta").await.json();
+        assert_eq!(meta["consumer"]["jetstream"]["endpoint"], told);
+        let status = server.get("/status").await.json();
+        assert_eq!(status["source"].get("host").unwrap_or(&json!(null)), &told);
+    }
+    server.model.status.lock().source = Some("wss://jetstream.example/subscribe".into());
     assert_eq!(server.get("/readyz").await.status, 200);
     for lag_us in [Some(61_000_000), None] {
         server.model.status.lock().lag_us = lag_us;
@@ -441,6 +463,34 @@ async fn a_client_that_sends_no_head_is_dropped_and_gives_its_place_to_others() 
         .expect("the idle connection is closed")
         .unwrap();
     assert!(String::from_utf8_lossy(&rest).contains("200 OK"));
+}
+
+/// One timer stands for all heads of a connection, and fires while the second is awaited.
+#[tokio::test]
+async fn a_slow_head_behind_others_has_the_whole_limit_and_no_more() {
+    let limit = Duration::from_secs(1);
+    let config = Config {
+        header_timeout: limit,
+        ..Config::default()
+    };
+    let server = Server::with(config).await;
+    let mut slow = TcpStream::connect(server.address).await.unwrap();
+    let (mut began, mut answer) = (Instant::now(), [0; 4096]);
+    for _ in 0..2 {
+        began = Instant::now();
+        slow.write_all(b"GET /_health HTTP/1.1\r\nhost: x\r\n\r\n")
+            .await
+            .unwrap();
+        assert!(slow.read(&mut answer).await.unwrap() > 0);
+        tokio::time::sleep(limit * 3 / 5).await;
+    }
+    slow.write_all(b"GET / HT").await.unwrap();
+    let mut rest = Vec::new();
+    tokio::time::timeout(limit * 5, slow.read_to_end(&mut rest))
+        .await
+        .expect("a head that does not end is given up")
+        .unwrap();
+    assert!(began.elapsed() >= limit, "{:?}", began.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

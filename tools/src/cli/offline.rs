@@ -117,6 +117,8 @@ pub(crate) enum ExcludeAction {
     there had been no entry. Nothing is erased: the bytes stay, in the log and in backups too.\n\
     Exit codes: 0 done; 1 it failed, or the index cannot follow now; 2 wrong usage.")]
 pub(crate) struct ExcludeArguments {
+    #[command(flatten)]
+    pub(crate) file: FileArguments,
     /// What to do
     #[arg(value_enum, value_name = "ACTION")]
     pub(crate) action: ExcludeAction,
