@@ -20,7 +20,7 @@ use crate::monotone::Monotone;
 
 pub(super) use lists::lists_against_links;
 #[cfg(test)]
-pub(super) use lists::{SCANNED_MAX, distinct_of_long_row, scan_lists};
+pub(super) use lists::{distinct_of_long_row, scan_lists};
 pub(super) use shapes::check as shapes;
 
 /// The checks, each of which ends at its first damage; those of shapes and of lists against links stand elsewhere.

@@ -12,8 +12,7 @@ pub(crate) fn run(arguments: &ConfigArguments, settings: &Settings) -> Result<()
         return output::line(format_args!("{}", template().trim_end()));
     }
     let (of_serve, mistakes) = check::all(settings);
-    let warnings =
-        of_serve.map_or_else(Vec::new, |of_serve| check::warnings(&of_serve, settings));
+    let warnings = of_serve.map_or_else(Vec::new, |of_serve| check::warnings(&of_serve, settings));
     if arguments.check {
         if arguments.json {
             let mistakes: Vec<_> = mistakes.iter().map(Mistake::to_json).collect();

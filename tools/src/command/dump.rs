@@ -49,7 +49,7 @@ pub(crate) fn run(arguments: &DumpArguments) -> Result<()> {
                     true => others.push(file.name.clone()),
                     false => damages += 1,
                 }
-                output::note(format_args!("passed over: {}: {error}", file.name));
+                output::note(format_args!("passed over: {error}"));
             }
             directory.each_link(&span, &mut |link| {
                 write_link(&mut out, link).map_err(Stop::Output)

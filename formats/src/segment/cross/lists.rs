@@ -129,20 +129,24 @@ fn each_link_is_listed(segment: &Segment) -> Result<()> {
 
 /// How many links are read for each link of the segment to find those that rows of lists are there for. Rows of very many
 /// links need more, and are looked up the other way round.
-pub(in crate::segment) const SCANNED_MAX: u64 = 256;
+const SCANNED_MAX: u64 = 256;
 
 /// Every row of a list links to its target from its source, and there are as many rows in lists as rows
 /// have distinct links: so every link is in its list. To be called when the links of rows were walked.
 pub(in crate::segment) fn lists_against_links(segment: &Segment) -> Result<()> {
-    scan_lists(segment, &mut 0)
+    scan_lists(segment, SCANNED_MAX, &mut 0)
 }
 
-/// Counts in `read` the links that were read for rows of lists.
-pub(in crate::segment) fn scan_lists(segment: &Segment, read: &mut u64) -> Result<()> {
+/// Counts in `read` the links that were read for rows of lists, at most so many for each link of the segment.
+pub(in crate::segment) fn scan_lists(
+    segment: &Segment,
+    for_each: u64,
+    read: &mut u64,
+) -> Result<()> {
     let info = segment.info();
     let expected = distinct_links(segment)?;
     let mut found = 0u64;
-    let scanned_max = u64::from(info.links).saturating_mul(SCANNED_MAX);
+    let scanned_max = u64::from(info.links).saturating_mul(for_each);
     for target in 0..info.targets {
         for list in segment.lists_of(target)? {
             let list = list?;
