@@ -105,6 +105,12 @@ impl Error {
         )
     }
 
+    /// Whether a change of the exclude list was done all the same, and only a power cut may undo it.
+    #[must_use]
+    pub fn is_done_until_power_cut(&self) -> bool {
+        crate::exclusions::is_not_durable(self)
+    }
+
     /// Whether something could not be read, with nothing written before.
     pub(crate) fn is_of_reading(&self) -> bool {
         match self {

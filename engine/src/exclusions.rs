@@ -24,6 +24,7 @@ use crate::io::Fs;
 use crate::io::fs::{SYNC_DIRECTORY, write_sealed};
 use crate::{Error, Result};
 
+pub(crate) use edit::is_not_durable;
 pub use edit::{ExcludeReport, Excluded};
 
 /// The file of the list, within the data directory.

@@ -34,15 +34,7 @@ const _: () = assert!(1 << BLOCK_SHIFT == BLOCK_LEN);
 #[derive(Debug, Clone, Copy)]
 pub struct Monotone<'a> {
     region: Region<'a>,
-    len: u32,
-    first: u32,
-    last: u32,
-    /// Where the skip table begins in the region, for a list of several blocks.
-    skips: u32,
-    /// Where the blocks begin in the region.
-    blocks: u64,
-    /// Bytes of the blocks together.
-    blocks_len: u32,
+    head: Head,
 }
 
 /// What the header of a list says, for whoever opens one again and again.
@@ -51,8 +43,11 @@ pub struct Head {
     len: u32,
     first: u32,
     last: u32,
+    /// Where the skip table begins in the region, for a list of several blocks.
     skips: u32,
+    /// Where the blocks begin in the region.
     blocks: u64,
+    /// Bytes of the blocks together.
     blocks_len: u32,
 }
 
@@ -76,50 +71,28 @@ impl<'a> Monotone<'a> {
     /// # Errors
     /// The bytes are not the beginning of a list, or end before it does, or are damaged.
     pub fn open(region: Region<'a>) -> Result<Self> {
-        let head = region.get(0, region.len().min(HEADER_BYTES_MAX) as usize)?;
-        let mut fields = Reader::new("monotone list", head);
-        Self::read_header(region, &mut fields).map_err(|error| relocate(region, error))
+        let start = region.get(0, region.len().min(HEADER_BYTES_MAX) as usize)?;
+        let mut fields = Reader::new("monotone list", start);
+        let head = Self::read_header(region, &mut fields);
+        let head = head.map_err(|error| relocate(region, error))?;
+        Ok(Self { region, head })
     }
 
     /// The list whose header said `head` when it was opened in the same region.
     #[inline]
     pub const fn with_head(region: Region<'a>, head: Head) -> Self {
-        let Head {
-            len,
-            first,
-            last,
-            skips,
-            blocks,
-            blocks_len,
-        } = head;
-        Self {
-            region,
-            len,
-            first,
-            last,
-            skips,
-            blocks,
-            blocks_len,
-        }
+        Self { region, head }
     }
 
     /// What the header says.
     pub const fn head(&self) -> Head {
-        Head {
-            len: self.len,
-            first: self.first,
-            last: self.last,
-            skips: self.skips,
-            blocks: self.blocks,
-            blocks_len: self.blocks_len,
-        }
+        self.head
     }
 
-    fn read_header(region: Region<'a>, fields: &mut Reader<'_>) -> Result<Self> {
+    fn read_header(region: Region<'_>, fields: &mut Reader<'_>) -> Result<Head> {
         let len = fields.varint_u32()?;
         if len == 0 {
-            return Ok(Self {
-                region,
+            return Ok(Head {
                 len,
                 first: 0,
                 last: 0,
@@ -145,8 +118,7 @@ impl<'a> Monotone<'a> {
                 format!("{} bytes", region.len()),
             ));
         }
-        Ok(Self {
-            region,
+        Ok(Head {
             len,
             first,
             last,
@@ -160,35 +132,39 @@ impl<'a> Monotone<'a> {
     /// How many values the list has.
     #[inline]
     pub const fn len(&self) -> u32 {
-        self.len
+        self.head.len
     }
 
     /// Whether the list has no value.
     #[inline]
     pub const fn is_empty(&self) -> bool {
-        self.len == 0
+        self.head.len == 0
     }
 
     /// How many bytes of the region the list takes.
     #[inline]
     pub const fn encoded_len(&self) -> u64 {
-        self.blocks + self.blocks_len as u64
+        self.head.blocks + self.head.blocks_len as u64
     }
 
     /// The smallest value.
     #[inline]
     pub const fn first(&self) -> Option<u32> {
-        if self.len == 0 {
+        if self.head.len == 0 {
             None
         } else {
-            Some(self.first)
+            Some(self.head.first)
         }
     }
 
     /// The largest value.
     #[inline]
     pub const fn last(&self) -> Option<u32> {
-        if self.len == 0 { None } else { Some(self.last) }
+        if self.head.len == 0 {
+            None
+        } else {
+            Some(self.head.last)
+        }
     }
 
     /// The value at `index`. O(1): one entry of the skip table, one block.
@@ -197,10 +173,10 @@ impl<'a> Monotone<'a> {
     /// `index` is not below the length, or the bytes are damaged.
     #[inline]
     pub fn get(&self, index: u32) -> Result<u32> {
-        if index >= self.len {
+        if index >= self.head.len {
             return Err(self
                 .region
-                .corrupt(0, format!("an index below {}", self.len), index));
+                .corrupt(0, format!("an index below {}", self.head.len), index));
         }
         let block = self.block(index >> BLOCK_SHIFT)?;
         let value = block.get(index as usize % BLOCK_LEN);
@@ -213,7 +189,7 @@ impl<'a> Monotone<'a> {
     /// The second is not below the length, or the bytes are damaged.
     pub fn pair(&self, index: u32) -> Result<(u32, u32)> {
         let next = index.saturating_add(1);
-        if next.is_multiple_of(BLOCK_LEN as u32) || next >= self.len {
+        if next.is_multiple_of(BLOCK_LEN as u32) || next >= self.head.len {
             return Ok((self.get(index)?, self.get(next)?));
         }
         let number = index >> BLOCK_SHIFT;
@@ -228,11 +204,11 @@ impl<'a> Monotone<'a> {
     /// # Errors
     /// The bytes are damaged.
     pub fn lower_bound(&self, x: u32) -> Result<u32> {
-        if self.len == 0 || x <= self.first {
+        if self.head.len == 0 || x <= self.head.first {
             return Ok(0);
         }
-        if x > self.last {
-            return Ok(self.len);
+        if x > self.head.last {
+            return Ok(self.head.len);
         }
         let below = self.block_below(x)?;
         let index = self.block(below)?.lower_bound(x);
@@ -245,10 +221,10 @@ impl<'a> Monotone<'a> {
     /// # Errors
     /// The bytes are damaged.
     pub fn find(&self, x: u32) -> Result<Option<u32>> {
-        if self.len == 0 || x < self.first || x > self.last {
+        if self.head.len == 0 || x < self.head.first || x > self.head.last {
             return Ok(None);
         }
-        if x == self.first {
+        if x == self.head.first {
             return Ok(Some(0));
         }
         let below = self.block_below(x)?;
@@ -260,7 +236,7 @@ impl<'a> Monotone<'a> {
             return Ok((value == x).then_some(index));
         }
         // It may be the first of the next block.
-        let is_next = index < self.len && self.block_first(below + 1)? == x;
+        let is_next = index < self.head.len && self.block_first(below + 1)? == x;
         Ok(is_next.then_some(index))
     }
 
@@ -268,7 +244,7 @@ impl<'a> Monotone<'a> {
     /// in it, or directly behind it.
     fn block_below(&self, x: u32) -> Result<u32> {
         // Block 0 is such a block.
-        let (mut below, mut at_least) = (0, block_count(self.len));
+        let (mut below, mut at_least) = (0, block_count(self.head.len));
         while at_least - below > 1 {
             let middle = below + (at_least - below) / 2;
             if self.block_first(middle)? < x {
@@ -298,11 +274,12 @@ impl<'a> Monotone<'a> {
     /// The first damage found.
     pub fn verify(&self) -> Result<()> {
         let mut buffer = [0; BLOCK_LEN];
-        let mut previous = self.first;
+        let mut previous = self.head.first;
         let mut place = 0;
-        for index in 0..block_count(self.len) {
+        for index in 0..block_count(self.head.len) {
             let (first, range) = self.block_place(index)?;
-            if range.start != place || first < previous || (index == 0 && first != self.first) {
+            if range.start != place || first < previous || (index == 0 && first != self.head.first)
+            {
                 return Err(self.bad_block(index));
             }
             place = range.end;
@@ -313,10 +290,15 @@ impl<'a> Monotone<'a> {
                 previous = *value;
             }
         }
-        if place != u64::from(self.blocks_len) || (self.len > 0 && previous != self.last) {
+        if place != u64::from(self.head.blocks_len)
+            || (self.head.len > 0 && previous != self.head.last)
+        {
             return Err(self.region.corrupt(
                 0,
-                format!("a last value of {} at {}", self.last, self.blocks_len),
+                format!(
+                    "a last value of {} at {}",
+                    self.head.last, self.head.blocks_len
+                ),
                 format!("{previous} at {place}"),
             ));
         }
@@ -344,16 +326,16 @@ impl<'a> Monotone<'a> {
 
     #[inline]
     fn skip_at(&self, index: u32) -> u64 {
-        u64::from(self.skips) + u64::from(index) * SKIP_BYTES as u64
+        u64::from(self.head.skips) + u64::from(index) * SKIP_BYTES as u64
     }
 
     /// First value of block `index`, and where it stands among the blocks' bytes.
     #[inline]
     fn block_place(&self, index: u32) -> Result<(u32, std::ops::Range<u64>)> {
-        let count = block_count(self.len);
-        let end = u64::from(self.blocks_len);
+        let count = block_count(self.head.len);
+        let end = u64::from(self.head.blocks_len);
         if count == 1 {
-            return Ok((self.first, 0..end));
+            return Ok((self.head.first, 0..end));
         }
         // One read takes in the next block's entry too, which says where this one ends.
         let has_next = index + 1 < count;
@@ -375,22 +357,25 @@ impl<'a> Monotone<'a> {
     #[inline]
     fn block(&self, index: u32) -> Result<Block<'a>> {
         let (first, range) = self.block_place(index)?;
-        if range.start > range.end || range.end > u64::from(self.blocks_len) {
+        if range.start > range.end || range.end > u64::from(self.head.blocks_len) {
             return Err(self.bad_block(index));
         }
         // Below 2^32, which `blocks_len` is.
         let bytes_len = (range.end - range.start) as usize;
-        let bytes = self.region.get(self.blocks + range.start, bytes_len)?;
+        let bytes = self.region.get(self.head.blocks + range.start, bytes_len)?;
         let before = index << BLOCK_SHIFT;
-        let len = (self.len - before).min(BLOCK_LEN as u32) as usize;
+        let len = (self.head.len - before).min(BLOCK_LEN as u32) as usize;
         Block::split(first, len, bytes).ok_or_else(|| self.bad_block(index))
     }
 
     #[cold]
     fn bad_block(&self, index: u32) -> crate::Error {
         self.region.corrupt(
-            self.blocks,
-            format!("a sound block {index} of a list of {} values", self.len),
+            self.head.blocks,
+            format!(
+                "a sound block {index} of a list of {} values",
+                self.head.len
+            ),
             "a block that contradicts itself",
         )
     }

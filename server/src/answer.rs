@@ -241,3 +241,32 @@ pub(crate) fn of_the_index(
     }
     Ok(response)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_that_are_copied_are_those_that_are_made() {
+        let usual = UsualHeaders::default();
+        // Each of the two times changes alone, then both, then neither.
+        for (from, through) in [(1, 2), (1, 3), (4, 3), (5, 6), (5, 6), (6, 5)] {
+            let coverage = Coverage {
+                from: Some(from),
+                through: Some(through),
+                ..Coverage::default()
+            };
+            let mut made = of_the_index(false, String::new(), &coverage, View::Json).unwrap();
+            everywhere(&mut made, true);
+            let copied = usual.of(&coverage);
+            assert_eq!(copied.as_ref(), Some(made.headers()), "{from} {through}");
+        }
+        let unusual = Coverage {
+            from: Some(6),
+            through: Some(5),
+            hint: Some("hint".to_owned()),
+            ..Coverage::default()
+        };
+        assert_eq!(usual.of(&unusual), None);
+    }
+}

@@ -44,6 +44,7 @@ mod process;
 mod rate;
 mod request_id;
 mod serve;
+mod source;
 mod stall;
 mod status;
 mod stream;

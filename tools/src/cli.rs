@@ -462,14 +462,23 @@ mod tests {
     /// Where a line is broken by hand in the midst of a sentence, a terminal of another width breaks it twice.
     #[test]
     fn no_text_below_the_options_is_broken_by_hand() {
-        for command in Cli::command().get_subcommands() {
+        let mut left = vec![Cli::command()];
+        let mut texts = 0;
+        while let Some(command) = left.pop() {
             let text = command.get_after_help().map(ToString::to_string);
+            texts += text.iter().count();
             let lines = text.iter().flat_map(|text| text.lines());
             for line in lines.filter(|line| !line.is_empty() && !line.starts_with(' ')) {
-                let is_whole = line.ends_with('.') || line == "Examples:";
+                let is_whole = line.ends_with(['.', ':']);
                 assert!(is_whole, "{}: {line}", command.get_name());
             }
+            left.extend(command.get_subcommands().cloned());
         }
+        // That of the program itself, and those of nearly all of its commands.
+        assert!(
+            texts > Cli::command().get_subcommands().count() / 2,
+            "{texts}"
+        );
     }
 
     #[test]

@@ -8,10 +8,12 @@
 //! | `file.rs` | the file: what stands where in it |
 //! | `mistake.rs` | a mistake: where, of what, and what would be right |
 //! | `check.rs` | what only makes no sense together, or on this machine |
+//! | `doubts.rs` | what can be taken as it stands, and most likely is not meant so |
 //! | `template.rs` | a file with all keys, commented out |
 //! | `effective.rs` | the values in effect, and where each is from |
 
 pub(crate) mod check;
+pub(crate) mod doubts;
 mod effective;
 mod file;
 mod keys;

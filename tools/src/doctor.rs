@@ -14,7 +14,7 @@ mod network;
 use serde_json::{Value, json};
 
 use crate::cli::ServeArguments;
-use crate::config::{Settings, check};
+use crate::config::{Mistake, Settings, check};
 use crate::failure::Result;
 
 /// How something is.
@@ -99,13 +99,26 @@ pub(crate) fn examine(
     tell: &mut impl FnMut(Finding) -> Result<()>,
 ) -> Result<()> {
     let (arguments, mistakes) = check::all(settings);
-    let names: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
-    tell(match mistakes.is_empty() {
-        true => Finding::ok("configuration", "no mistakes"),
-        false => Finding::new(
+    let warnings = arguments
+        .as_ref()
+        .map(|arguments| check::warnings(arguments, settings));
+    let warnings = warnings.unwrap_or_default();
+    let listed = |found: &[Mistake]| {
+        let texts: Vec<String> = found.iter().map(ToString::to_string).collect();
+        texts.join(" | ")
+    };
+    tell(match (mistakes.is_empty(), warnings.is_empty()) {
+        (true, true) => Finding::ok("configuration", "no mistakes"),
+        (true, false) => Finding::new(
+            "configuration",
+            State::Warn,
+            listed(&warnings),
+            "see whether that is meant",
+        ),
+        (false, _) => Finding::new(
             "configuration",
             State::Fail,
-            names.join(" | "),
+            listed(&mistakes),
             "correct it first: what follows is judged without it",
         ),
     })?;

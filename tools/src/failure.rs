@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 
 use crate::config::Mistake;
 
+/// What commands on a directory want.
+const A_DATA_DIRECTORY: &str = "a data directory, made by `orrery serve` or `orrery ingest`";
+
 /// The result of a command.
 pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 
@@ -45,9 +48,26 @@ pub(crate) enum Failure {
     },
     #[error("there is no data directory {}", .0.display())]
     NoDirectory(PathBuf),
+    /// What is to be read is not there, or no directory.
+    #[error("{} {what}; name {wanted}", path.display())]
+    NotThere {
+        path: PathBuf,
+        what: &'static str,
+        wanted: &'static str,
+    },
     /// A check found damage, each told on its own line before.
     #[error("{places} of {} damaged", path.display())]
     Damaged { path: PathBuf, places: String },
+    /// What was written lacks segments that another build reads.
+    #[error(
+        "what was written lacks {} of {}: this build does not read that version, which is no damage; dump with the build that \
+         wrote it",
+        segments.join(", "), path.display()
+    )]
+    OtherVersions {
+        path: PathBuf,
+        segments: Vec<String>,
+    },
     /// An exclude list was changed, and the index does not show it yet.
     #[error("{0}")]
     Waits(String),
@@ -182,10 +202,30 @@ impl Failure {
     /// For `map_err` on calls of the engine about the data directory `path`.
     pub(crate) fn store(path: &Path) -> impl Fn(orrery_engine::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::Store {
-            path: path.clone(),
-            source,
+        move |source| {
+            Self::not_there(&path, &source, A_DATA_DIRECTORY).unwrap_or_else(|| Self::Store {
+                path: path.clone(),
+                source,
+            })
         }
+    }
+
+    /// What is to be said where the engine failed for want of the directory itself: the system's words name some file in it.
+    fn not_there(path: &Path, source: &orrery_engine::Error, wanted: &'static str) -> Option<Self> {
+        use io::ErrorKind::{NotADirectory, NotFound};
+        let orrery_engine::Error::Io { source, .. } = source else {
+            return None;
+        };
+        let what = match source.kind() {
+            NotFound if !path.exists() => "is not there",
+            NotADirectory if path.is_file() => "is a file",
+            _ => return None,
+        };
+        Some(Self::NotThere {
+            path: path.to_owned(),
+            what,
+            wanted,
+        })
     }
 
     /// For `map_err` on calls of the engine that make something at `to` out of what is at `from`.
@@ -195,12 +235,18 @@ impl Failure {
         to: &Path,
     ) -> impl FnOnce(orrery_engine::Error) -> Self {
         let (from, to) = (from.to_owned(), to.to_owned());
-        move |source| Self::Transfer {
-            what,
-            from,
-            to,
-            source: Box::new(source),
-            left: String::new(),
+        let wanted = match what {
+            "restore" => "the directory of a backup, made by `orrery backup`",
+            _ => A_DATA_DIRECTORY,
+        };
+        move |source| {
+            Self::not_there(&from, &source, wanted).unwrap_or_else(|| Self::Transfer {
+                what,
+                from,
+                to,
+                source: Box::new(source),
+                left: String::new(),
+            })
         }
     }
 

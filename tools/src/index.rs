@@ -458,6 +458,7 @@ impl Index for StoreIndex {
         };
         let report = report.map_err(|error| match error {
             orrery_engine::Error::Config(message) => ExcludeError::Invalid(message),
+            error if error.is_done_until_power_cut() => ExcludeError::NotDurable(error.to_string()),
             error => ExcludeError::Failed(error.to_string()),
         })?;
         let status = (report.pending > 0).then(|| self.store.status());

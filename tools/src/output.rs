@@ -18,6 +18,18 @@ pub(crate) fn line(text: Arguments<'_>) -> Result<()> {
         .map_err(Failure::stdout)
 }
 
+/// As [`line`], of a command that judges: where nobody reads any more, its exit code still says what it found.
+///
+/// # Errors
+///
+/// As [`line`], but for a closed pipe.
+pub(crate) fn line_if_read(text: Arguments<'_>) -> Result<()> {
+    match line(text) {
+        Err(failure) if failure.is_closed_output() => Ok(()),
+        written => written,
+    }
+}
+
 /// Writes a line to standard error.
 pub(crate) fn note(text: Arguments<'_>) {
     // When standard error is gone, there is nowhere left to say so.

@@ -1,76 +1,31 @@
 //! Recognises redelivered events: for every key that the kept log touched, the highest rev applied
 //! to it and where its newest event stands. The file being written has them on the heap (`active.rs`); each closed file has a
-//! sealed index next to it, read from its mapping. Both are derived from the log.
+//! sealed index next to it, read from its mapping (`index.rs`). Both are derived from the log.
 //!
 //! The same indexes tell readers where the newest event of a key stands (`view.rs`), also that of an account's own events.
 //! The writer's questions and those of readers differ: what was applied under the highest rev is a repeat, and
 //! what was applied last is the newest, which may have a lower one where a clock was ahead.
 
 mod active;
+mod hash;
+mod index;
 mod view;
 
 use self::active::{ActiveKeys, ActivePlace};
+pub(crate) use self::hash::Fingerprints;
+pub use self::hash::KeyHasher;
+use self::index::ReadKeys;
 pub(crate) use self::view::{ClosedKeys, KeyView, Place, SharedKeys, Within};
-use super::closed::{Missing, read_closed};
+use super::closed::Missing;
 use super::recovery::Replayed;
-use super::{LogFile, Position, keys_name, log_name, parse_name};
+use super::{LogFile, Position, keys_name};
 use crate::error::{Error, Result};
-use crate::io::fs::{TEMPORARY_SUFFIX, write_sealed};
-use crate::io::{Fs, Mapped};
-use orrery_formats::frame::FileHeader;
-use orrery_formats::keys::{
-    FRAME_UNIT, KeyEntry, KeysFile, KeysHeader, build, fingerprint, key_hash,
-};
+use crate::io::Fs;
+use orrery_formats::keys::{FRAME_UNIT, fingerprint};
 use orrery_formats::manifest::GapEntry;
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use xxhash_rust::xxh3::xxh3_64;
-
-/// What stands for the record key of account events, without a collection.
-const ACCOUNT_KEY: &str = "account";
-/// The same of those that delete the account.
-const DELETION_KEY: &str = "deletion";
-
-/// Hashes keys with a directory's secret.
-#[derive(Debug, Clone, Copy)]
-pub struct KeyHasher {
-    seed: u64,
-    account: u64,
-    deletion: u64,
-}
-
-impl KeyHasher {
-    /// From the secret of the data directory.
-    #[must_use]
-    pub fn new(secret: &[u8]) -> Self {
-        let seed = xxh3_64(secret);
-        Self {
-            seed,
-            account: key_hash(seed, "", ACCOUNT_KEY),
-            deletion: key_hash(seed, "", DELETION_KEY),
-        }
-    }
-
-    /// The hash of a record's collection and key.
-    #[must_use]
-    pub fn hash(&self, collection: &str, rkey: &str) -> u64 {
-        key_hash(self.seed, collection, rkey)
-    }
-
-    /// What stands for the hash of a key in account events: those that delete it, and all others. No record has
-    /// such a key.
-    #[must_use]
-    pub const fn account_hash(&self, is_deletion: bool) -> u64 {
-        if is_deletion {
-            self.deletion
-        } else {
-            self.account
-        }
-    }
-}
 
 /// What an event means for the index: its actor, the [`KeyHasher::hash`] of its key, and its rev.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,36 +51,6 @@ pub enum Meaning {
 
 /// Tells what a replayed event means for the index.
 pub type KeyOf<'a> = dyn FnMut(&Replayed<'_>) -> Result<Meaning> + 'a;
-
-/// Passes on a fingerprint, which is a good hash already.
-#[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Fingerprints(u64);
-
-impl Hasher for Fingerprints {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        // Only `write_u64` is called for the keys of these maps.
-        self.0 = xxh3_64(bytes);
-    }
-
-    fn write_u64(&mut self, value: u64) {
-        self.0 = value;
-    }
-}
-
-type Map = HashMap<u64, KeyEntry, BuildHasherDefault<Fingerprints>>;
-
-/// The keys of a log file that were read from it.
-struct ReadKeys {
-    keys: KeysFile,
-    /// From which seq on all keys are there, 0 for all.
-    known_from: u64,
-    /// The same, also of accounts whose ids are lost.
-    whole_from: u64,
-}
 
 /// The least keys that the file being written has room for at first.
 const ACTIVE_EXPECTED_MIN: u32 = 1_024;
@@ -217,7 +142,14 @@ impl KeyWindow {
             let keys = match window.load(log) {
                 Ok(keys) => keys,
                 Err(error) => {
-                    tracing::info!(%error, file = %keys_name(log.first_seq), "a key index is made anew");
+                    let file = keys_name(log.first_seq);
+                    let is_missing = matches!(&error, Error::Io { source, .. } if source.kind() == ErrorKind::NotFound);
+                    if is_missing {
+                        // The file that was written when the process ended has none.
+                        tracing::debug!(%file, "a key index is made out of its log file");
+                    } else {
+                        tracing::info!(%error, %file, "a key index cannot be used and is made anew out of its log file");
+                    }
                     let read = window.rebuild_one(log, key_of)?;
                     window.take_over(&read);
                     read.keys
@@ -500,85 +432,6 @@ impl KeyWindow {
         Ok(())
     }
 
-    fn load(&self, log: &LogFile) -> Result<KeysFile> {
-        let name = keys_name(log.first_seq);
-        let path = self.dir.join(&name);
-        let mapped = self.fs.map(&path).map_err(Error::io("map", &path))?;
-        mapped.advise_random();
-        let keys = KeysFile::open(name, mapped)?;
-        let found = keys.header();
-        let expected = self.header_for(log);
-        let matches = found.first_seq == expected.first_seq
-            && found.last_seq == expected.last_seq
-            && found.log_bytes == expected.log_bytes
-            && found.log_seed == expected.log_seed;
-        if !matches {
-            return Err(Error::Inconsistent {
-                path,
-                what: "it is about another log file".to_owned(),
-            });
-        }
-        Ok(keys)
-    }
-
-    fn header_for(&self, log: &LogFile) -> KeysHeader {
-        let header = FileHeader {
-            first_seq: log.first_seq,
-            directory_id: self.directory_id,
-        };
-        KeysHeader {
-            first_seq: log.first_seq,
-            last_seq: log.last_seq,
-            log_bytes: log.bytes,
-            log_seed: header.seed(),
-            min_rev: 0,
-            max_rev: 0,
-            count: 0,
-            bucket_bits: 0,
-        }
-    }
-
-    /// The keys of the file being written, as its index has them.
-    fn active_entries(&self) -> Vec<KeyEntry> {
-        let frames = &self.active_frames;
-        let entries = self.active.all().map(|(fingerprint, rev, place)| {
-            let ActivePlace { frame, seq } = place;
-            // Each frame with a key is there.
-            let at = frames.partition_point(|(known, _)| *known < frame);
-            let first = frames.get(at).map_or(0, |(_, first)| *first);
-            KeyEntry {
-                fingerprint,
-                rev,
-                frame,
-                ordinal: seq.saturating_sub(first),
-            }
-        });
-        entries.collect()
-    }
-
-    fn keys_of(&self, log: &LogFile, entries: Vec<KeyEntry>) -> Result<Vec<u8>> {
-        Ok(build(self.header_for(log), entries)?)
-    }
-
-    fn write(&self, log: &LogFile, entries: Vec<KeyEntry>) -> Result<KeysFile> {
-        let bytes = self.keys_of(log, entries)?;
-        let name = keys_name(log.first_seq);
-        match write_sealed(self.fs.as_ref(), &self.dir, &name, &bytes) {
-            Err(Error::Io { source, .. }) if source.kind() == ErrorKind::StorageFull => {
-                // It is derived, and the disk may be full when the directory is opened only to be read: it
-                // stays in memory, and the next open makes it anew.
-                tracing::warn!(file = %name, "the disk is full; a key index is kept in memory");
-                let temporary = self.dir.join(format!("{name}{TEMPORARY_SUFFIX}"));
-                drop(self.fs.unlink(&temporary));
-                Ok(KeysFile::open(name, Mapped::heap(bytes))?)
-            }
-            written => {
-                written?;
-                self.load(log)
-            }
-        }
-    }
-
     /// The seq behind the last one between `floor` and `next_seq` that is in none of the files, 0 where all are.
     fn behind_missing_files(&self, floor: u64, next_seq: u64, files: &[LogFile]) -> u64 {
         let mut missing = Missing::new(&self.losses, floor.max(1));
@@ -588,93 +441,6 @@ impl KeyWindow {
         missing.arrive(next_seq);
         behind(missing.through())
     }
-
-    /// The keys of a log file. Frames that are damaged are left out. An index that lacks some stays in memory: who opens
-    /// the directory next is to know of the damage too.
-    fn rebuild_one(&self, log: &LogFile, key_of: &mut KeyOf<'_>) -> Result<ReadKeys> {
-        let mut map = Map::default();
-        let mut lost_through = 0;
-        let missing_through = read_closed(
-            self.fs.as_ref(),
-            &self.dir,
-            self.directory_id,
-            log,
-            0..=u64::MAX,
-            &self.losses,
-            &mut |replayed| {
-                match key_of(replayed)? {
-                    Meaning::Nothing => {}
-                    Meaning::Write(key) => {
-                        let entry = KeyEntry {
-                            fingerprint: fingerprint(key.actor, key.hash),
-                            rev: key.rev,
-                            frame: frame_unit(replayed.position)?,
-                            ordinal: replayed.position.ordinal,
-                        };
-                        keep_newest(&mut map, entry);
-                    }
-                    Meaning::Lost => lost_through = replayed.seq,
-                }
-                Ok(())
-            },
-        )?;
-        let known_from = behind(missing_through);
-        let whole_from = known_from.max(behind(lost_through));
-        let entries = map.into_values().collect();
-        if missing_through > 0 {
-            tracing::error!(
-                file = %log_name(log.first_seq),
-                "a log file has lost events up to seq {missing_through}: events up to there are no longer told from \
-                 repeats by the log"
-            );
-        }
-        let keys = if whole_from == 0 {
-            self.write(log, entries)?
-        } else {
-            let bytes = self.keys_of(log, entries)?;
-            let name = keys_name(log.first_seq);
-            self.unlink(&name)?;
-            KeysFile::open(name, Mapped::heap(bytes))?
-        };
-        Ok(ReadKeys {
-            keys,
-            known_from,
-            whole_from,
-        })
-    }
-
-    fn remove(&self, first_seq: u64) -> Result<()> {
-        for name in [log_name(first_seq), keys_name(first_seq)] {
-            self.unlink(&name)?;
-        }
-        Ok(())
-    }
-
-    fn unlink(&self, name: &str) -> Result<()> {
-        let path = self.dir.join(name);
-        match self.fs.unlink(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(Error::io("remove", &path)(error))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn remove_orphans(&self, files: &[LogFile]) -> Result<()> {
-        for entry in self
-            .fs
-            .list(&self.dir)
-            .map_err(Error::io("list", &self.dir))?
-        {
-            let is_orphan = entry.name.ends_with(TEMPORARY_SUFFIX)
-                || parse_name(&entry.name, "keys")
-                    .is_some_and(|first| !files.iter().any(|log| log.first_seq == first));
-            if is_orphan {
-                self.unlink(&entry.name)?;
-            }
-        }
-        Ok(())
-    }
 }
 
 /// The seq behind the last one that is missing, 0 where none is.
@@ -683,19 +449,6 @@ const fn behind(missing_through: u64) -> u64 {
         0 => 0,
         through => through.saturating_add(1),
     }
-}
-
-/// Takes the event of `entry`, which is newer than all before, for the newest of its key; what was applied under
-/// a higher rev stays applied.
-fn keep_newest(map: &mut Map, entry: KeyEntry) {
-    map.entry(entry.fingerprint)
-        .and_modify(|known| {
-            *known = KeyEntry {
-                rev: known.rev.max(entry.rev),
-                ..entry
-            };
-        })
-        .or_insert(entry);
 }
 
 fn frame_unit(position: Position) -> Result<u32> {

@@ -12,26 +12,29 @@
 //!
 //! So until step 3 the backup before still restores, and files of the unfinished one are taken over by the next.
 
+#[cfg(test)]
+mod exclusion_tests;
+mod finish;
+mod log;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use orrery_formats::backup::{Catalog, CatalogFile};
-use orrery_formats::event::Body;
-use orrery_formats::frame::{FILE_HEADER_BYTES, SourceCursor};
+use orrery_formats::backup::CatalogFile;
+use orrery_formats::frame::SourceCursor;
 use orrery_formats::manifest::{QuarantineEntry, State, WrittenOff};
-use xxhash_rust::xxh3::Xxh3;
 
 use super::directory::{found, is_not_found};
 use super::links::Span;
 use super::succession::refuse_other_history;
 use super::{Directory, FoundFile, catalog, copy};
-use crate::exclusions::{joined, read_file};
-use crate::io::fs::{TEMPORARY_SUFFIX, write_sealed};
+use crate::exclusions::read_file;
+use crate::io::fs::TEMPORARY_SUFFIX;
 use crate::io::{Fs, OsFs};
 use crate::lock::{DirLock, LOCK_NAME};
-use crate::log::{FrameBuffer, LogReader, parse_name};
+use crate::log::parse_name;
 use crate::recovery::Orphans;
 use crate::store::{LOG, SEGMENTS};
 use crate::{Error, Result};
@@ -387,189 +390,6 @@ impl Run {
         Ok(())
     }
 
-    /// Copies what is new of a log file. The copy of the last one ends with the last whole frame.
-    fn copy_log(&mut self, file: &FoundFile, is_last: bool, state: &State) -> Result<()> {
-        let path = format!("{LOG}/{}", file.name);
-        let source = self.from.join(&path);
-        let (reader, header) = LogReader::open_damaged(&*self.fs, &source, state.directory.id)?;
-        // A running store may have just made the last file.
-        let is_new = is_last && reader.file_bytes() < FILE_HEADER_BYTES as u64;
-        if let Some(error) = header.filter(|_| !is_new) {
-            self.report.notes.push(format!("damaged: {error}"));
-        }
-        let known = self.known.get(&path).cloned();
-        let bytes = if is_last {
-            match self.last_frame(reader, state)? {
-                Some(end) => end,
-                None => return Ok(()),
-            }
-        } else {
-            self.whole_file(reader, known.as_ref())?
-        };
-        if bytes == 0 {
-            return Ok(());
-        }
-        if let Some(known) = &known
-            && known.bytes == bytes
-            && self.is_there(known)?
-        {
-            self.skip(known.clone());
-            return Ok(());
-        }
-        if known.is_none() && self.was_left(&path, &source, bytes)? {
-            return Ok(());
-        }
-        let opened = self.fs.open(&source).map_err(Error::io("open", &source))?;
-        if let Some(known) = known.filter(|known| known.bytes < bytes)
-            && self.append(&path, &source, opened.as_ref(), &known, bytes)?
-        {
-            return Ok(());
-        }
-        let dir = self.to.join(LOG);
-        let opened = (opened.as_ref(), source.as_path());
-        let checksum = copy::copy_sealed(&*self.fs, opened, bytes, None, (&dir, &file.name))?;
-        self.copied(CatalogFile {
-            name: path,
-            bytes,
-            checksum,
-        });
-        Ok(())
-    }
-
-    /// Whether an interrupted backup has left a whole copy of the first `bytes` bytes of a log file.
-    fn was_left(&mut self, path: &str, source: &Path, bytes: u64) -> Result<bool> {
-        let target = self.to.join(path);
-        let length = self.fs.open(&target).and_then(|file| file.len());
-        if length.unwrap_or(0) < bytes {
-            return Ok(false);
-        }
-        let checksum = copy::checksum_of(&*self.fs, source, bytes)?;
-        let is_same = copy::checksum_of(&*self.fs, &target, bytes)? == checksum;
-        if is_same {
-            self.skip(CatalogFile {
-                name: path.to_owned(),
-                bytes,
-                checksum,
-            });
-        }
-        Ok(is_same)
-    }
-
-    /// Checks a closed file and gives its length. What the backup before has of it is not checked again.
-    fn whole_file(&mut self, mut reader: LogReader, known: Option<&CatalogFile>) -> Result<u64> {
-        let bytes = reader.file_bytes();
-        if let Some(known) = known.filter(|known| known.bytes <= bytes) {
-            reader.seek(known.bytes);
-        }
-        let mut buffer = FrameBuffer::new();
-        while reader.offset() < bytes {
-            let offset = reader.offset();
-            match reader.read_frame(offset, &mut buffer, false) {
-                Ok(()) => {
-                    let next = buffer
-                        .header()
-                        .map_or(bytes, |header| offset + header.frame_bytes());
-                    reader.seek(next);
-                }
-                Err(Error::Format(error)) => {
-                    // The copy is as damaged as the file, and reads alike.
-                    self.report.notes.push(format!("damaged: {error}"));
-                    match reader.next_sound(offset, &mut buffer)? {
-                        Some(next) => reader.seek(next),
-                        None => break,
-                    }
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(bytes)
-    }
-
-    /// Checks the last file, and gives where its last whole frame ends; `None` where it has none.
-    fn last_frame(&mut self, mut reader: LogReader, state: &State) -> Result<Option<u64>> {
-        let mut buffer = FrameBuffer::new();
-        let mut end = None;
-        while reader.offset() < reader.file_bytes() {
-            let offset = reader.offset();
-            match reader.read_frame(offset, &mut buffer, false) {
-                Ok(()) => {
-                    let Some(header) = buffer.header() else { break };
-                    let next = offset + header.frame_bytes();
-                    end = Some(next);
-                    if header.last_seq() > state.sealed_through {
-                        self.report.last_seq = header.last_seq();
-                        if header.cursor.is_some() {
-                            self.report.cursor.clone_from(&header.cursor);
-                        }
-                    }
-                    reader.seek(next);
-                }
-                Err(Error::Format(error)) => match reader.next_sound(offset, &mut buffer)? {
-                    Some(next) => {
-                        self.report.notes.push(format!("damaged: {error}"));
-                        reader.seek(next);
-                    }
-                    None => break,
-                },
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(end)
-    }
-
-    /// Appends to the copy what the file has grown by. False where the copy is not a beginning of the file: a
-    /// crash of the source may have lost its last frame, and other events have come since.
-    fn append(
-        &mut self,
-        path: &str,
-        source: &Path,
-        file: &dyn crate::io::File,
-        known: &CatalogFile,
-        bytes: u64,
-    ) -> Result<bool> {
-        let target = self.to.join(path);
-        let mut hasher = Xxh3::new();
-        copy::read_range(file, source, (0, known.bytes), &mut hasher, &mut |_, _| {
-            Ok(())
-        })?;
-        if hasher.digest() != known.checksum {
-            return Ok(false);
-        }
-        let copy = match self.fs.open_rw(&target) {
-            Ok(copy) => copy,
-            Err(_) => return Ok(false),
-        };
-        if copy
-            .len()
-            .map_err(Error::io("read the length of", &target))?
-            < known.bytes
-            || (self.recheck
-                && copy::checksum_of(&*self.fs, &target, known.bytes)? != known.checksum)
-        {
-            return Ok(false);
-        }
-        copy::read_range(
-            file,
-            source,
-            (known.bytes, bytes),
-            &mut hasher,
-            &mut |at, block| {
-                copy.write_at(at, block)
-                    .map_err(Error::io("write", &target))
-            },
-        )?;
-        copy.sync_all().map_err(Error::io("sync", &target))?;
-        self.report.bytes_skipped += known.bytes;
-        self.report.files_copied += 1;
-        self.report.bytes_copied += bytes - known.bytes;
-        self.note_done(CatalogFile {
-            name: path.to_owned(),
-            bytes,
-            checksum: hasher.digest(),
-        });
-        Ok(true)
-    }
-
     /// Whether the backup has that file already. One that the backup before counts is believed, unless all are
     /// to be checked; one that an interrupted backup left is read.
     fn is_there(&self, wanted: &CatalogFile) -> Result<bool> {
@@ -608,114 +428,4 @@ impl Run {
         self.known.insert(file.name.clone(), file.clone());
         self.done.insert(file.name.clone(), file);
     }
-
-    /// Writes the catalog, then removes what it does not need.
-    fn finish(mut self, state: State) -> Result<BackupReport> {
-        let gaps = state.gaps.iter().filter(|gap| !gap.is_accepted());
-        self.report.incomplete.extend(gaps.map(|gap| {
-            let last = gap
-                .last_seq
-                .map_or_else(|| "the end".to_owned(), |last| last.to_string());
-            format!("seq {} to {last}, which the log lost", gap.first_seq)
-        }));
-        let segments: Vec<String> = state
-            .segments
-            .iter()
-            .map(|entry| {
-                let name = crate::store::segment_name(entry.first_seq, entry.last_seq, entry.id);
-                format!("{SEGMENTS}/{name}")
-            })
-            .collect();
-        // Attempts that came to nothing may have copied more.
-        self.done.retain(|name, file| {
-            segments.binary_search(name).is_ok()
-                || parse_name(name.strip_prefix("log/").unwrap_or_default(), "log")
-                    .is_some_and(|first| first >= state.log_floor && file.bytes > 0)
-        });
-        for dir in [SEGMENTS, LOG] {
-            let dir = self.to.join(dir);
-            self.fs
-                .sync_dir(&dir)
-                .map_err(Error::io("sync directory", &dir))?;
-        }
-        let excluded_after = read_file(&*self.fs, &self.from)?;
-        let added = match excluded_after {
-            Some(_) => self.excluded_meanwhile(),
-            // There never was one.
-            None => Vec::new(),
-        };
-        let catalog = Catalog {
-            state,
-            files: self.done.values().cloned().collect(),
-            exclusions: joined(self.excluded_before.take(), excluded_after, added)?,
-        };
-        let name = catalog::name(self.report.number);
-        write_sealed(&*self.fs, &self.to, &name, &catalog.encode()?)?;
-        self.clean()?;
-        Ok(self.report)
-    }
-
-    /// The accounts that the log tells to be excluded, with the times, since the list was read first. The copied log may end
-    /// between that and their removal. Where the log cannot tell, the backup is good all the same, and a note says what may be missing.
-    fn excluded_meanwhile(&mut self) -> Vec<(Box<str>, u64)> {
-        let from_seq = self.sealed_before.saturating_add(1);
-        let mut found = Vec::new();
-        let why = match self.each_exclusion_since(from_seq, &mut found) {
-            Ok(first_seq) if first_seq <= from_seq => None,
-            Ok(first_seq) => Some(format!("the log begins with seq {first_seq}")),
-            Err(error) => Some(error.to_string()),
-        };
-        if let Some(why) = why {
-            self.report.notes.push(format!(
-                "accounts that were excluded and removed again behind seq {}, while this backup was made, may be excluded in what is restored: {why}",
-                self.sealed_before
-            ));
-        }
-        found
-    }
-
-    /// Gives the first seq of the log, or the one behind its end.
-    fn each_exclusion_since(&self, from_seq: u64, found: &mut Vec<(Box<str>, u64)>) -> Result<u64> {
-        let source = Directory::open_with_fs(Arc::clone(&self.fs), &self.from)?;
-        let first_seq = source.logs.first().map_or(from_seq, |file| file.first_seq);
-        let span = Span {
-            from_seq,
-            ..Span::ALL
-        };
-        source.each_event::<Error>(&span, &mut |_| {}, &mut |_, event| {
-            if let Body::Exclusion { excluded: true } = event.body {
-                found.push((event.did.into(), event.time_us));
-            }
-            Ok(())
-        })?;
-        Ok(first_seq)
-    }
-
-    fn clean(&mut self) -> Result<()> {
-        for entry in self
-            .fs
-            .list(&self.to)
-            .map_err(Error::io("list", &self.to))?
-        {
-            if entry.name != LOCK_NAME && entry.name != catalog::name(self.report.number) {
-                copy::remove_if_there(&*self.fs, &self.to.join(&entry.name))?;
-            }
-        }
-        self.fs
-            .sync_dir(&self.to)
-            .map_err(Error::io("sync directory", &self.to))?;
-        for dir in [SEGMENTS, LOG] {
-            for file in found(&*self.fs, &self.to.join(dir), |_| Some(0))? {
-                let name = format!("{dir}/{}", file.name);
-                if !self.done.contains_key(&name) {
-                    copy::remove_if_there(&*self.fs, &self.to.join(&name))?;
-                    self.report.files_removed += 1;
-                }
-            }
-        }
-        Ok(())
-    }
 }
-
-#[cfg(test)]
-mod exclusion_tests;

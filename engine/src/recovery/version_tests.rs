@@ -29,6 +29,19 @@ pub(crate) fn of_version(mut bytes: Vec<u8>, version: u16) -> Vec<u8> {
     bytes
 }
 
+/// Whether a file is named as one of another version.
+fn names(error: &Error, path: &Path) -> bool {
+    matches!(error, Error::Format(FormatError::Version { file, .. }) if path.ends_with(file))
+}
+
+/// A start is refused by the name of a segment, and changes nothing.
+fn refuses_to_start(fs: &SimFs, segment: &Path) {
+    let before = contents(fs);
+    let error = open(fs).map(drop).unwrap_err();
+    assert!(names(&error, segment), "{error}");
+    assert!(contents(fs) == before, "a start changed something");
+}
+
 fn contents(fs: &SimFs) -> BTreeMap<PathBuf, Vec<u8>> {
     let paths = fs.paths().into_iter();
     paths
@@ -50,8 +63,8 @@ fn segments_of_another_version_are_refused_by_name_and_nothing_is_changed_by_sta
         fs.put(&path, &of_version(bytes.clone(), version));
         let before = contents(&fs);
         let is_refused = |error: &Error| {
-            matches!(error, Error::Format(FormatError::Version { file, found, .. })
-                if path.ends_with(file) && *found == version)
+            matches!(error, Error::Format(FormatError::Version { found, .. }) if *found == version)
+                && names(error, &path)
         };
         let error = open(&fs).map(drop).unwrap_err();
         assert!(is_refused(&error), "{error}");
@@ -86,13 +99,7 @@ fn segments_of_another_version_are_refused_where_they_are_set_aside_too() {
     assert_eq!(degraded, 1);
     // As it comes back from an older backup.
     fs.put(&path, &of_version(bytes.clone(), VERSION - 1));
-    let before = contents(&fs);
-    let error = open(&fs).map(drop).unwrap_err();
-    assert!(
-        matches!(&error, Error::Format(FormatError::Version { file, .. }) if path.ends_with(file)),
-        "{error}"
-    );
-    assert!(contents(&fs) == before, "a start changed something");
+    refuses_to_start(&fs, &path);
     fs.put(&path, &bytes);
     assert!(open(&fs).unwrap().status().degraded.is_empty());
 }
@@ -107,10 +114,7 @@ fn a_replay_of_segments_of_another_version_names_it_and_begins_nothing() {
     let (from, to) = (Path::new(DIR), Path::new("to"));
     let replayed = replay_segments_with_fs(&fs.shared(), from, to, Options::default());
     let error = replayed.map(drop).unwrap_err();
-    assert!(
-        matches!(&error, Error::Format(FormatError::Version { file, .. }) if path.ends_with(file)),
-        "{error}"
-    );
+    assert!(names(&error, &path), "{error}");
     assert!(contents(&fs) == before, "something was written");
 }
 
@@ -124,10 +128,7 @@ fn a_repair_refuses_segments_of_another_version_that_no_manifest_names_and_chang
     let before = contents(&fs);
     let error = repair_with_fs(&fs.shared(), Path::new(DIR), &RepairOptions::default());
     let error = error.map(drop).unwrap_err();
-    assert!(
-        matches!(&error, Error::Format(FormatError::Version { file, .. }) if unnamed.ends_with(file)),
-        "{error}"
-    );
+    assert!(names(&error, &unnamed), "{error}");
     assert!(contents(&fs) == before, "a repair changed something");
 }
 
@@ -160,13 +161,7 @@ fn a_manifest_of_an_older_version_is_not_written_anew_where_a_segment_is_refused
     let path = segments(&fs).remove(1);
     let bytes = fs.contents(&path).unwrap();
     fs.put(&path, &of_version(bytes.clone(), VERSION + 1));
-    let before = contents(&fs);
-    let error = open(&fs).map(drop).unwrap_err();
-    assert!(
-        matches!(&error, Error::Format(FormatError::Version { file, .. }) if path.ends_with(file)),
-        "{error}"
-    );
-    assert!(contents(&fs) == before, "a start changed something");
+    refuses_to_start(&fs, &path);
     fs.put(&path, &bytes);
     open(&fs).unwrap();
     let look = Manifest::look(&fs, Path::new(DIR)).unwrap().unwrap();

@@ -31,7 +31,7 @@ impl<'a> Iter<'a> {
         match block {
             Ok(values) => self.decoded = values.len(),
             Err(error) => {
-                self.next = self.list.len;
+                self.next = self.list.head.len;
                 return Err(error);
             }
         }
@@ -44,7 +44,7 @@ impl Iterator for Iter<'_> {
 
     #[inline]
     fn next(&mut self) -> Option<Result<u32>> {
-        if self.next >= self.list.len {
+        if self.next >= self.list.head.len {
             return None;
         }
         let within = self.next as usize % BLOCK_LEN;
@@ -59,7 +59,7 @@ impl Iterator for Iter<'_> {
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         // An error cuts the rest off.
-        let left = self.list.len.saturating_sub(self.next) as usize;
+        let left = self.list.head.len.saturating_sub(self.next) as usize;
         (left.min(1), Some(left))
     }
 }
@@ -79,7 +79,7 @@ impl<'a> IterBack<'a> {
     pub(super) fn new(list: Monotone<'a>, next: u32) -> Self {
         Self {
             list,
-            next: next.min(list.len),
+            next: next.min(list.head.len),
             decoded: false,
             buffer: [0; BLOCK_LEN],
         }

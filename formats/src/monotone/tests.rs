@@ -113,7 +113,7 @@ fn a_cursor_ends_after_an_error() {
     let list = Monotone::open(Region::over("list", &bytes)).unwrap();
     let (_, third) = list.block_place(2).unwrap();
     // The width of the low bits of the third block, now beyond its limit of 32.
-    let place = (list.blocks + third.start) as usize;
+    let place = (list.head.blocks + third.start) as usize;
     bytes[place] = 33;
     let list = Monotone::open(Region::over("list", &bytes)).unwrap();
     let up: Vec<_> = list.iter_from(0).collect();

@@ -5,11 +5,11 @@
 mod buckets;
 mod hot_targets;
 mod key_ranges;
+mod lists;
 mod shapes;
 
 use super::actors::{ACTOR_BLOCK, ActorIndexWriter};
 use super::layout::Section;
-use super::reader::LinkRef;
 use super::strings::Strings;
 use super::value::RecordKey;
 use super::{Segment, TargetRef, Text, hash};
@@ -18,6 +18,9 @@ use crate::chunks::Region;
 use crate::filter::{self, Filter};
 use crate::monotone::Monotone;
 
+pub(super) use lists::lists_against_links;
+#[cfg(test)]
+pub(super) use lists::{distinct_of_long_row, scan_lists};
 pub(super) use shapes::check as shapes;
 
 /// The checks, each of which ends at its first damage; those of shapes and of lists against links stand elsewhere.
@@ -140,128 +143,6 @@ fn target_order(segment: &Segment) -> Result<()> {
         before = Some((actor, collection, rkey));
     }
     Ok(())
-}
-
-/// Most links of a row that are kept in memory to count the distinct ones.
-const LINKS_KEPT: usize = 1 << 16;
-
-/// How many distinct links the rows have together; `None` where a row has more than are kept.
-fn distinct_links(segment: &Segment) -> Result<Option<u64>> {
-    let mut links: Vec<LinkRef> = Vec::new();
-    let mut count = 0u64;
-    for row in 0..segment.info().rows {
-        links.clear();
-        for link in segment.links(row)? {
-            if links.len() >= LINKS_KEPT {
-                return Ok(None);
-            }
-            links.push(link?);
-        }
-        links.sort_unstable_by_key(|link| (link.path, link.target));
-        links.dedup();
-        count = count.saturating_add(links.len() as u64);
-    }
-    Ok(Some(count))
-}
-
-/// Looks each link up in its list: slower than to count, in little memory whatever a row claims.
-fn each_link_is_listed(segment: &Segment) -> Result<()> {
-    for row in 0..segment.info().rows {
-        let mut before = None;
-        for link in segment.links(row)? {
-            let link = link?;
-            // Most of what a row has more than once stands together.
-            if before == Some(link) {
-                continue;
-            }
-            before = Some(link);
-            let list = segment.list(segment.list_id(row, link.path, link.target)?)?;
-            let place = list.lower_bound(row)?;
-            if place >= list.len() || list.get(place)? != row {
-                return wrong(
-                    segment,
-                    Section::Lists,
-                    format!("row {row} in list {}", list.id()),
-                    "none",
-                );
-            }
-        }
-    }
-    Ok(())
-}
-
-/// How many links are read for each link of the segment to find those that rows of lists are there for. Rows of very many
-/// links need more, and are looked up the other way round. There is no bound where a row has more links than can be compared with
-/// each other: such a row is read from its start for each list that it is in.
-const SCANNED_MAX: u64 = 256;
-
-/// Every row of a list links to its target from its source, and there are as many rows in lists as rows
-/// have distinct links: so every link is in its list. To be called when the links of rows were walked.
-pub(super) fn lists_against_links(segment: &Segment) -> Result<()> {
-    let info = segment.info();
-    let expected = distinct_links(segment)?;
-    let mut found = 0u64;
-    let mut left = match expected {
-        Some(_) => u64::from(info.links).saturating_mul(SCANNED_MAX),
-        None => u64::MAX,
-    };
-    for target in 0..info.targets {
-        for list in segment.lists_of(target)? {
-            let list = list?;
-            let (collection, path) = segment.source(list.source)?;
-            for row in segment.list(list.id)?.iter_from(0) {
-                let row = row?;
-                found = found.saturating_add(1);
-                if found > u64::from(info.links) {
-                    let expected = format!("at most {} links in lists", info.links);
-                    return wrong(segment, Section::Lists, expected, found);
-                }
-                let wanted = LinkRef { path, target };
-                if left > 0 && !has_link(segment, row, collection, wanted, &mut left)? {
-                    return wrong(
-                        segment,
-                        Section::Lists,
-                        format!("only rows that link to target {target} in list {}", list.id),
-                        format!("row {row}"),
-                    );
-                }
-            }
-        }
-    }
-    if let Some(expected) = expected
-        && found != expected
-    {
-        return wrong(
-            segment,
-            Section::Lists,
-            format!("{expected} links in lists"),
-            found,
-        );
-    }
-    if expected.is_none() || left == 0 {
-        return each_link_is_listed(segment);
-    }
-    Ok(())
-}
-
-/// Whether a row of that collection has a link. Each that is read is taken from `left`; when none is left, it is as if it had.
-fn has_link(
-    segment: &Segment,
-    row: u32,
-    collection: u32,
-    wanted: LinkRef,
-    left: &mut u64,
-) -> Result<bool> {
-    if segment.collection_id(row)? != collection {
-        return Ok(false);
-    }
-    for link in segment.links(row)? {
-        if *left == 0 || link? == wanted {
-            return Ok(true);
-        }
-        *left -= 1;
-    }
-    Ok(false)
 }
 
 /// The index of actors names, for each actor, just the blocks of 2,048 rows in which it has one. The pairs

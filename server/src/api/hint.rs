@@ -1,7 +1,7 @@
 //! What is most likely meant where a question is well formed and can match nothing: the answer stays what it is, and
 //! says so beside it.
 
-use orrery_links::syntax::Handle;
+use orrery_links::syntax::{Handle, Nsid};
 use orrery_query::stream::Filters;
 
 use crate::params::Params;
@@ -14,23 +14,11 @@ pub(super) fn of_links(params: &Params) -> Option<String> {
     } else {
         "subject"
     };
-    if let Some(target) = scalar(name).filter(|target| is_no_target(target)) {
-        return Some(format!("parameter {name}: {}", about(target)));
+    if let Some(about) = scalar(name).and_then(of_target) {
+        return Some(format!("parameter {name}: {about}"));
     }
-    if let Some((collection, path)) = scalar("source").and_then(|source| source.split_once(':')) {
-        if collection.is_empty() {
-            return Some("parameter source has no collection before its colon".to_owned());
-        }
-        if path.is_empty() {
-            return Some("parameter source has no path behind its colon".to_owned());
-        }
-        if let Some(meant) = path.strip_prefix('.') {
-            return Some(format!(
-                "parameter source has a path without its first dot: {}:{}",
-                shown(collection),
-                shown(meant)
-            ));
-        }
+    if let Some(about) = scalar("source").and_then(of_source) {
+        return Some(format!("parameter source {about}"));
     }
     if let Some(meant) = scalar("pathToOther").and_then(|path| path.strip_prefix('.')) {
         return Some(format!(
@@ -40,8 +28,12 @@ pub(super) fn of_links(params: &Params) -> Option<String> {
     }
     // What follows are the parameters of the older generation.
     scalar("target")?;
-    if scalar("collection").is_some_and(str::is_empty) {
-        return Some("parameter collection is empty".to_owned());
+    match scalar("collection") {
+        Some("") => return Some("parameter collection is empty".to_owned()),
+        Some(name) if !is_collection(name) => {
+            return Some(format!("parameter collection: {}", no_collection(name)));
+        }
+        _ => {}
     }
     let path = scalar("path").filter(|path| !path.starts_with('.'))?;
     Some(format!(
@@ -50,14 +42,73 @@ pub(super) fn of_links(params: &Params) -> Option<String> {
     ))
 }
 
+/// About one of many questions in a request.
+pub(super) fn of_item(subject: &str, source: &str) -> Option<String> {
+    if let Some(about) = of_target(subject) {
+        return Some(format!("subject: {about}"));
+    }
+    of_source(source).map(|about| format!("source {about}"))
+}
+
+/// About a collection and a path behind a colon; without one it is refused elsewhere.
+fn of_source(source: &str) -> Option<String> {
+    let (collection, path) = source.split_once(':')?;
+    if collection.is_empty() {
+        return Some("has no collection before its colon".to_owned());
+    }
+    if path.is_empty() {
+        return Some("has no path behind its colon".to_owned());
+    }
+    if let Some(meant) = path.strip_prefix('.') {
+        return Some(format!(
+            "has a path without its first dot: {}:{}",
+            shown(collection),
+            shown(meant)
+        ));
+    }
+    (!is_collection(collection))
+        .then(|| format!("has no collection: {}", no_collection(collection)))
+}
+
+/// Whether there may be records of a collection of that name.
+pub(super) fn is_collection(name: &str) -> bool {
+    Nsid::parse(name).is_ok()
+}
+
+fn no_collection(name: &str) -> String {
+    format!("{} is no NSID, such as app.bsky.feed.like", shown(name))
+}
+
 /// Whether no link leads to such a thing: it is neither a DID nor a URI of any kind, all of which have a scheme. What has one that leads nowhere
 /// all the same is not told apart.
 pub(crate) fn is_no_target(text: &str) -> bool {
     !text.is_empty() && !text.contains(':')
 }
 
+/// Whether it is hardly what links lead to: [no target](is_no_target), or an at-uri with something else than a DID in its DID's place.
+pub(super) fn is_odd_target(text: &str) -> bool {
+    is_no_target(text)
+        || text
+            .strip_prefix("at://")
+            .is_some_and(|uri| !uri.starts_with("did:"))
+}
+
+fn of_target(text: &str) -> Option<String> {
+    is_odd_target(text).then(|| about(text))
+}
+
 /// What is to be said of a thing that no link leads to.
 fn about(text: &str) -> String {
+    if let Some(uri) = text.strip_prefix("at://") {
+        let authority = uri.split('/').next().unwrap_or_default();
+        return match Handle::parse(authority) {
+            Ok(_) => format!(
+                "{} stands in the place of a DID: nearly all links to a record name its account's DID, which resolveHandle tells",
+                shown(authority)
+            ),
+            Err(_) => format!("{} has no DID behind its at://", shown(text)),
+        };
+    }
     let bare = text.strip_prefix('@').unwrap_or(text);
     match Handle::parse(bare) {
         Ok(_) => format!(
@@ -71,7 +122,7 @@ fn about(text: &str) -> String {
 /// About the lists of a subscription: the first value that can match nothing.
 pub(crate) fn of_subscription(filters: &Filters) -> Option<String> {
     let subjects = filters.subjects.iter();
-    if let Some(subject) = subjects.into_iter().find(|subject| is_no_target(subject)) {
+    if let Some(subject) = subjects.into_iter().find(|subject| is_odd_target(subject)) {
         return Some(format!("wantedSubjects: {}", about(subject)));
     }
     // A handle may stand in an at-uri in a DID's place.
@@ -84,12 +135,12 @@ pub(crate) fn of_subscription(filters: &Filters) -> Option<String> {
     let mut sources = filters.sources.iter();
     let source = sources.find(|source| match source.split_once(':') {
         Some((collection, path)) => {
-            collection.is_empty() || path.is_empty() || path.starts_with('.')
+            !is_collection(collection) || path.is_empty() || path.starts_with('.')
         }
         None => true,
     })?;
     Some(match source.split_once(':') {
-        Some((collection, path)) if !collection.is_empty() && path.len() > 1 => format!(
+        Some((collection, path)) if is_collection(collection) && path.len() > 1 => format!(
             "wantedSources: a path is written without its first dot: {}:{}",
             shown(collection),
             shown(path.trim_start_matches('.'))
@@ -112,6 +163,52 @@ fn shown(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_an_item_asks_in_vain_is_named() {
+        let post = "at://did:plc:a/a.b.c/d";
+        for (subject, source, wanted) in [
+            (post, "a.b.c:d", None),
+            (
+                "at://alice.example.com/a.b.c/d",
+                "a.b.c:d",
+                Some("subject: alice.example.com stands in"),
+            ),
+            (
+                "at:///a.b.c",
+                "a.b.c:d",
+                Some("subject: at:///a.b.c has no DID"),
+            ),
+            (
+                "alice.example.com",
+                "a.b.c:d",
+                Some("subject: alice.example.com is a handle"),
+            ),
+            (
+                post,
+                "a.b.c:.d",
+                Some("source has a path without its first dot: a.b.c:d"),
+            ),
+            (
+                post,
+                "a.b:d",
+                Some("source has no collection: a.b is no NSID"),
+            ),
+            (post, "a.b.c_d:e", Some("a.b.c_d is no NSID")),
+        ] {
+            let told = of_item(subject, source);
+            let is_told = told
+                .as_deref()
+                .zip(wanted)
+                .is_some_and(|(told, wanted)| told.contains(wanted));
+            assert_eq!(is_told, wanted.is_some(), "{subject} {source}: {told:?}");
+            assert_eq!(
+                told.is_some(),
+                wanted.is_some(),
+                "{subject} {source}: {told:?}"
+            );
+        }
+    }
 
     #[test]
     fn what_a_subscription_wants_in_vain_is_named() {
@@ -137,6 +234,10 @@ mod tests {
         );
         for (told, wanted) in [
             (
+                told(&["at://alice.example.com/a.b.c/d"], &[], &[]),
+                "wantedSubjects: alice.example.com stands in the place of a DID",
+            ),
+            (
                 told(&["did:plc:a", "alice.example.com"], &[], &[]),
                 "wantedSubjects: alice.example.com is a handle",
             ),
@@ -158,6 +259,10 @@ mod tests {
                 "wantedSources: a.b.c: is not a collection",
             ),
             (told(&[], &[], &[":d"]), "wantedSources: :d is not"),
+            (
+                told(&[], &[], &["app.bsky:subject"]),
+                "wantedSources: app.bsky:subject is not",
+            ),
             (
                 told(&[], &[], &["a.b.c:.d.e"]),
                 "without its first dot: a.b.c:d.e",

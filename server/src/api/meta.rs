@@ -16,6 +16,7 @@ use crate::index::{Index, IndexError, SamplesOf, Status};
 use crate::negotiate::View;
 use crate::params::Params;
 use crate::problem::Problem;
+use crate::source::public_host;
 use crate::time::now_us;
 use crate::wire::{self, Coverage};
 
@@ -168,7 +169,7 @@ pub(crate) fn health(app: &App) -> Response<Body> {
             &status.selection,
         ),
         reason: status.degraded,
-        source: status.source,
+        source: status.source.as_deref().and_then(public_host),
     };
     json(&health, "no-store")
 }

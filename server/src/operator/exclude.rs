@@ -66,15 +66,18 @@ pub struct ExcludeReport {
     pub waits: Option<String>,
 }
 
-/// Why the list was not changed. Nothing of the request was done, unless the message says otherwise.
+/// Why the list was not changed, or not durably. Nothing of the request was done, but for the last.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ExcludeError {
     /// The request is wrong.
     #[error("{0}")]
     Invalid(String),
-    /// The list cannot be written, or not durably.
+    /// The list cannot be written.
     #[error("{0}")]
     Failed(String),
+    /// The list is changed, and answers follow it; only a power cut may undo that.
+    #[error("{0}")]
+    NotDurable(String),
 }
 
 #[derive(Serialize)]
@@ -149,10 +152,14 @@ async fn change(
             Ok(response)
         }
         Err(ExcludeError::Invalid(message)) => Err(Problem::invalid(message)),
-        Err(ExcludeError::Failed(message)) => {
-            tracing::error!(error = %message, "a change of the exclude list failed");
+        Err(error @ (ExcludeError::Failed(_) | ExcludeError::NotDurable(_))) => {
+            let name = match error {
+                ExcludeError::NotDurable(_) => "NotDurable",
+                _ => "NotWritten",
+            };
+            tracing::error!(%error, "a change of the exclude list failed");
             let status = StatusCode::SERVICE_UNAVAILABLE;
-            Err(Problem::new(status, "NotWritten", message))
+            Err(Problem::new(status, name, error.to_string()))
         }
     }
 }

@@ -289,7 +289,8 @@ pub struct Health {
     pub lag_seconds: Option<f64>,
     /// The last applied event's time, microseconds since 1970.
     pub indexed_through: Option<u64>,
-    /// The stream that is followed.
+    /// The host of the stream that is followed, or the short name of a public server; null where none is followed, or its name is
+    /// not one of the public network.
     pub source: Option<String>,
     /// What is indexed.
     pub coverage: Coverage,

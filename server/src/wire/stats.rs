@@ -204,7 +204,7 @@ pub struct Consumer {
 /// A stream that is followed.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Stream {
-    /// Its address; null where none is followed.
+    /// Its host, or the short name of a public server; null where none is followed, or its name is not one of the public network.
     pub endpoint: Option<String>,
     /// The first covered event, microseconds since 1970.
     pub started_at: Option<u64>,

@@ -13,6 +13,7 @@ mod common;
 mod edge;
 mod hydrate;
 mod lexicons;
+mod limits;
 mod openapi;
 mod operator;
 mod proxies;

@@ -94,6 +94,12 @@ async fn the_exclude_list_is_read_and_changed_on_the_operators_address_only() {
         .change("POST", json!([{"value": did, "reason": "waits"}]))
         .await;
     assert_eq!((status, &told["waits"]), (202, &json!("the disk is full")));
+    // What is not written is told from what is and may not be durable.
+    for (reason, name) in [("fails", "NotWritten"), ("may be undone", "NotDurable")] {
+        let entry = json!([{"value": did, "reason": reason}]);
+        let (status, told) = operator.change("POST", entry).await;
+        assert_eq!((status, &told["error"]), (503, &json!(name)));
+    }
     let (status, told) = operator
         .change("POST", json!([{"value": "alice.example"}]))
         .await;

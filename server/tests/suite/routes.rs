@@ -330,6 +330,20 @@ async fn a_question_that_can_match_nothing_is_answered_with_a_hint() {
             "/links/all?target=plain%20word".to_owned(),
             "target: plain?word is neither a DID",
         ),
+        (
+            format!(
+                "{X}getBacklinksCount?subject=at://alice.example.com/app.bsky.feed.post/1&{LIKES}"
+            ),
+            "subject: alice.example.com stands in the place of a DID",
+        ),
+        (
+            format!("{X}getBacklinksCount?subject={POST}&source=app.bsky:subject.uri"),
+            "no collection: app.bsky is no NSID",
+        ),
+        (
+            format!("/links/count?target={POST}&collection=app.bsky.feed.like_&path=.subject.uri"),
+            "collection: app.bsky.feed.like_ is no NSID",
+        ),
     ] {
         let answer = server.get(&path).await;
         assert_eq!(answer.status, 200, "{path}");
@@ -354,6 +368,37 @@ async fn a_question_that_can_match_nothing_is_answered_with_a_hint() {
         .await;
     let hint = listed.json()["coverage"]["hint"].clone();
     assert!(hint.as_str().unwrap().contains(".subject.uri"), "{hint}");
+    // Of many questions the first that can match nothing.
+    let items = json!([
+        {"subject": POST, "source": "app.bsky.feed.like:subject.uri"},
+        {"subject": "alice.example.com", "source": "app.bsky.graph.follow:subject"},
+        {"subject": POST, "source": "nonsense"},
+    ]);
+    for method in ["getCounts", "getBacklinksPages"] {
+        let path = format!("/xrpc/blue.orrery.links.{method}");
+        for (items, hint) in [
+            (
+                &items,
+                Some("items[1]: subject: alice.example.com is a handle"),
+            ),
+            (&json!([items[0]]), None),
+        ] {
+            let answer = server
+                .post(&path, &json!({"items": items}).to_string())
+                .await;
+            assert_eq!(answer.status, 200, "{}", answer.body);
+            let told = answer.header("orrery-hint").map(str::to_owned);
+            assert_eq!(told.is_some(), hint.is_some(), "{told:?}");
+            assert!(
+                told.as_deref()
+                    .unwrap_or_default()
+                    .contains(hint.unwrap_or_default()),
+                "{told:?}"
+            );
+            let listed = answer.json()["coverage"]["hint"].clone();
+            assert_eq!(listed.as_str(), told.as_deref());
+        }
+    }
 }
 
 #[tokio::test]

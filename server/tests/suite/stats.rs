@@ -240,7 +240,7 @@ async fn the_source_and_the_storage_are_told() {
     assert_eq!(
         meta["consumer"],
         json!({"jetstream": {
-            "endpoint": "wss://jetstream.example/subscribe",
+            "endpoint": "jetstream.example",
             "started_at": 1_700_000_000_000_000_u64,
             "latest_cursor": 1_700_000_004_000_000_u64,
             "rollup_cursor": 1_700_000_004_000_000_u64,

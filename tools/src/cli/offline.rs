@@ -113,10 +113,12 @@ pub(crate) enum ExcludeAction {
     orrery exclude list --data ./data --json > list.jsonl\n  \
     orrery exclude import list.jsonl --data ./other\n\n\
     A DID stands for all that the account wrote, now and later; anything else for a target of links, which is also not told as a \
-    record. It holds from the next answer on. What comes meanwhile is indexed, so that a removal leaves everything as if \
+    record. So the URL of a profile stands for that page, and not for its account. It holds from the next answer on. What comes meanwhile is indexed, so that a removal leaves everything as if \
     there had been no entry. Nothing is erased: the bytes stay, in the log and in backups too.\n\
     Exit codes: 0 done; 1 it failed, or the index cannot follow now; 2 wrong usage.")]
 pub(crate) struct ExcludeArguments {
+    #[command(flatten)]
+    pub(crate) file: FileArguments,
     /// What to do
     #[arg(value_enum, value_name = "ACTION")]
     pub(crate) action: ExcludeAction,

@@ -9,7 +9,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, Command, CommandFactory as _, FromArgMatches as _};
 
 use super::{Cli, ServeArguments};
-use crate::config::{Settings, arguments_of_serve, check};
+use crate::config::{Settings, Source, arguments_of_serve, check};
 use crate::failure::Failure;
 use crate::output;
 
@@ -87,6 +87,20 @@ pub(crate) fn parse() -> crate::failure::Result<(Cli, Settings)> {
             let mut arguments = own.into_iter().flat_map(Command::get_arguments);
             arguments.any(|argument| argument.get_long() == Some(long)) || long == "log"
         };
+        let needed = |long: &str| {
+            let mut arguments = own.into_iter().flat_map(Command::get_arguments);
+            arguments
+                .any(|argument| argument.get_long() == Some(long) && argument.is_required_set())
+        };
+        match check::missing(&settings, needed) {
+            missing if missing.is_empty() => {}
+            _ if name == "serve" => return Err(Failure::Settings(check::all(&settings).1)),
+            missing => return Err(Failure::Settings(missing)),
+        }
+        // Who names a directory does not mean the server that the file tells of.
+        let is_named = settings.get("data").map(|setting| &setting.source) == Some(&Source::Flag);
+        let is_elsewhere = name == "exclude" && is_named;
+        let known = |long: &str| known(long) && !(is_elsewhere && long.starts_with("operator"));
         let behind = place_of_command(&words, name).map_or(words.len(), |place| place + 1);
         said.splice(behind..behind, settings.words_of_file(known));
     }

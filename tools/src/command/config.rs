@@ -11,19 +11,24 @@ pub(crate) fn run(arguments: &ConfigArguments, settings: &Settings) -> Result<()
     if arguments.template {
         return output::line(format_args!("{}", template().trim_end()));
     }
-    let (_, mistakes) = check::all(settings);
+    let (of_serve, mistakes) = check::all(settings);
+    let warnings = of_serve.map_or_else(Vec::new, |of_serve| check::warnings(&of_serve, settings));
     if arguments.check {
         if arguments.json {
             let mistakes: Vec<_> = mistakes.iter().map(Mistake::to_json).collect();
+            let warnings: Vec<_> = warnings.iter().map(Mistake::to_json).collect();
             let file = settings.file.as_ref().map(|path| path.to_string_lossy());
-            let report = json!({ "file": file, "mistakes": mistakes });
-            output::line(format_args!("{report}"))?;
+            let report = json!({ "file": file, "mistakes": mistakes, "warnings": warnings });
+            output::line_if_read(format_args!("{report}"))?;
         } else {
             for mistake in &mistakes {
-                output::line(format_args!("{mistake}"))?;
+                output::line_if_read(format_args!("{mistake}"))?;
+            }
+            for warning in &warnings {
+                output::line_if_read(format_args!("warning: {warning}"))?;
             }
             if mistakes.is_empty() {
-                output::line(format_args!("no mistakes"))?;
+                output::line_if_read(format_args!("no mistakes"))?;
             }
         }
     } else {
@@ -34,6 +39,9 @@ pub(crate) fn run(arguments: &ConfigArguments, settings: &Settings) -> Result<()
         }
         for mistake in &mistakes {
             output::note(format_args!("{mistake}"));
+        }
+        for warning in &warnings {
+            output::note(format_args!("warning: {warning}"));
         }
     }
     match mistakes.len() {

@@ -298,29 +298,38 @@ fn holds_something(answer: &Value) -> bool {
 /// Prints a line every few seconds, for ever.
 async fn show_progress(store: &Store, health: Option<Arc<Health>>) -> Result<()> {
     let mut ticks = tokio::time::interval(PROGRESS_EVERY);
+    let mut before = None;
     loop {
         ticks.tick().await;
         let (store, health) = (store.clone(), health.clone());
-        let text = tokio::task::spawn_blocking(move || progress(&store, health.as_deref()));
+        let now = Instant::now();
+        let events = health.as_deref().map_or(0, |health| health.tally().events);
+        let rate = before.replace((now, events)).and_then(|(since, known)| {
+            let seconds = now.duration_since(since).as_secs_f64();
+            (seconds > 0.0).then(|| events.saturating_sub(known) as f64 / seconds)
+        });
+        let text =
+            tokio::task::spawn_blocking(move || progress(&store, health.as_deref(), events, rate));
         if let Ok(text) = text.await {
             output::line(format_args!("{text}"))?;
         }
     }
 }
 
-fn progress(store: &Store, health: Option<&Health>) -> String {
+/// The rate is that since the line before, so that the first has none.
+fn progress(store: &Store, health: Option<&Health>, events: u64, rate: Option<f64>) -> String {
     let snapshot = store.snapshot();
-    let rate = health.map_or(0.0, |health| health.stats().frames_per_second);
-    let events = health.map_or(0, |health| health.tally().events);
+    let rate = rate.map_or_else(String::new, |rate| {
+        format!(" ({}/s)", units::count_text(rate.round() as u64))
+    });
     let lag = health.and_then(|health| health.lag_us(snapshot.indexed_through_us()));
     let lag = lag.map_or("unknown".to_owned(), |lag_us| {
         format!("{:.1} s", lag_us as f64 / 1e6)
     });
     let bytes = store.status().bytes.iter().map(|(_, bytes)| bytes).sum();
     format!(
-        "{} events ({}/s) | {} links | lag {lag} | {} on disk",
+        "{} events{rate} | {} links | lag {lag} | {} on disk",
         units::count_text(events),
-        units::count_text(rate as u64),
         units::count_text(snapshot.totals().live_links),
         units::bytes_text(bytes),
     )

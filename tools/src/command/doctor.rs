@@ -13,7 +13,7 @@ pub(crate) fn run(arguments: &DoctorArguments, settings: &Settings) -> Result<()
     examine(settings, arguments.offline, &mut |finding| {
         if !arguments.json {
             // One after the other: some take seconds.
-            output::line(format_args!("{}", line(&finding)))?;
+            output::line_if_read(format_args!("{}", line(&finding)))?;
         }
         findings.push(finding);
         Ok(())
@@ -28,7 +28,7 @@ pub(crate) fn run(arguments: &DoctorArguments, settings: &Settings) -> Result<()
     if arguments.json {
         let checks: Vec<_> = findings.iter().map(Finding::to_json).collect();
         let report = json!({ "checks": checks, "warnings": warnings, "failures": failures });
-        output::line(format_args!("{report}"))?;
+        output::line_if_read(format_args!("{report}"))?;
     }
     match failures {
         0 => Ok(()),

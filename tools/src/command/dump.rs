@@ -3,6 +3,7 @@
 
 use std::io::Write;
 
+use orrery_engine::Error;
 use orrery_engine::event::{Body, Encoding, Event, Operation, Record};
 use orrery_engine::offline::{Directory, Link, Span};
 use orrery_links::syntax::Tid;
@@ -29,6 +30,7 @@ pub(crate) fn run(arguments: &DumpArguments) -> Result<()> {
     };
     let mut out = output::lines();
     let mut damages = 0u64;
+    let mut others: Vec<String> = Vec::new();
     let failed = Failure::store(&arguments.data);
     let written = match arguments.what {
         DumpWhat::Events => directory.each_event(
@@ -41,8 +43,13 @@ pub(crate) fn run(arguments: &DumpArguments) -> Result<()> {
         ),
         DumpWhat::Links => {
             for (file, error) in directory.left_out() {
-                damages += 1;
-                output::note(format_args!("passed over: {}: {error}", file.name));
+                let is_other =
+                    matches!(error, Error::Format(orrery_formats::Error::Version { .. }));
+                match is_other {
+                    true => others.push(file.name.clone()),
+                    false => damages += 1,
+                }
+                output::note(format_args!("passed over: {error}"));
             }
             directory.each_link(&span, &mut |link| {
                 write_link(&mut out, link).map_err(Stop::Output)
@@ -59,6 +66,12 @@ pub(crate) fn run(arguments: &DumpArguments) -> Result<()> {
         return Err(Failure::Damaged {
             path: arguments.data.clone(),
             places: format!("{damages} parts"),
+        });
+    }
+    if !others.is_empty() {
+        return Err(Failure::OtherVersions {
+            path: arguments.data.clone(),
+            segments: others,
         });
     }
     Ok(())

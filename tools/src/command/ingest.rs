@@ -10,13 +10,21 @@ use orrery_ingest::{FileSource, LinkCounts, Pipeline, Reason, Source, Tally, beg
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Map, Value, json};
 
-use crate::cli::IngestArguments;
+use crate::cli::{IngestArguments, SelectionArguments};
+use crate::config::doubts;
 use crate::failure::{Failure, NotOne, Result};
 use crate::{output, running, units};
 
 pub(crate) fn run(arguments: IngestArguments) -> Result<()> {
     let started = Instant::now();
     let selection = arguments.selection.selection()?;
+    let SelectionArguments {
+        collections,
+        exclude,
+    } = &arguments.selection;
+    for (name, (wrong, right)) in doubts::of_selection(collections, exclude) {
+        output::note(format_args!("warning: {name}: {wrong}; {right}"));
+    }
     // All files are opened before the first is read, so that a wrong name costs nothing.
     let mut sources = arguments
         .files

@@ -20,6 +20,9 @@ use crate::tls;
 pub(crate) fn run(arguments: ServeArguments, settings: &Settings) -> Result<()> {
     // Before a directory is made.
     check::refuse(&arguments, settings)?;
+    for warning in check::warnings(&arguments, settings) {
+        output::note(format_args!("warning: {warning}"));
+    }
     let selection = arguments.selection.selection()?;
     if arguments.jetstream.is_none()
         && !Store::is_at(&arguments.data).map_err(Failure::store(&arguments.data))?

@@ -11,21 +11,17 @@ pub(crate) fn run(arguments: &VerifyArguments) -> Result<()> {
     let mut written = Ok(());
     let mut tell = |damage: &Damage| {
         if written.is_ok() {
+            // Where nobody reads any more, the exit code still says what was found.
             written = if arguments.json {
-                output::line(format_args!("{}", as_json(damage)))
+                output::line_if_read(format_args!("{}", as_json(damage)))
             } else {
-                output::line(format_args!("{damage}"))
+                output::line_if_read(format_args!("{damage}"))
             };
         }
     };
     let report = verify(&arguments.data, arguments.quick, &mut tell)
         .map_err(Failure::store(&arguments.data))?;
-    // Where nobody reads any more, the exit code still says what was found.
-    if let Err(failure) = written
-        && !failure.is_closed_output()
-    {
-        return Err(failure);
-    }
+    written?;
     if arguments.json {
         let summary = json!({
             "files": report.files,
@@ -33,7 +29,7 @@ pub(crate) fn run(arguments: &VerifyArguments) -> Result<()> {
             "damages": report.damages,
             "notes": report.notes,
         });
-        ignore_closed(output::line(format_args!("{summary}")))?;
+        output::line_if_read(format_args!("{summary}"))?;
     } else {
         for note in &report.notes {
             output::note(format_args!("note: {note}"));
@@ -50,20 +46,13 @@ pub(crate) fn run(arguments: &VerifyArguments) -> Result<()> {
         });
     }
     if !arguments.json {
-        ignore_closed(output::line(format_args!(
+        output::line_if_read(format_args!(
             "no damage in {}, {}",
             units::files_text(report.files),
             units::bytes_text(report.bytes)
-        )))?;
+        ))?;
     }
     Ok(())
-}
-
-fn ignore_closed(result: Result<()>) -> Result<()> {
-    match result {
-        Err(failure) if failure.is_closed_output() => Ok(()),
-        other => other,
-    }
 }
 
 fn as_json(damage: &Damage) -> serde_json::Value {

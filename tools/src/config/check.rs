@@ -10,7 +10,7 @@ use orrery_ingest::{FollowConfig, Selection};
 use rustix::fs::{Access, access};
 
 use super::keys::nearest_of;
-use super::{Mistake, Place, Settings};
+use super::{Mistake, Place, Setting, Settings, doubts};
 use crate::cli::{self, ServeArguments};
 use crate::command::exclude;
 use crate::edge::EdgeSettings;
@@ -47,21 +47,7 @@ pub(crate) fn all(settings: &Settings) -> (Option<ServeArguments>, Vec<Mistake>)
         }
         // What a file that cannot be read would set is not known.
         if !is_known(name) && !settings.is_file_unread() {
-            let place = match &settings.file {
-                Some(path) => Place::Whole(path.clone()),
-                None => Place::Flag,
-            };
-            let right = format!(
-                "set it in the file, by --{name}, or by {}; for example {}",
-                setting.key.variable().unwrap_or_default(),
-                setting.key.line()
-            );
-            mistakes.push(Mistake::of(
-                &setting.key,
-                place,
-                "it is not set".to_owned(),
-                right,
-            ));
+            mistakes.push(not_set(setting, settings));
         }
         words.push(format!("--{name}={}", setting.key.example()).into());
     }
@@ -97,6 +83,30 @@ pub(crate) fn all(settings: &Settings) -> (Option<ServeArguments>, Vec<Mistake>)
     (arguments, mistakes)
 }
 
+/// That a key is not set, and how to do it.
+fn not_set(setting: &Setting, settings: &Settings) -> Mistake {
+    let place = match &settings.file {
+        Some(path) => Place::Whole(path.clone()),
+        None => Place::Flag,
+    };
+    let right = format!(
+        "set it in the file, by --{}, or by {}; for example {}",
+        setting.key.name,
+        setting.key.variable().unwrap_or_default(),
+        setting.key.line()
+    );
+    Mistake::of(&setting.key, place, "it is not set".to_owned(), right)
+}
+
+/// Which of the keys that are `needed` by a command nobody has set, though a file might have.
+pub(crate) fn missing(settings: &Settings, needed: impl Fn(&str) -> bool) -> Vec<Mistake> {
+    let unset = settings.all.iter().filter(|setting| {
+        let name = &setting.key.name;
+        settings.file.is_some() && needed(name) && !settings.is_set(name)
+    });
+    unset.map(|setting| not_set(setting, settings)).collect()
+}
+
 /// Refuses arguments of `serve` that make no sense together, or not on this machine.
 ///
 /// # Errors
@@ -107,6 +117,19 @@ pub(crate) fn refuse(arguments: &ServeArguments, settings: &Settings) -> Result<
         mistakes if mistakes.is_empty() => Ok(()),
         mistakes => Err(Failure::Settings(mistakes)),
     }
+}
+
+/// What can be taken as it stands and is most likely not meant so, in the form of mistakes.
+pub(crate) fn warnings(arguments: &ServeArguments, settings: &Settings) -> Vec<Mistake> {
+    let selection = &arguments.selection;
+    let doubts = doubts::of_selection(&selection.collections, &selection.exclude);
+    let warning = |(name, (wrong, right)): (&str, Wrong)| Mistake {
+        place: settings.place(name),
+        key: Some(name.to_owned()),
+        wrong,
+        right,
+    };
+    doubts.into_iter().map(warning).collect()
 }
 
 fn of_arguments(arguments: &ServeArguments, settings: &Settings) -> Vec<Mistake> {
@@ -231,10 +254,10 @@ fn source(arguments: &ServeArguments, settings: &Settings, tell: &mut impl FnMut
         ),
         None => {
             if !SERVERS.contains(&server.as_str()) {
-                let near = nearest_of(SERVERS.into_iter(), &server.to_lowercase());
-                let near = near
-                    .map(|near| format!("did you mean {near}? "))
-                    .unwrap_or_default();
+                let near = match nearest_of(SERVERS.into_iter(), &server.to_lowercase()) {
+                    Some(near) => format!("did you mean {}? ", meant_by(near, server)),
+                    None => String::new(),
+                };
                 let wrong = format!("{server:?} is no server that has a short name");
                 let right = format!(
                     "{near}Write one of {}, or a URL that begins with wss:// or ws://",
@@ -249,6 +272,22 @@ fn source(arguments: &ServeArguments, settings: &Settings, tell: &mut impl FnMut
                 tell("jetstream", (error.to_string(), right));
             }
         }
+    }
+}
+
+/// The short name that looks most like another word, or, where the word has a number and that has none, those with numbers.
+fn meant_by(near: &str, word: &str) -> String {
+    let has_number = |text: &str| text.ends_with(|c: char| c.is_ascii_digit());
+    let is_meant = |server: &&str| {
+        let number = server
+            .strip_prefix(near)
+            .and_then(|rest| rest.strip_prefix('-'));
+        number.is_some()
+    };
+    let numbered: Vec<&str> = SERVERS.into_iter().filter(is_meant).collect();
+    match numbered.is_empty() || !has_number(word) {
+        true => near.to_owned(),
+        false => numbered.join(" or "),
     }
 }
 
@@ -311,6 +350,10 @@ fn paths(settings: &Settings, follows: bool, tell: &mut impl FnMut(&str, Wrong))
         }
         for value in &setting.values {
             let path = Path::new(value);
+            if let Some(wrong) = setting.key.unread_path(value) {
+                tell(name, wrong);
+                continue;
+            }
             let wrong = match setting.key.value_name() {
                 "DIR" if name == "data" && !follows && !path.exists() => Some((
                     format!("there is no data directory {}", path.display()),

@@ -235,9 +235,24 @@ impl Key {
                     format!("give it a value, such as {}, or leave it out", self.line()),
                 ));
             }
-            self.refusal(value)
+            self.unread_path(value).or_else(|| self.refusal(value))
         };
         values.iter().filter_map(wrong).collect()
+    }
+
+    /// What is wrong with a path that is written for a shell, which alone puts a directory in the place of its beginning.
+    pub(crate) fn unread_path(&self, value: &OsStr) -> Option<(String, String)> {
+        let is_path = matches!(self.value_name(), "DIR" | "FILE");
+        let text = value.to_string_lossy();
+        let begins = ["~", "$"]
+            .into_iter()
+            .find(|begins| text.starts_with(begins))?;
+        is_path.then(|| {
+            (
+                format!("{text:?} begins with {begins}, which is read by a shell and not here"),
+                format!("write the whole path, such as {}", self.example()),
+            )
+        })
     }
 
     /// What the command line has against one value: it is asked as if the option were given so.

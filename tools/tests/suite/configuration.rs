@@ -87,8 +87,77 @@ fn a_check_names_every_mistake_and_serve_stops_at_them_before_it_writes() {
         "{error}"
     );
     assert_eq!(error.matches("/nowhere/orrery.toml").count(), 1, "{error}");
+    // What begins it all and is commented out in a template.
+    std::fs::write(file, "# data =\n").unwrap();
+    for words in [&["serve"][..], &["verify"], &["ingest", "events.jsonl"]] {
+        let unset = run(&[words, &["--config", file]].concat());
+        let error = text(&unset.stderr);
+        assert_eq!(unset.status.code(), Some(2), "{error}");
+        assert!(
+            error.starts_with(&format!(
+                "error: {file}: data: it is not set; set it in the file, by --data"
+            )),
+            "{error}"
+        );
+    }
     let usage = run(&["config", "--check", "--template"]);
     assert_eq!(usage.status.code(), Some(2));
+}
+
+#[test]
+fn a_name_that_hardly_means_one_collection_is_a_warning_and_no_mistake() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (file, data, events) = (path("orrery.toml"), path("data"), path("e.jsonl"));
+    std::fs::write(&events, synthetic(1, 20)).unwrap();
+    let settings =
+        format!("data = {data:?}\njetstream = \"us-east-1\"\ncollections = [\"app.bsky.feed\"]\n");
+    std::fs::write(&file, settings).unwrap();
+    let checked = run(&["config", "--check", "--config", &file]);
+    let told = text(&checked.stdout);
+    assert!(checked.status.success(), "{told}");
+    let warning =
+        format!("warning: {file}:3:1: collections: app.bsky.feed is taken for one collection");
+    assert!(
+        told.starts_with(&warning) && told.ends_with("no mistakes\n"),
+        "{told}"
+    );
+    let json = last_line(&run(&["config", "--check", "--json", "--config", &file]));
+    assert_eq!(json["warnings"][0]["key"], "collections", "{json}");
+    for words in [
+        &["ingest", &events, "--config", &file][..],
+        &[
+            "ingest",
+            &events,
+            "--data",
+            &data,
+            "--collections",
+            "app.bsky.feed",
+        ],
+    ] {
+        let loaded = run(words);
+        let said = text(&loaded.stderr);
+        assert!(loaded.status.success(), "{said}");
+        assert!(
+            said.contains("warning: collections: app.bsky.feed is"),
+            "{said}"
+        );
+    }
+    // Its other settings let it end before it begins.
+    let served = run(&[
+        "serve",
+        "--data",
+        &data,
+        "--bind",
+        "192.0.2.1:1",
+        "--collections",
+        "app.bsky.feed",
+    ]);
+    let said = text(&served.stderr);
+    assert!(
+        said.contains("warning: --collections: app.bsky.feed is"),
+        "{said}"
+    );
 }
 
 #[test]

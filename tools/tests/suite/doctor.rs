@@ -28,6 +28,26 @@ fn is_empty(dir: &Path) -> bool {
 }
 
 #[test]
+fn what_judges_ends_with_its_verdict_where_nobody_reads_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().to_str().unwrap();
+    let wrong = ["--data", data, "--jetstream", "nowhere"];
+    for words in [
+        &["doctor", "--offline"][..],
+        &["doctor", "--offline", "--json"],
+        &["config", "--check"],
+        &["config", "--check", "--json"],
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = orrery();
+        let command = command.args(words).args(wrong).stdout(writer);
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{words:?}");
+    }
+}
+
+#[test]
 fn it_looks_at_everything_says_what_to_change_and_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().to_str().unwrap();

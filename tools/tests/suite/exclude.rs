@@ -154,7 +154,7 @@ async fn a_takedown_holds_at_once_everywhere_and_leaves_no_trace_when_taken_back
 
     assert_eq!(
         run(&["add", A, "--reason", "asked"]),
-        "1 added, 0 there already\n"
+        format!("account {A}: all that it wrote\n1 added, 0 there already\n")
     );
     let answers = Answers(&server);
     assert_eq!(answers.count(SUBJECT, ".subject"), 1);
@@ -180,7 +180,12 @@ async fn a_takedown_holds_at_once_everywhere_and_leaves_no_trace_when_taken_back
     // A target: questions about it find nothing, and nobody is told that it is linked to.
     assert_eq!(Answers(&server).count(LINK, ".via"), 2);
     let post = format!("at://{B}/com.ex.like/3a");
-    run(&["add", LINK, &post]);
+    assert_eq!(
+        run(&["add", LINK, &post]),
+        format!(
+            "target {LINK}: links to it\nrecord {post}: the record, and links to it\n2 added, 0 there already\n"
+        )
+    );
     let answers = Answers(&server);
     assert_eq!(answers.count(LINK, ".via"), 0);
     assert_eq!(answers.record(B, "3a"), 400);
@@ -254,7 +259,10 @@ fn a_stopped_directory_and_a_server_without_a_source_have_lists_too() {
     .unwrap();
     let import = done(&["import", file.to_str().unwrap(), "--data", path, "--json"]);
     let import: Value = serde_json::from_str(&import).unwrap();
-    assert_eq!(import, json!({"changed": 2, "unchanged": 0, "pending": 0}));
+    assert_eq!(
+        import,
+        json!({"changed": 2, "unchanged": 0, "pending": 0, "accounts": 1, "records": 0, "targets": 1})
+    );
     let listed = done(&["list", "--data", path]);
     assert!(
         listed.contains("court order 12") && listed.lines().count() == 2,
@@ -286,7 +294,19 @@ fn a_stopped_directory_and_a_server_without_a_source_have_lists_too() {
     );
     done(&["add", B, "--data", path, "--operator", &operator]);
     assert_eq!(Answers(&server).count(SUBJECT, ".subject"), 0);
-    done(&["remove", A, B, LINK, "--operator", &operator]);
+    // The configuration of the server says where it is, unless a directory is named.
+    let settings = dir.path().join("orrery.toml");
+    let elsewhere = dir.path().join("elsewhere");
+    std::fs::write(
+        &settings,
+        format!("data = {path:?}\noperator = {operator:?}\n"),
+    )
+    .unwrap();
+    let (settings, elsewhere) = (settings.to_str().unwrap(), elsewhere.to_str().unwrap());
+    assert_eq!(done(&["list", "--config", settings]).lines().count(), 3);
+    let (_, _, error) = exclude(&["list", "--config", settings, "--data", elsewhere]);
+    assert!(error.contains(elsewhere), "{error}");
+    done(&["remove", A, B, LINK, "--config", settings]);
     assert_eq!(Answers(&server).count(SUBJECT, ".subject"), 2);
     drop(server);
     // Nothing listens there any more, so that the directory is meant.

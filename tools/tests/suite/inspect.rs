@@ -210,6 +210,20 @@ fn what_an_answer_lacks_of_segments_of_another_version_is_told_and_a_replay_refu
         let version = format!("version {version} is not supported");
         assert!(told.contains(&lacks) && told.contains(&version), "{told}");
     }
+    let (code, told) = said(&["dump", "--what", "links"]);
+    assert_eq!(code, Some(1), "{told}");
+    let lacks = format!("what was written lacks {name} of {}", data.display());
+    assert!(told.contains(&lacks) && !told.contains("damaged"), "{told}");
+    // What would read it says which file it is and what to do, before it changes anything.
+    let served = ["serve", "--bind", "127.0.0.1:0"];
+    let refused = [&["compact"][..], &["verify"], &served];
+    for (code, told) in refused.map(said) {
+        assert_eq!(code, Some(1), "{told}");
+        assert!(
+            told.contains(name) && told.contains("Nothing was changed: go on with"),
+            "{told}"
+        );
+    }
     let new = dir.path().join("new");
     let output = orrery()
         .args(["replay", "--source", "segments", "--from"])

@@ -22,6 +22,7 @@ mod golden;
 mod ingest_command;
 mod inspect;
 mod kill;
+mod missing;
 mod monitoring;
 mod mutants;
 mod questions;

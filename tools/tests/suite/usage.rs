@@ -365,6 +365,24 @@ fn a_backup_without_a_missing_segment_says_so_and_restores_to_where_it_is_set_as
 }
 
 #[test]
+fn a_start_where_nothing_is_wrong_tells_of_nothing_made_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    directory(&data, 2);
+    for is_damaged in [false, true] {
+        if is_damaged {
+            let log = data.join("log");
+            let keys = names(&log).into_iter().find(|name| name.ends_with(".keys"));
+            std::fs::write(log.join(keys.unwrap()), b"nothing").unwrap();
+        }
+        let output = run(&["--log", "info", "compact", "--data", data.to_str().unwrap()]);
+        let said = text(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        assert_eq!(said.contains("anew"), is_damaged, "{said}");
+    }
+}
+
+#[test]
 fn compact_on_damage_is_no_success() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");

@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::*;
+use crate::segment::cross::{distinct_of_long_row, scan_lists};
 
 /// Everything that a segment answers, in one string.
 fn answers(segment: &Segment) -> crate::Result<String> {
@@ -254,6 +255,44 @@ fn rows_of_more_links_than_are_kept_in_memory_are_checked_link_by_link() {
         }
     }
     assert!(found > 0);
+}
+
+/// Each of its lists is short, and to find its row's link in the row takes all links before it.
+#[test]
+fn a_row_of_many_different_links_is_read_so_often_and_no_more() {
+    let links = 70_000;
+    let names: Vec<String> = (0..links).map(|target| format!("t{target:06}")).collect();
+    let input = SegmentInput {
+        first_seq: 1,
+        last_seq: 1,
+        first_time_us: 1_000_000,
+        last_time_us: 1_000_000,
+        rows: vec![RowInput {
+            seq: 1,
+            time_us: 1_000_000,
+            actor: 1,
+            shape: 0,
+            rkey: "self",
+        }],
+        shapes: vec![ShapeInput {
+            collection: "c",
+            runs: vec![(".p", links), (".q", 3)],
+        }],
+        targets: names.iter().map(|name| TargetKey::Other(name)).collect(),
+        link_targets: (0..links).rev().chain([5, 5, 6]).collect(),
+        ..SegmentInput::default()
+    };
+    let segment = open(build(&input).unwrap()).unwrap();
+    for for_each in [1, 8] {
+        let mut read = 0;
+        scan_lists(&segment, for_each, &mut read).unwrap();
+        let most = (u64::from(links) + 3) * for_each;
+        assert!(read <= most, "{read} links of {links}");
+    }
+    for at_once in [1 << 14, 1 << 22] {
+        let distinct = distinct_of_long_row(&segment, 0, at_once).unwrap();
+        assert_eq!(distinct, u64::from(links) + 2, "{at_once}");
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::body::{parse, too_many};
 use super::{Answering, NO_CACHE};
 use crate::answer::of_the_index;
+use crate::api::hint;
 use crate::api::links::of_source;
 use crate::api::rests_on;
 use crate::app::App;
@@ -68,6 +69,8 @@ fn page_default() -> u32 {
 struct Asked {
     filters: Vec<Filter>,
     items: Vec<Result<(), Problem>>,
+    /// About the first item that can match nothing as it stands.
+    hint: Option<String>,
 }
 
 impl Asked {
@@ -76,11 +79,20 @@ impl Asked {
             return Err(too_many("items", ITEMS_MAX));
         }
         let mut filters = Vec::new();
+        let hints = items.iter().enumerate().filter_map(|(place, item)| {
+            let hint = hint::of_item(item.subject.as_deref()?, item.source.as_deref()?)?;
+            Some(format!("items[{place}]: {hint}"))
+        });
+        let hint = hints.into_iter().next();
         let items = items
             .iter()
             .map(|item| item.filter().map(|filter| filters.push(filter)))
             .collect();
-        Ok(Self { filters, items })
+        Ok(Self {
+            filters,
+            items,
+            hint,
+        })
     }
 
     /// The answers at the places of their items.
@@ -109,7 +121,7 @@ pub(super) fn get_counts(app: Arc<App>, _: IpAddr, body: Bytes) -> Answering {
         let asked = Asked::read(&input.items)?;
         ask(&app, move |index| {
             let answer = index.counts(&asked.filters, input.distinct)?;
-            let coverage = rests_on(index, &answer, None);
+            let coverage = rests_on(index, &answer, asked.hint.clone());
             let counts = asked.placed(
                 answer.value,
                 |(total, distinct)| BatchCount {
@@ -145,7 +157,7 @@ pub(super) fn get_pages(app: Arc<App>, _: IpAddr, body: Bytes) -> Answering {
         let asked = Asked::read(&input.items)?;
         ask(&app, move |index| {
             let answer = index.first_pages(&asked.filters, input.limit)?;
-            let coverage = rests_on(index, &answer, None);
+            let coverage = rests_on(index, &answer, asked.hint.clone());
             let pages = asked.placed(
                 answer.value,
                 |page| BatchPage {

@@ -5,6 +5,7 @@ use crate::api::Job;
 use crate::html::{StatsItems, StatsPage};
 use crate::params::Params;
 use crate::problem::Problem;
+use crate::source::public_host;
 use crate::wire::stats::{Consumer, Meta, Stream};
 
 /// `/meta`.
@@ -18,7 +19,7 @@ pub(crate) fn meta(_: &Params) -> Result<Job, Problem> {
             storage: index.storage().into_iter().collect(),
             consumer: Consumer {
                 jetstream: Stream {
-                    endpoint: index.status().source,
+                    endpoint: index.status().source.as_deref().and_then(public_host),
                     started_at: from,
                     latest_cursor: through,
                     rollup_cursor: through,

@@ -486,6 +486,15 @@ impl Index for Model {
                     "alice.example is a handle".to_owned(),
                 ));
             }
+            match &*asked.reason {
+                "fails" => return Err(ExcludeError::Failed("the disk is gone".to_owned())),
+                "may be undone" => {
+                    return Err(ExcludeError::NotDurable(
+                        "a power cut may undo it".to_owned(),
+                    ));
+                }
+                _ => {}
+            }
             let before = list.len();
             list.retain(|known| known.value != asked.value);
             let was_there = list.len() < before;

@@ -144,6 +144,16 @@ fn what_makes_no_sense_together_is_a_mistake_of_the_key_that_says_it() {
             "did you mean us-east-1?",
         ),
         (
+            format!("{data}jetstream = \"us-east-9\""),
+            "jetstream",
+            "did you mean us-east-1 or us-east-2?",
+        ),
+        (
+            format!("{data}jetstream = \"us-eats\""),
+            "jetstream",
+            "did you mean us-east?",
+        ),
+        (
             format!("{data}log = \"info,loud\""),
             "log",
             "one of off, error",
@@ -242,6 +252,25 @@ fn what_makes_no_sense_together_is_a_mistake_of_the_key_that_says_it() {
             is_there,
             matches!(mistake.place, Place::File { .. }),
             "{text}"
+        );
+    }
+    // A path is not read by a shell: of a file, of an option and of a variable alike.
+    for (text, words, variables) in [
+        (format!("{here}data = \"~/orrery\""), &[][..], &[][..]),
+        (format!("{here}data = \"$HOME/orrery\""), &[], &[]),
+        (here.to_owned(), &["--data=~/orrery"], &[]),
+        (here.to_owned(), &[], &[("ORRERY_DATA", "~/orrery")]),
+    ] {
+        let (_, mistakes) = check::all(&settings(words, variables, Some(&text)));
+        let [mistake] = &mistakes[..] else {
+            panic!("{text}: {mistakes:#?}");
+        };
+        let told = mistake.to_string();
+        assert!(
+            told.contains(
+                "is read by a shell and not here; write the whole path, such as /var/lib/orrery"
+            ),
+            "{text}: {told}"
         );
     }
     // What only follows from a mistake is none.
