@@ -731,14 +731,18 @@ fn check_many_targets(segment: &Segment) {
             .iter()
             .map(|target| segment.target(*target).unwrap());
         segment
-            .each_target::<crate::Error>(&ordinals, &mut |target| {
-                assert_eq!(Some(target), expected.next());
-                Ok(())
-            })
+            .each_target(
+                &ordinals,
+                |target| *target,
+                |target| {
+                    assert_eq!(Some(target), expected.next());
+                    Ok::<(), crate::Error>(())
+                },
+            )
             .unwrap();
         assert_eq!(expected.next(), None);
     }
     let beyond = [segment.info().targets];
-    let none = segment.each_target::<crate::Error>(&beyond, &mut |_| Ok(()));
+    let none = segment.each_target(&beyond, |target| *target, |_| Ok::<(), crate::Error>(()));
     assert!(none.is_err());
 }
