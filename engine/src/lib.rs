@@ -60,7 +60,7 @@ pub use orrery_formats::event;
 pub use orrery_formats::exclusions::ExclusionKind;
 pub use orrery_formats::frame::SourceCursor;
 pub use orrery_formats::manifest::{GapEntry, SelectionEntry};
-pub use part::{EachName, LIST_BLOCK, List, Part, TargetId};
+pub use part::{EachName, LIST_BLOCK, List, Part, TargetBlocks, TargetId};
 pub use quarantine::Degraded;
 pub use samples::{Choice, SampleRecord};
 pub use sealed_count::SealedCount;

@@ -9,7 +9,7 @@ mod names;
 pub use blocks::LIST_BLOCK;
 use found::FoundList;
 pub(crate) use found::FoundLists;
-pub use names::EachName;
+pub use names::{EachName, TargetBlocks};
 
 use orrery_formats::segment;
 

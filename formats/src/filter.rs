@@ -110,7 +110,40 @@ pub struct Filter<'a> {
     directory: u64,
 }
 
+/// What a filter of one shard says of itself, for whoever asks it again and again.
+#[derive(Debug, Clone, Copy)]
+pub struct Head(Shape);
+
+impl Head {
+    /// As [`Filter::contains`], of the filter that takes all of `region` and said this.
+    ///
+    /// # Errors
+    /// The bytes are damaged.
+    #[inline]
+    pub fn contains(&self, region: Region<'_>, hash: u64) -> Result<bool> {
+        if self.0.segment_count == 0 {
+            return Ok(false);
+        }
+        let shard = Shard {
+            shape: self.0,
+            fingerprints: region.sub(SHARD_HEADER_BYTES as u64, self.0.fingerprints())?,
+        };
+        shard.contains(mix(hash))
+    }
+}
+
 impl<'a> Filter<'a> {
+    /// What the filter says of itself; `None` where it has several shards.
+    ///
+    /// # Errors
+    /// The bytes are damaged.
+    pub fn head(&self) -> Result<Option<Head>> {
+        match self.shard_bits {
+            0 => Ok(Some(Head(self.shard(0)?.shape))),
+            _ => Ok(None),
+        }
+    }
+
     /// Opens the filter that takes all of `region`. O(1).
     ///
     /// # Errors

@@ -212,7 +212,8 @@ fn check(bytes: &[u8]) -> [u8; CHECK_BYTES] {
     [a, b, c]
 }
 
-fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+/// Appends an unsigned LEB128 integer.
+pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push((value & 0x7f) as u8 | 0x80);
         value >>= 7;
@@ -220,7 +221,8 @@ fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
+/// Takes one from the front of `bytes`; `None` where there is none.
+pub(crate) fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
     let mut value = 0u64;
     for shift in (0..64).step_by(7) {
         let (&byte, rest) = bytes.split_first()?;

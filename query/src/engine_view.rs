@@ -7,7 +7,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::error::{Error, Result, known};
 use crate::types::{RecordId, Stats};
-use crate::view::{BLOCK, EachList, List, Listed, Part, View};
+use crate::view::{BLOCK, EachList, List, Listed, Part, RowTargets, View};
 
 /// Bytes of nearly all DIDs.
 const DID_LEN: usize = 32;
@@ -236,12 +236,8 @@ impl<'a> Part for SnapshotPart<'a> {
         Ok(found)
     }
 
-    fn target_reader(
-        &self,
-        path: &str,
-    ) -> Result<impl FnMut(u32, &mut Vec<engine::TargetId>) -> Result<()>> {
-        let mut read = self.part.target_reader(path)?;
-        Ok(move |row, out: &mut Vec<engine::TargetId>| Ok(read(row, out)?))
+    fn row_targets(&self, path: &str) -> Result<impl RowTargets<engine::TargetId>> {
+        Ok(self.part.target_blocks(path)?)
     }
 
     fn target_place(&self, target: engine::TargetId) -> Option<(u32, u32)> {
@@ -252,7 +248,7 @@ impl<'a> Part for SnapshotPart<'a> {
         &self,
         targets: &[engine::TargetId],
         seed: u64,
-        each: &mut dyn FnMut(Option<u128>),
+        each: impl FnMut(Option<u128>),
     ) -> Result<()> {
         Ok(self.part.target_hashes(targets, seed, each)?)
     }
@@ -268,6 +264,18 @@ impl<'a> Part for SnapshotPart<'a> {
         each: &mut dyn FnMut(engine::TargetId) -> Result<()>,
     ) -> Result<()> {
         self.part.targets_at(row, path, each)
+    }
+}
+
+impl RowTargets<engine::TargetId> for engine::TargetBlocks<'_, '_> {
+    #[inline]
+    fn each(
+        &mut self,
+        rows: &[u32],
+        wanted: u128,
+        each: impl FnMut(u32, u32, engine::TargetId),
+    ) -> Result<()> {
+        Ok(self.each(rows, wanted, each)?)
     }
 }
 

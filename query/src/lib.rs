@@ -47,4 +47,4 @@ pub use queries::Queries;
 pub use types::{
     Filter, ManyItem, ManyPage, ManyToMany, OtherCount, Page, Paging, RecordId, SourceTotals, Stats,
 };
-pub use view::{BLOCK, EachList, List, Listed, Part, View};
+pub use view::{BLOCK, EachList, List, Listed, Part, RowTargets, View};

@@ -6,7 +6,7 @@ pub const PAGE_ITEMS_MIN: u32 = 1;
 pub const PAGE_ITEMS_MAX: u32 = 1_000;
 /// The items of a page when nothing is asked.
 pub const PAGE_ITEMS_DEFAULT: u32 = 100;
-/// The most distinct subjects one table of many-to-many counts may hold. A table takes about 90 bytes
+/// The most distinct subjects one table of many-to-many counts may hold. A table takes up to 90 bytes
 /// a subject while it is made, so this bounds one query to some 200 MiB; beyond, the query is refused and
 /// has to be narrowed.
 pub const OTHER_SUBJECTS_MAX: usize = 2_000_000;

@@ -2,9 +2,11 @@
 //!
 //! Items are read off the linking records as they are walked. Counts need all of them first: they come
 //! from a table that holds, for each other subject, the place of its first link instead of its string,
-//! so that it takes 24 bytes a subject; the strings of a page are read from the index by their places.
+//! so that it takes a few bytes a subject; the strings of a page are read from the index by their places.
 
 mod counting;
+mod ordinals;
+mod table;
 
 use std::sync::Arc;
 
@@ -17,7 +19,8 @@ use crate::selection::{Narrow, Selection, rows_beyond};
 use crate::types::{Filter, ManyItem, ManyPage, ManyToMany, OtherCount, Paging};
 use crate::view::{Part, View};
 pub(crate) use counting::OtherCounts;
-use counting::{Count, Counting, Excludes};
+use counting::{Counting, Excludes};
+use table::{At, Count};
 
 /// Linking records that are looked at in one go, at least, when items are walked.
 const ROWS_STEP_MIN: usize = 128;
@@ -233,14 +236,14 @@ fn table<V: View>(
     {
         return Ok(table);
     }
-    let mut counting = Counting::new();
-    for selection in selections {
+    let links = lists.iter().map(ListState::links).sum::<u64>();
+    let mut counting = Counting::new(links);
+    for (number, selection) in (0..).zip(selections) {
         let ids = others.ids(&selection.part)?;
         if !ids.none() {
-            counting.part(selection, &ids, path, is_excluded)?;
+            counting.part(number, selection, &ids, path, is_excluded)?;
         }
     }
-    let links = lists.iter().map(ListState::links).sum::<u64>();
     let table = Arc::new(OtherCounts {
         epoch,
         excluded,
@@ -288,22 +291,21 @@ pub(crate) fn counts<V: View>(
     });
     let path = &many.path_to_other;
     let table = table(cache, view, name, &others, path, &selections)?;
+    let counts = &table.counts;
     let after = paging.cursor.map(|cursor| cursor.place());
-    let rest = match after {
-        None => table.counts.as_slice(),
-        Some(after) if paging.reverse => {
-            let end = table.counts.partition_point(|count| count.first < after);
-            table.counts.get(..end).unwrap_or_default()
-        }
-        Some(after) => {
-            let start = table.counts.partition_point(|count| count.first <= after);
-            table.counts.get(start..).unwrap_or_default()
-        }
+    // The subjects that are left, of which a page takes those at one end.
+    let left = match after {
+        None => 0..counts.len(),
+        Some(after) if paging.reverse => 0..counts.before(link_at(&selections, after)?),
+        Some(after) => counts.before(link_behind(&selections, after)?)..counts.len(),
     };
-    let some: Vec<&Count> = if paging.reverse {
-        rest.iter().rev().take(limit).collect()
+    let items = left.len().min(limit);
+    let some: Vec<Count> = if paging.reverse {
+        let mut some = counts.range(left.end - items..left.end);
+        some.reverse();
+        some
     } else {
-        rest.iter().take(limit).collect()
+        counts.range(left.start..left.start + items)
     };
     for count in &some {
         page.items.push(OtherCount {
@@ -312,44 +314,78 @@ pub(crate) fn counts<V: View>(
             distinct: u64::from(count.distinct),
         });
     }
-    if rest.len() > limit {
-        page.cursor = some.last().map(|count| {
-            Cursor::new(
-                Kind::ManyCounts,
-                paging.reverse,
-                subject.candidate,
-                count.first,
-            )
-        });
+    if left.len() > limit
+        && let Some(last) = some.last()
+    {
+        let place = place_of(&selections, last.first)?;
+        let cursor = Cursor::new(Kind::ManyCounts, paging.reverse, subject.candidate, place);
+        page.cursor = Some(cursor);
     }
     Ok(page)
 }
 
-/// The string of the target of the link at a place.
-fn string_at<P: Part>(selections: &[Selection<'_, P>], place: Place, path: &str) -> Result<String> {
-    let i = selections.partition_point(|selection| selection.part.last_seq() < place.seq);
-    let found = selections.get(i).map(|selection| {
-        let part = selection.part;
-        let row = part.lower_bound_seq(place.seq)?;
-        let mut found = None;
-        if row < part.rows() {
-            let mut link = 0;
-            part.targets_at(row, path, &mut |id| {
-                if link == place.link {
-                    found = Some(id);
-                }
-                link += 1;
-                Ok(())
-            })?;
-        }
-        found.map(|id| part.target_string(id)).transpose()
-    });
+/// Where the link of a place stands, and whether its record is there: else the place of the first link behind it.
+fn find_place<P: Part>(selections: &[Selection<'_, P>], place: Place) -> Result<(At, bool)> {
+    let number = selections.partition_point(|selection| selection.part.last_seq() < place.seq);
+    let Some(selection) = selections.get(number) else {
+        return Ok((At::END, false));
+    };
+    let part = selection.part;
+    let row = part.lower_bound_seq(place.seq)?;
+    let is_there = row < part.rows() && part.seq(row)? == place.seq;
+    let link = if is_there { place.link } else { 0 };
+    Ok((At::new(number as u32, row, link), is_there))
+}
+
+/// Where the link of a place stands, or what comes behind it.
+fn link_at<P: Part>(selections: &[Selection<'_, P>], place: Place) -> Result<At> {
+    Ok(find_place(selections, place)?.0)
+}
+
+/// What comes directly behind the link of a place.
+fn link_behind<P: Part>(selections: &[Selection<'_, P>], place: Place) -> Result<At> {
+    let (at, is_there) = find_place(selections, place)?;
+    Ok(if is_there { at.behind() } else { at })
+}
+
+/// The part of a link that was counted, out of the selections that it was counted of.
+fn part_of<P: Part>(selections: &[Selection<'_, P>], at: At) -> Result<P> {
+    let selection = selections.get(at.part() as usize);
+    selection.map(|selection| selection.part).ok_or_else(|| {
+        let why = format!("a link of part {} of {}", at.part(), selections.len());
+        Error::index(std::io::Error::other(why))
+    })
+}
+
+fn place_of<P: Part>(selections: &[Selection<'_, P>], at: At) -> Result<Place> {
+    Ok(Place {
+        seq: part_of(selections, at)?.seq(at.row())?,
+        link: at.link(),
+    })
+}
+
+/// The string of the target of a link that was counted.
+fn string_at<P: Part>(selections: &[Selection<'_, P>], at: At, path: &str) -> Result<String> {
+    let part = part_of(selections, at)?;
+    let (mut found, mut link) = (None, 0);
+    if at.row() < part.rows() {
+        part.targets_at(at.row(), path, &mut |id| {
+            if link == at.link() {
+                found = Some(id);
+            }
+            link += 1;
+            Ok(())
+        })?;
+    }
     // The table was made from this very view, so a link that is gone means that the index
     // contradicts itself.
-    found.transpose()?.flatten().ok_or_else(|| {
+    let found = found.map(|id| part.target_string(id)).transpose()?;
+    found.ok_or_else(|| {
         Error::index(std::io::Error::other(format!(
-            "no link {} at {path} in the record of seq {}",
-            place.link, place.seq
+            "no link {} at {path} in row {} of the part that begins with seq {}",
+            at.link(),
+            at.row(),
+            part.first_seq(),
         )))
     })
 }

@@ -93,6 +93,44 @@ pub trait View {
 /// Rows of a list that are read at once.
 pub const BLOCK: usize = 128;
 
+/// The targets of the links of many rows at one path.
+pub trait RowTargets<T> {
+    /// Calls `each` with the links of those of `rows`, up to [`BLOCK`], whose bits are set in `wanted`: the place of the row
+    /// among them, that of the link among those of its row, and the target.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn each(&mut self, rows: &[u32], wanted: u128, each: impl FnMut(u32, u32, T)) -> Result<()>;
+}
+
+/// Rows of which each is read by itself.
+struct OneByOne<'p, P> {
+    part: P,
+    path: &'p str,
+}
+
+impl<P: Part> RowTargets<P::TargetId> for OneByOne<'_, P> {
+    fn each(
+        &mut self,
+        rows: &[u32],
+        wanted: u128,
+        mut each: impl FnMut(u32, u32, P::TargetId),
+    ) -> Result<()> {
+        for (place, row) in (0..u128::BITS).zip(rows) {
+            if wanted >> place & 1 == 0 {
+                continue;
+            }
+            let mut link = 0;
+            self.part.targets_at(*row, self.path, &mut |target| {
+                each(place, link, target);
+                link += 1;
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+}
+
 /// A part with one of its lists.
 pub type Listed<P> = (P, <P as Part>::List);
 
@@ -262,23 +300,13 @@ pub trait Part: Copy {
     /// When the index cannot be read.
     fn target_id(&self, key: &Self::Key) -> Result<Option<Self::TargetId>>;
 
-    /// Reads the targets of the links of many rows at `path`, as [`targets_at`](Self::targets_at) gives them: they take
-    /// the place of what is in the vector. Rows that stand close together may be read faster than one by one.
+    /// Reads the targets of the links of many rows at `path`, as [`targets_at`](Self::targets_at) gives them. Rows that
+    /// stand close together may be read faster than one by one.
     ///
     /// # Errors
     /// When the index cannot be read.
-    fn target_reader(
-        &self,
-        path: &str,
-    ) -> Result<impl FnMut(u32, &mut Vec<Self::TargetId>) -> Result<()>> {
-        let part = *self;
-        Ok(move |row, out: &mut Vec<Self::TargetId>| {
-            out.clear();
-            part.targets_at(row, path, &mut |id| {
-                out.push(id);
-                Ok(())
-            })
-        })
+    fn row_targets(&self, path: &str) -> Result<impl RowTargets<Self::TargetId>> {
+        Ok(OneByOne { part: *self, path })
     }
 
     /// The stored string of a target.
@@ -302,7 +330,7 @@ pub trait Part: Copy {
         &self,
         targets: &[Self::TargetId],
         seed: u64,
-        each: &mut dyn FnMut(Option<u128>),
+        mut each: impl FnMut(Option<u128>),
     ) -> Result<()> {
         for target in targets {
             let text = known(self.target_string(*target))?;

@@ -44,41 +44,67 @@ impl<'a> Part<'a> {
 }
 
 enum Targets<'a> {
-    Sealed(Box<TargetsAt<'a>>, Vec<u32>),
+    Sealed(Box<TargetsAt<'a>>),
     Memtable(&'a Memtable),
 }
 
-impl<'a> Part<'a> {
-    /// Reads the targets of the links of many rows at `path`, in any order of rows, faster than one by one where they
-    /// stand close together: what is in the vector gives way to the targets of the row, in the order of the record.
+/// Reads the targets of the links of many rows at one path, in any order of rows, faster than one by one where they
+/// stand close together.
+pub struct TargetBlocks<'a, 'p> {
+    targets: Targets<'a>,
+    path: &'p str,
+}
+
+impl TargetBlocks<'_, '_> {
+    /// Calls `each` with the links of those of `rows` (at most 128) whose bits are set in `wanted`: the place of the row
+    /// among them, the link's place among those of the row at the path, and the target; in the order of rows and of their
+    /// records.
     ///
     /// # Errors
     /// When the index cannot be read.
-    pub fn target_reader<'p>(
-        &self,
-        path: &'p str,
-    ) -> Result<impl FnMut(u32, &mut Vec<TargetId>) -> Result<()> + use<'a, 'p>> {
-        let mut targets = match self.inner {
+    #[inline]
+    pub fn each(
+        &mut self,
+        rows: &[u32],
+        wanted: u128,
+        mut each: impl FnMut(u32, u32, TargetId),
+    ) -> Result<()> {
+        match &mut self.targets {
+            Targets::Sealed(reader) => {
+                let each = |place, link, target| each(place, link, TargetId(target));
+                Ok(reader.each(rows, wanted, each)?)
+            }
+            Targets::Memtable(memtable) => {
+                for (place, row) in (0..u128::BITS).zip(rows) {
+                    if wanted >> place & 1 == 0 {
+                        continue;
+                    }
+                    let links = memtable.row_links(*row);
+                    let links =
+                        links.filter(|(source, ..)| memtable.source(*source).1 == self.path);
+                    for (link, (_, target, _)) in (0..).zip(links) {
+                        each(place, link, TargetId(target));
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl<'a> Part<'a> {
+    /// Reads the targets of the links of many rows at `path`.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    pub fn target_blocks<'p>(&self, path: &'p str) -> Result<TargetBlocks<'a, 'p>> {
+        let targets = match self.inner {
             Inner::Sealed { sealed, .. } => {
-                Targets::Sealed(Box::new(sealed.segment.targets_at(path)?), Vec::new())
+                Targets::Sealed(Box::new(sealed.segment.targets_at(path)?))
             }
             Inner::Memtable(memtable) => Targets::Memtable(memtable),
         };
-        Ok(move |row, out: &mut Vec<TargetId>| {
-            out.clear();
-            match &mut targets {
-                Targets::Sealed(reader, ids) => {
-                    reader.get(row, ids)?;
-                    out.extend(ids.iter().map(|id| TargetId(*id)));
-                }
-                Targets::Memtable(memtable) => {
-                    let links = memtable.row_links(row);
-                    let links = links.filter(|(source, ..)| memtable.source(*source).1 == path);
-                    out.extend(links.map(|(_, target, _)| TargetId(target)));
-                }
-            }
-            Ok(())
-        })
+        Ok(TargetBlocks { targets, path })
     }
 }
 

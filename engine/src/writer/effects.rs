@@ -6,7 +6,7 @@ use orrery_formats::segment::{LinkRef, SeqColumn, Text};
 
 use super::own_rows::{Move, OwnRows};
 use super::{Place, Writer};
-use crate::actors::{ActorId, is_hidden};
+use crate::actors::ActorId;
 use crate::{Error, Result};
 
 /// The most links that the rows of an account event are told with where these stay: further rows are told by their seqs,
@@ -116,17 +116,14 @@ pub(super) const fn links_told(moves: Move) -> u32 {
 }
 
 impl Writer {
-    /// Tells what a commit of `actor` undoes, whose links are in `spans`: `old` is the row at its key. Where there is
-    /// none to be seen, a segment that is set aside may have one.
+    /// Tells what a commit of `actor`, whom the network hides or not, undoes, whose links are in `spans`: `old` is the
+    /// row at its key. Where there is none to be seen, a segment that is set aside may have one.
     pub(super) fn read_commit_effect(
         &mut self,
         actor: Option<ActorId>,
+        hidden: bool,
         old: Option<Place>,
     ) -> Result<()> {
-        let hidden = match actor {
-            Some(actor) => is_hidden(&self.states.get(&self.generation, actor)?),
-            None => false,
-        };
         let Some(place) = old else {
             let before = if self.unread.may_have_rows(actor) {
                 Stood::Unknown

@@ -35,7 +35,7 @@ use orrery_formats::segment::hour_of;
 use orrery_formats::sketch::Secret;
 use orrery_links::{Extractor, Limits};
 
-use crate::actors::{ActorId, IdHashes, States, is_masked};
+use crate::actors::{ActorId, IdHashes, States, is_hidden, is_masked};
 use crate::compaction::Worker;
 use crate::journal::{Journal, key_write};
 use crate::log::Recovery;
@@ -454,18 +454,19 @@ impl Writer {
         };
         self.read_forms()?;
         self.check_accounts(known, replayed)?;
-        let old = match known {
+        let (old, is_hidden) = match known {
             Some(actor) => {
-                self.states.get(&self.generation, actor)?;
-                self.find_live(actor, collection, rkey, key_hash)?
+                let state = self.states.get(&self.generation, actor)?;
+                let old = self.find_live(actor, collection, rkey, key_hash)?;
+                (old, is_hidden(&state))
             }
-            None => None,
+            None => (None, false),
         };
         if let Some(place) = old {
             self.read_old_row(place, !self.spans.is_empty())?;
         }
         if self.logs(replayed) {
-            self.read_commit_effect(known, old)?;
+            self.read_commit_effect(known, is_hidden, old)?;
         }
         let seq = self.accept(event, replayed)?;
         let actor = self.intern_actor(known, event.did);

@@ -13,7 +13,7 @@
 use std::collections::hash_map::Entry;
 
 use orrery_formats::event::{Body, Event};
-use orrery_formats::segment::{PASSED_HASH_BITS, PassedKey};
+use orrery_formats::segment::{KeyProbe, PASSED_HASH_BITS, PassedKey};
 
 use super::{REV_AHEAD_MAX_US, Writer};
 use crate::Result;
@@ -139,6 +139,7 @@ impl Writer {
             return Ok(true);
         }
         let key = passed_key(actor, key_hash);
+        let probe = KeyProbe::new(actor, collection, rkey);
         for (_, sealed) in self.generation.numbered().rev() {
             let segment = &sealed.segment;
             let last_time_us = segment.info().last_time_us;
@@ -148,11 +149,11 @@ impl Writer {
             if time_us <= last_time_us && sealed.passed_keys().holds_passed_key(key)? {
                 return Ok(true);
             }
-            if !segment.may_hold_key(actor, collection, rkey)? {
+            if !segment.may_hold(&probe)? {
                 continue;
             }
             let mut newest = None;
-            segment.find_rows(actor, collection, rkey, &mut |row| newest = Some(row))?;
+            segment.find_key(&probe, &mut |row| newest = Some(row))?;
             if let Some(row) = newest
                 && time_ms <= segment.time_us(row)? / 1_000
             {

@@ -103,7 +103,7 @@ impl Writer {
             let mut newest = None;
             sealed
                 .segment
-                .find_rows(actor, collection, rkey, &mut |row| newest = Some(row))?;
+                .find_key(&key, &mut |row| newest = Some(row))?;
             if let Some(row) = newest {
                 return Ok(Some(Place::Sealed { part, row }));
             }
@@ -131,7 +131,7 @@ impl Writer {
         links.clear();
         long.clear();
         let segment = self.segment(part)?;
-        segment.each_list(row, &mut |link, list, rows| {
+        let seq = segment.each_list(row, &mut |link, list, rows| {
             links.push(link);
             if rows > LONG_LIST {
                 long.push(list);
@@ -144,7 +144,7 @@ impl Writer {
             }
             segment.collection(row)?;
         }
-        old.seq = segment.seq(row)?;
+        old.seq = seq;
         old.place = Some((part, row));
         Ok(())
     }

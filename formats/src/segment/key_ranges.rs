@@ -55,7 +55,12 @@ const fn tid_ms(tid: u64) -> u64 {
 
 /// What hashes say of a listed key.
 pub(super) fn key_hash(actor: u32, collection: &str, rkey: &str) -> u32 {
-    (hash::stray(actor, collection, rkey) >> 32) as u32
+    far_hash(hash::stray(actor, collection, rkey))
+}
+
+/// The same of one whose hash as a stray key is known.
+pub(super) const fn far_hash(stray: u64) -> u32 {
+    (stray >> 32) as u32
 }
 
 /// The times that the keys of a block or of a group have, without those listed.

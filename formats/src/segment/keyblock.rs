@@ -338,6 +338,15 @@ pub(super) fn decode(bytes: &[u8], count: usize, out: &mut Vec<PackedKey>) -> Op
         return None;
     }
     let compact_width = compact.1 + 5;
+    if others == 0 {
+        // As in most blocks: no entry but compact ones.
+        out.reserve(count);
+        for _ in 0..count {
+            let entry = bits.read(compact_width)?;
+            out.push(PackedKey::Tid(compact_tid(compact.0, entry, flags)?));
+        }
+        return Some(());
+    }
     let compact_bits = (count as u32).checked_sub(others.count_ones())? * compact_width;
     let wide_bits = (others.count_ones() - rest.count_ones()) * wide.1;
     let mut compacts = bits;

@@ -22,7 +22,7 @@ pub(super) use write::{HotSet, HotTargets, LinksWriter};
 use super::lists::width_below;
 use super::rows::BLOCK;
 use crate::Result;
-use crate::bits::{BitReader, below, bits_of, read_bits};
+use crate::bits::{BitReader, below, bits_of, read_bits, unpack};
 use crate::chunks::Region;
 
 /// The links of a segment.
@@ -70,6 +70,37 @@ impl<'a> LinkTargets<'a> {
     }
 }
 
+/// No target: a segment has fewer.
+const NONE: u32 = u32::MAX;
+/// Most hot targets of a segment, whose classes have at most 16 bits.
+const HOT_MAX: u32 = 3 << 16;
+
+/// The hot targets that whole blocks of links have met, by their places.
+#[derive(Default)]
+pub(super) struct KnownHot(Vec<u32>);
+
+impl KnownHot {
+    #[inline]
+    fn target(&mut self, links: &LinkTargets<'_>, place: u32) -> Result<u32> {
+        match self.0.get(place as usize) {
+            Some(&target) if target != NONE => Ok(target),
+            _ => self.read(links, place),
+        }
+    }
+
+    #[cold]
+    fn read(&mut self, links: &LinkTargets<'_>, place: u32) -> Result<u32> {
+        let target = links.hot_target(place)?;
+        if self.0.is_empty() {
+            self.0 = vec![NONE; links.hot_targets.min(HOT_MAX) as usize];
+        }
+        if let Some(known) = self.0.get_mut(place as usize) {
+            *known = target;
+        }
+        Ok(target)
+    }
+}
+
 /// Reads links one after the other.
 #[derive(Clone, Copy)]
 pub(super) struct LinkCursor<'a> {
@@ -102,16 +133,24 @@ impl LinkCursor<'_> {
         &mut self,
         block: u32,
         targets: &mut [u32; BLOCK as usize],
+        known: &mut KnownHot,
     ) -> Result<usize> {
         let first = block.saturating_mul(BLOCK);
         let count = self.links.links.saturating_sub(first).min(BLOCK) as usize;
         let some = targets.get_mut(..count).unwrap_or_default();
         if self.links.hot_targets == 0 {
             let [width, ..] = self.widths;
-            for (target, link) in some.iter_mut().zip(u64::from(first)..) {
-                *target = read_bits(self.links.data, link * u64::from(width), width)? as u32;
+            if width == 0 {
+                some.fill(0);
+                return Ok(count);
             }
-            return Ok(count);
+            let (start, width_bits) = (u64::from(first) * u64::from(width), width as usize);
+            let (byte, bit) = (start / 8, (start % 8) as usize);
+            // At most 513 bytes.
+            let len = (bit + count * width_bits).div_ceil(8);
+            let bytes = self.links.data.get(byte, len)?;
+            let unpacked = unpack(bytes, bit, width, some);
+            return unpacked.map_or_else(|| Err(self.damaged(block)), |()| Ok(count));
         }
         if self.block != Some(block) {
             self.load(block)?;
@@ -135,7 +174,7 @@ impl LinkCursor<'_> {
                     // At most 3 * 2^16.
                     _ => {
                         let start: u32 = starts.get(class).copied().unwrap_or(0);
-                        self.links.hot_target(start + entry as u32)?
+                        known.target(&self.links, start + entry as u32)?
                     }
                 };
             }

@@ -26,6 +26,8 @@ mod write;
 
 pub(super) use write::{ListsWriter, Written};
 
+use std::ops::Range;
+
 use super::list::{Kind, List};
 use super::rows::BLOCK;
 use crate::Result;
@@ -90,7 +92,12 @@ impl Block {
 
     /// The lists with more than one row, and the bit where their codes begin.
     fn read_several(&self, region: Region<'_>) -> Result<(u128, u64)> {
-        let (others, at) = self.read_others(region)?;
+        self.several_behind(region, self.read_others(region)?)
+    }
+
+    /// The same, behind the `others` that were read.
+    fn several_behind(&self, region: Region<'_>, others: (u128, u64)) -> Result<(u128, u64)> {
+        let (others, at) = others;
         let at = at + u64::from(others.count_ones()) * u64::from(self.index_width);
         match self.code_width {
             0 => Ok((0, at)),
@@ -141,7 +148,12 @@ impl<'a> Postings<'a> {
     /// The source of a list.
     pub(super) fn source(&self, id: u32) -> Result<u32> {
         let block = self.block(id)?;
-        let (others, indexes) = block.read_others(self.blocks)?;
+        self.source_in(&block, block.read_others(self.blocks)?, id)
+    }
+
+    /// The same, in a block of which the `others` were read.
+    fn source_in(&self, block: &Block, others: (u128, u64), id: u32) -> Result<u32> {
+        let (others, indexes) = others;
         let place = u64::from(id % BLOCK);
         let at = match others >> place & 1 {
             0 => block.common(),
@@ -156,6 +168,25 @@ impl<'a> Postings<'a> {
         }
         let at = block.start + index * u64::from(block.source_width);
         Ok(read_bits(self.blocks, at, block.source_width)? as u32)
+    }
+
+    /// Of the lists of one target that of the source, with the count of its rows. O(log lists).
+    pub(super) fn find(&self, lists: Range<u32>, source: u32) -> Result<Option<(u32, u32)>> {
+        let (mut low, mut high) = (lists.start, lists.end);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let block = self.block(middle)?;
+            let others = block.read_others(self.blocks)?;
+            match self.source_in(&block, others, middle)?.cmp(&source) {
+                std::cmp::Ordering::Less => low = middle + 1,
+                std::cmp::Ordering::Greater => high = middle,
+                std::cmp::Ordering::Equal => {
+                    let several = block.several_behind(self.blocks, others)?;
+                    return Ok(Some((middle, self.len_in(&block, several, middle)?)));
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// Opens a list. Costs a walk over the codes before it in its block.
@@ -236,7 +267,12 @@ impl<'a> Postings<'a> {
     /// How many rows the list has, without opening it.
     pub(super) fn len(&self, id: u32) -> Result<u32> {
         let block = self.block(id)?;
-        let (several, codes) = block.read_several(self.blocks)?;
+        self.len_in(&block, block.read_several(self.blocks)?, id)
+    }
+
+    /// The same, in a block of which the lists with `several` rows were read.
+    fn len_in(&self, block: &Block, several: (u128, u64), id: u32) -> Result<u32> {
+        let (several, codes) = several;
         let place = u64::from(id % BLOCK);
         if several >> place & 1 == 0 {
             return Ok(1);

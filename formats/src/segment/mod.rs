@@ -10,12 +10,13 @@
 //! rows     seq(row) -> u64, time_us(row) -> u64, actor(row) -> u32, collection(row) -> &str,
 //!          rkey(row) -> RecordKey<'_>, lower_bound_seq(seq) -> u32
 //! keys     may_hold_key(actor, collection, rkey) -> bool, may_hold(&KeyProbe) -> bool,
-//!          find_rows(actor, collection, rkey, &mut dyn FnMut(u32)), actor_rows(actor) -> ActorRows<'_>
+//!          find_rows(actor, collection, rkey, &mut dyn FnMut(u32)), find_key(&KeyProbe, &mut dyn FnMut(u32)),
+//!          actor_rows(actor) -> ActorRows<'_>
 //! links    links(row) -> RowLinks<'_>: Iterator<Item = Result<LinkRef { path, target }>>,
-//!          each_list(row, &mut dyn FnMut(LinkRef, list, rows)),
+//!          each_list(row, &mut dyn FnMut(LinkRef, list, rows)) -> seq,
 //!          long_lists_of(&[row], longer_than, &mut dyn FnMut(list, row), &mut dyn FnMut(row, LinkRef)) -> u64,
 //!          path(path) -> &str, target(ord) -> TargetRef<'_>,
-//!          each_target(&[ord], &mut dyn FnMut(TargetRef<'_>) -> Result<()>)
+//!          each_target(&[T], Fn(&T) -> ord, FnMut(TargetRef<'_>) -> Result<()>)
 //! lists    find_target(&TargetKey) -> Option<u32>, find_source(collection, path) -> Option<u32>,
 //!          lists_of(target) -> Lists<'_>: Iterator<Item = Result<ListInfo<'_>>>,
 //!          find_list(target, source) -> Option<List<'_>>, list(id) -> List<'_>,

@@ -232,6 +232,11 @@ impl Segment {
     /// The collection of a row, and its links.
     fn links_of(&self, row: u32) -> Result<(u32, RowLinks<'_>)> {
         let (shape, next) = self.rows()?.links_of(row)?;
+        self.links_from(shape, next)
+    }
+
+    /// The collection of a shape, and the links of a row of that shape whose first link is `next`.
+    fn links_from(&self, shape: u32, next: u32) -> Result<(u32, RowLinks<'_>)> {
         let (collection, runs, shape) = self.shape(shape)?;
         let links = RowLinks {
             targets: self.link_targets()?.from(next),
@@ -374,10 +379,12 @@ impl Segment {
     }
 
     pub(super) fn find_source_ids(&self, collection: u32, path: u32) -> Result<Option<u32>> {
+        let sources = self.section(Section::Sources)?;
         let (mut low, mut high) = (0, self.info.sources);
         while low < high {
             let middle = low + (high - low) / 2;
-            match self.source(middle)?.cmp(&(collection, path)) {
+            let both = sources.u64_at(u64::from(middle) * 8)?;
+            match (both as u32, (both >> 32) as u32).cmp(&(collection, path)) {
                 std::cmp::Ordering::Less => low = middle + 1,
                 std::cmp::Ordering::Greater => high = middle,
                 std::cmp::Ordering::Equal => return Ok(Some(middle)),
@@ -419,18 +426,9 @@ impl Segment {
     }
 
     fn find_list_id(&self, target: u32, source: u32) -> Result<Option<u32>> {
-        let postings = self.postings()?;
-        let (mut low, end) = self.lists_range(target)?;
-        let mut high = end;
-        while low < high {
-            let middle = low + (high - low) / 2;
-            match postings.source(middle)?.cmp(&source) {
-                std::cmp::Ordering::Less => low = middle + 1,
-                std::cmp::Ordering::Greater => high = middle,
-                std::cmp::Ordering::Equal => return Ok(Some(middle)),
-            }
-        }
-        Ok(None)
+        let (start, end) = self.lists_range(target)?;
+        let found = self.postings()?.find(start..end, source)?;
+        Ok(found.map(|(list, _)| list))
     }
 
     /// The list of (target, source), if there is one.
@@ -465,13 +463,15 @@ impl Segment {
             Some(source) => self.find_list_id(target, source)?,
             None => None,
         };
-        match id {
-            Some(id) => Ok(id),
-            None => Err(self.section(Section::Lists)?.corrupt(
-                0,
-                format!("a list for row {row}, path {path} and target {target}"),
-                "none",
-            )),
+        id.ok_or_else(|| self.no_list(row, path, target))
+    }
+
+    #[cold]
+    fn no_list(&self, row: u32, path: u32, target: u32) -> Error {
+        let expected = format!("a list for row {row}, path {path} and target {target}");
+        match self.section(Section::Lists) {
+            Ok(region) => region.corrupt(0, expected, "none"),
+            Err(error) => error,
         }
     }
 

@@ -80,7 +80,7 @@ pub(super) struct Rows<'a> {
 
 /// A block whose head was read: where each column starts.
 #[derive(Clone, Copy)]
-struct Block<'a> {
+pub(super) struct Block<'a> {
     region: Region<'a>,
     /// Byte offset in the region.
     start: u64,
@@ -95,7 +95,29 @@ struct Block<'a> {
     keys: u64,
 }
 
-impl Block<'_> {
+impl<'a> Block<'a> {
+    /// Which of the up to 128 rows are by `actor`, as a bitmap.
+    pub(super) fn rows_by(&self, actor: u32) -> Result<u128> {
+        let width = self.actor_width;
+        let Some(wanted) = actor.checked_sub(self.actor_base) else {
+            return Ok(0);
+        };
+        if u64::from(wanted) >= 1 << width {
+            return Ok(0);
+        }
+        let (first, start) = (self.actor_bit() / 8, self.actor_bit() % 8);
+        let len = (start + self.count * u64::from(width)).div_ceil(8);
+        // At most 513 bytes.
+        let column = self.region.get(first, len as usize)?;
+        let damaged = || self.region.corrupt(first, "a column of actors", "its end");
+        equal(column, start as usize, width, self.count as usize, wanted).ok_or_else(damaged)
+    }
+
+    /// The keys of its rows.
+    pub(super) fn keys(&self) -> Result<KeyBlock<'a>> {
+        KeyBlock::open(self.region, self.keys, self.count)
+    }
+
     /// The author of the `i`-th row; the column starts at bit `column`.
     #[inline]
     fn actor(&self, column: u64, i: u64) -> Result<u32> {
@@ -172,7 +194,7 @@ impl<'a> Rows<'a> {
     }
 
     #[inline]
-    fn block(&self, block: u32) -> Result<Block<'a>> {
+    pub(super) fn block(&self, block: u32) -> Result<Block<'a>> {
         let region = self.data;
         let start = u64::from(self.directory.u32_at(self.entry(block))?);
         let head = region.array_at::<{ HEAD as usize }>(start)?;
@@ -230,6 +252,11 @@ impl<'a> Rows<'a> {
 
     pub(super) fn seq(&self, row: u32) -> Result<u64> {
         let (block, i) = self.locate(row)?;
+        self.seq_in(&block, row, i)
+    }
+
+    /// The seq of a row, the `i`-th of its block.
+    fn seq_in(&self, block: &Block<'a>, row: u32, i: u64) -> Result<u64> {
         let base = self.directory.u64_at(self.entry(row / BLOCK) + 8)?;
         let rest = block
             .seqs
@@ -262,31 +289,12 @@ impl<'a> Rows<'a> {
 
     /// Which of the up to 128 rows of `block` are by `actor`, as a bitmap.
     pub(super) fn rows_by(&self, block: u32, actor: u32) -> Result<u128> {
-        let head = self.block(block)?;
-        let width = head.actor_width;
-        let Some(wanted) = actor.checked_sub(head.actor_base) else {
-            return Ok(0);
-        };
-        if u64::from(wanted) >= 1 << width {
-            return Ok(0);
-        }
-        let (first, start) = (head.actor_bit() / 8, head.actor_bit() % 8);
-        let len = (start + head.count * u64::from(width)).div_ceil(8);
-        // At most 513 bytes.
-        let column = head.region.get(first, len as usize)?;
-        let damaged = || head.region.corrupt(first, "a column of actors", "its end");
-        equal(column, start as usize, width, head.count as usize, wanted).ok_or_else(damaged)
+        self.block(block)?.rows_by(actor)
     }
 
     pub(super) fn key(&self, row: u32) -> Result<PackedKey> {
         let (block, i) = self.locate(row)?;
         keyblock::read(block.region, block.keys, block.count, i)
-    }
-
-    /// The keys of the rows of `block`.
-    pub(super) fn keys_of(&self, block: u32) -> Result<KeyBlock<'a>> {
-        let block = self.block(block)?;
-        KeyBlock::open(block.region, block.keys, block.count)
     }
 
     /// Whether one of the up to 128 rows of `block` may have that key; `false` is certain.

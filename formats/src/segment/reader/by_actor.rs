@@ -4,11 +4,11 @@ use std::ops::Range;
 
 use super::{ActorRows, Segment};
 use crate::Result;
-use crate::filter::Filter;
 use crate::monotone::Monotone;
 use crate::segment::actors::{ACTOR_BLOCK, ActorIndex, BlockNumbers};
 use crate::segment::hash;
-use crate::segment::key_ranges::{FEW, FarKeys, GROUP, KEY_BLOCK, KeyRanges, key_hash};
+use crate::segment::key_ranges::{FEW, FarKeys, GROUP, KEY_BLOCK, KeyRanges, far_hash};
+use crate::segment::keyblock::PackedKey;
 use crate::segment::layout::Section;
 use crate::segment::rows::BLOCK;
 use crate::segment::value::{RecordKey, tid};
@@ -19,21 +19,31 @@ const _: () = assert!(RANGES * KEY_BLOCK == ACTOR_BLOCK && GROUP.is_multiple_of(
 /// Actors with fewer blocks than one for so many groups are looked up block by block.
 const GROUPS_A_BLOCK: u32 = 8;
 
-/// A key that segments are asked for, with what they are asked by.
+/// A key that segments are asked for, with what they are asked by, worked out once for all of them.
 #[derive(Debug, Clone, Copy)]
-pub struct KeyProbe {
+pub struct KeyProbe<'k> {
+    actor: u32,
+    collection: &'k str,
+    rkey: &'k str,
     tid: Option<u64>,
     stray: u64,
 }
 
-impl KeyProbe {
+impl<'k> KeyProbe<'k> {
     /// The key `rkey` of an actor's records of `collection`.
     #[must_use]
-    pub fn new(actor: u32, collection: &str, rkey: &str) -> Self {
+    pub fn new(actor: u32, collection: &'k str, rkey: &'k str) -> Self {
         Self {
+            actor,
+            collection,
+            rkey,
             tid: tid(rkey),
             stray: hash::stray(actor, collection, rkey),
         }
+    }
+
+    fn key(&self) -> RecordKey<'k> {
+        self.tid.map_or(RecordKey::Str(self.rkey), RecordKey::Tid)
     }
 }
 
@@ -89,12 +99,12 @@ impl Segment {
     ///
     /// # Errors
     /// See [`Segment`].
-    pub fn may_hold(&self, key: &KeyProbe) -> Result<bool> {
+    #[inline]
+    pub fn may_hold(&self, key: &KeyProbe<'_>) -> Result<bool> {
         if key.tid.is_some_and(|tid| self.info.window_holds(tid)) {
             return Ok(true);
         }
-        let filter = Filter::open(self.section(Section::StrayFilter)?)?;
-        filter.contains(key.stray)
+        self.may_be_stray(key.stray)
     }
 
     /// Calls `found` with each row of that key, rising. Cost: the blocks of 1,024 rows whose range of times covers
@@ -113,32 +123,47 @@ impl Segment {
         rkey: &str,
         found: &mut dyn FnMut(u32),
     ) -> Result<()> {
-        let Some(collection_id) = self.strings(Section::Collections)?.find(collection)? else {
+        self.find_key(&KeyProbe::new(actor, collection, rkey), found)
+    }
+
+    /// The same for a key that many segments are asked for.
+    ///
+    /// # Errors
+    /// See [`Segment`].
+    pub fn find_key(&self, key: &KeyProbe<'_>, found: &mut dyn FnMut(u32)) -> Result<()> {
+        let collections = self.strings(Section::Collections)?;
+        let Some(collection_id) = collections.find(key.collection)? else {
             return Ok(());
         };
-        let Some(packed) = self.packed_key(rkey)? else {
+        let packed = match key.tid {
+            Some(tid) => Some(PackedKey::Tid(tid)),
+            None => self.packed_key(key.rkey)?,
+        };
+        let Some(packed) = packed else {
             return Ok(());
         };
         let rows = self.rows()?;
-        let mut blocks = KeyBlocks::new(self, actor, collection, rkey)?;
+        let mut blocks = KeyBlocks::new(self, key)?;
         while let Some(block) = blocks.next()? {
             let first = block * (KEY_BLOCK / BLOCK);
             for small in first..(first + KEY_BLOCK / BLOCK).min(rows.blocks()) {
                 if !rows.may_hold_key(small, packed)? {
                     continue;
                 }
-                let mut by_actor = rows.rows_by(small, actor)?;
+                // Its head is read once for all that is asked of it.
+                let of_rows = rows.block(small)?;
+                let mut by_actor = of_rows.rows_by(key.actor)?;
                 if by_actor == 0 {
                     continue;
                 }
-                let keys = rows.keys_of(small)?;
+                let keys = of_rows.keys()?;
                 while by_actor != 0 {
                     let index = by_actor.trailing_zeros();
                     by_actor &= by_actor - 1;
                     if keys.get(index.into())? == packed {
-                        let row = small * BLOCK + index;
-                        if self.collection_id(row)? == collection_id {
-                            found(row);
+                        let shape = rows.shapes_of(&of_rows)?.of(index.into())?;
+                        if self.shape(shape)?.0 == collection_id {
+                            found(small * BLOCK + index);
                         }
                     }
                 }
@@ -170,15 +195,15 @@ struct KeyBlocks<'s, 'k> {
 }
 
 impl<'s, 'k> KeyBlocks<'s, 'k> {
-    fn new(segment: &'s Segment, actor: u32, collection: &str, rkey: &'k str) -> Result<Self> {
+    fn new(segment: &'s Segment, probe: &KeyProbe<'k>) -> Result<Self> {
         let (ranges, far) = (segment.key_ranges()?, segment.far_keys()?);
-        let key = tid(rkey).map_or(RecordKey::Str(rkey), RecordKey::Tid);
+        let key = probe.key();
         let few = ranges.few_blocks(key)?;
         let of_actor = match few {
             Some(_) => None,
-            None => Some(segment.actor_index()?.blocks_of(actor)?),
+            None => Some(segment.actor_index()?.blocks_of(probe.actor)?),
         };
-        let hash = key_hash(actor, collection, rkey);
+        let hash = far_hash(probe.stray);
         let place = far.lower_bound(hash)?;
         let mut blocks = Self {
             key,

@@ -1,9 +1,10 @@
-//! Lists that nearly every question opens: their headers are kept once they were read and were sound.
+//! Lists and filters that nearly every question opens: their headers are kept once they were read and were sound.
 
 use std::sync::OnceLock;
 
 use super::Segment;
 use crate::Result;
+use crate::filter::{self, Filter};
 use crate::monotone::{Head, Monotone};
 use crate::segment::layout::Section;
 
@@ -13,6 +14,8 @@ pub(super) struct Heads {
     state_ids: OnceLock<Head>,
     list_starts: OnceLock<Head>,
     far_keys: OnceLock<Head>,
+    /// `None` of a filter of several shards.
+    stray_filter: OnceLock<Option<filter::Head>>,
 }
 
 impl Segment {
@@ -33,6 +36,19 @@ impl Segment {
 
     pub(super) fn list_starts(&self) -> Result<Monotone<'_>> {
         self.kept(Section::ListStarts, &self.heads.list_starts)
+    }
+
+    /// Whether the filter of stray keys has that hash.
+    pub(super) fn may_be_stray(&self, hash: u64) -> Result<bool> {
+        let region = self.section(Section::StrayFilter)?;
+        if let Some(Some(head)) = self.heads.stray_filter.get() {
+            return head.contains(region, hash);
+        }
+        let filter = Filter::open(region)?;
+        let found = filter.contains(hash)?;
+        let head = filter.head()?;
+        self.heads.stray_filter.get_or_init(|| head);
+        Ok(found)
     }
 
     pub(super) fn far_key_hashes(&self) -> Result<Monotone<'_>> {

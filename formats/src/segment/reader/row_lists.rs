@@ -3,10 +3,10 @@
 //! once.
 
 use super::{LinkRef, Segment};
-use crate::Result;
 use crate::monotone::Monotone;
 use crate::segment::layout::Section;
 use crate::segment::lists::Postings;
+use crate::{Error, Result};
 
 /// Links that are gathered before their lists are looked up.
 const BATCH: usize = 1 << 14;
@@ -57,7 +57,7 @@ impl RowLists<'_> {
             return Ok(*source);
         }
         let source = self.segment.find_source_ids(collection, path)?;
-        let source = source.map_or_else(|| self.damaged(format!("a source of path {path}")), Ok)?;
+        let source = source.ok_or_else(|| self.damaged(format!("a source of path {path}")))?;
         if self.sources.len() >= SOURCES_KEPT {
             self.sources.clear();
         }
@@ -73,10 +73,11 @@ impl RowLists<'_> {
                 continue;
             };
             let (start, end) = self.starts.pair(target)?;
-            let list = self.find(start, end.min(self.segment.info.lists), source)?;
-            let list =
-                list.map_or_else(|| self.damaged(format!("a list of target {target}")), Ok)?;
-            if self.postings.len(list)? > self.longer_than {
+            let lists = start..end.min(self.segment.info.lists);
+            let Some((list, rows)) = self.postings.find(lists, source)? else {
+                return Err(self.damaged(format!("a list of target {target}")));
+            };
+            if rows > self.longer_than {
                 same.iter().for_each(|(_, _, row)| each(list, *row));
             }
         }
@@ -84,26 +85,12 @@ impl RowLists<'_> {
         Ok(())
     }
 
-    /// Of the lists of one target that of the source.
-    fn find(&self, start: u32, end: u32, source: u32) -> Result<Option<u32>> {
-        let (mut low, mut high) = (start, end);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            match self.postings.source(middle)?.cmp(&source) {
-                std::cmp::Ordering::Less => low = middle + 1,
-                std::cmp::Ordering::Greater => high = middle,
-                std::cmp::Ordering::Equal => return Ok(Some(middle)),
-            }
-        }
-        Ok(None)
-    }
-
     #[cold]
-    fn damaged(&self, expected: String) -> Result<u32> {
-        Err(self
-            .segment
-            .section(Section::Lists)?
-            .corrupt(0, expected, "none"))
+    fn damaged(&self, expected: String) -> Error {
+        match self.segment.section(Section::Lists) {
+            Ok(region) => region.corrupt(0, expected, "none"),
+            Err(error) => error,
+        }
     }
 }
 

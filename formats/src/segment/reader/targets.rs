@@ -12,15 +12,16 @@ use crate::segment::{RecordKey, TargetRef};
 const DECODED_FROM: usize = 6;
 
 impl Segment {
-    /// Calls `each` with the targets of those ordinals, which rise: read faster than one by one where they stand close
-    /// together.
+    /// Calls `each` with targets whose ordinals, which `target` tells, rise: read faster than one by one where they stand
+    /// close together.
     ///
     /// # Errors
     /// As `each` does, and see [`Segment`].
-    pub fn each_target<'s, E: From<crate::Error>>(
+    pub fn each_target<'s, T, E: From<crate::Error>>(
         &'s self,
-        targets: &[u32],
-        each: &mut dyn FnMut(TargetRef<'s>) -> Result<(), E>,
+        targets: &[T],
+        target: impl Fn(&T) -> u32,
+        mut each: impl FnMut(TargetRef<'s>) -> Result<(), E>,
     ) -> Result<(), E> {
         let dids = Monotone::open(self.section(Section::DidTargets)?)?;
         let others = self.strings(Section::OtherTargets)?;
@@ -30,9 +31,10 @@ impl Segment {
         let mut collection: Option<(u32, &str)> = None;
         let (mut decoded, mut block, mut buffer) = (None, Vec::new(), Vec::new());
         let mut rest = targets;
-        while let Some((&target, behind)) = rest.split_first() {
-            let Some(index) = target.checked_sub(did_count) else {
-                each(TargetRef::Did(dids.get(target)?))?;
+        while let Some((next, behind)) = rest.split_first() {
+            let next = target(next);
+            let Some(index) = next.checked_sub(did_count) else {
+                each(TargetRef::Did(dids.get(next)?))?;
                 rest = behind;
                 continue;
             };
@@ -46,7 +48,7 @@ impl Segment {
             if decoded != Some(number) {
                 let last = u64::from(did_count) + u64::from(number + 1) * u64::from(BLOCK);
                 let near = rest.iter().take(DECODED_FROM);
-                let near = near.filter(|target| u64::from(**target) < last).count();
+                let near = near.filter(|next| u64::from(target(next)) < last).count();
                 decoded = None;
                 if near == DECODED_FROM {
                     records.decode(number, &mut buffer, &mut block)?;

@@ -115,18 +115,34 @@ impl Iterator for RowLinks<'_> {
 
 impl Segment {
     /// Calls `each` with every link of a row, the id of the list that it belongs to, and how many rows that list has.
-    /// No list is opened.
+    /// No list is opened. Gives the seq of the row.
     ///
     /// # Errors
     /// See [`Segment`].
-    pub fn each_list(&self, row: u32, each: &mut dyn FnMut(LinkRef, u32, u32)) -> Result<()> {
-        let (collection, links) = self.links_of(row)?;
+    pub fn each_list(&self, row: u32, each: &mut dyn FnMut(LinkRef, u32, u32)) -> Result<u64> {
+        let (shape, next, seq) = self.rows()?.links_and_seq(row)?;
+        let (collection, links) = self.links_from(shape, next)?;
+        let (starts, postings) = (self.list_starts()?, self.postings()?);
+        // Neighbours often stand at one path.
+        let mut source: Option<(u32, u32)> = None;
         for link in links {
             let link = link?;
-            let list = self.list_of(row, collection, link.path, link.target)?;
-            each(link, list, self.postings()?.len(list)?);
+            let of_path = match source {
+                Some((path, source)) if path == link.path => Some(source),
+                _ => self.find_source_ids(collection, link.path)?,
+            };
+            source = of_path.map(|source| (link.path, source));
+            let list = match of_path {
+                Some(source) => {
+                    let (start, end) = starts.pair(link.target)?;
+                    postings.find(start..end.min(self.info.lists), source)?
+                }
+                None => None,
+            };
+            let (list, rows) = list.ok_or_else(|| self.no_list(row, link.path, link.target))?;
+            each(link, list, rows);
         }
-        Ok(())
+        Ok(seq)
     }
 }
 

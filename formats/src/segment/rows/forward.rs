@@ -4,7 +4,7 @@ use super::{BLOCK, Rows};
 use crate::Result;
 use crate::chunks::Region;
 use crate::segment::Segment;
-use crate::segment::links::LinkCursor;
+use crate::segment::links::{KnownHot, LinkCursor};
 use crate::segment::lists::width_below;
 
 /// Most links of a row at one path in a segment with a single target. These take no bytes, so that their number
@@ -33,6 +33,7 @@ pub struct TargetsAt<'s> {
     last_block: Option<u32>,
     decoded: Option<(u32, usize)>,
     links: Box<[u32; BLOCK as usize]>,
+    hot: KnownHot,
     /// The section that they stand in, and how many targets there are.
     data: Region<'s>,
     target_count: u32,
@@ -60,6 +61,7 @@ impl<'s> TargetsAt<'s> {
             last_block: None,
             decoded: None,
             links: Box::new([0; BLOCK as usize]),
+            hot: KnownHot::default(),
             place: None,
             shape: None,
             runs: Vec::new(),
@@ -80,27 +82,33 @@ impl<'s> TargetsAt<'s> {
         Ok(place)
     }
 
-    /// The target of a link, which the caller compares with the count of targets. A block of links that is read in twice
-    /// in a row is read as a whole.
+    /// The target of a link, which the caller compares with the count of targets.
+    #[inline]
     fn target(&mut self, link: u32) -> Result<u32> {
-        let block = link / BLOCK;
-        let mut decoded = self.decoded.filter(|(known, _)| *known == block);
-        if decoded.is_none() && self.last_block == Some(block) {
-            self.decoded = None;
-            decoded = Some((block, self.targets.decode(block, &mut self.links)?));
-            self.decoded = decoded;
-        }
-        self.last_block = Some(block);
         let place = (link % BLOCK) as usize;
-        match decoded {
-            Some((_, count)) if place < count => {
+        match self.decoded {
+            Some((block, count)) if block == link / BLOCK && place < count => {
                 Ok(self.links.get(place).copied().unwrap_or_default())
             }
-            _ => {
-                self.targets.seek(link);
-                self.targets.read()
+            _ => self.target_elsewhere(link),
+        }
+    }
+
+    /// The same of a link whose block is not decoded. A block of links that is read in twice in a row is read as a whole.
+    #[inline(never)]
+    fn target_elsewhere(&mut self, link: u32) -> Result<u32> {
+        let block = link / BLOCK;
+        if self.last_block == Some(block) && self.decoded.is_none_or(|(known, _)| known != block) {
+            self.decoded = None;
+            let count = self.targets.decode(block, &mut self.links, &mut self.hot)?;
+            self.decoded = Some((block, count));
+            if ((link % BLOCK) as usize) < count {
+                return self.target(link);
             }
         }
+        self.last_block = Some(block);
+        self.targets.seek(link);
+        self.targets.read()
     }
 
     /// What a shape has at the path.
@@ -129,6 +137,37 @@ impl<'s> TargetsAt<'s> {
     /// When the segment is damaged there, or has no such row.
     pub fn get(&mut self, row: u32, targets: &mut Vec<u32>) -> Result<()> {
         targets.clear();
+        self.each_of(row, |_, target| targets.push(target))
+    }
+
+    /// Calls `each` with the links at the path of those of `rows` (at most 128) whose bits are set in `wanted`: the place
+    /// of the row among them, the link's place among those of the row, and the target. In the order of rows, and of the
+    /// shape of each.
+    ///
+    /// # Errors
+    /// When the segment is damaged there, or has no such row.
+    pub fn each(
+        &mut self,
+        rows: &[u32],
+        wanted: u128,
+        mut each: impl FnMut(u32, u32, u32),
+    ) -> Result<()> {
+        for half in [0, 64] {
+            let mut left = (wanted >> half) as u64;
+            while left != 0 {
+                let place = half + left.trailing_zeros();
+                left &= left - 1;
+                let Some(&row) = rows.get(place as usize) else {
+                    return Ok(());
+                };
+                self.each_of(row, |link, target| each(place, link, target))?;
+            }
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn each_of(&mut self, row: u32, mut each: impl FnMut(u32, u32)) -> Result<()> {
         let Some(path) = self.path else {
             return Ok(());
         };
@@ -143,6 +182,7 @@ impl<'s> TargetsAt<'s> {
         if self.shape != Some(shape) {
             self.turn_shape(shape, path)?;
         }
+        let mut number = 0;
         for run in 0..self.runs.len() {
             let Some(&(before, count)) = self.runs.get(run) else {
                 break;
@@ -153,7 +193,7 @@ impl<'s> TargetsAt<'s> {
                 let expected = format!("links below {}", self.rows.links);
                 return Err(self.data.corrupt(0, expected, links.end));
             }
-            if width_below(self.target_count) == 0 && count > SAME_MAX {
+            if count > SAME_MAX && width_below(self.target_count) == 0 {
                 let expected = format!("at most {SAME_MAX} links of a row to one target");
                 return Err(self.data.corrupt(0, expected, count));
             }
@@ -164,7 +204,8 @@ impl<'s> TargetsAt<'s> {
                     let expected = format!("a target below {}", self.target_count);
                     return Err(self.data.corrupt(0, expected, target));
                 }
-                targets.push(target);
+                each(number, target);
+                number += 1;
             }
         }
         Ok(())

@@ -33,7 +33,7 @@ impl ShapeTable<'_> {
 
 /// The shapes of one block.
 #[derive(Clone, Copy)]
-pub(super) struct BlockShapes<'a> {
+pub(in crate::segment) struct BlockShapes<'a> {
     region: Region<'a>,
     table: ShapeTable<'a>,
     /// Byte of the block, its rows, and how many shapes these have.
@@ -69,7 +69,7 @@ impl BlockShapes<'_> {
     }
 
     /// The shape of the row in place `i`.
-    pub(super) fn of(&self, i: u64) -> Result<u32> {
+    pub(in crate::segment) fn of(&self, i: u64) -> Result<u32> {
         if self.others >> i & 1 == 0 {
             return self.shape(self.common);
         }
@@ -128,6 +128,16 @@ impl BlockShapes<'_> {
         shapes: &mut [u32; BLOCK as usize],
         firsts: &mut [u64; BLOCK as usize],
     ) -> Result<()> {
+        if self.others == 0 {
+            // As in most blocks: all rows have one shape.
+            let of_row = self.shape(self.common)?;
+            let links = u64::from(self.table.links(of_row)?);
+            shapes.fill(of_row);
+            for (first, i) in firsts.iter_mut().zip(0..) {
+                *first = links * i;
+            }
+            return Ok(());
+        }
         // What is known of the shapes that were met.
         let mut known: [Option<(u32, u32)>; BLOCK as usize] = [None; BLOCK as usize];
         let mut indexes = [0; BLOCK as usize];
@@ -159,7 +169,7 @@ impl BlockShapes<'_> {
 }
 
 impl<'a> Rows<'a> {
-    pub(super) fn shapes_of(&self, block: &Block<'a>) -> Result<BlockShapes<'a>> {
+    pub(in crate::segment) fn shapes_of(&self, block: &Block<'a>) -> Result<BlockShapes<'a>> {
         if block.shapes > block.count {
             let expected = format!("at most {} shapes", block.count);
             return Err(block.region.corrupt(block.start, expected, block.shapes));
@@ -195,7 +205,18 @@ impl<'a> Rows<'a> {
     /// The shape of the row, and the index of its first link.
     pub(in crate::segment) fn links_of(&self, row: u32) -> Result<(u32, u32)> {
         let (block, i) = self.locate(row)?;
-        let shapes = self.shapes_of(&block)?;
+        self.links_in(&block, row, i)
+    }
+
+    /// The same with the row's seq, which costs less than to ask for both.
+    pub(in crate::segment) fn links_and_seq(&self, row: u32) -> Result<(u32, u32, u64)> {
+        let (block, i) = self.locate(row)?;
+        let (shape, link) = self.links_in(&block, row, i)?;
+        Ok((shape, link, self.seq_in(&block, row, i)?))
+    }
+
+    fn links_in(&self, block: &Block<'a>, row: u32, i: u64) -> Result<(u32, u32)> {
+        let shapes = self.shapes_of(block)?;
         let base = self.directory.u32_at(self.entry(row / BLOCK) + 4)?;
         let link = u64::from(base).saturating_add(shapes.links_before(i)?);
         match u32::try_from(link) {

@@ -132,11 +132,10 @@ fn check_rows<'a>(input: &SegmentInput<'a>, segment: &Segment) -> ListModel<'a> 
         }
         assert!(found.next().is_none());
         let mut of_row = Vec::new();
-        segment
-            .each_list(number, &mut |link, list, rows| {
-                of_row.push((link, list, rows))
-            })
-            .unwrap();
+        let seq = segment.each_list(number, &mut |link, list, rows| {
+            of_row.push((link, list, rows))
+        });
+        assert_eq!(seq.unwrap(), segment.seq(number).unwrap());
         let expected = segment.links(number).unwrap().map(|link| {
             let link = link.unwrap();
             let list = segment.list_id(number, link.path, link.target).unwrap();
@@ -375,14 +374,18 @@ fn check_many_targets(segment: &Segment) {
             .iter()
             .map(|target| segment.target(*target).unwrap());
         segment
-            .each_target::<crate::Error>(&ordinals, &mut |target| {
-                assert_eq!(Some(target), expected.next());
-                Ok(())
-            })
+            .each_target(
+                &ordinals,
+                |target| *target,
+                |target| {
+                    assert_eq!(Some(target), expected.next());
+                    Ok::<(), crate::Error>(())
+                },
+            )
             .unwrap();
         assert_eq!(expected.next(), None);
     }
     let beyond = [segment.info().targets];
-    let none = segment.each_target::<crate::Error>(&beyond, &mut |_| Ok(()));
+    let none = segment.each_target(&beyond, |target| *target, |_| Ok::<(), crate::Error>(()));
     assert!(none.is_err());
 }
