@@ -77,7 +77,7 @@ fn an_entry_takes_what_its_numbers_need() {
             fingerprint: fingerprint(n as u32, n),
             rev: match n % 200 {
                 0 => 12_000_000_000 + n,
-                _ => (1_767_225_600_000_000 + n * 18_000) << 10 | n % 32,
+                _ => ((1_767_225_600_000_000 + n * 18_000) << 10) | (n % 32),
             },
             frame: (n / 350) as u32 * 9_000,
             ordinal: (n % 350) as u32,
