@@ -51,7 +51,7 @@ fn sections_at(data: &Path, file: &Path, offset: u64) -> Vec<&'static str> {
     if name.ends_with(".seg") {
         sealed(FileKind::Segment, &segment::section_name)
     } else if name.ends_with(".keys") {
-        let names = ["", "header", "directory", "entries"];
+        let names = ["", "header", "directory", "entries", "frames", "far revs"];
         sealed(FileKind::KeyIndex, &|id| names[usize::from(id)])
     } else if name.starts_with("masks") {
         let names = ["", "header", "directory", "bits", "lists"];
