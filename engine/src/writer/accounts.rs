@@ -43,10 +43,9 @@ impl Writer {
             let state = self.states.get(&self.generation, actor)?;
             (was_hidden, excluded) = (is_hidden(&state), is_excluded(&state));
             if deleted || active == was_hidden {
-                rows = self.rows_of(actor)?;
                 let is_told = self.logs(replayed);
                 let kept_max = if is_told { links_told(moves) } else { 0 };
-                self.read_own_rows(&mut rows, moves, kept_max as usize)?;
+                rows = self.own_rows(actor, moves, kept_max as usize)?;
             }
             if deleted {
                 deletion_us = self.deletion_time_us(actor, event.time_us)?;

@@ -130,11 +130,10 @@ impl Writer {
         // Rows that the network hides are hidden already, and stay so.
         let changes = was_excluded != excluded && !is_hidden_too;
         let moves = if excluded { Move::Hide } else { Move::Show };
-        let mut rows = match known.filter(|_| changes) {
-            Some(actor) => self.rows_of(actor)?,
+        let rows = match known.filter(|_| changes) {
+            Some(actor) => self.own_rows(actor, moves, 0)?,
             None => OwnRows::default(),
         };
-        self.read_own_rows(&mut rows, moves, 0)?;
         let seq = self.accept(event, replayed)?;
         let actor: ActorId = self.intern_actor(known, event.did);
         let unmasks = changes && !excluded;

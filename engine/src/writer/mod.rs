@@ -7,6 +7,9 @@
 //! sends those events again.
 
 mod accounts;
+mod busy_rows;
+#[cfg(test)]
+mod busy_rows_tests;
 mod effects;
 mod elements;
 mod exclusions;
@@ -40,6 +43,7 @@ use crate::memtable::{Kind, Memtable, NewRow};
 use crate::snapshot::{Generation, Snapshot};
 use crate::store::Shared;
 use crate::{Error, Result};
+use busy_rows::BusyRows;
 use effects::NextEffect;
 use elements::Elements;
 use links::LinkForm;
@@ -126,6 +130,7 @@ pub struct Writer {
     forms: Vec<LinkForm>,
     next_effect: NextEffect,
     old_row: OldRow,
+    busy_rows: BusyRows,
     /// Whether the event that was accepted last came into the log by that.
     is_logged: bool,
     /// About how much was put into the memtable since it was last measured.
@@ -177,6 +182,7 @@ impl Writer {
             forms: Vec::new(),
             next_effect: NextEffect::default(),
             old_row: OldRow::default(),
+            busy_rows: BusyRows::default(),
             is_logged: false,
             unmeasured_bytes: 0,
             granted_bytes: 0,

@@ -2,14 +2,17 @@
 //! without reading anything again. All that stands in one segment is read together.
 
 use std::ops::Range;
+use std::sync::Arc;
 
-use orrery_formats::segment::LinkRef;
+use orrery_formats::segment::{LinkRef, Segment};
 
+use super::busy_rows::{BUSY_ROWS, KnownRows};
 use super::{Place, Writer};
 use crate::Result;
 use crate::actors::ActorId;
-use crate::mask::LONG_LIST;
-use crate::memtable::{DEAD, HIDDEN};
+use crate::mask::{Column, LONG_LIST};
+use crate::memtable::{DEAD, HIDDEN, Memtable};
+use crate::snapshot::Sealed;
 
 /// What becomes of the rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +39,7 @@ impl Move {
 
 /// Rows of one segment.
 #[derive(Debug)]
-struct Sealed {
+struct OfSegment {
     part: u32,
     /// Of the rows together.
     range: Range<usize>,
@@ -50,7 +53,7 @@ struct Sealed {
 /// Rows that are not dead, rising by seq.
 #[derive(Debug, Default)]
 pub(super) struct OwnRows {
-    segments: Vec<Sealed>,
+    segments: Vec<OfSegment>,
     /// Those of segments, with their states, of two bits each.
     rows: Vec<(u32, u8)>,
     /// Their seqs, where they are to die.
@@ -94,7 +97,7 @@ impl OwnRows {
         self.rows.len() + self.memtable.len()
     }
 
-    fn of(&self, sealed: &Sealed) -> &[(u32, u8)] {
+    fn of(&self, sealed: &OfSegment) -> &[(u32, u8)] {
         self.rows.get(sealed.range.clone()).unwrap_or_default()
     }
 
@@ -108,41 +111,188 @@ impl OwnRows {
         sealed.chain(self.memtable.iter().map(|row| Place::Memtable(*row)))
     }
 
+    /// Adds rows of a segment that were read before, but for those that are dead by now.
+    fn push_known(
+        &mut self,
+        part: u32,
+        segment: &Segment,
+        known: &KnownRows,
+        mut states: States<'_>,
+        moves: Move,
+        kept_max: usize,
+    ) -> Result<()> {
+        let start = self.rows.len();
+        let (mut changed, mut links, mut lists) = (0, 0, Vec::new());
+        known.each(|row, row_links, row_lists| {
+            let state = states.of_row(row)?;
+            if state & DEAD != 0 {
+                return Ok(());
+            }
+            self.rows.push((row, state as u8));
+            if moves.masks(state) == 0 {
+                return Ok(());
+            }
+            changed += 1;
+            links += u64::from(row_links);
+            lists.extend(row_lists.iter().map(|list| (*list, 1)));
+            if self.links.links.len() < kept_max {
+                for link in segment.links(row)? {
+                    self.links.push(part, row, link?);
+                }
+            }
+            Ok(())
+        })?;
+        // A popular list has many of an account's rows: it is changed once.
+        lists.sort_unstable();
+        lists.dedup_by(|(list, _), (kept, links)| {
+            let is_same = list == kept;
+            *links += u32::from(is_same);
+            is_same
+        });
+        self.push_segment(part, start, (changed, links), lists);
+        Ok(())
+    }
+
+    /// Adds those of an account's rows of a segment that are not dead, whose links are read.
+    fn push_read(
+        &mut self,
+        part: u32,
+        segment: &Segment,
+        rows: &[u32],
+        mut states: States<'_>,
+        moves: Move,
+        kept_max: usize,
+    ) -> Result<()> {
+        let start = self.rows.len();
+        let (mut changed, mut lists) = (Vec::new(), Vec::<(u32, u32)>::new());
+        for &row in rows {
+            let state = states.of_row(row)?;
+            if state & DEAD == 0 {
+                self.rows.push((row, state as u8));
+                if moves.masks(state) != 0 {
+                    changed.push(row);
+                }
+            }
+        }
+        let each = &mut |list, _| match lists.last_mut() {
+            Some((last, links)) if *last == list => *links += 1,
+            _ => lists.push((list, 1)),
+        };
+        let mut last = None;
+        // A row is kept whole or not at all.
+        let each_link = &mut |row, link| {
+            if last == Some(row) || self.links.links.len() < kept_max {
+                self.links.push(part, row, link);
+                last = Some(row);
+            }
+        };
+        let links = segment.long_lists_of(&changed, LONG_LIST, each, each_link)?;
+        // A segment has at most 2^28 rows.
+        self.push_segment(part, start, (changed.len() as u32, links), lists);
+        Ok(())
+    }
+
+    fn push_segment(
+        &mut self,
+        part: u32,
+        start: usize,
+        (changed, links): (u32, u64),
+        lists: Vec<(u32, u32)>,
+    ) {
+        let range = start..self.rows.len();
+        if !range.is_empty() {
+            self.segments.push(OfSegment {
+                part,
+                range,
+                lists,
+                changed,
+                links,
+            });
+        }
+    }
+
     /// The links of the first of them.
     pub(super) const fn links(&self) -> &KeptLinks {
         &self.links
     }
 }
 
+/// States of rows of one segment as of now.
+struct States<'s> {
+    memtable: &'s Memtable,
+    part: u32,
+    column: Column<'s>,
+}
+
+impl<'s> States<'s> {
+    fn of(memtable: &'s Memtable, part: u32, sealed: &'s Sealed) -> Self {
+        let column = sealed.mask.column();
+        Self {
+            memtable,
+            part,
+            column,
+        }
+    }
+
+    fn of_row(&mut self, row: u32) -> Result<u64> {
+        match self.memtable.segment_state(self.part, row, u64::MAX) {
+            Some(state) => Ok(state),
+            None => self.column.state(row),
+        }
+    }
+
+    /// Dead rows stay so.
+    fn drop_dead(&mut self, rows: &mut Vec<u32>) -> Result<()> {
+        let mut read = Ok(());
+        rows.retain(|row| match self.of_row(*row) {
+            Ok(state) => state & DEAD == 0,
+            Err(error) => {
+                read = Err(error);
+                false
+            }
+        });
+        read
+    }
+}
+
+/// Reads the links of rows, which rise, and the long lists that they are in.
+fn read_known(segment: &Segment, rows: &[u32]) -> Result<KnownRows> {
+    let mut lists = Vec::new();
+    let mut counted: Vec<(u32, u32)> = rows.iter().map(|row| (*row, 0)).collect();
+    let mut counts = counted.iter_mut().peekable();
+    let each = &mut |list, row| lists.push((row, list));
+    segment.long_lists_of(rows, LONG_LIST, each, &mut |row, _| {
+        while counts.next_if(|(of, _)| *of < row).is_some() {}
+        if let Some((_, links)) = counts.peek_mut() {
+            *links += 1;
+        }
+    })?;
+    lists.sort_unstable();
+    Ok(KnownRows::pack(&counted, &lists))
+}
+
 impl Writer {
-    /// The rows of an actor that are not dead.
-    pub(super) fn rows_of(&self, actor: ActorId) -> Result<OwnRows> {
-        let memtable = self.memtable();
+    /// The rows of an actor that are not dead, with all that moving them reads. The links of the first rows that
+    /// become masked or shown are kept, up to `kept_max` of them and the rest of a row.
+    pub(super) fn own_rows(
+        &mut self,
+        actor: ActorId,
+        moves: Move,
+        kept_max: usize,
+    ) -> Result<OwnRows> {
         let mut own = OwnRows::default();
-        for (part, sealed) in self.generation.numbered() {
+        let generation = Arc::clone(&self.generation);
+        for (part, sealed) in generation.numbered() {
             let start = own.rows.len();
-            let mut states = sealed.mask.column();
-            for row in sealed.segment.actor_rows(actor)? {
-                let row = row?;
-                let state = match memtable.segment_state(part, row, u64::MAX) {
-                    Some(state) => state,
-                    None => states.state(row)?,
-                };
-                if state & DEAD == 0 {
-                    own.rows.push((row, state as u8));
+            self.read_sealed(actor, part, sealed, moves, kept_max, &mut own)?;
+            if moves == Move::Delete && own.rows.len() > start {
+                let mut column = sealed.segment.seq_column()?;
+                for &(row, _) in own.rows.iter().skip(start) {
+                    own.seqs.push(column.get(row)?);
                 }
             }
-            let range = start..own.rows.len();
-            if !range.is_empty() {
-                own.segments.push(Sealed {
-                    part,
-                    range,
-                    lists: Vec::new(),
-                    changed: 0,
-                    links: 0,
-                });
-            }
         }
+        let memtable = self.memtable();
         let rows = memtable.actor_rows_back(actor, memtable.row_count());
         own.memtable
             .extend(rows.filter(|row| memtable.state(*row, u64::MAX) & DEAD == 0));
@@ -150,50 +300,41 @@ impl Writer {
         Ok(own)
     }
 
-    /// Reads all that moving them reads. The links of the first rows that become masked or shown are kept, up to
-    /// `kept_max` of them and the rest of a row.
-    pub(super) fn read_own_rows(
-        &self,
-        own: &mut OwnRows,
+    /// Adds the rows of one segment; those of a busy account are read once.
+    fn read_sealed(
+        &mut self,
+        actor: ActorId,
+        part: u32,
+        sealed: &Sealed,
         moves: Move,
         kept_max: usize,
+        own: &mut OwnRows,
     ) -> Result<()> {
-        let mut kept = KeptLinks::default();
-        let mut segments = std::mem::take(&mut own.segments);
-        let mut changed = Vec::new();
-        for sealed in &mut segments {
-            let segment = self.segment(sealed.part)?;
-            changed.clear();
-            for &(row, state) in own.of(sealed) {
-                if moves.masks(state.into()) != 0 {
-                    changed.push(row);
-                }
+        let segment = &sealed.segment;
+        // What is empty for being set aside may come back under its id.
+        let is_whole = sealed.degraded.is_none();
+        let mut known = match is_whole {
+            true => self.busy_rows.get(actor, sealed.id),
+            false => None,
+        };
+        if known.is_none() {
+            let mut rows = segment
+                .actor_rows(actor)?
+                .collect::<Result<Vec<u32>, _>>()?;
+            let mut states = States::of(self.memtable(), part, sealed);
+            if rows.len() < BUSY_ROWS || !is_whole {
+                return own.push_read(part, segment, &rows, states, moves, kept_max);
             }
-            let lists = &mut sealed.lists;
-            let each = &mut |list, links| lists.push((list, links));
-            // A row is kept whole or not at all.
-            let part = sealed.part;
-            let mut last = kept.rows.last().map(|(part, row, _)| (*part, *row));
-            let each_link = &mut |row, link| {
-                if last == Some((part, row)) || kept.links.len() < kept_max {
-                    kept.push(part, row, link);
-                    last = Some((part, row));
-                }
-            };
-            sealed.links = segment.long_lists_of(&changed, LONG_LIST, each, each_link)?;
-            // A segment has at most 2^28 rows.
-            sealed.changed = changed.len() as u32;
-            if moves == Move::Delete {
-                let rows = own.rows.get(sealed.range.clone()).unwrap_or_default();
-                let mut column = segment.seq_column()?;
-                for &(row, _) in rows {
-                    own.seqs.push(column.get(row)?);
-                }
-            }
+            states.drop_dead(&mut rows)?;
+            let read = Arc::new(read_known(segment, &rows)?);
+            self.busy_rows.put(actor, sealed.id, Arc::clone(&read));
+            known = Some(read);
         }
-        own.segments = segments;
-        own.links = kept;
-        Ok(())
+        let states = States::of(self.memtable(), part, sealed);
+        match known {
+            Some(known) => own.push_known(part, segment, &known, states, moves, kept_max),
+            None => Ok(()),
+        }
     }
 
     /// Moves rows that were read for just that, from `seq` on.

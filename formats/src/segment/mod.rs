@@ -14,7 +14,7 @@
 //!          actor_rows(actor) -> ActorRows<'_>
 //! links    links(row) -> RowLinks<'_>: Iterator<Item = Result<LinkRef { path, target }>>,
 //!          each_list(row, &mut dyn FnMut(LinkRef, list, rows)) -> seq,
-//!          long_lists_of(&[row], longer_than, &mut dyn FnMut(list, links), &mut dyn FnMut(row, LinkRef)) -> u64,
+//!          long_lists_of(&[row], longer_than, &mut dyn FnMut(list, row), &mut dyn FnMut(row, LinkRef)) -> u64,
 //!          path(path) -> &str, target(ord) -> TargetRef<'_>,
 //!          each_target(&[T], Fn(&T) -> ord, FnMut(TargetRef<'_>) -> Result<()>)
 //! lists    find_target(&TargetKey) -> Option<u32>, find_source(collection, path) -> Option<u32>,

@@ -21,8 +21,8 @@ struct RowLists<'s> {
     longer_than: u32,
     /// Sources seen lately, by collection and path.
     sources: Vec<((u32, u32), u32)>,
-    /// Target and source of the links to look up.
-    links: Vec<(u32, u32)>,
+    /// Target, source and row of the links to look up.
+    links: Vec<(u32, u32, u32)>,
 }
 
 impl RowLists<'_> {
@@ -40,7 +40,7 @@ impl RowLists<'_> {
                 let link = link?;
                 each_link(row, link);
                 let source = self.source_of(collection, link.path)?;
-                self.links.push((link.target, source));
+                self.links.push((link.target, source, row));
                 count += 1;
                 if self.links.len() >= BATCH {
                     self.look_up(each)?;
@@ -68,8 +68,8 @@ impl RowLists<'_> {
     /// Looks up what was gathered.
     fn look_up(&mut self, each: &mut dyn FnMut(u32, u32)) -> Result<()> {
         self.links.sort_unstable();
-        for same in self.links.chunk_by(|a, b| a == b) {
-            let Some(&(target, source)) = same.first() else {
+        for same in self.links.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
+            let Some(&(target, source, _)) = same.first() else {
                 continue;
             };
             let (start, end) = self.starts.pair(target)?;
@@ -78,8 +78,7 @@ impl RowLists<'_> {
                 return Err(self.damaged(format!("a list of target {target}")));
             };
             if rows > self.longer_than {
-                // At most as many as were gathered.
-                each(list, same.len() as u32);
+                same.iter().for_each(|(_, _, row)| each(list, *row));
             }
         }
         self.links.clear();
@@ -96,9 +95,9 @@ impl RowLists<'_> {
 }
 
 impl Segment {
-    /// Calls `each` with every list of more than `longer_than` rows that one of `rows` is in, and how many of their links
-    /// it has; one list may come several times. Calls `each_link` with every row and each of its links, in order. Gives how
-    /// many links the rows have. For many rows, which should rise: cheaper than [`each_list`](Self::each_list) for each of
+    /// Calls `each` with every list of more than `longer_than` rows and every one of `rows` that is in it, once for each of the
+    /// row's links there; those of one list mostly come one after the other. Calls `each_link` with every row and each of its
+    /// links, in order. Gives how many links the rows have. For many rows, which should rise: cheaper than [`each_list`](Self::each_list) for each of
     /// them.
     ///
     /// # Errors

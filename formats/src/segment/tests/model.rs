@@ -707,12 +707,12 @@ fn check_long_lists(segment: &Segment) {
                 links += 1;
                 expected_links.push((*row, link));
                 if rows > longer_than {
-                    *expected.entry(list).or_insert(0) += 1;
+                    *expected.entry((list, *row)).or_insert(0) += 1;
                 }
             };
             segment.each_list(*row, each).unwrap();
         }
-        let each = &mut |list, links| *found.entry(list).or_insert(0) += links;
+        let each = &mut |list, row| *found.entry((list, row)).or_insert(0) += 1;
         let each_link = &mut |row, link| found_links.push((row, link));
         let all = segment.long_lists_of(&rows, longer_than, each, each_link);
         assert_eq!((all.unwrap(), found), (links, expected));

@@ -38,10 +38,13 @@ fn with_lists(segment: &Segment, row: u32) -> Read<Vec<(LinkRef, u32)>> {
     Ok(found)
 }
 
-/// The links, and how many are in each list, by the reader of many rows.
-fn in_lists(segment: &Segment, rows: &[u32]) -> Read<(Links, BTreeMap<u32, u32>)> {
+/// How many links of each row are in each list, by list and row.
+type InLists = BTreeMap<(u32, u32), u32>;
+
+/// The links, and the lists that they are in, by the reader of many rows.
+fn in_lists(segment: &Segment, rows: &[u32]) -> Read<(Links, InLists)> {
     let (mut links, mut found) = (Vec::new(), BTreeMap::new());
-    let each = &mut |list, links| *found.entry(list).or_insert(0) += links;
+    let each = &mut |list, row| *found.entry((list, row)).or_insert(0) += 1;
     // Lists of no rows stand nowhere.
     let count = segment.long_lists_of(rows, 0, each, &mut |row, link| links.push((row, link)))?;
     assert_eq!(count, links.len() as u64);
@@ -82,7 +85,7 @@ fn check_readers(segment: &Segment, what: &str) {
             assert_eq!(*read, of_row, "{what}");
             let mut lists = BTreeMap::new();
             for (_, list) in listed {
-                *lists.entry(*list).or_insert(0) += 1;
+                *lists.entry((*list, row)).or_insert(0) += 1;
             }
             assert_eq!(*counted, lists, "{what}");
             all.push((row, lists));
