@@ -94,6 +94,27 @@ impl<'a> Strings<'a> {
         self.text(start, bytes)
     }
 
+    /// The table with all its offsets decoded, four bytes for each string.
+    pub(super) fn decoded(self) -> Result<DecodedStrings<'a>> {
+        let mut offsets = Vec::with_capacity(self.count as usize + 1);
+        match &self.offsets {
+            None => {
+                for id in 0..=u64::from(self.count) {
+                    offsets.push(self.region.u32_at(HEAD + 4 * id)?);
+                }
+            }
+            Some(list) => {
+                for offset in list.iter_from(0).take(self.count as usize + 1) {
+                    offsets.push(offset?);
+                }
+            }
+        }
+        Ok(DecodedStrings {
+            strings: self,
+            offsets,
+        })
+    }
+
     fn text(&self, start: u32, bytes: &'a [u8]) -> Result<&'a str> {
         std::str::from_utf8(bytes)
             .map_err(|error| self.bytes.corrupt(u64::from(start), "UTF-8", error))
@@ -102,11 +123,7 @@ impl<'a> Strings<'a> {
     /// Where the string with that id begins, and its bytes.
     fn place(&self, id: u32) -> Result<(u32, &'a [u8])> {
         if id >= self.count {
-            return Err(self.region.corrupt(
-                0,
-                format!("an id of one of {} strings", self.count),
-                id,
-            ));
+            return Err(self.no_string(id));
         }
         let (start, end) = match &self.offsets {
             None => {
@@ -115,6 +132,16 @@ impl<'a> Strings<'a> {
             }
             Some(offsets) => offsets.pair(id)?,
         };
+        self.between(start, end)
+    }
+
+    #[cold]
+    fn no_string(&self, id: u32) -> Error {
+        let expected = format!("an id of one of {} strings", self.count);
+        self.region.corrupt(0, expected, id)
+    }
+
+    fn between(&self, start: u32, end: u32) -> Result<(u32, &'a [u8])> {
         let Some(len) = end.checked_sub(start) else {
             return Err(self.region.corrupt(HEAD, "rising offsets", end));
         };
@@ -133,5 +160,50 @@ impl<'a> Strings<'a> {
             }
         }
         Ok(None)
+    }
+}
+
+/// A table whose strings are read in no order, many of them.
+pub(super) struct DecodedStrings<'a> {
+    strings: Strings<'a>,
+    /// Where each begins, and the last one ends.
+    offsets: Vec<u32>,
+}
+
+impl<'a> DecodedStrings<'a> {
+    /// The string with that id.
+    pub(super) fn get(&self, id: u32) -> Result<&'a str> {
+        let strings = &self.strings;
+        let two = self.offsets.get(id as usize..).unwrap_or_default();
+        let Some(&[start, end]) = two.first_chunk::<2>() else {
+            return Err(strings.no_string(id));
+        };
+        let (start, bytes) = strings.between(start, end)?;
+        strings.text(start, bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decoded_table_tells_each_string_as_the_table_does() {
+        for count in [0, 1, 300, PLAIN_MAX, PLAIN_MAX + 1, 3 * PLAIN_MAX] {
+            let mut strings: Vec<String> = (0..count).map(|n| format!("{:x}", n * n)).collect();
+            strings.sort();
+            let texts: Vec<&str> = strings.iter().map(String::as_str).collect();
+            let bytes = encode(&texts, "strings").unwrap();
+            let table = Strings::open(Region::over("strings", &bytes)).unwrap();
+            let decoded = table.decoded().unwrap();
+            for (id, text) in (0..).zip(&texts) {
+                assert_eq!(decoded.get(id).unwrap(), *text);
+                assert_eq!(table.get(id).unwrap(), *text);
+            }
+            for beyond in [count, count + 1, u32::MAX] {
+                assert!(decoded.get(beyond).is_err());
+                assert!(table.get(beyond).is_err());
+            }
+        }
     }
 }

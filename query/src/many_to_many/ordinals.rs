@@ -2,8 +2,10 @@
 //! list. Open addressing with linear probing (Knuth, TAOCP 6.4). A hash takes 8 bytes in the list and 16 in the table, and
 //! of its bits 96 are kept: two hashes are taken for one by a chance of 2^-96.
 
-/// log2 of the slots at least, and at first at most: 32 MiB, of which what no hash meets is never touched.
-const BITS: std::ops::RangeInclusive<u32> = 10..=22;
+/// log2 of the slots at first.
+const FIRST_BITS: u32 = 12;
+/// log2 of the slots that are expected at most, 32 MiB.
+const EXPECTED_BITS: u32 = 22;
 
 /// See the module's description. Hashes are keyed, so that nobody chooses which meet in a slot.
 pub(super) struct Ordinals {
@@ -11,6 +13,8 @@ pub(super) struct Ordinals {
     slots: Vec<u64>,
     /// The upper halves of the hashes, of which the lowest bits choose the slot.
     halves: Vec<u64>,
+    /// As many slots as the first table that grows gets at least.
+    slots_expected: usize,
 }
 
 /// The number of a hash.
@@ -21,12 +25,13 @@ pub(super) enum Ordinal {
 }
 
 impl Ordinals {
-    /// None yet, with room for about so many.
-    pub(super) fn with_expected(expected: u64) -> Self {
-        let slots = expected.saturating_mul(2).max(1).ilog2() + 1;
+    /// None yet. Few are expected, or else about `many`, so that no table of a size between is made.
+    pub(super) fn with_expected(many: u64) -> Self {
+        let bits = many.saturating_mul(2).max(1).ilog2() + 1;
         Self {
-            slots: vec![0; 1 << slots.clamp(*BITS.start(), *BITS.end())],
+            slots: vec![0; 1 << FIRST_BITS],
             halves: Vec::new(),
+            slots_expected: 1 << bits.min(EXPECTED_BITS),
         }
     }
 
@@ -82,7 +87,7 @@ impl Ordinals {
 
     #[cold]
     fn grow(&mut self) {
-        let mut slots = vec![0; self.slots.len() * 2];
+        let mut slots = vec![0; self.slots_expected.max(self.slots.len() * 2)];
         let mask = slots.len() - 1;
         for &slot in self.slots.iter().filter(|slot| **slot != 0) {
             let half = self.halves.get((slot as u32).wrapping_sub(1) as usize);
@@ -113,17 +118,18 @@ mod tests {
             1 => u128::from(n) << 8 | 5,
             _ => xxh3_128(&n.to_le_bytes()),
         };
-        for expected in [0, 3_000, u64::MAX] {
+        // The table grows twice, to what is expected, and as far as is allowed.
+        for expected in [0, 6_000, u64::MAX] {
             let mut ordinals = Ordinals::with_expected(expected);
-            for n in 0..3_000 {
-                assert_eq!(ordinals.get(hash(n), 3_000), Some(Ordinal::New(n)));
+            for n in 0..6_000 {
+                assert_eq!(ordinals.get(hash(n), 6_000), Some(Ordinal::New(n)));
                 let known = n / 2;
-                let found = ordinals.get(hash(known), 3_000);
+                let found = ordinals.get(hash(known), 6_000);
                 assert_eq!(found, Some(Ordinal::Known(known)));
             }
-            assert_eq!(ordinals.get(hash(3_000), 3_000), None);
-            let last = ordinals.get(hash(2_999), 3_000);
-            assert_eq!(last, Some(Ordinal::Known(2_999)));
+            assert_eq!(ordinals.get(hash(6_000), 6_000), None);
+            let last = ordinals.get(hash(5_999), 6_000);
+            assert_eq!(last, Some(Ordinal::Known(5_999)));
         }
     }
 }

@@ -10,6 +10,8 @@ use crate::segment::{RecordKey, TargetRef};
 
 /// Records of a block from which on it is decoded as a whole.
 const DECODED_FROM: usize = 6;
+/// Keys of the segment for each target that is read, up to which the places of all are decoded.
+const KEYS_A_TARGET: usize = 4;
 
 impl Segment {
     /// Calls `each` with targets whose ordinals, which `target` tells, rise: read faster than one by one where they stand
@@ -30,6 +32,8 @@ impl Segment {
         let (did_count, record_count) = (self.info.did_targets, self.info.record_targets);
         let mut collection: Option<(u32, &str)> = None;
         let (mut decoded, mut block, mut buffer) = (None, Vec::new(), Vec::new());
+        // Keys that are strings come in no order of their ids.
+        let mut decoded_keys = None;
         let mut rest = targets;
         while let Some((next, behind)) = rest.split_first() {
             let next = target(next);
@@ -74,7 +78,17 @@ impl Segment {
                 collection: name,
                 rkey: match key {
                     PackedKey::Tid(tid) => RecordKey::Tid(tid),
-                    PackedKey::Str(id) => RecordKey::Str(keys.get(id)?),
+                    PackedKey::Str(id) => {
+                        if decoded_keys.is_none()
+                            && keys.count() as usize / KEYS_A_TARGET <= targets.len()
+                        {
+                            decoded_keys = Some(keys.decoded()?);
+                        }
+                        RecordKey::Str(match &decoded_keys {
+                            Some(keys) => keys.get(id)?,
+                            None => keys.get(id)?,
+                        })
+                    }
                 },
             })?;
             rest = behind;
