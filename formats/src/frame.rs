@@ -14,7 +14,7 @@ use crate::file_header::Form;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
-use zstd::zstd_safe::{CParameter, ParamSwitch};
+use zstd::zstd_safe::{CParameter, ParamSwitch, Strategy};
 
 /// The version of log files that this code writes.
 pub const VERSION: u16 = 1;
@@ -356,6 +356,8 @@ impl<'a> Events<'a> {
 /// The compressor of frames. Any reader of zstd reads what it makes.
 fn compressor() -> std::io::Result<zstd::bulk::Compressor<'static>> {
     let mut compressor = zstd::bulk::Compressor::new(COMPRESSION_LEVEL)?;
+    // Small frames would be compressed by another one, for which the rest was not measured.
+    compressor.set_parameter(CParameter::Strategy(Strategy::ZSTD_fast))?;
     compressor.set_parameter(CParameter::WindowLog(COMPRESSION_WINDOW_LOG))?;
     compressor.set_parameter(CParameter::HashLog(COMPRESSION_HASH_LOG))?;
     compressor.set_parameter(CParameter::TargetLength(COMPRESSION_STEP))?;

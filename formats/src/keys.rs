@@ -23,7 +23,7 @@ pub const VERSION: u16 = 3;
 pub const HEADER_BYTES: usize = 96;
 /// Frames are named by their offset in units of this many bytes (`frame::ALIGNMENT`).
 pub const FRAME_UNIT: u64 = 8;
-/// Entries that a bucket of the directory holds on average, at most.
+/// Buckets are the least power of two of which each holds fewer entries than twice as many, on average.
 const BUCKET_ENTRIES: usize = 8;
 /// One in so many revs at each end may be far from the others.
 const FAR_SHARE: usize = 64;
@@ -414,16 +414,23 @@ impl KeysFile {
             return Err(region.corrupt(0, format!("{far} far revs"), self.layout.far_revs));
         }
         let frames = self.file.section(section::FRAMES)?.named("frames");
-        let mut before = None;
-        for at in (0..u64::from(self.layout.frames)).map(|frame| frame * 4) {
-            let frame = frames.u32_at(at)?;
-            if before >= Some(frame) {
-                return Err(frames.corrupt(at, "rising frames", frame));
-            }
-            before = Some(frame);
-        }
-        Ok(())
+        rise(frames, self.layout.frames, 4)?;
+        let far = self.file.section(section::FAR_REVS)?.named("far revs");
+        rise(far, self.layout.far_revs, FAR_BYTES)
     }
+}
+
+/// Whether the integers that `count` records of so many bytes begin with rise.
+fn rise(region: Region<'_>, count: u32, record_bytes: u64) -> Result<()> {
+    let mut before = None;
+    for at in (0..u64::from(count)).map(|place| place * record_bytes) {
+        let value = region.u32_at(at)?;
+        if before >= Some(value) {
+            return Err(region.corrupt(at, "rising numbers", value));
+        }
+        before = Some(value);
+    }
+    Ok(())
 }
 
 fn read_header(file: &SealedFile) -> Result<(KeysHeader, Layout)> {

@@ -11,11 +11,15 @@ use orrery_formats::bytes::{Reader, put_varint};
 use crate::Result;
 use crate::actors::{ActorId, IdHashes};
 
-/// Where an account has fewer rows in a segment, they are read each time.
-pub(super) const BUSY_ROWS: usize = 64;
+/// Where an account has fewer rows in a segment, they are read each time. In tests nearly all are kept.
+pub(super) const BUSY_ROWS: usize = if cfg!(test) { 2 } else { 64 };
+/// Where it has more, they would be too large to be kept: a row takes three bytes at least.
+pub(super) const BUSY_ROWS_MAX: usize = ENTRY_BYTES_MAX / 3;
 /// What all that is kept takes at most, bytes: of the synthetic stream the rows of the busiest 200 accounts of 20 M events, which
 /// are nine tenths of all rows that account events meet. An estimate by Zipf's law with the exponent 0.75.
 const BYTES_MAX: usize = 12 << 20;
+/// What one account's rows of a segment take at most.
+const ENTRY_BYTES_MAX: usize = BYTES_MAX / 4;
 /// What an entry takes beside its bytes.
 const ENTRY_BYTES: usize = 112;
 
@@ -104,7 +108,7 @@ impl BusyRows {
     /// all is not kept.
     pub(super) fn put(&mut self, actor: ActorId, segment: u64, known: Arc<KnownRows>) {
         let bytes = known.bytes();
-        if bytes > BYTES_MAX / 4 {
+        if bytes > ENTRY_BYTES_MAX {
             return;
         }
         if self.young_bytes + bytes > BYTES_MAX / 2 {

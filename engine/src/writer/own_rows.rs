@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use orrery_formats::segment::{LinkRef, Segment};
 
-use super::busy_rows::{BUSY_ROWS, KnownRows};
+use super::busy_rows::{BUSY_ROWS, BUSY_ROWS_MAX, KnownRows};
 use super::{Place, Writer};
 use crate::Result;
 use crate::actors::ActorId;
@@ -322,7 +322,9 @@ impl Writer {
                 .actor_rows(actor)?
                 .collect::<Result<Vec<u32>, _>>()?;
             let mut states = States::of(self.memtable(), part, sealed);
-            if rows.len() < BUSY_ROWS || !is_whole {
+            // What is to be deleted does not come again, and of what is hidden already no link is needed for it.
+            let is_kept = is_whole && moves != Move::Delete;
+            if !is_kept || !(BUSY_ROWS..=BUSY_ROWS_MAX).contains(&rows.len()) {
                 return own.push_read(part, segment, &rows, states, moves, kept_max);
             }
             states.drop_dead(&mut rows)?;

@@ -38,7 +38,8 @@ pub(crate) struct OtherCounts {
     pub(super) epoch: u64,
     /// As of which list of excluded targets.
     pub(super) excluded: u64,
-    /// Of each part that links were counted of; these are numbered in this order.
+    /// Of each part that links were counted of; these are numbered in this order. Places of rows hold with the part's id, which tells
+    /// a segment that was written anew from the one before.
     pub(super) lists: Vec<ListState>,
     pub(super) counts: Table,
 }
