@@ -131,7 +131,7 @@ impl Writer {
         links.clear();
         long.clear();
         let segment = self.segment(part)?;
-        let seq = segment.each_list(row, &mut |link, list, rows| {
+        segment.each_list(row, &mut |link, list, rows| {
             links.push(link);
             if rows > LONG_LIST {
                 long.push(list);
@@ -144,7 +144,7 @@ impl Writer {
             }
             segment.collection(row)?;
         }
-        old.seq = seq;
+        old.seq = segment.seq(row)?;
         old.place = Some((part, row));
         Ok(())
     }

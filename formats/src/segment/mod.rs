@@ -13,7 +13,7 @@
 //!          find_rows(actor, collection, rkey, &mut dyn FnMut(u32)), find_key(&KeyProbe, &mut dyn FnMut(u32)),
 //!          actor_rows(actor) -> ActorRows<'_>
 //! links    links(row) -> RowLinks<'_>: Iterator<Item = Result<LinkRef { path, target }>>,
-//!          each_list(row, &mut dyn FnMut(LinkRef, list, rows)) -> seq,
+//!          each_list(row, &mut dyn FnMut(LinkRef, list, rows)),
 //!          long_lists_of(&[row], longer_than, &mut dyn FnMut(list, row), &mut dyn FnMut(row, LinkRef)) -> u64,
 //!          path(path) -> &str, target(ord) -> TargetRef<'_>,
 //!          each_target(&[T], Fn(&T) -> ord, FnMut(TargetRef<'_>) -> Result<()>)

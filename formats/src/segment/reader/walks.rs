@@ -115,13 +115,12 @@ impl Iterator for RowLinks<'_> {
 
 impl Segment {
     /// Calls `each` with every link of a row, the id of the list that it belongs to, and how many rows that list has.
-    /// No list is opened. Gives the seq of the row.
+    /// No list is opened.
     ///
     /// # Errors
     /// See [`Segment`].
-    pub fn each_list(&self, row: u32, each: &mut dyn FnMut(LinkRef, u32, u32)) -> Result<u64> {
-        let (shape, next, seq) = self.rows()?.links_and_seq(row)?;
-        let (collection, links) = self.links_from(shape, next)?;
+    pub fn each_list(&self, row: u32, each: &mut dyn FnMut(LinkRef, u32, u32)) -> Result<()> {
+        let (collection, links) = self.links_of(row)?;
         let (starts, postings) = (self.list_starts()?, self.postings()?);
         // Neighbours often stand at one path.
         let mut source: Option<(u32, u32)> = None;
@@ -142,7 +141,7 @@ impl Segment {
             let (list, rows) = list.ok_or_else(|| self.no_list(row, link.path, link.target))?;
             each(link, list, rows);
         }
-        Ok(seq)
+        Ok(())
     }
 }
 

@@ -208,13 +208,6 @@ impl<'a> Rows<'a> {
         self.links_in(&block, row, i)
     }
 
-    /// The same with the row's seq, which costs less than to ask for both.
-    pub(in crate::segment) fn links_and_seq(&self, row: u32) -> Result<(u32, u32, u64)> {
-        let (block, i) = self.locate(row)?;
-        let (shape, link) = self.links_in(&block, row, i)?;
-        Ok((shape, link, self.seq_in(&block, row, i)?))
-    }
-
     fn links_in(&self, block: &Block<'a>, row: u32, i: u64) -> Result<(u32, u32)> {
         let shapes = self.shapes_of(block)?;
         let base = self.directory.u32_at(self.entry(row / BLOCK) + 4)?;

@@ -132,10 +132,10 @@ fn check_rows<'a>(input: &SegmentInput<'a>, segment: &Segment) -> ListModel<'a> 
         }
         assert!(found.next().is_none());
         let mut of_row = Vec::new();
-        let seq = segment.each_list(number, &mut |link, list, rows| {
+        let read = segment.each_list(number, &mut |link, list, rows| {
             of_row.push((link, list, rows))
         });
-        assert_eq!(seq.unwrap(), segment.seq(number).unwrap());
+        read.unwrap();
         let expected = segment.links(number).unwrap().map(|link| {
             let link = link.unwrap();
             let list = segment.list_id(number, link.path, link.target).unwrap();
