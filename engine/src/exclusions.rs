@@ -31,8 +31,7 @@ pub use edit::{ExcludeReport, Excluded};
 pub(crate) const EXCLUSIONS: &str = "EXCLUSIONS";
 
 /// What fails where a change of the list holds and may be lost.
-const NOT_DURABLE: &str =
-    "the exclude list is changed, and a power cut may undo that, since this failed: sync directory";
+const NOT_DURABLE: &str = "the exclude list is changed, a power cut may undo that, and links of accounts follow when it can be written again, since this failed: sync directory";
 
 /// When and why something was excluded.
 #[derive(Debug, Clone, PartialEq, Eq)]

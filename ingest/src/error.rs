@@ -38,9 +38,9 @@ pub enum Error {
          --force-source goes on from about the same time"
     )]
     OtherSource {
-        /// The source whose position is stored.
+        /// The source whose position is stored, by [`without_secrets`](orrery_jetstream::without_secrets).
         stored: String,
-        /// The source asked for.
+        /// The source asked for, in the same way.
         asked: String,
     },
     /// The stored position is of a kind of source that this build does not know.
@@ -49,7 +49,7 @@ pub enum Error {
          a newer build may"
     )]
     UnknownCursor {
-        /// The source whose position is stored.
+        /// The source whose position is stored, by [`without_secrets`](orrery_jetstream::without_secrets).
         endpoint: String,
         /// The number of the kind.
         kind: u8,
@@ -57,7 +57,7 @@ pub enum Error {
     /// The subscription cannot go on.
     #[error("cannot follow {endpoint}: {source}")]
     Jetstream {
-        /// The server.
+        /// The server, by [`without_secrets`](orrery_jetstream::without_secrets).
         endpoint: String,
         /// Why.
         source: orrery_jetstream::Error,

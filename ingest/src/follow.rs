@@ -42,8 +42,10 @@ impl FollowConfig {
     /// [`Error::Jetstream`].
     pub fn check(&self) -> Result<()> {
         let checked = Client::new(self.jetstream.clone());
+        let endpoints = self.jetstream.endpoints.iter();
+        let shown = endpoints.map(|endpoint| orrery_jetstream::without_secrets(endpoint));
         checked.map(drop).map_err(|source| Error::Jetstream {
-            endpoint: self.jetstream.endpoints.join(", "),
+            endpoint: shown.collect::<Vec<_>>().join(", "),
             source,
         })
     }

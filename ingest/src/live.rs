@@ -43,7 +43,7 @@ impl JetstreamSource {
         runtime: tokio::runtime::Handle,
     ) -> Result<Self> {
         let error = |source| Error::Jetstream {
-            endpoint: endpoint.to_string(),
+            endpoint: orrery_jetstream::without_secrets(&endpoint),
             source,
         };
         let time_us = match config.cursor {
@@ -78,9 +78,9 @@ impl JetstreamSource {
         self.handle.clone()
     }
 
-    /// The source as logs tell it: without the query of its URL, which may have a key in it.
-    fn shown(&self) -> &str {
-        self.endpoint.split(['?', '#']).next().unwrap_or_default()
+    /// The source as errors and logs tell it.
+    fn shown(&self) -> String {
+        orrery_jetstream::without_secrets(&self.endpoint)
     }
 
     fn cursor(&self, seq: Option<u64>) -> Option<Cursor> {
@@ -109,7 +109,7 @@ impl Source for JetstreamSource {
             Ok(Some(Delivery::Batch(batch))) => batch,
             Ok(Some(Delivery::Failed(source))) => {
                 return Err(Error::Jetstream {
-                    endpoint: self.endpoint.to_string(),
+                    endpoint: self.shown(),
                     source,
                 });
             }

@@ -1,6 +1,8 @@
 //! Where a source goes on after a restart. A stored position is used only for the source it came from,
 //! unless the operator says otherwise: the index would silently miss whatever lies between.
 
+use orrery_jetstream::without_secrets;
+
 use crate::error::{Error, Result};
 use crate::source::{Cursor, CursorKind};
 use crate::validate::TIME_US_MIN;
@@ -44,10 +46,11 @@ pub fn resume_point(
     };
     let is_same = &*stored.endpoint == endpoint;
     if !is_same && !force {
-        return Err(Error::OtherSource {
-            stored: stored.endpoint.to_string(),
-            asked: endpoint.to_owned(),
-        });
+        let (stored, mut asked) = (without_secrets(&stored.endpoint), without_secrets(endpoint));
+        if stored == asked {
+            asked.push_str(" with another user, query or fragment");
+        }
+        return Err(Error::OtherSource { stored, asked });
     }
     let time = |value: u64, rewind_us: u64| {
         orrery_jetstream::Cursor::TimeUs(value.saturating_sub(rewind_us).max(TIME_US_MIN))
@@ -108,6 +111,25 @@ mod tests {
             let text = error.to_string();
             assert!(
                 text.contains("follows a, not b") && text.contains("--force-source"),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_may_be_a_secret_in_a_source_is_not_told_and_a_difference_in_it_is() {
+        let mut cursor = stored(CursorKind::JetstreamTime, TIME_US_MIN);
+        cursor.endpoint = "wss://a.example/subscribe?key=old-one".into();
+        for asked in [
+            "wss://a.example/subscribe?key=new-one",
+            "wss://b:new-one@c.example",
+        ] {
+            let error = resume_point(Some(&cursor), None, asked, false).unwrap_err();
+            let text = error.to_string();
+            assert!(!text.contains("-one"), "{text}");
+            assert_eq!(
+                text.contains("another user, query"),
+                asked.contains('?'),
                 "{text}"
             );
         }

@@ -162,7 +162,7 @@ impl TryFrom<&SourceCursor> for Cursor {
     /// [`Error::UnknownCursor`] for a kind that this build does not know.
     fn try_from(stored: &SourceCursor) -> Result<Self, Error> {
         let kind = CursorKind::from_u8(stored.kind).ok_or_else(|| Error::UnknownCursor {
-            endpoint: stored.endpoint.clone(),
+            endpoint: orrery_jetstream::without_secrets(&stored.endpoint),
             kind: stored.kind,
         })?;
         Ok(Self {

@@ -24,10 +24,16 @@ pub(crate) fn public_host(source: &str) -> Option<String> {
         "arpa",
         "intranet",
         "private",
+        "svc",
+        "localdomain",
+        "test",
+        "invalid",
+        "onion",
     ]
     .iter()
     .any(|name| top.eq_ignore_ascii_case(name));
-    let is_address = host.parse::<IpAddr>().is_ok() || top.bytes().all(|b| b.is_ascii_digit());
+    let is_address =
+        host.parse::<IpAddr>().is_ok() || top.starts_with(|c: char| c.is_ascii_digit());
     (is_name && !is_private && !is_address).then(|| host.to_ascii_lowercase())
 }
 
@@ -54,6 +60,10 @@ mod tests {
             "ws://0x7f.1/",
             "ws://jetstream:6008/",
             "ws://nas.local/",
+            "ws://jetstream.feeds.svc:6008/",
+            "ws://nas.localdomain/",
+            "ws://abcdef.onion/",
+            "ws://10.0.0.0x7f/",
             "ws://pi.home.arpa/",
             "ws://a b.example/",
             "",

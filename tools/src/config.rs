@@ -30,7 +30,7 @@ use clap::parser::ValueSource;
 use crate::units;
 
 pub(crate) use effective::{as_json, as_text};
-pub(crate) use keys::{Key, arguments_of_serve, keys};
+pub(crate) use keys::{Key, arguments_of_serve, keys, unread_path};
 pub(crate) use mistake::{Mistake, Place};
 pub(crate) use template::template;
 

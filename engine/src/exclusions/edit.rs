@@ -174,7 +174,7 @@ impl Store {
             Ok((is_changed.then_some(new), ()))
         });
         self.note_if_not_durable(entries, changed)?;
-        report.pending = self.apply_to(entries, wait)?;
+        report.pending = self.apply_to(entries, wait);
         Ok(report)
     }
 
@@ -206,7 +206,7 @@ impl Store {
             Ok(((report.changed > 0).then_some(new), ()))
         });
         self.note_if_not_durable(entries, changed)?;
-        report.pending = self.apply_to(entries, wait)?;
+        report.pending = self.apply_to(entries, wait);
         Ok(report)
     }
 
@@ -220,29 +220,31 @@ impl Store {
     }
 
     /// Has the writer hide or show the rows of the accounts among `entries`, and waits for it. Accounts that are not in the
-    /// list are looked at too: a repair may have brought back what an older list says. Gives how many are left.
-    fn apply_to(&self, entries: &[Excluded], wait: Duration) -> Result<usize> {
+    /// list are looked at too: a repair may have brought back what an older list says. Gives how many are left, also where that fails:
+    /// the list is written, and the writer or the next start goes on from it.
+    fn apply_to(&self, entries: &[Excluded], wait: Duration) -> usize {
         let dids = accounts_of(entries);
         if dids.is_empty() {
-            return Ok(0);
+            return 0;
         }
         let list = &self.shared.exclusions;
         list.note_pending(dids.iter().cloned());
         let mut writer = self.writer.lock();
         if let Some(writer) = &mut *writer {
             // Nobody uses it.
-            match writer.apply_exclusions() {
-                Err(error) if !error.is_pause() && !matches!(error, Error::Poisoned { .. }) => {
-                    return Err(error);
-                }
-                _ => return Ok(list.wait(&dids, Duration::ZERO)),
+            if let Err(error) = writer.apply_exclusions()
+                && !error.is_pause()
+                && !matches!(error, Error::Poisoned { .. })
+            {
+                tracing::error!(%error, "the exclude list is changed, and the index cannot follow it yet");
             }
+            return list.wait(&dids, Duration::ZERO);
         }
         drop(writer);
         if self.shared.durable.lock().poisoned.is_some() {
-            return Ok(list.wait(&dids, Duration::ZERO));
+            return list.wait(&dids, Duration::ZERO);
         }
-        Ok(list.wait(&dids, wait))
+        list.wait(&dids, wait)
     }
 }
 

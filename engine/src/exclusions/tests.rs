@@ -414,6 +414,28 @@ fn a_change_whose_directory_cannot_be_synced_holds_and_is_durable_before_rows_ar
 }
 
 #[test]
+fn rows_that_cannot_be_hidden_wait_and_the_change_of_the_list_holds() {
+    let writes = Step::Write {
+        actor: 1,
+        key: 0,
+        target: 0,
+    };
+    let fs = SimFs::new();
+    let (store, mut writer) = filled(&fs, "data", &[writes]);
+    writer.commit().unwrap();
+    drop(writer);
+    // Behind the list's file and its directory comes the log.
+    fs.fail_sync(fs.syncs() + 2);
+    let report = store.exclude(&[account(1)], Duration::ZERO).unwrap();
+    assert_eq!((report.changed, report.pending), (1, 1));
+    assert_eq!(listed(&store), BTreeSet::from([1]));
+    drop(store);
+    let (store, _writer) = filled(&fs, "data", &[]);
+    assert_eq!(store.exclusions_pending(), 0);
+    assert_eq!(answers(&store), Answers::new());
+}
+
+#[test]
 fn a_removed_entry_that_cannot_be_dropped_is_left_to_the_next_start_and_not_tried_at_each_tick() {
     let fs = SimFs::new();
     let (store, mut writer) = filled(&fs, "data", &[]);

@@ -22,6 +22,7 @@ use tokio_tungstenite::tungstenite::{self, http};
 use crate::config::Config;
 use crate::endpoint::Endpoint;
 use crate::error::Error;
+use crate::shown::without_secrets;
 
 /// Bytes of an error answer that are worth keeping.
 const BODY_BYTES_MAX: usize = 1024;
@@ -97,7 +98,7 @@ async fn open(
     let mut request = url
         .into_client_request()
         .map_err(|error| Error::BadEndpoint {
-            endpoint: endpoint.url().to_owned(),
+            endpoint: without_secrets(endpoint.url()),
             problem: error.to_string(),
         })?;
     let user_agent =

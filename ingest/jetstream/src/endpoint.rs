@@ -9,6 +9,7 @@ use tokio_tungstenite::tungstenite::http::Uri;
 use crate::cursor::Cursor;
 use crate::error::Error;
 use crate::options::Options;
+use crate::shown::without_secrets;
 
 /// Query members this crate sets itself; an endpoint that carries one would contradict the configuration.
 const OWN_PARAMETERS: [&str; 6] = [
@@ -47,7 +48,7 @@ impl Endpoint {
     /// servers) or a URL with the scheme `ws`, `wss`, `http` or `https`. Without a path, `/subscribe` is meant.
     pub(crate) fn parse(endpoint: &str) -> Result<Self, Error> {
         let bad = |problem: &str| Error::BadEndpoint {
-            endpoint: endpoint.to_owned(),
+            endpoint: without_secrets(endpoint),
             problem: problem.to_owned(),
         };
         let host_of = |host: &str| format!("wss://{host}.bsky.network/subscribe");
@@ -230,9 +231,10 @@ mod tests {
         ] {
             let error = Endpoint::parse(given).unwrap_err().to_string();
             assert!(
-                error.contains(problem) && error.contains(given),
+                error.contains(problem) && error.contains(&without_secrets(given)),
                 "{given}: {error}"
             );
+            assert!(!error.contains("u:p") && !error.contains("x=1"), "{error}");
         }
     }
 

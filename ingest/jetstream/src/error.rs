@@ -16,7 +16,7 @@ pub enum Error {
     /// The endpoint is neither a known shorthand nor a usable URL.
     #[error("endpoint {endpoint:?}: {problem}")]
     BadEndpoint {
-        /// The endpoint as configured.
+        /// The endpoint as configured, by [`without_secrets`](crate::without_secrets).
         endpoint: String,
         /// What is wrong with it.
         problem: String,

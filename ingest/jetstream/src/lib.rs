@@ -60,6 +60,7 @@ mod position;
 mod queue;
 mod resume;
 mod session;
+mod shown;
 mod stats;
 
 pub use backoff::Backoff;
@@ -74,6 +75,7 @@ pub use malformed::Malformed;
 pub use options::Options;
 pub use position::Position;
 pub use rustls;
+pub use shown::without_secrets;
 pub use stats::Stats;
 
 /// The code of the README, compiled with the documentation tests.

@@ -75,7 +75,8 @@ pub enum ExcludeError {
     /// The list cannot be written.
     #[error("{0}")]
     Failed(String),
-    /// The list is changed, and answers follow it; only a power cut may undo that.
+    /// The list is changed, and only a power cut may undo that. Records and targets follow it at once; links of accounts do when it can be
+    /// written again, and are `pending` until then.
     #[error("{0}")]
     NotDurable(String),
 }

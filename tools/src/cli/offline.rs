@@ -125,7 +125,8 @@ pub(crate) struct ExcludeArguments {
     /// DIDs, at-uris, URLs; of import, files, - for standard input
     #[arg(value_name = "WHAT")]
     pub(crate) what: Vec<String>,
-    /// The data directory of a stopped server
+    /// The data directory of a stopped server. As an option it stands in place of the server that a configuration file names; as
+    /// a variable beside it
     #[arg(long, value_name = "DIR", env = "ORRERY_DATA")]
     pub(crate) data: Option<PathBuf>,
     /// The operator's address of a running server. With --data too, that is used where nothing listens here

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 
 use clap::builder::{BoolishValueParser, Resettable, ValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Arg, ArgAction, Command, CommandFactory as _, FromArgMatches as _};
+use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory as _, FromArgMatches as _};
 
 use super::{Cli, ServeArguments};
-use crate::config::{Settings, Source, arguments_of_serve, check};
+use crate::config::{Settings, Source, arguments_of_serve, check, unread_path};
 use crate::failure::Failure;
 use crate::output;
 
@@ -64,6 +64,9 @@ pub(crate) fn parse() -> crate::failure::Result<(Cli, Settings)> {
     };
     let file = matched.try_get_one::<PathBuf>("config").ok().flatten();
     let is_judge = matches!(name, "config" | "doctor");
+    // The settings of a server are looked at below, all at once.
+    let is_of_server = is_judge || name == "serve";
+    refuse_unread_paths(name, matched, |long| !is_of_server || long == "config")?;
     let settings = match file {
         None if !is_judge && name != "serve" => Settings::default(),
         file => Settings::of(
@@ -97,9 +100,11 @@ pub(crate) fn parse() -> crate::failure::Result<(Cli, Settings)> {
             _ if name == "serve" => return Err(Failure::Settings(check::all(&settings).1)),
             missing => return Err(Failure::Settings(missing)),
         }
-        // Who names a directory does not mean the server that the file tells of.
-        let is_named = settings.get("data").map(|setting| &setting.source) == Some(&Source::Flag);
-        let is_elsewhere = name == "exclude" && is_named;
+        // Who names a directory does not mean the server that the file tells of; who names a server too may well mean its token.
+        let source = |name| settings.get(name).map(|setting| &setting.source);
+        let is_elsewhere = name == "exclude"
+            && source("data") == Some(&Source::Flag)
+            && !matches!(source("operator"), Some(Source::Flag | Source::Variable));
         let known = |long: &str| known(long) && !(is_elsewhere && long.starts_with("operator"));
         let behind = place_of_command(&words, name).map_or(words.len(), |place| place + 1);
         said.splice(behind..behind, settings.words_of_file(known));
@@ -107,6 +112,30 @@ pub(crate) fn parse() -> crate::failure::Result<(Cli, Settings)> {
     let matches = or_end(commands().try_get_matches_from(&said), &words);
     let cli = or_end(Cli::from_arg_matches(&matches), &words);
     Ok((cli, settings))
+}
+
+/// Refuses paths that are written for a shell, in options and their variables alike.
+fn refuse_unread_paths(
+    name: &str,
+    matched: &ArgMatches,
+    heeds: impl Fn(&str) -> bool,
+) -> crate::failure::Result<()> {
+    let commands = commands();
+    let own = commands.find_subcommand(name);
+    for argument in own.into_iter().flat_map(Command::get_arguments) {
+        let Some(long) = argument.get_long().filter(|long| heeds(long)) else {
+            continue;
+        };
+        let value_names = argument.get_value_names().unwrap_or_default();
+        let value_name = value_names.first().map_or("", |name| name.as_str());
+        let values = matched.try_get_raw(argument.get_id().as_str());
+        for value in values.ok().flatten().into_iter().flatten() {
+            if let Some((wrong, right)) = unread_path(value_name, value) {
+                return Err(Failure::Usage(format!("--{long}: {wrong}; {right}")));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The commands, none of which misses anything.

@@ -15,7 +15,7 @@ pub(crate) fn run(arguments: &BackupArguments) -> Result<()> {
     }
     if arguments.json {
         let cursor = report.cursor.as_ref().map(
-            |cursor| json!({"kind": cursor.kind, "endpoint": cursor.endpoint, "value": cursor.value}),
+            |cursor| json!({"kind": cursor.kind, "endpoint": orrery_jetstream::without_secrets(&cursor.endpoint), "value": cursor.value}),
         );
         output::line(format_args!(
             "{}",

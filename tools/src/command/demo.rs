@@ -128,7 +128,10 @@ fn refuse_other(data: &Path) -> Result<()> {
         .map_err(&failed)?;
     let holds = match cursor {
         Some(cursor) if cursor.endpoint == SOURCE_NAME => return Ok(()),
-        Some(cursor) => format!("follows {}", cursor.endpoint),
+        Some(cursor) => format!(
+            "follows {}",
+            orrery_jetstream::without_secrets(&cursor.endpoint)
+        ),
         None if holds_events => "holds events of files".to_owned(),
         None => return Ok(()),
     };

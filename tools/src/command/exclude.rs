@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use orrery_engine::offline::exclusions;
 use orrery_engine::{Error, Excluded, ExclusionKind, Options, Store};
-use orrery_links::syntax::{Did, Handle};
 use orrery_server::{OperatorToken, format_time};
 use serde_json::{Value, json};
 
@@ -14,6 +13,9 @@ use crate::cli::{ExcludeAction, ExcludeArguments};
 use crate::failure::{Failure, Result};
 use crate::health::now_us;
 use crate::{output, probe};
+use taken::{Behind, Taken, behind};
+
+mod taken;
 
 /// Entries of one request to a server, and about their bytes.
 const CHUNK_ENTRIES: usize = 5_000;
@@ -69,10 +71,10 @@ pub(crate) fn run(arguments: &ExcludeArguments) -> Result<()> {
                     entry.value
                 ));
             }
-            if let Some(account) = account_behind(entry) {
+            if let Some(Behind { what, exclude }) = behind(entry) {
                 output::note(format_args!(
-                    "{} is put on the list as something that links lead to, and what the account wrote is shown as before; to leave \
-                     that out too, exclude {account}",
+                    "{} is put on the list as something that links lead to, and {what} is shown as before; to leave \
+                     that out too, exclude {exclude}",
                     entry.value
                 ));
             }
@@ -83,69 +85,6 @@ pub(crate) fn run(arguments: &ExcludeArguments) -> Result<()> {
         Place::Directory(path) => change_directory(path, &asked, excluded)?,
     };
     tell(arguments, &asked, &done, excluded)
-}
-
-/// What an entry was taken for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Taken {
-    Account,
-    Record,
-    Target,
-}
-
-impl Taken {
-    const ALL: [Self; 3] = [Self::Account, Self::Record, Self::Target];
-
-    fn of(entry: &Excluded) -> Self {
-        let is_record = |uri: &str| {
-            uri.strip_prefix("at://")
-                .is_some_and(|uri| uri.split('/').count() == 3)
-        };
-        match entry.kind {
-            ExclusionKind::Account => Self::Account,
-            ExclusionKind::Target if is_record(&entry.value) => Self::Record,
-            ExclusionKind::Target => Self::Target,
-        }
-    }
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Account => "account",
-            Self::Record => "record",
-            Self::Target => "target",
-        }
-    }
-
-    /// What an entry of that kind is about.
-    const fn about(self) -> &'static str {
-        match self {
-            Self::Account => "all that it wrote",
-            Self::Record => "the record, and links to it",
-            Self::Target => "links to it",
-        }
-    }
-}
-
-/// The account whose page a target most likely is: a DID, or how a handle is resolved.
-fn account_behind(entry: &Excluded) -> Option<String> {
-    if Taken::of(entry) != Taken::Target {
-        return None;
-    }
-    let name = match entry.value.strip_prefix("at://") {
-        Some(authority) => authority,
-        // As bsky.app and its like have them.
-        None => {
-            let (_, behind) = entry.value.split_once("/profile/")?;
-            behind.split(['/', '?', '#']).next()?
-        }
-    };
-    if Did::parse(name).is_ok() {
-        return Some(name.to_owned());
-    }
-    Handle::parse(name).ok()?;
-    Some(format!(
-        "the DID of {name}, which /xrpc/com.atproto.identity.resolveHandle?handle={name} tells"
-    ))
 }
 
 /// Whether a DID is of the method plc, but not of its form.
@@ -429,35 +368,4 @@ fn list(arguments: &ExcludeArguments) -> Result<()> {
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_page_of_an_account_is_told_from_the_account() {
-        let behind = |text: &str| account_behind(&Excluded::parse(text, false).unwrap());
-        let did = "did:plc:z72i7hdynmk6r22z27h6tvur";
-        for text in [
-            format!("https://bsky.app/profile/{did}"),
-            format!("https://bsky.app/profile/{did}/post/3k"),
-            format!("at://{did}"),
-        ] {
-            assert_eq!(behind(&text).as_deref(), Some(did), "{text}");
-        }
-        let of_handle = behind("https://bsky.app/profile/alice.example.org").unwrap();
-        assert!(
-            of_handle.contains("resolveHandle?handle=alice.example.org"),
-            "{of_handle}"
-        );
-        for text in [
-            did.to_owned(),
-            format!("at://{did}/app.bsky.feed.post/3k"),
-            "https://example.org/profile/".to_owned(),
-            "https://example.org/about".to_owned(),
-        ] {
-            assert_eq!(behind(&text), None, "{text}");
-        }
-    }
 }

@@ -58,7 +58,7 @@ fn per(bytes: u64, count: u64) -> Value {
 fn cursor(cursor: Option<&SourceCursor>) -> Value {
     cursor.map_or(
         Value::Null,
-        |cursor| json!({"kind": cursor.kind, "endpoint": cursor.endpoint, "value": cursor.value}),
+        |cursor| json!({"kind": cursor.kind, "endpoint": orrery_jetstream::without_secrets(&cursor.endpoint), "value": cursor.value}),
     )
 }
 

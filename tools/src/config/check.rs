@@ -7,6 +7,7 @@ use std::path::Path;
 
 use orrery_engine::Options;
 use orrery_ingest::{FollowConfig, Selection};
+use orrery_jetstream::without_secrets;
 use rustix::fs::{Access, access};
 
 use super::keys::nearest_of;
@@ -248,7 +249,7 @@ fn source(arguments: &ServeArguments, settings: &Settings, tell: &mut impl FnMut
         Some(wrong @ ("http" | "https")) => tell(
             "jetstream",
             (
-                format!("{server} is the address of a web page"),
+                format!("{} is the address of a web page", without_secrets(server)),
                 format!("a Jetstream server is followed by ws:// or wss://, not {wrong}://"),
             ),
         ),
@@ -258,7 +259,10 @@ fn source(arguments: &ServeArguments, settings: &Settings, tell: &mut impl FnMut
                     Some(near) => format!("did you mean {}? ", meant_by(near, server)),
                     None => String::new(),
                 };
-                let wrong = format!("{server:?} is no server that has a short name");
+                let wrong = format!(
+                    "{:?} is no server that has a short name",
+                    without_secrets(server)
+                );
                 let right = format!(
                     "{near}Write one of {}, or a URL that begins with wss:// or ws://",
                     SERVERS.join(", ")

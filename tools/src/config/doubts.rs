@@ -40,20 +40,19 @@ pub(crate) fn of_selection(
     collections: &[String],
     exclude: &[String],
 ) -> Vec<(&'static str, (String, String))> {
-    let lists = [("collections", collections), ("exclude", exclude)];
-    let named = collections.iter().chain(exclude).map(String::as_str);
-    let others: Vec<&str> = KNOWN.into_iter().chain(named).collect();
     let mut found = Vec::new();
-    for (key, names) in lists {
-        for name in names {
-            if name.ends_with(".*") || KNOWN.contains(&name.as_str()) {
+    for (key, names) in [("collections", collections), ("exclude", exclude)] {
+        let names: Vec<&str> = names.iter().map(|name| name.trim()).collect();
+        for name in &names {
+            let is_below = |other: &str| {
+                let below = other.strip_prefix(name);
+                below.is_some_and(|below| below.starts_with('.'))
+            };
+            let is_meant = name.ends_with(".*") || KNOWN.contains(name);
+            if is_meant || names.contains(&&*format!("{name}.*")) {
                 continue;
             }
-            let is_above = |other: &&&str| {
-                let below = other.strip_prefix(name.as_str());
-                below.is_some_and(|below| below.starts_with('.') && below != ".*")
-            };
-            if let Some(below) = others.iter().find(is_above) {
+            if let Some(below) = KNOWN.into_iter().find(|other| is_below(other)) {
                 let wrong = format!(
                     "{name} is taken for one collection of that name, and {below} is another"
                 );
@@ -87,19 +86,25 @@ mod tests {
               for all below it write app.bsky.feed.*"
             ]
         );
+        let spaced = told(&["sh.tangled.repo", " app.bsky.graph"], &[]);
+        assert!(
+            spaced.len() == 1 && spaced[0].ends_with("write app.bsky.graph.*"),
+            "{spaced:?}"
+        );
+        // A collection that nobody here knows may well have others below its name.
         assert_eq!(
             told(
                 &["org.example.a.*"],
                 &["org.example.a.b", "org.example.a.b.c"]
-            )
-            .len(),
-            1
+            ),
+            [""; 0]
         );
         for names in [
             &["sh.tangled.repo", "sh.tangled.repo.issue"][..],
             &["app.bsky.feed.*", "app.bsky.feed.like", "app.bsky.fee"],
             &["org.example.thing", "org.example.things"],
             &["org.example.thing", "org.example.thing.*"],
+            &["app.bsky.feed", "app.bsky.feed.*"],
         ] {
             assert_eq!(told(names, &[]), [""; 0], "{names:?}");
         }

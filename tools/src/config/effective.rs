@@ -1,7 +1,9 @@
 //! The values in effect, each with where it is from. As text they are a configuration file again.
 
+use std::ffi::OsString;
 use std::fmt::Write as _;
 
+use orrery_jetstream::without_secrets;
 use serde_json::{Value, json};
 
 use super::{Setting, Settings, Source};
@@ -22,8 +24,8 @@ pub(crate) fn as_text(settings: &Settings) -> String {
             }
             (_, true) => writeln!(text, "# {name} = {HIDDEN}  # {from}"),
             (_, false) => {
-                let value = setting.key.written(&setting.values);
-                writeln!(text, "{name} = {}  # {from}", without_secrets(&value))
+                let value = setting.key.written(&shown(&setting.values));
+                writeln!(text, "{name} = {value}  # {from}")
             }
         };
     }
@@ -39,11 +41,11 @@ pub(crate) fn as_json(settings: &Settings) -> Value {
         if setting.key.is_secret() {
             return HIDDEN.into();
         }
-        let texts = setting.values.iter().map(|value| {
+        let values = shown(&setting.values);
+        let texts = values.iter().map(|value| {
             let text = setting.key.written(std::slice::from_ref(value));
             let text = text.trim_start_matches('[').trim_end_matches(']');
-            let text = without_secrets(text);
-            serde_json::from_str(&text).unwrap_or(Value::String(text))
+            serde_json::from_str(text).unwrap_or_else(|_| Value::from(text))
         });
         let mut texts: Vec<Value> = texts.collect();
         match setting.key.is_list {
@@ -94,23 +96,11 @@ fn otherwise(help: &str) -> String {
         .unwrap_or_default()
 }
 
-/// A value with what may be a secret in a URL in it hidden: the password, and the query, in which keys stand.
-fn without_secrets(value: &str) -> String {
-    let Some((scheme, rest)) = value.split_once("://") else {
-        return value.to_owned();
+/// Values with what may be a secret in a URL among them hidden.
+fn shown(values: &[OsString]) -> Vec<OsString> {
+    let shown = |value: &OsString| match value.to_string_lossy() {
+        text if text.contains("://") => without_secrets(&text).into(),
+        _ => value.clone(),
     };
-    let end = rest.find(['/', '?', '#', '"']).unwrap_or(rest.len());
-    let (authority, behind) = rest.split_at_checked(end).unwrap_or((rest, ""));
-    let authority = match authority.rsplit_once('@') {
-        Some((_, host)) => format!("{HIDDEN}@{host}"),
-        None => authority.to_owned(),
-    };
-    let behind = match behind.split_once('?') {
-        Some((path, query)) => {
-            let quote = if query.ends_with('"') { "\"" } else { "" };
-            format!("{path}?{HIDDEN}{quote}")
-        }
-        None => behind.to_owned(),
-    };
-    format!("{scheme}://{authority}{behind}")
+    values.iter().map(shown).collect()
 }

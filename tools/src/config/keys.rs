@@ -8,6 +8,22 @@ use clap::{Arg, ArgAction, Command};
 
 use crate::cli;
 
+/// What is wrong with the value of an option that is a path by the name of its value, and is written for a shell, which alone puts a
+/// directory in the place of its beginning.
+pub(crate) fn unread_path(value_name: &str, value: &OsStr) -> Option<(String, String)> {
+    let (_, example) = EXAMPLES
+        .into_iter()
+        .find(|(name, _)| *name == value_name && matches!(*name, "DIR" | "FILE"))?;
+    let text = value.to_string_lossy();
+    let begins = ["~", "$"]
+        .into_iter()
+        .find(|begins| text.starts_with(begins))?;
+    Some((
+        format!("{text:?} begins with {begins}, which is read by a shell and not here"),
+        format!("write the whole path, such as {example}"),
+    ))
+}
+
 /// How a value is written in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -240,19 +256,9 @@ impl Key {
         values.iter().filter_map(wrong).collect()
     }
 
-    /// What is wrong with a path that is written for a shell, which alone puts a directory in the place of its beginning.
+    /// What is wrong with a path that is written for a shell.
     pub(crate) fn unread_path(&self, value: &OsStr) -> Option<(String, String)> {
-        let is_path = matches!(self.value_name(), "DIR" | "FILE");
-        let text = value.to_string_lossy();
-        let begins = ["~", "$"]
-            .into_iter()
-            .find(|begins| text.starts_with(begins))?;
-        is_path.then(|| {
-            (
-                format!("{text:?} begins with {begins}, which is read by a shell and not here"),
-                format!("write the whole path, such as {}", self.example()),
-            )
-        })
+        unread_path(self.value_name(), value)
     }
 
     /// What the command line has against one value: it is asked as if the option were given so.

@@ -320,6 +320,20 @@ fn secrets_are_not_shown() {
             assert!(shown.contains(rest), "{rest}: {shown}");
         }
     }
+    for source in [
+        "https://me:secret@jetstream.example/",
+        "wss://me:secret@jetstream.example/",
+        "wss://jetstream.example/?key=secret&cursor=1",
+        "me:secret@jetstream.example?key=secret",
+    ] {
+        let (_, mistakes) = check::all(&self::settings(&["--jetstream", source], &[], None));
+        let told: Vec<String> = mistakes.iter().map(Mistake::to_string).collect();
+        let told = told.join("\n");
+        assert!(
+            told.contains("(hidden)") && !told.contains("secret"),
+            "{source}: {told}"
+        );
+    }
     let mut key = keys().remove(0);
     assert!(!key.is_secret());
     key.name = "operator-token".to_owned();

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
-use orrery_jetstream::{Client, Config, Delivery};
+use orrery_jetstream::{Client, Config, Delivery, without_secrets};
 use orrery_resolve::{DnsError, Request};
 
 use super::{Finding, State};
@@ -93,9 +93,10 @@ async fn source(server: Option<&str>) -> (Finding, Option<u64>) {
         let why = "none is followed: without --jetstream queries are answered from what is there";
         return (Finding::skipped(what, why), None);
     };
+    let shown = without_secrets(server);
     let advice = "check the name, the network of this machine and its firewall; `orrery serve` tries again until it answers";
     let failed = |problem: String| {
-        let found = format!("{server}: {problem}");
+        let found = format!("{shown}: {problem}");
         (Finding::new(what, State::Fail, found, advice), None)
     };
     let started = Instant::now();
@@ -124,14 +125,14 @@ async fn source(server: Option<&str>) -> (Finding, Option<u64>) {
     match within(first).await {
         Some(Ok(time_us)) => {
             let found = format!(
-                "{server} sent events after {:.1} s",
+                "{shown} sent events after {:.1} s",
                 started.elapsed().as_secs_f64()
             );
             (Finding::ok(what, found), time_us)
         }
         Some(Err(problem)) => failed(problem),
         None if is_connected => {
-            let found = format!("{server} is connected to, and was silent for {PATIENCE:?}");
+            let found = format!("{shown} is connected to, and was silent for {PATIENCE:?}");
             let advice = "a quiet network of one's own is; the public servers never are";
             (Finding::new(what, State::Warn, found, advice), None)
         }
@@ -156,7 +157,7 @@ async fn plc(edge: &EdgeSettings) -> Finding {
         Some(Ok(answer)) => {
             let found = format!(
                 "{} answers {} after {:.1} s",
-                edge.plc(),
+                without_secrets(edge.plc()),
                 answer.status,
                 started.elapsed().as_secs_f64()
             );
@@ -164,7 +165,10 @@ async fn plc(edge: &EdgeSettings) -> Finding {
         }
         Some(Err(error)) => Finding::new(what, State::Warn, error.to_string(), advice),
         None => {
-            let found = format!("{} does not answer within {PATIENCE:?}", edge.plc());
+            let found = format!(
+                "{} does not answer within {PATIENCE:?}",
+                without_secrets(edge.plc())
+            );
             Finding::new(what, State::Warn, found, advice)
         }
     }

@@ -306,6 +306,23 @@ fn a_stopped_directory_and_a_server_without_a_source_have_lists_too() {
     assert_eq!(done(&["list", "--config", settings]).lines().count(), 3);
     let (_, _, error) = exclude(&["list", "--config", settings, "--data", elsewhere]);
     assert!(error.contains(elsewhere), "{error}");
+    // Who names a server too means it, with the token that the file tells of.
+    let with_token = dir.path().join("token.toml");
+    std::fs::write(&with_token, "operator-token-file = \"/nowhere/token\"\n").unwrap();
+    let with_token = with_token.to_str().unwrap();
+    let named = [
+        "--config",
+        with_token,
+        "--data",
+        elsewhere,
+        "--operator",
+        &operator,
+    ];
+    let (code, _, error) = exclude(&[&["list"][..], &named].concat());
+    assert!(
+        code == 2 && error.contains("/nowhere/token"),
+        "{code} {error}"
+    );
     done(&["remove", A, B, LINK, "--config", settings]);
     assert_eq!(Answers(&server).count(SUBJECT, ".subject"), 2);
     drop(server);
@@ -331,6 +348,7 @@ fn what_cannot_be_excluded_is_refused_with_the_way_to_do_it() {
     refused(&["add", "did:plc:", "--data", &data], 2, "no DID");
     refused(&["add", "--data", &data], 2, "name a DID");
     refused(&["add", A], 2, "--operator");
+    refused(&["add", A, "--data", "~/orrery"], 2, "read by a shell");
     refused(&["list", A, "--data", &data], 2, "no further words");
     refused(
         &["add", A, "--data", "/nowhere/at/all"],
