@@ -423,7 +423,7 @@ fn rows_that_cannot_be_hidden_wait_and_the_change_of_the_list_holds() {
     let fs = SimFs::new();
     let (store, mut writer) = filled(&fs, "data", &[writes]);
     writer.commit().unwrap();
-    drop(writer);
+    store.give_back(writer);
     // Behind the list's file and its directory comes the log.
     fs.fail_sync(fs.syncs() + 2);
     let report = store.exclude(&[account(1)], Duration::ZERO).unwrap();
