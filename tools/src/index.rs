@@ -466,6 +466,7 @@ impl Index for StoreIndex {
             changed: report.changed,
             unchanged: report.unchanged,
             pending: report.pending,
+            shown: report.shown,
             waits: status.and_then(|status| status.poisoned.or(status.paused)),
         })
     }
