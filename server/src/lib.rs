@@ -60,9 +60,9 @@ pub use edge::{
 };
 pub use error::{Error, Result};
 pub use index::{
-    Answer, Child, CollectionCounts, Counts, Effort, Fact, FactKind, Hours, Index, IndexError,
-    LastEffort, Listing, Order, Paging, PrefixCounts, RecordsAndAccounts, RecordsAt, Room,
-    SampleRecord, SamplesOf, Selection, SeriesOf, Status, Steps, Vitals, Waits,
+    Answer, Child, CollectionCounts, Counts, Effort, Fact, FactKind, Foreign, Hours, Index,
+    IndexError, LastEffort, Listing, Order, Paging, PrefixCounts, RecordsAndAccounts, RecordsAt,
+    Room, SampleRecord, SamplesOf, Selection, SeriesOf, Status, Steps, Vitals, Waits,
 };
 pub use network::Network;
 pub use operator::{

@@ -475,6 +475,11 @@ impl Index for StoreIndex {
         vitals::of(&self.store, self.health.get().map(|health| &**health))
     }
 
+    fn vitals_now(&self, seen: &orrery_server::Vitals) -> orrery_server::Vitals {
+        let health = self.health.get().map(|health| &**health);
+        vitals::with_room(&self.store, health, seen.room)
+    }
+
     fn facts(&self) -> Vec<Fact> {
         facts::of(&self.store, self.health.get().map(|health| &**health))
     }
