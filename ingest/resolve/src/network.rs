@@ -87,7 +87,7 @@ pub enum FetchError {
         why: Refusal,
     },
     /// The name does not exist or has no address.
-    #[error("{host} has no address")]
+    #[error("the name servers know no address of {host}")]
     NoSuchHost {
         /// The name.
         host: String,
