@@ -375,7 +375,10 @@ impl ExclusionList {
     /// [`shown_again`](Self::shown_again).
     fn watch_unlisted(&self, dids: &[Box<str>]) {
         let mut unlisted = self.unlisted.lock();
-        unlisted.extend(dids.iter().map(|did| (did.clone(), false)));
+        for did in dids {
+            // Another removal may wait for the same one.
+            unlisted.entry(did.clone()).or_insert(false);
+        }
     }
 
     /// How many of these accounts the index shows again since they are [watched](Self::watch_unlisted).

@@ -28,7 +28,7 @@ pub struct FollowConfig {
     /// Settings of the subscription. Its cursor is set by [`follow`].
     pub jetstream: Config,
     /// The name under which positions are stored; by default the first endpoint of `jetstream`, by
-    /// [`server_name`](orrery_jetstream::server_name).
+    /// [`source_name`](orrery_jetstream::source_name).
     pub name: Option<String>,
     /// Whether to go on from another source's position.
     pub force: bool,
@@ -116,7 +116,7 @@ pub fn follow<K: Sink + Send + 'static>(
     let first = config.jetstream.endpoints.first();
     let name = config
         .name
-        .or_else(|| first.map(|endpoint| orrery_jetstream::server_name(endpoint)))
+        .or_else(|| first.map(|endpoint| orrery_jetstream::source_name(endpoint)))
         .unwrap_or_default();
     config.jetstream.cursor = resume_point(stored, newest_time_us, &name, config.force)?;
     let mut source = JetstreamSource::start(config.jetstream, name.into(), runtime.clone())?;

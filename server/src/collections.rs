@@ -73,22 +73,25 @@ pub fn meant_prefix(prefix: &str) -> Option<&'static str> {
         .find(|known| is_near(prefix, known))
 }
 
+/// Every count of a collection that is not well-known asks this of each that is: nothing is allocated.
 fn is_near(name: &str, known: &str) -> bool {
+    if name.len() > known.len() + 1 {
+        return false;
+    }
     if name.eq_ignore_ascii_case(known) {
         return true;
     }
     let pairs = name.bytes().zip(known.bytes());
     let before = pairs.take_while(|(a, b)| a == b).count();
-    let left = |text: &str| text.len() - before;
+    let (name_left, known_left) = (name.len() - before, known.len() - before);
     let pairs = name.bytes().rev().zip(known.bytes().rev());
-    let both = pairs.take(left(name).min(left(known)));
+    let both = pairs.take(name_left.min(known_left));
     let behind = both.take_while(|(a, b)| a == b).count();
-    let differs = |text: &'_ str| -> Vec<u8> {
-        let text = text.bytes().skip(before);
-        let length = text.len().saturating_sub(behind);
-        text.take(length).collect()
-    };
-    match (&*differs(name), &*differs(known)) {
+    let [name_differs, known_differs] = [name, known].map(|text| {
+        let bytes = text.as_bytes();
+        bytes.get(before..bytes.len() - behind).unwrap_or_default()
+    });
+    match (name_differs, known_differs) {
         ([], [_]) | ([_], [] | [_]) => true,
         ([a, b], [c, d]) => (a, b) == (d, c),
         // A segment, with one of its dots.

@@ -485,3 +485,15 @@ fn an_account_that_no_list_names_and_the_index_hides_is_shown_by_its_removal_whi
     assert_eq!((report.changed, report.unchanged, report.shown), (2, 0, 0));
     assert!(store.shared.exclusions.unlisted.lock().is_empty());
 }
+
+#[test]
+fn a_removal_that_begins_while_another_waits_for_the_same_account_takes_nothing_from_it() {
+    let fs = SimFs::new();
+    let (store, _writer) = filled(&fs, "data", &[]);
+    let list = &store.shared.exclusions;
+    let dids = [Box::from("did:plc:a")];
+    list.watch_unlisted(&dids);
+    list.note_shown("did:plc:a");
+    list.watch_unlisted(&dids);
+    assert_eq!(list.shown_again(&dids), 1);
+}
