@@ -15,9 +15,13 @@ use std::collections::hash_map::Entry;
 use orrery_formats::event::{Body, Event};
 use orrery_formats::segment::{KeyProbe, PASSED_HASH_BITS, PassedKey};
 
-use super::{REV_AHEAD_MAX_US, Writer};
+use super::Writer;
 use crate::Result;
 use crate::actors::{ActorId, account_event_is_old, is_excluded};
+
+/// A revision this far ahead of its event's time is taken for a wrong clock: it is accepted, but does
+/// not raise the actor's newest revision, which would make every later event look like a repeat.
+const REV_AHEAD_MAX_US: u64 = 10 * 60 * 1_000_000;
 
 /// How far event times may be out of order and an account's deletion still stand behind all events that came
 /// before it.
