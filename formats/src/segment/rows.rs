@@ -53,6 +53,8 @@ pub(super) const BLOCK: u32 = 128;
 pub(super) const DIRECTORY_ENTRY: u64 = 16;
 const HEAD: u64 = 20;
 const TIME_PACKED: u8 = 0x80;
+/// Bytes of the head of a block and its seqs, about.
+const BEFORE_TIMES: u64 = 128;
 /// Bytes of the head of a block and the columns up to the authors' end, about: most of it, where seqs and times are close together.
 const BEFORE_SHAPES: u64 = 512;
 
@@ -289,6 +291,14 @@ impl<'a> Rows<'a> {
     pub(super) fn actor(&self, row: u32) -> Result<u32> {
         let (block, i) = self.locate(row)?;
         block.actor(block.actor_bit(), i)
+    }
+
+    /// Has the processor fetch the head of a block and its seqs, or most of them.
+    fn fetch_head(&self, block: u32) {
+        // Where it cannot be read, whoever reads it next is told.
+        if let Ok(start) = self.directory.u32_at(self.entry(block)) {
+            self.data.fetch(start.into(), BEFORE_TIMES);
+        }
     }
 
     /// Has the processor fetch what [`rows_by`](Self::rows_by) reads of each of `blocks`, which lie far apart in memory: it waits for all of
