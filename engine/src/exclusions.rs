@@ -251,6 +251,9 @@ pub(crate) struct ExclusionList {
     pending: Mutex<BTreeSet<Box<str>>>,
     /// The same, without a lock.
     has_pending: AtomicBool,
+    /// Accounts whose removal is being waited for, and that were in no list: whether the index had them excluded all the same, and shows
+    /// them again. No more than what is asked for now.
+    unlisted: Mutex<BTreeMap<Box<str>, bool>>,
     applied: Condvar,
 }
 
@@ -281,6 +284,7 @@ impl ExclusionList {
             editing: Mutex::new(false),
             has_pending: AtomicBool::new(!pending.is_empty()),
             pending: Mutex::new(pending),
+            unlisted: Mutex::default(),
             applied: Condvar::new(),
         };
         this.publish(Exclusions { version: 1, ..list });
@@ -365,6 +369,30 @@ impl ExclusionList {
         pending.extend(dids);
         self.has_pending
             .store(!pending.is_empty(), Ordering::Release);
+    }
+
+    /// Has the writer note of these accounts, which are in no list, whether the index shows them again. To be taken back by
+    /// [`shown_again`](Self::shown_again).
+    fn watch_unlisted(&self, dids: &[Box<str>]) {
+        let mut unlisted = self.unlisted.lock();
+        for did in dids {
+            // Another removal may wait for the same one.
+            unlisted.entry(did.clone()).or_insert(false);
+        }
+    }
+
+    /// How many of these accounts the index shows again since they are [watched](Self::watch_unlisted).
+    fn shown_again(&self, dids: &[Box<str>]) -> usize {
+        let mut unlisted = self.unlisted.lock();
+        let were_shown = dids.iter().filter_map(|did| unlisted.remove(did));
+        were_shown.filter(|was_shown| *was_shown).count()
+    }
+
+    /// The index shows an account again.
+    pub(crate) fn note_shown(&self, did: &str) {
+        if let Some(was_shown) = self.unlisted.lock().get_mut(did) {
+            *was_shown = true;
+        }
     }
 
     /// Has the writer compare all accounts of the list with the index, as a start does.

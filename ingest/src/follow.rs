@@ -27,7 +27,8 @@ const RETRY_EVERY: Duration = Duration::from_secs(1);
 pub struct FollowConfig {
     /// Settings of the subscription. Its cursor is set by [`follow`].
     pub jetstream: Config,
-    /// The name under which positions are stored; by default the first endpoint of `jetstream`.
+    /// The name under which positions are stored; by default the first endpoint of `jetstream`, by
+    /// [`source_name`](orrery_jetstream::source_name).
     pub name: Option<String>,
     /// Whether to go on from another source's position.
     pub force: bool,
@@ -112,9 +113,10 @@ pub fn follow<K: Sink + Send + 'static>(
     mut config: FollowConfig,
     runtime: &tokio::runtime::Handle,
 ) -> Result<Follower> {
+    let first = config.jetstream.endpoints.first();
     let name = config
         .name
-        .or_else(|| config.jetstream.endpoints.first().cloned())
+        .or_else(|| first.map(|endpoint| orrery_jetstream::source_name(endpoint)))
         .unwrap_or_default();
     config.jetstream.cursor = resume_point(stored, newest_time_us, &name, config.force)?;
     let mut source = JetstreamSource::start(config.jetstream, name.into(), runtime.clone())?;

@@ -20,6 +20,8 @@ const AHEAD_US_MAX: u64 = 600_000_000;
 #[derive(Debug)]
 pub struct JetstreamSource {
     endpoint: Arc<str>,
+    /// As errors and logs tell it.
+    shown: String,
     runtime: tokio::runtime::Handle,
     subscription: Subscription,
     handle: Handle,
@@ -32,7 +34,7 @@ pub struct JetstreamSource {
 
 impl JetstreamSource {
     /// Starts a subscription on `runtime`. Positions are stored under the name `endpoint`, which is
-    /// usually the first of the configuration's endpoints.
+    /// usually that of the first of the configuration's endpoints.
     ///
     /// # Errors
     ///
@@ -42,8 +44,9 @@ impl JetstreamSource {
         endpoint: Arc<str>,
         runtime: tokio::runtime::Handle,
     ) -> Result<Self> {
+        let shown = orrery_jetstream::without_secrets(&endpoint);
         let error = |source| Error::Jetstream {
-            endpoint: orrery_jetstream::without_secrets(&endpoint),
+            endpoint: shown.clone(),
             source,
         };
         let time_us = match config.cursor {
@@ -60,6 +63,7 @@ impl JetstreamSource {
         Ok(Self {
             handle: subscription.handle(),
             endpoint,
+            shown,
             runtime,
             subscription,
             time_us,
@@ -76,11 +80,6 @@ impl JetstreamSource {
     /// Counters and control of the subscription.
     pub fn handle(&self) -> Handle {
         self.handle.clone()
-    }
-
-    /// The source as errors and logs tell it.
-    fn shown(&self) -> String {
-        orrery_jetstream::without_secrets(&self.endpoint)
     }
 
     fn cursor(&self, seq: Option<u64>) -> Option<Cursor> {
@@ -109,7 +108,7 @@ impl Source for JetstreamSource {
             Ok(Some(Delivery::Batch(batch))) => batch,
             Ok(Some(Delivery::Failed(source))) => {
                 return Err(Error::Jetstream {
-                    endpoint: self.shown(),
+                    endpoint: self.shown.clone(),
                     source,
                 });
             }
@@ -117,7 +116,7 @@ impl Source for JetstreamSource {
             Ok(Some(Delivery::Disconnected { error, .. })) => {
                 // One line for an outage, however many attempts it takes; the client logs each at `info`.
                 if !self.is_out {
-                    tracing::warn!("{}: {error}; trying again until it works", self.shown());
+                    tracing::warn!("{}: {error}; trying again until it works", self.shown);
                 }
                 self.is_out = true;
                 return Ok(Next::Idle);
@@ -129,7 +128,7 @@ impl Source for JetstreamSource {
                     None => None,
                 });
                 if self.is_out {
-                    tracing::warn!("{}: connected again", self.shown());
+                    tracing::warn!("{}: connected again", self.shown);
                 }
                 self.is_out = false;
                 return Ok(Next::Idle);
@@ -157,7 +156,7 @@ impl Source for JetstreamSource {
                         since_us,
                         "{}: events that happened before this time are missing: the source does not reach back to where \
                          it was asked to go on. Answers tell that coverage begins here",
-                        self.endpoint
+                        self.shown
                     );
                     take(0, Item::Missing { since_us })?;
                 }
@@ -174,7 +173,7 @@ impl Source for JetstreamSource {
     }
 
     fn name(&self) -> &str {
-        &self.endpoint
+        &self.shown
     }
 }
 

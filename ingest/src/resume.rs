@@ -1,7 +1,7 @@
 //! Where a source goes on after a restart. A stored position is used only for the source it came from,
 //! unless the operator says otherwise: the index would silently miss whatever lies between.
 
-use orrery_jetstream::without_secrets;
+use orrery_jetstream::{source_name, without_secrets};
 
 use crate::error::{Error, Result};
 use crate::source::{Cursor, CursorKind};
@@ -24,7 +24,7 @@ const REWIND_SEQ: u64 = 10_000;
 ///
 /// # Errors
 ///
-/// [`Error::OtherSource`] when the stored position is of another server or kind and `force` is not set.
+/// [`Error::OtherSource`] when the stored position is of another source, by [`source_name`], and `force` is not set.
 ///
 /// ```
 /// use orrery_ingest::{Cursor, CursorKind, resume_point};
@@ -44,11 +44,12 @@ pub fn resume_point(
     let Some(stored) = stored else {
         return Ok(None);
     };
-    let is_same = &*stored.endpoint == endpoint;
+    // A key that is changed makes no other source. Older builds stored addresses with their keys.
+    let is_same = source_name(&stored.endpoint) == source_name(endpoint);
     if !is_same && !force {
         let (stored, mut asked) = (without_secrets(&stored.endpoint), without_secrets(endpoint));
         if stored == asked {
-            asked.push_str(" with another user, query or fragment");
+            asked.push_str(" with something else in place of what is hidden");
         }
         return Err(Error::OtherSource { stored, asked });
     }
@@ -117,21 +118,60 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_a_secret_in_a_source_is_not_told_and_a_difference_in_it_is() {
-        let mut cursor = stored(CursorKind::JetstreamTime, TIME_US_MIN);
-        cursor.endpoint = "wss://a.example/subscribe?key=old-one".into();
-        for asked in [
-            "wss://a.example/subscribe?key=new-one",
-            "wss://b:new-one@c.example",
+    fn another_key_is_no_other_source_and_no_key_is_told() {
+        let mut cursor = stored(CursorKind::JetstreamTime, TIME);
+        for known in [
+            // As older builds stored it.
+            "wss://a.example/subscribe?key=old-one",
+            "wss://a.example/subscribe",
         ] {
-            let error = resume_point(Some(&cursor), None, asked, false).unwrap_err();
-            let text = error.to_string();
-            assert!(!text.contains("-one"), "{text}");
-            assert_eq!(
-                text.contains("another user, query"),
-                asked.contains('?'),
-                "{text}"
-            );
+            cursor.endpoint = known.into();
+            for asked in [
+                "wss://a.example/subscribe?key=new-one",
+                "wss://a.example/subscribe",
+            ] {
+                let point = resume_point(Some(&cursor), None, asked, false).unwrap();
+                assert_eq!(
+                    point,
+                    Some(Wire::TimeUs(TIME - REWIND_US)),
+                    "{known} {asked}"
+                );
+            }
+            for asked in [
+                "wss://b:new-one@c.example",
+                "wss://a.example/other?key=new-one",
+            ] {
+                let error = resume_point(Some(&cursor), None, asked, false).unwrap_err();
+                let text = error.to_string();
+                assert!(!text.contains("-one"), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_may_be_another_source_at_the_same_server_is_one_until_it_is_forced() {
+        let mut cursor = stored(CursorKind::JetstreamSeq, 50_000);
+        for [known, asked] in [
+            ["subscribe?of=east-one", "subscribe?of=west-one"],
+            ["4f9a1c77b02e4d5a-one/s", "5f9a1c77b02e4d5a-one/s"],
+        ]
+        .map(|paths| paths.map(|path| format!("wss://a.example/{path}")))
+        {
+            for stored in [known.clone(), source_name(&known)] {
+                cursor.endpoint = stored.into();
+                let point = resume_point(Some(&cursor), Some(TIME), &known, false);
+                assert_eq!(point.unwrap(), Some(Wire::Seq(40_000)));
+                let error = resume_point(Some(&cursor), Some(TIME), &asked, false).unwrap_err();
+                let text = error.to_string();
+                assert!(
+                    text.contains("in place of what is hidden") && !text.contains("-one"),
+                    "{text}"
+                );
+                // The numbers of the other one mean nothing there.
+                let point = resume_point(Some(&cursor), Some(TIME), &asked, true);
+                let time = TIME - OTHER_SERVER_REWIND_US;
+                assert_eq!(point.unwrap(), Some(Wire::TimeUs(time)));
+            }
         }
     }
 

@@ -23,6 +23,7 @@ mod agents;
 mod answer;
 mod api;
 mod app;
+mod collections;
 mod config;
 mod edge;
 mod error;
@@ -53,6 +54,8 @@ mod tls;
 mod watch;
 pub mod wire;
 
+pub use api::hint::of_target as target_hint;
+pub use collections::{WELL_KNOWN, meant_collection, meant_prefix};
 pub use config::{Config, RateLimit, StreamConfig};
 pub use edge::{
     CallAnswer, CallAsk, Edge, EdgeError, EdgeIdentity, EdgePage, EdgeRecord, ListAsk, MiniDoc,
@@ -60,9 +63,9 @@ pub use edge::{
 };
 pub use error::{Error, Result};
 pub use index::{
-    Answer, Child, CollectionCounts, Counts, Effort, Fact, FactKind, Hours, Index, IndexError,
-    LastEffort, Listing, Order, Paging, PrefixCounts, RecordsAndAccounts, RecordsAt, Room,
-    SampleRecord, SamplesOf, Selection, SeriesOf, Status, Steps, Vitals, Waits,
+    Answer, Child, CollectionCounts, Counts, Effort, Fact, FactKind, Foreign, Hours, Index,
+    IndexError, LastEffort, Listing, Order, Paging, PrefixCounts, RecordsAndAccounts, RecordsAt,
+    Room, SampleRecord, SamplesOf, Selection, SeriesOf, Status, Steps, Vitals, Waits,
 };
 pub use network::Network;
 pub use operator::{

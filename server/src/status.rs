@@ -11,7 +11,7 @@ use crate::api::meta;
 use crate::app::App;
 use crate::config::Config;
 use crate::html;
-use crate::index::{Effort, Status, Vitals, Waits};
+use crate::index::{Effort, Foreign, Status, Vitals, Waits};
 use crate::metrics::RouteCounts;
 use crate::negotiate::{View, negotiate};
 use crate::problem::Problem;
@@ -62,7 +62,9 @@ fn report(app: &App) -> StatusReport {
     let look = app.watch.latest();
     let look = look.as_deref();
     let none = Vitals::default();
-    let vitals = look.map_or(&none, |look| &look.vitals);
+    // Trouble is told at once, and not when it is looked for next.
+    let seen = look.map_or(&none, |look| &look.vitals);
+    let vitals = &app.index.vitals_now(seen);
     let (rates, disk, history) = app.watch.history(|history| {
         (
             vitals.events.map(|_| rates(history)),
@@ -171,7 +173,10 @@ fn judge(
     let is_gone =
         disconnected_since.is_some_and(|since| now_us.saturating_sub(since) >= GONE_AFTER_US);
     let gone_since = disconnected_since.filter(|_| is_behind || is_gone);
-    if let Some(since) = gone_since {
+    let foreign = vitals.foreign.filter(|_| takes_events);
+    if let Some(about) = foreign.and_then(about_foreign) {
+        advice.push(about);
+    } else if let Some(since) = gone_since {
         advice.push(format!(
             "The source is not connected since {}; it is tried again by itself. If this lasts, look at the network, or follow another \
              --jetstream.",
@@ -190,7 +195,7 @@ fn judge(
         "paused"
     } else if is_degraded || vitals.set_aside > 0 || vitals.gaps > 0 {
         "degraded"
-    } else if is_gone {
+    } else if is_gone || foreign == Some(Foreign::Messages) {
         "disconnected"
     } else if is_behind {
         "catching-up"
@@ -198,6 +203,25 @@ fn judge(
         "ok"
     };
     (word, advice)
+}
+
+/// What is most likely wrong with the source, where what it does says so.
+fn about_foreign(foreign: Foreign) -> Option<String> {
+    const OTHER: &str = "its address is most likely that of something else than a Jetstream (v1)";
+    match foreign {
+        Foreign::Messages => Some(format!(
+            "Messages come from the source, and none of them is an event that can be read: {OTHER}, such as a relay's firehose. Follow \
+             another --jetstream."
+        )),
+        Foreign::Answer(status @ (401 | 403)) => Some(format!(
+            "The source refuses the connection (HTTP {status}): it wants another key, or none of this server. It is tried again by itself."
+        )),
+        // It is there, and cannot for the moment.
+        Foreign::Answer(408 | 425 | 429 | 500..) => None,
+        Foreign::Answer(status) => Some(format!(
+            "The source answers HTTP {status} in place of a stream: {OTHER}, such as a web page. Follow another --jetstream."
+        )),
+    }
 }
 
 fn parts(count: u64, one: &str, more: &str) -> String {
@@ -354,7 +378,27 @@ mod tests {
         });
         assert_eq!(idle, ("ok", Vec::new()));
         type Change = fn(&mut Status, &mut Vitals);
-        let cases: [(&str, &str, Change); 11] = [
+        let cases: [(&str, &str, Change); 15] = [
+            ("disconnected", "relay's firehose", |status, vitals| {
+                status.lag_us = None;
+                vitals.foreign = Some(Foreign::Messages);
+            }),
+            ("disconnected", "HTTP 200 in place", |_, vitals| {
+                vitals.connected = Some(false);
+                vitals.disconnected_since_us = Some(NOW_US - 100_000_000);
+                vitals.foreign = Some(Foreign::Answer(200));
+            }),
+            ("catching-up", "another key", |status, vitals| {
+                status.lag_us = None;
+                vitals.connected = Some(false);
+                vitals.disconnected_since_us = Some(NOW_US - 1_000_000);
+                vitals.foreign = Some(Foreign::Answer(403));
+            }),
+            ("disconnected", "tried again by itself", |_, vitals| {
+                vitals.connected = Some(false);
+                vitals.disconnected_since_us = Some(NOW_US - 100_000_000);
+                vitals.foreign = Some(Foreign::Answer(503));
+            }),
             ("disconnected", "not connected", |status, vitals| {
                 status.lag_us = Some(3_600_000_000);
                 vitals.connected = Some(false);

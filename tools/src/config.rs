@@ -67,6 +67,8 @@ pub(crate) struct Settings {
     pub(crate) all: Vec<Setting>,
     /// What is wrong with single values, in the order of the file; keys with a mistake have their defaults.
     pub(crate) mistakes: Vec<Mistake>,
+    /// Whether parts of the file could not be read, where anything may be set.
+    has_unread: bool,
 }
 
 impl Settings {
@@ -84,6 +86,7 @@ impl Settings {
             file: file.map(Path::to_owned),
             all: Vec::with_capacity(keys.len()),
             mistakes: read.mistakes,
+            has_unread: read.has_unread,
         };
         for key in keys {
             let from_command_line = || {
@@ -130,11 +133,20 @@ impl Settings {
         self.all.iter().find(|setting| setting.key.name == name)
     }
 
-    /// Whether there is a file and it could not be read.
-    pub(crate) fn is_file_unread(&self) -> bool {
-        let of_all =
-            |mistake: &Mistake| mistake.key.is_none() && matches!(mistake.place, Place::Whole(_));
-        self.mistakes.iter().any(of_all)
+    /// Whether it is not known what a key is to be: its value is a mistake, or its name is, or it may stand where the file could not be
+    /// read. What would be told of its default then is gone when that is put right.
+    pub(crate) fn is_unknown(&self, name: &str) -> bool {
+        let is_there = |key: &str| self.get(key).is_some();
+        let means = |key: &str| {
+            let names = self.all.iter().map(|setting| setting.key.name.as_str());
+            !is_there(key) && keys::nearest_name(names, key) == Some(name)
+        };
+        let mut keys = self
+            .mistakes
+            .iter()
+            .filter_map(|mistake| mistake.key.as_deref());
+        keys.any(|key| key == name || (!self.is_set(name) && means(key)))
+            || (self.has_unread && !self.is_set(name))
     }
 
     /// Whether somebody has set it, wherever.

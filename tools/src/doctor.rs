@@ -103,25 +103,7 @@ pub(crate) fn examine(
         .as_ref()
         .map(|arguments| check::warnings(arguments, settings));
     let warnings = warnings.unwrap_or_default();
-    let listed = |found: &[Mistake]| {
-        let texts: Vec<String> = found.iter().map(ToString::to_string).collect();
-        texts.join(" | ")
-    };
-    tell(match (mistakes.is_empty(), warnings.is_empty()) {
-        (true, true) => Finding::ok("configuration", "no mistakes"),
-        (true, false) => Finding::new(
-            "configuration",
-            State::Warn,
-            listed(&warnings),
-            "see whether that is meant",
-        ),
-        (false, _) => Finding::new(
-            "configuration",
-            State::Fail,
-            listed(&mistakes),
-            "correct it first: what follows is judged without it",
-        ),
-    })?;
+    configuration(&mistakes, &warnings, tell)?;
     let Some(arguments) = arguments else {
         return Ok(());
     };
@@ -132,10 +114,11 @@ pub(crate) fn examine(
     if has_data {
         disk::examine(arguments, tell)?;
     } else {
-        tell(Finding::skipped(
-            "data directory",
-            "none is named: give --data",
-        ))?;
+        let why = match settings.is_unknown("data") {
+            true => "which one is not known: see the configuration",
+            false => "none is named: give --data",
+        };
+        tell(Finding::skipped("data directory", why))?;
     }
     machine::examine(arguments, tell)?;
     network::ports(settings, is_in_use, tell)?;
@@ -147,4 +130,30 @@ pub(crate) fn examine(
         false => network::examine(arguments, tell)?,
     };
     tell(machine::clock(source_time))
+}
+
+/// Tells of each mistake for itself, and then of each warning; what to do about all of them is told once.
+fn configuration(
+    mistakes: &[Mistake],
+    warnings: &[Mistake],
+    tell: &mut impl FnMut(Finding) -> Result<()>,
+) -> Result<()> {
+    const WHAT: &str = "configuration";
+    if mistakes.is_empty() && warnings.is_empty() {
+        return tell(Finding::ok(WHAT, "no mistakes"));
+    }
+    for (state, found, advice) in [
+        (
+            State::Fail,
+            mistakes,
+            "correct it first: what follows is judged without it",
+        ),
+        (State::Warn, warnings, "see whether that is meant"),
+    ] {
+        for (place, mistake) in (1..).zip(found) {
+            let advice = if place == found.len() { advice } else { "" };
+            tell(Finding::new(WHAT, state, mistake.to_string(), advice))?;
+        }
+    }
+    Ok(())
 }

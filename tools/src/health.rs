@@ -6,11 +6,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use orrery_ingest::{Counters, Follower, Pulse, Tally};
-use orrery_jetstream::{Handle, Stats};
+use orrery_jetstream::{Handle, Stats, server_name};
+use orrery_server::Foreign;
 
 /// Silence after which a standing connection counts as at the tip. Servers that replay their past never
 /// pause for so long.
 const QUIET_AFTER: Duration = Duration::from_secs(5);
+
+/// So many unreadable messages without an event say that a source is another one.
+const UNREADABLE_MIN: u64 = 3;
 
 /// How often [`Health::observe`] is to be called.
 pub(crate) const OBSERVE_EVERY: Duration = Duration::from_secs(1);
@@ -64,7 +68,7 @@ impl Health {
     /// Watches `follower`, which follows `source`.
     pub(crate) fn new(source: String, follower: &Follower) -> Self {
         Self {
-            source: without_query(&source).to_owned(),
+            source: server_name(&source),
             subscription: follower.subscription(),
             counters: follower.counters(),
             pulse: follower.pulse(),
@@ -112,7 +116,8 @@ impl Health {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .since;
-        since.elapsed() >= time && self.subscription.stats().connected
+        // One of which nothing can be read is not quiet.
+        since.elapsed() >= time && self.subscription.stats().connected && self.foreign().is_none()
     }
 
     /// Since when the source is not connected, in microseconds since 1970; none where it is.
@@ -120,6 +125,15 @@ impl Health {
         self.observe();
         let silence = self.silence.lock().unwrap_or_else(PoisonError::into_inner);
         silence.gone_since_us
+    }
+
+    /// By what the source looks like something else than a Jetstream.
+    pub(crate) fn foreign(&self) -> Option<Foreign> {
+        let (stats, tally) = (self.subscription.stats(), self.counters.view());
+        match stats.refused_status {
+            Some(status) => (!stats.connected).then_some(Foreign::Answer(status)),
+            None => is_unreadable(&stats, &tally).then_some(Foreign::Messages),
+        }
     }
 
     /// How far behind the index is, in microseconds, given the time of its newest event.
@@ -131,9 +145,11 @@ impl Health {
     }
 }
 
-/// A source without the query of its URL: that may have a key in it, and what is told of a source is told to anybody.
-pub(crate) fn without_query(source: &str) -> &str {
-    source.split(['?', '#']).next().unwrap_or_default()
+/// Whether messages come, and none since the start was an event. A few that cannot be read come from sound sources too, as when
+/// their compression changes.
+fn is_unreadable(stats: &Stats, tally: &Tally) -> bool {
+    let dropped: u64 = tally.drops.iter().map(|(_, count)| count).sum();
+    tally.items <= dropped && stats.unreadable() >= UNREADABLE_MIN
 }
 
 /// Microseconds since 1970 by this machine's clock.

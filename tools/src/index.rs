@@ -466,12 +466,18 @@ impl Index for StoreIndex {
             changed: report.changed,
             unchanged: report.unchanged,
             pending: report.pending,
+            shown: report.shown,
             waits: status.and_then(|status| status.poisoned.or(status.paused)),
         })
     }
 
     fn vitals(&self) -> orrery_server::Vitals {
         vitals::of(&self.store, self.health.get().map(|health| &**health))
+    }
+
+    fn vitals_now(&self, seen: &orrery_server::Vitals) -> orrery_server::Vitals {
+        let health = self.health.get().map(|health| &**health);
+        vitals::with_room(&self.store, health, seen.room)
     }
 
     fn facts(&self) -> Vec<Fact> {

@@ -7,9 +7,20 @@ use crate::health::Health;
 
 /// Of this store, and of the source where one is followed. Asks the file system.
 pub(crate) fn of(store: &Store, health: Option<&Health>) -> Vitals {
+    let room = store.disk_room();
+    let room = Room {
+        free_bytes: room.free_bytes,
+        limit_bytes: room.limit_bytes,
+        reserve_bytes: room.reserve_bytes,
+        left_bytes: room.left_bytes,
+    };
+    with_room(store, health, room)
+}
+
+/// The same with the room that was there when the file system was asked last. Does not block.
+pub(crate) fn with_room(store: &Store, health: Option<&Health>, room: Room) -> Vitals {
     let totals = store.snapshot().totals();
     let status = store.status();
-    let room = store.disk_room();
     let tally = health.map(Health::tally);
     let connected = health.map(|health| health.stats().connected);
     // It may be there again by now.
@@ -19,6 +30,7 @@ pub(crate) fn of(store: &Store, health: Option<&Health>) -> Vitals {
     Vitals {
         connected,
         disconnected_since_us: gone.and_then(Health::disconnected_since_us),
+        foreign: health.and_then(Health::foreign),
         events: tally.as_ref().map(|tally| tally.events),
         links: tally.as_ref().map(|tally| tally.links),
         dropped: tally.map_or(0, |tally| tally.drops.iter().map(|(_, count)| count).sum()),
@@ -28,12 +40,7 @@ pub(crate) fn of(store: &Store, health: Option<&Health>) -> Vitals {
         disk: bytes
             .map(|(kind, bytes)| (kind.to_string(), *bytes))
             .collect(),
-        room: Room {
-            free_bytes: room.free_bytes,
-            limit_bytes: room.limit_bytes,
-            reserve_bytes: room.reserve_bytes,
-            left_bytes: room.left_bytes,
-        },
+        room,
         waits: status.waits_for.map(|why| match why {
             WaitsFor::Room => Waits::Room,
             // Whatever else events wait for is something that a repair ends.

@@ -107,6 +107,8 @@ pub struct ExcludeReport {
     /// Accounts whose links answers still show, or still leave out: nothing is written to the index now
     /// ([`crate::Status`] says why). It is done when writing goes on, or at the next start.
     pub pending: usize,
+    /// Of those that were not there to be removed, accounts that answers left out all the same, as an older list said, and show again.
+    pub shown: usize,
 }
 
 impl Store {
@@ -188,6 +190,7 @@ impl Store {
         let shared = &*self.shared;
         let mut report = ExcludeReport::default();
         let list = &shared.exclusions;
+        let mut unlisted = Vec::new();
         let changed = list.replace(&*shared.fs, &shared.dir, |old| {
             let mut new = old.clone();
             for entry in entries {
@@ -200,13 +203,22 @@ impl Store {
                 };
                 match found {
                     Some(_) => report.changed += 1,
-                    None => report.unchanged += 1,
+                    None => {
+                        report.unchanged += 1;
+                        // One that was removed before is hidden by that entry, until the index follows.
+                        let is_account = entry.kind == ExclusionKind::Account;
+                        if is_account && !new.leaving.contains_key(&*entry.value) {
+                            unlisted.push(Box::from(&*entry.value));
+                        }
+                    }
                 }
             }
             Ok(((report.changed > 0).then_some(new), ()))
         });
         self.note_if_not_durable(entries, changed)?;
+        list.watch_unlisted(&unlisted);
         report.pending = self.apply_to(entries, wait);
+        report.shown = list.shown_again(&unlisted);
         Ok(report)
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use orrery_formats::exclusions::ExclusionKind;
 
-use super::{EXCLUSIONS, Why};
+use super::{EXCLUSIONS, Exclusions, Why};
 use crate::exclusions::Excluded;
 use crate::io::fault::{SimFs, SplitMix};
 use crate::offline::{
@@ -450,4 +450,50 @@ fn a_removed_entry_that_cannot_be_dropped_is_left_to_the_next_start_and_not_trie
         .unwrap_err();
     assert_eq!(store.exclusions_pending(), 0);
     assert_eq!(list.current().leaving.len(), 1);
+}
+
+#[test]
+fn an_account_that_no_list_names_and_the_index_hides_is_shown_by_its_removal_which_says_so() {
+    let writes = |actor| Step::Write {
+        actor,
+        key: 0,
+        target: 0,
+    };
+    let steps = [writes(1), writes(2)];
+    let fs = SimFs::new();
+    let (store, mut writer) = filled(&fs, "data", &steps);
+    change(&store, &mut writer, 1, true).unwrap();
+    writer.close().unwrap();
+    drop(store);
+    let empty = Exclusions::default().encode().unwrap();
+    fs.put(&Path::new("data").join(EXCLUSIONS), &empty);
+    let (store, writer) = filled(&fs, "data", &[]);
+    assert!(listed(&store).is_empty());
+    assert_eq!(
+        answers(&store),
+        model_without(&steps, 2, &BTreeSet::from([1]))
+    );
+    store.give_back(writer);
+    let both = [account(1), account(2)];
+    let report = store.include(&both, Duration::ZERO).unwrap();
+    assert_eq!((report.changed, report.unchanged, report.shown), (0, 2, 1));
+    assert_eq!(answers(&store), model(&steps, 2));
+    // There is nothing left to show, and one that the list names is told as a change.
+    assert_eq!(store.include(&both, Duration::ZERO).unwrap().shown, 0);
+    store.exclude(&both, Duration::ZERO).unwrap();
+    let report = store.include(&both, Duration::ZERO).unwrap();
+    assert_eq!((report.changed, report.unchanged, report.shown), (2, 0, 0));
+    assert!(store.shared.exclusions.unlisted.lock().is_empty());
+}
+
+#[test]
+fn a_removal_that_begins_while_another_waits_for_the_same_account_takes_nothing_from_it() {
+    let fs = SimFs::new();
+    let (store, _writer) = filled(&fs, "data", &[]);
+    let list = &store.shared.exclusions;
+    let dids = [Box::from("did:plc:a")];
+    list.watch_unlisted(&dids);
+    list.note_shown("did:plc:a");
+    list.watch_unlisted(&dids);
+    assert_eq!(list.shown_again(&dids), 1);
 }

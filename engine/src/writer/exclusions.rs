@@ -67,7 +67,12 @@ impl Writer {
                     body: Body::Exclusion { excluded },
                 };
                 match self.apply(&event) {
-                    Ok(_) => changes = true,
+                    Ok(_) => {
+                        changes = true;
+                        if !excluded {
+                            shared.exclusions.note_shown(&did);
+                        }
+                    }
                     // This account waits for a repair, and none of the others does for that.
                     Err(error @ Error::LostAccounts { .. }) => {
                         paused = Err(error);

@@ -23,6 +23,7 @@ use crate::options::Options;
 use crate::queue::Queue;
 use crate::resume::Resume;
 use crate::session::{End, Session};
+use crate::shown::without_secrets;
 use crate::stats::{Counters, Stats, add, now_us};
 
 /// A connection that ends sooner than this without a frame counts as ended at once.
@@ -329,6 +330,11 @@ impl Runner {
             Ok(socket) => socket,
             Err(error) => {
                 add(&shared.counters.failed_attempts, 1);
+                shared.counters.refused(match &error {
+                    Error::Refused { status, .. } => *status,
+                    Error::BadRequest { .. } => 400,
+                    _ => 0,
+                });
                 return Some((error, Outcome::Failed));
             }
         };
@@ -336,8 +342,9 @@ impl Runner {
         self.connected_before = true;
         self.resume.opened(asked_us);
         add(&shared.counters.connections, 1);
+        shared.counters.refused(0);
         shared.counters.connected.store(true, Ordering::Relaxed);
-        tracing::info!(endpoint = endpoint.url(), cursor = ?plan.cursor, "connected");
+        tracing::info!(endpoint = without_secrets(endpoint.url()), cursor = ?plan.cursor, "connected");
         shared.queue.push_notice(Delivery::Connected {
             endpoint: endpoint.url().to_owned(),
             cursor: plan.cursor,

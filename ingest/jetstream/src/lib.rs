@@ -75,7 +75,7 @@ pub use malformed::Malformed;
 pub use options::Options;
 pub use position::Position;
 pub use rustls;
-pub use shown::without_secrets;
+pub use shown::{server_name, source_name, without_secrets};
 pub use stats::Stats;
 
 /// The code of the README, compiled with the documentation tests.

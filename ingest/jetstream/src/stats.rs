@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
@@ -24,6 +24,8 @@ pub struct Stats {
     pub connections: u64,
     /// Attempts that did not get so far.
     pub failed_attempts: u64,
+    /// The HTTP status by which the last attempt was refused, where it was.
+    pub refused_status: Option<u16>,
     /// Connections that ended without the consumer wanting it.
     pub disconnects: u64,
     /// Frames handed to the queue.
@@ -69,6 +71,15 @@ impl Stats {
             .map(|time_us| Duration::from_micros(now_us().saturating_sub(time_us)))
     }
 
+    /// How many messages came that no event could be read from, whatever was wrong with them.
+    pub fn unreadable(&self) -> u64 {
+        let malformed = self.malformed.iter().sum::<u64>();
+        malformed
+            .saturating_add(self.bombs)
+            .saturating_add(self.bad_zstd)
+            .saturating_add(self.bad_utf8)
+    }
+
     /// How many frames were reported malformed for `reason`.
     pub fn malformed(&self, reason: Malformed) -> u64 {
         self.malformed
@@ -98,6 +109,8 @@ pub(crate) struct Counters {
     pub(crate) oversized: AtomicU64,
     pub(crate) bad_utf8: AtomicU64,
     pub(crate) skips: AtomicU64,
+    /// Nothing is 0.
+    refused_status: AtomicU16,
     frames: AtomicU64,
     frame_bytes: AtomicU64,
     bombs: AtomicU64,
@@ -125,6 +138,7 @@ impl Counters {
             oversized: AtomicU64::default(),
             bad_utf8: AtomicU64::default(),
             skips: AtomicU64::default(),
+            refused_status: AtomicU16::default(),
             frames: AtomicU64::default(),
             frame_bytes: AtomicU64::default(),
             bombs: AtomicU64::default(),
@@ -146,6 +160,11 @@ impl Counters {
         let mut rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         *rate = (decayed(*rate, now) + frames as f64 / RATE_SECONDS, now);
+    }
+
+    /// Notes the HTTP status of the last attempt; 0 where there was none.
+    pub(crate) fn refused(&self, status: u16) {
+        self.refused_status.store(status, Ordering::Relaxed);
     }
 
     pub(crate) fn frames(&self) -> u64 {
@@ -176,6 +195,8 @@ impl Counters {
             connected: self.connected.load(Ordering::Relaxed),
             connections: get(&self.connections),
             failed_attempts: get(&self.failed_attempts),
+            refused_status: Some(self.refused_status.load(Ordering::Relaxed))
+                .filter(|status| *status > 0),
             disconnects: get(&self.disconnects),
             frames: get(&self.frames),
             frame_bytes: get(&self.frame_bytes),

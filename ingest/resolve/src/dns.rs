@@ -160,6 +160,13 @@ fn told(error: NetError) -> DnsError {
         {
             DnsError::NoRecords
         }
+        NetError::NoConnections => DnsError::Failed {
+            problem: "no name server can be reached".to_owned(),
+        },
+        // The kind alone: of which server it was is nobody's business.
+        NetError::Io(error) => DnsError::Failed {
+            problem: format!("no name server can be reached: {}", error.kind()),
+        },
         error => DnsError::Failed {
             problem: error.to_string(),
         },

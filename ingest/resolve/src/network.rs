@@ -4,14 +4,14 @@
 //! servers; tests of what is built on it bring their own.
 
 use std::future::Future;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
 use thiserror::Error;
 
-use crate::address::Refusal;
+use crate::address::{self, Refusal};
 
 /// A future whose type is not named.
 pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -77,7 +77,7 @@ pub enum FetchError {
         problem: String,
     },
     /// The host has an address that must not be connected to. No connection was made, to none of its addresses.
-    #[error("{host} is not asked: {address} is {why}")]
+    #[error("{} is not asked: its address is {why}", told(host))]
     RefusedAddress {
         /// The host of the URL.
         host: String,
@@ -87,7 +87,7 @@ pub enum FetchError {
         why: Refusal,
     },
     /// The name does not exist or has no address.
-    #[error("{host} has no address")]
+    #[error("the name servers know no address of {host}")]
     NoSuchHost {
         /// The name.
         host: String,
@@ -101,15 +101,15 @@ pub enum FetchError {
         source: DnsError,
     },
     /// No connection to any address of the host, or no TLS session.
-    #[error("cannot connect to {host}: {problem}")]
+    #[error("cannot connect to {}: {problem}", told(host))]
     Connect {
         /// The host of the URL.
         host: String,
-        /// The failure at the last address.
+        /// The failure at the last address, which is named where it is a public one.
         problem: String,
     },
     /// The answer was not complete in time. Waiting for a turn counts.
-    #[error("no complete answer of {host} within {after:?}")]
+    #[error("no complete answer of {} within {after:?}", told(host))]
     Timeout {
         /// The host of the URL first asked for.
         host: String,
@@ -117,7 +117,7 @@ pub enum FetchError {
         after: Duration,
     },
     /// The body is longer than was allowed.
-    #[error("the answer of {host} is longer than {most} bytes")]
+    #[error("the answer of {} is longer than {most} bytes", told(host))]
     TooLarge {
         /// The host that answered.
         host: String,
@@ -125,7 +125,7 @@ pub enum FetchError {
         most: usize,
     },
     /// A redirect that is not followed: one too many, or without a usable target.
-    #[error("redirect of {host} not followed: {problem}")]
+    #[error("redirect of {} not followed: {problem}", told(host))]
     Redirect {
         /// The host that answered.
         host: String,
@@ -133,7 +133,7 @@ pub enum FetchError {
         problem: String,
     },
     /// The host has asked not to be asked before some time has passed. It is not until then.
-    #[error("{host} asks to be left alone for {after:?}")]
+    #[error("{} asks to be left alone for {after:?}", told(host))]
     RetryLater {
         /// Host and port.
         host: String,
@@ -141,19 +141,34 @@ pub enum FetchError {
         after: Duration,
     },
     /// Too many requests wait for this host, or for this client as a whole.
-    #[error("too many requests wait for {host}")]
+    #[error("too many requests wait for {}", told(host))]
     Busy {
         /// Host and port.
         host: String,
     },
     /// What came is not an HTTP answer this client can read, or the connection broke in the middle of it.
-    #[error("unusable answer of {host}: {problem}")]
+    #[error("unusable answer of {}: {problem}", told(host))]
     Protocol {
         /// The host that answered.
         host: String,
         /// What is wrong with it.
         problem: String,
     },
+}
+
+/// A host as those are told of it who ask a server for something: where it is an address and no public one, only that. It may have a port.
+fn told(host: &str) -> &str {
+    let parsed = host
+        .parse::<SocketAddr>()
+        .map(|address| address.ip())
+        .or_else(|_| {
+            let bare = host.trim_start_matches('[').trim_end_matches(']');
+            bare.parse::<IpAddr>()
+        });
+    match parsed {
+        Ok(address) if address::check(address).is_err() => "an address of a private network",
+        _ => host,
+    }
 }
 
 /// Why a look-up brought nothing.
@@ -170,6 +185,57 @@ pub enum DnsError {
         problem: String,
     },
     /// No server answered in time.
-    #[error("no answer in time")]
+    #[error("no name server answered in time")]
     Timeout,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_reached_is_named_and_no_private_address_is() {
+        let connect = |host: &str| {
+            let error = FetchError::Connect {
+                host: host.to_owned(),
+                problem: "connection refused".to_owned(),
+            };
+            error.to_string()
+        };
+        for host in [
+            "plc.directory",
+            "plc.directory:443",
+            "9.9.9.9",
+            "9.9.9.9:443",
+        ] {
+            let told = connect(host);
+            assert_eq!(
+                told,
+                format!("cannot connect to {host}: connection refused")
+            );
+        }
+        for host in [
+            "10.1.2.3",
+            "10.1.2.3:8080",
+            "[fd00::1]",
+            "[fd00::1]:443",
+            "127.0.0.1",
+        ] {
+            let told = connect(host);
+            assert_eq!(
+                told,
+                "cannot connect to an address of a private network: connection refused"
+            );
+        }
+        let refused = FetchError::RefusedAddress {
+            host: "inner.example.com".to_owned(),
+            address: "10.1.2.3".parse().unwrap(),
+            why: Refusal::Private,
+        };
+        let refused = refused.to_string();
+        assert!(
+            refused.contains("inner.example.com") && !refused.contains("10.1"),
+            "{refused}"
+        );
+    }
 }

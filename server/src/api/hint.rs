@@ -4,6 +4,7 @@
 use orrery_links::syntax::{Handle, Nsid};
 use orrery_query::stream::Filters;
 
+use crate::collections::meant_collection;
 use crate::params::Params;
 
 /// About a question for links.
@@ -33,13 +34,27 @@ pub(super) fn of_links(params: &Params) -> Option<String> {
         Some(name) if !is_collection(name) => {
             return Some(format!("parameter collection: {}", no_collection(name)));
         }
-        _ => {}
+        Some(name) => {
+            if let Some(about) = nearly(name) {
+                return Some(format!("parameter collection: {about}"));
+            }
+        }
+        None => {}
     }
     let path = scalar("path").filter(|path| !path.starts_with('.'))?;
     Some(format!(
         "parameter path begins with a dot: .{}",
         shown(path)
     ))
+}
+
+/// About a question for what is counted in collections.
+pub(super) fn of_stats(params: &Params) -> Option<String> {
+    let named = params
+        .pairs()
+        .filter(|(name, _)| matches!(*name, "collection" | "collection[]"));
+    let about = named.filter_map(|(_, name)| nearly(name.trim())).next();
+    about.map(|about| format!("parameter collection: {about}"))
 }
 
 /// About one of many questions in a request.
@@ -66,8 +81,19 @@ fn of_source(source: &str) -> Option<String> {
             shown(meant)
         ));
     }
-    (!is_collection(collection))
-        .then(|| format!("has no collection: {}", no_collection(collection)))
+    match is_collection(collection) {
+        true => nearly(collection).map(|about| format!("names a collection: {about}")),
+        false => Some(format!("has no collection: {}", no_collection(collection))),
+    }
+}
+
+/// About a name that there may be, and that is nearly a well-known one.
+fn nearly(name: &str) -> Option<String> {
+    let meant = meant_collection(name)?;
+    Some(format!(
+        "{} is no well-known collection; did you mean {meant}?",
+        shown(name)
+    ))
 }
 
 /// Whether there may be records of a collection of that name.
@@ -93,7 +119,9 @@ pub(super) fn is_odd_target(text: &str) -> bool {
             .is_some_and(|uri| !uri.starts_with("did:"))
 }
 
-fn of_target(text: &str) -> Option<String> {
+/// What most likely is meant by a target to which hardly any link leads: a handle, a word, an at-uri without a DID.
+#[must_use]
+pub fn of_target(text: &str) -> Option<String> {
     is_odd_target(text).then(|| about(text))
 }
 
@@ -125,20 +153,31 @@ pub(crate) fn of_subscription(filters: &Filters) -> Option<String> {
     if let Some(subject) = subjects.into_iter().find(|subject| is_odd_target(subject)) {
         return Some(format!("wantedSubjects: {}", about(subject)));
     }
-    // A handle may stand in an at-uri in a DID's place.
     let mut dids = filters.dids.iter();
-    if let Some(did) = dids
-        .find(|did| did.contains('/') || !(did.starts_with("did:") || Handle::parse(did).is_ok()))
-    {
-        return Some(format!("wantedSubjectDids: {} is no DID", shown(did)));
+    if let Some(did) = dids.find(|did| did.contains('/') || !did.starts_with("did:")) {
+        let bare = did.strip_prefix('@').unwrap_or(did);
+        return Some(match Handle::parse(bare) {
+            // One may stand in an at-uri in a DID's place, and hardly ever does.
+            Ok(_) => format!(
+                "wantedSubjectDids: {} is a handle: nearly all links name an account's DID, which resolveHandle tells",
+                shown(bare)
+            ),
+            Err(_) => format!("wantedSubjectDids: {} is no DID", shown(did)),
+        });
     }
     let mut sources = filters.sources.iter();
-    let source = sources.find(|source| match source.split_once(':') {
+    let odd = sources.find(|source| match source.split_once(':') {
         Some((collection, path)) => {
             !is_collection(collection) || path.is_empty() || path.starts_with('.')
         }
         None => true,
-    })?;
+    });
+    let Some(source) = odd else {
+        let named = filters.sources.iter();
+        let mut collections = named.filter_map(|source| Some(source.split_once(':')?.0));
+        let about = collections.find_map(nearly)?;
+        return Some(format!("wantedSources: {about}"));
+    };
     Some(match source.split_once(':') {
         Some((collection, path)) if is_collection(collection) && path.len() > 1 => format!(
             "wantedSources: a path is written without its first dot: {}:{}",
@@ -195,6 +234,12 @@ mod tests {
                 Some("source has no collection: a.b is no NSID"),
             ),
             (post, "a.b.c_d:e", Some("a.b.c_d is no NSID")),
+            (
+                post,
+                "app.bsky.feed.lik:subject.uri",
+                Some("did you mean app.bsky.feed.like?"),
+            ),
+            (post, "app.bsky.feed.like:subject.uri", None),
         ] {
             let told = of_item(subject, source);
             let is_told = told
@@ -227,7 +272,7 @@ mod tests {
             "https://x.example/",
             "x:y",
         ];
-        let dids = ["did:plc:a", "alice.example.com"];
+        let dids = ["did:plc:a", "did:web:alice.example.com"];
         assert_eq!(
             told(&subjects, &dids, &["a.b.c:d", "a.b.c:d:e", "a.b.c:d.e[]"]),
             None
@@ -251,6 +296,14 @@ mod tests {
                 "wantedSubjectDids: word is no DID",
             ),
             (
+                told(&[], &["did:plc:a", "alice.example.com"], &[]),
+                "wantedSubjectDids: alice.example.com is a handle: nearly all links name an account's DID",
+            ),
+            (
+                told(&[], &["@alice.example.com"], &[]),
+                "wantedSubjectDids: alice.example.com is a handle",
+            ),
+            (
                 told(&[], &[], &["app.bsky.feed.like"]),
                 "wantedSources: app.bsky.feed.like is not a collection",
             ),
@@ -259,6 +312,10 @@ mod tests {
                 "wantedSources: a.b.c: is not a collection",
             ),
             (told(&[], &[], &[":d"]), "wantedSources: :d is not"),
+            (
+                told(&[], &[], &["a.b.c:d", "app.bsky.feed.lik:subject.uri"]),
+                "wantedSources: app.bsky.feed.lik is no well-known collection; did you mean app.bsky.feed.like?",
+            ),
             (
                 told(&[], &[], &["app.bsky:subject"]),
                 "wantedSources: app.bsky:subject is not",

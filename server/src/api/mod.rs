@@ -131,7 +131,8 @@ pub(crate) type Render = Box<dyn FnOnce(&Ask, Vec<Hydrated>) -> Result<String, P
 pub(crate) fn coverage<T>(index: &dyn Index, ask: &Ask, answer: &Answer<T>) -> Coverage {
     let hint = match ask.endpoint.group {
         Group::Links => hint::of_links(&ask.params),
-        Group::Edge | Group::Stats | Group::Stream | Group::Service => None,
+        Group::Stats => hint::of_stats(&ask.params),
+        Group::Edge | Group::Stream | Group::Service => None,
     };
     rests_on(index, answer, hint)
 }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use super::hint;
 use super::links::Generation;
+use crate::collections::meant_collection;
 use crate::html;
 use crate::params::Params;
 use crate::wire;
@@ -55,8 +56,9 @@ impl<'a> Open<'a> {
                 is_usual.then(|| (collection, Cow::Owned(format!(".{path}"))))?
             }
         };
-        let is_right =
-            matches!(reverse, None | Some("true" | "false")) && hint::is_collection(collection);
+        let is_right = matches!(reverse, None | Some("true" | "false"))
+            && hint::is_collection(collection)
+            && meant_collection(collection).is_none();
         let target = target
             .filter(|target| is_right && !hint::is_odd_target(target) && !target.is_empty())?;
         Some(Self {
@@ -79,7 +81,7 @@ mod tests {
     use super::*;
     use crate::api::links::filter;
 
-    const VALUES: [&str; 12] = [
+    const VALUES: [&str; 14] = [
         "",
         "a.b.c",
         "a",
@@ -92,6 +94,8 @@ mod tests {
         "did:plc:x",
         "at://x.y/a.b.c/d",
         "https://x.y/",
+        "app.bsky.feed.lik",
+        "app.bsky.feed.lik:d",
     ];
 
     #[test]

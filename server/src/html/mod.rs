@@ -138,7 +138,11 @@ fn notes(m: &mut Markup, coverage: &Coverage) {
         m.text(&coverage.degraded.join(", ")).raw(".</p>\n");
     }
     if let Some(hint) = &coverage.hint {
-        m.raw("<p class=\"note\">Hint: ").text(hint).raw(".</p>\n");
+        let end = if hint.ends_with('?') { "" } else { "." };
+        m.raw("<p class=\"note\">Hint: ")
+            .text(hint)
+            .raw(end)
+            .raw("</p>\n");
     }
 }
 

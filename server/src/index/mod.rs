@@ -13,7 +13,7 @@ pub use stats::{
     Child, CollectionCounts, Counts, Hours, Order, PrefixCounts, SampleRecord, SamplesOf, SeriesOf,
     Steps,
 };
-pub use vitals::{Effort, LastEffort, Room, Vitals, Waits};
+pub use vitals::{Effort, Foreign, LastEffort, Room, Vitals, Waits};
 
 /// What the server needs of an index.
 pub trait Index: Send + Sync + 'static {
@@ -126,6 +126,10 @@ pub trait Index: Send + Sync + 'static {
     /// How the index is doing, in numbers. May wait for the disk: it is asked every few seconds, on a thread of its own.
     fn vitals(&self) -> Vitals {
         Vitals::default()
+    }
+    /// The same now, as far as it can be told without the disk; the rest is as it was `seen` last. Must not block.
+    fn vitals_now(&self, seen: &Vitals) -> Vitals {
+        seen.clone()
     }
     /// What is excluded from all answers. Must not block.
     fn excluded(&self) -> ExcludeList {

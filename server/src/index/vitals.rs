@@ -10,6 +10,8 @@ pub struct Vitals {
     pub connected: Option<bool>,
     /// Since when it is not, in microseconds since 1970; none where it is.
     pub disconnected_since_us: Option<u64>,
+    /// By what the source looks like something else than what is followed here.
+    pub foreign: Option<Foreign>,
     /// Events taken from the source since the start.
     pub events: Option<u64>,
     /// Links of the records among them.
@@ -44,6 +46,15 @@ pub struct Vitals {
     pub is_merging: bool,
     /// Whether the last merge failed.
     pub merge_fails: bool,
+}
+
+/// What a source does that is no stream of events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Foreign {
+    /// Messages came since the start, and none of them was an event.
+    Messages,
+    /// It answers with this HTTP status in place of a stream.
+    Answer(u16),
 }
 
 /// The room on disk, and what bounds it.

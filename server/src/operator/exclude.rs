@@ -61,9 +61,17 @@ pub struct ExcludeReport {
     pub unchanged: usize,
     /// Accounts that the index does not hide yet, or still hides.
     pub pending: usize,
+    /// Of those that were not there to be removed, accounts that the index hid all the same, and shows again.
+    #[serde(skip_serializing_if = "is_none")]
+    pub shown: usize,
     /// Why they wait.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waits: Option<String>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+const fn is_none(count: &usize) -> bool {
+    *count == 0
 }
 
 /// Why the list was not changed, or not durably. Nothing of the request was done, but for the last.

@@ -12,6 +12,7 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use orrery_query::stream::{Filters, Prepared, Start};
 use parking_lot::Mutex;
+use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep, timeout};
 use tokio_tungstenite::WebSocketStream;
@@ -22,11 +23,12 @@ use tokio_tungstenite::tungstenite::{Bytes, Message};
 use super::closing::Closing;
 use super::dispatcher::Dispatcher;
 use super::intake::{Intake, Meter, Stopped};
-use super::options::parse_message;
-use super::queue::Frame;
+use super::options::{Form, parse_message};
+use super::queue::{Frame, Memory};
 use super::replay::{PAUSE_LONG, Piece, Replay, Then, place_of};
 use super::subscriber::{Subscriber, Wants};
 use super::{Hub, Subscription};
+use crate::api::hint;
 
 /// Buffers of a socket: many are idle.
 const READ_BUFFER: usize = 4 << 10;
@@ -236,16 +238,21 @@ impl Reading<'_> {
         let unlisted = &self.hub.unlisted;
         let joins = self.joins;
         if text.len() <= TAKEN_HERE {
-            let wants = Wants::new(prepared(&parse_message(text)?)?, unlisted)?;
+            let filters = parse_message(text)?;
+            let wants = Wants::new(prepared(&filters)?, unlisted)?;
+            hint(subscriber, &filters, &self.hub.memory);
             take_up(dispatcher, subscriber, wants, joins)?;
         } else {
             let _turn = self.hub.updates.acquire().await;
             let text = text.to_owned();
             let (dispatcher, subscriber) = (Arc::clone(dispatcher), Arc::clone(subscriber));
             let unlisted = Arc::clone(unlisted);
+            let memory = Arc::clone(&self.hub.memory);
             let took = blocking(move || {
                 let begun = Instant::now();
-                let wants = Wants::new(prepared(&parse_message(&text)?)?, &unlisted)?;
+                let filters = parse_message(&text)?;
+                let wants = Wants::new(prepared(&filters)?, &unlisted)?;
+                hint(&subscriber, &filters, &memory);
                 take_up(&dispatcher, &subscriber, wants, joins)?;
                 Ok(begun.elapsed())
             });
@@ -255,6 +262,22 @@ impl Reading<'_> {
         subscriber.hello.notify_one();
         Ok(())
     }
+}
+
+/// Tells a subscriber what of its new lists most likely matches nothing, before anything that comes by them. Clients that use no new
+/// parameter know no frame but links.
+fn hint(subscriber: &Subscriber, filters: &Filters, memory: &Arc<Memory>) {
+    let Some(hint) = hint::of_subscription(filters) else {
+        return;
+    };
+    tracing::debug!(hint, "a subscription wants what cannot be");
+    if subscriber.form == Form::Plain {
+        return;
+    }
+    let frame = json!({"kind": "info", "info": {"name": "Hint", "message": hint}});
+    let frame = Frame::new(frame.to_string(), Instant::now(), memory);
+    subscriber.queue.push(&frame);
+    subscriber.queue.wake();
 }
 
 /// Has a subscriber told what it wants now; `joins`: from now on.

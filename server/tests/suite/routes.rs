@@ -344,6 +344,18 @@ async fn a_question_that_can_match_nothing_is_answered_with_a_hint() {
             format!("/links/count?target={POST}&collection=app.bsky.feed.like_&path=.subject.uri"),
             "collection: app.bsky.feed.like_ is no NSID",
         ),
+        (
+            format!("/links/count?target={POST}&collection=app.bsky.feed.lik&path=.subject.uri"),
+            "collection: app.bsky.feed.lik is no well-known collection; did you mean app.bsky.feed.like?",
+        ),
+        (
+            format!("{X}getBacklinksCount?subject={POST}&source=app.bsky.feed.liek:subject.uri"),
+            "source names a collection: app.bsky.feed.liek is no well-known collection; did you mean app.bsky.feed.like?",
+        ),
+        (
+            "/timeseries?collection=app.bsky.post".to_owned(),
+            "collection: app.bsky.post is no well-known collection; did you mean app.bsky.feed.post?",
+        ),
     ] {
         let answer = server.get(&path).await;
         assert_eq!(answer.status, 200, "{path}");
@@ -353,7 +365,9 @@ async fn a_question_that_can_match_nothing_is_answered_with_a_hint() {
         );
         let page = server.page(&path).await;
         assert!(
-            page.body.contains("Hint: ") && page.body.contains(hint),
+            page.body.contains("Hint: ")
+                && page.body.contains(hint)
+                && !page.body.contains("?.</p>"),
             "{path}"
         );
     }

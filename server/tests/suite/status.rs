@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 async fn status(server: &Server) -> Value {
     loop {
         let status = server.get("/status").await.json();
-        if status["disk"]["total_bytes"] != 0 {
+        if status["history"]["hour"]["seconds_ago"] != json!([]) {
             return status;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -79,6 +79,30 @@ async fn trouble_has_a_word_and_says_what_to_do() {
     let told = status(&server).await;
     assert_eq!(told["status"], "paused");
     assert!(told["advice"][0].as_str().unwrap().contains("--disk-limit"));
+}
+
+#[tokio::test]
+async fn damage_is_told_as_soon_as_it_is_known() {
+    let server = Server::start().await;
+    let told = status(&server).await;
+    assert_eq!(told["status"], "ok");
+    {
+        let mut vitals = server.model.vitals.lock();
+        vitals.set_aside = 1;
+        // What asks the disk is as it was seen.
+        vitals.room.free_bytes = None;
+    }
+    let told = status(&server).await;
+    assert_eq!(told["status"], "degraded");
+    assert_eq!(told["index"]["segments_set_aside"], 1);
+    assert_eq!(told["disk"]["free_bytes"], 40_u64 << 30);
+    let advice = told["advice"][0].as_str().unwrap();
+    assert!(
+        advice.starts_with("1 part of the index is damaged"),
+        "{advice}"
+    );
+    let page = server.page("/status").await;
+    assert!(page.body.contains("1 part of the index is damaged"));
 }
 
 #[tokio::test]

@@ -67,6 +67,10 @@ async fn a_subscription_in_vain_is_let_in_with_a_hint() {
             "?wantedSubjects=alice.example.com",
             Some("alice.example.com is a handle"),
         ),
+        (
+            "?wantedSubjectDids=bsky.app",
+            Some("wantedSubjectDids: bsky.app is a handle"),
+        ),
     ] {
         let url = format!("ws://{}/subscribe{query}", server.address);
         let (_socket, response) = tokio_tungstenite::connect_async(url).await.unwrap();
@@ -75,6 +79,45 @@ async fn a_subscription_in_vain_is_let_in_with_a_hint() {
         assert_eq!(told.is_some(), hint.is_some(), "{query}");
         assert!(told.unwrap_or("").contains(hint.unwrap_or("")), "{told:?}");
     }
+}
+
+#[tokio::test]
+async fn a_message_that_wants_in_vain_is_answered_by_a_hint_before_what_comes_by_it() {
+    let server = server().await;
+    let mut client = Client::open(server.address, "?instant=true&requireHello=true").await;
+    let mut plain = Client::open(server.address, "?instant=true").await;
+    let long: Vec<String> = (0..2000).map(|n| format!("did:plc:n{n}")).collect();
+    for (wants, hint) in [
+        (
+            json!({"wantedSubjectDids": ["bsky.app", "did:plc:b"]}),
+            "wantedSubjectDids: bsky.app is a handle",
+        ),
+        (
+            json!({"wantedSources": [LIKE, "com.ex.like"]}),
+            "wantedSources: com.ex.like is not",
+        ),
+        (
+            json!({"wantedSubjects": long, "wantedSubjectDids": ["did:plc:b", "word"]}),
+            "wantedSubjectDids: word is no DID",
+        ),
+    ] {
+        client.wants(wants.clone()).await;
+        plain.wants(wants.clone()).await;
+        let frame = client.json().await;
+        assert_eq!(frame["kind"], "info", "{frame}");
+        assert_eq!(frame["info"]["name"], "Hint", "{frame}");
+        let message = frame["info"]["message"].as_str().unwrap();
+        assert!(message.contains(hint), "{message}");
+    }
+    // What can match is taken without a word, and clients that know no such frame get none.
+    client
+        .wants(json!({"wantedSubjectDids": ["did:plc:b"]}))
+        .await;
+    settle(&mut client).await;
+    settle(&mut plain).await;
+    server.events.create(&record(1), &[(LIKE, POST)]);
+    assert_eq!(client.subjects(1).await, [POST]);
+    assert_eq!(plain.subjects(1).await, [POST]);
 }
 
 #[tokio::test]

@@ -65,7 +65,7 @@ pub(crate) fn run(arguments: DemoArguments) -> Result<()> {
         hot_like_share: HOT_LIKE_SHARE,
         ..orrery_synth::Options::default()
     };
-    let candidates = candidates(&Generator::new(options.clone())?);
+    let topics = topics(&Generator::new(options.clone())?);
     let runtime = running::runtime()?;
     let signals = {
         let _context = runtime.enter();
@@ -89,7 +89,7 @@ pub(crate) fn run(arguments: DemoArguments) -> Result<()> {
     let store = running.store().clone();
     let health = running.health();
     let show = async move {
-        show_urls(probe::reachable(address), candidates, started).await?;
+        show_urls(probe::reachable(address), topics, started).await?;
         show_progress(&store, health).await
     };
     let server = orrery_server::Config::default();
@@ -155,103 +155,133 @@ async fn serve_stream(options: orrery_synth::Options, rate: f64) -> Result<orrer
     Ok(orrery_synth::serve(listener, config)?)
 }
 
-/// A question with several targets it could be asked of.
-struct Candidate {
-    what: &'static str,
-    paths: Vec<String>,
+/// Questions about one thing, and the things that they could be about.
+struct Topic {
+    targets: Vec<String>,
+    questions: Vec<Question>,
 }
 
-fn candidates(generator: &Generator) -> Vec<Candidate> {
+struct Question {
+    what: &'static str,
+    path: &'static str,
+    /// The parameter that names the thing.
+    target: &'static str,
+    others: &'static [(&'static str, &'static str)],
+}
+
+impl Question {
+    fn about(&self, target: &str) -> String {
+        let named = [(self.target, target)];
+        let all: Vec<(&str, &str)> = named.iter().chain(self.others).copied().collect();
+        probe::path(self.path, &all)
+    }
+}
+
+fn topics(generator: &Generator) -> [Topic; 2] {
+    const LIKES: (&str, &str) = ("source", "app.bsky.feed.like:subject.uri");
     let popular = generator.popular_targets(CANDIDATES);
     let mut posts = vec![generator.hot_target()];
     posts.extend(popular.posts);
-    let paths = |targets: &[String], make: &dyn Fn(&str) -> String| {
-        targets.iter().map(|target| make(target)).collect()
-    };
-    vec![
-        Candidate {
+    let of_post = vec![
+        Question {
             what: "How many likes does this post have?",
-            paths: paths(&posts, &|post| {
-                probe::path(
-                    "/xrpc/blue.microcosm.links.getBacklinksCount",
-                    &[
-                        ("subject", post),
-                        ("source", "app.bsky.feed.like:subject.uri"),
-                    ],
-                )
-            }),
+            path: "/xrpc/blue.microcosm.links.getBacklinksCount",
+            target: "subject",
+            others: &[LIKES],
         },
-        Candidate {
+        Question {
             what: "Which likes are these, newest first?",
-            paths: paths(&posts, &|post| {
-                probe::path(
-                    "/xrpc/blue.microcosm.links.getBacklinks",
-                    &[
-                        ("subject", post),
-                        ("source", "app.bsky.feed.like:subject.uri"),
-                        ("limit", "5"),
-                    ],
-                )
-            }),
+            path: "/xrpc/blue.microcosm.links.getBacklinks",
+            target: "subject",
+            others: &[LIKES, ("limit", "5")],
         },
-        Candidate {
+        Question {
             what: "And what do these likes themselves say?",
-            paths: paths(&posts, &|post| {
-                probe::path(
-                    "/xrpc/blue.microcosm.links.getBacklinks",
-                    &[
-                        ("subject", post),
-                        ("source", "app.bsky.feed.like:subject.uri"),
-                        ("limit", "2"),
-                        ("hydrate", "true"),
-                    ],
-                )
-            }),
+            path: "/xrpc/blue.microcosm.links.getBacklinks",
+            target: "subject",
+            others: &[LIKES, ("limit", "2"), ("hydrate", "true")],
         },
-        Candidate {
+    ];
+    let of_account = vec![
+        Question {
             what: "What links to this account, and how?",
-            paths: paths(&popular.accounts, &|account| {
-                probe::path("/links/all", &[("target", account)])
-            }),
+            path: "/links/all",
+            target: "target",
+            others: &[],
         },
-        Candidate {
+        Question {
             what: "Who follows it?",
-            paths: paths(&popular.accounts, &|account| {
-                probe::path(
-                    "/links/distinct-dids",
-                    &[
-                        ("target", account),
-                        ("collection", "app.bsky.graph.follow"),
-                        ("path", ".subject"),
-                    ],
-                )
-            }),
+            path: "/links/distinct-dids",
+            target: "target",
+            others: &[
+                ("collection", "app.bsky.graph.follow"),
+                ("path", ".subject"),
+            ],
+        },
+    ];
+    [
+        Topic {
+            targets: posts,
+            questions: of_post,
+        },
+        Topic {
+            targets: popular.accounts,
+            questions: of_account,
         },
     ]
 }
 
-/// Prints the URLs once each has an answer that holds something, or those that have when time is up.
-async fn show_urls(
-    address: SocketAddr,
-    candidates: Vec<Candidate>,
-    started: Instant,
-) -> Result<()> {
-    let mut found: Vec<Option<String>> = vec![None; candidates.len()];
-    loop {
-        for (candidate, found) in candidates.iter().zip(&mut found) {
-            if found.is_some() {
-                continue;
-            }
-            for path in &candidate.paths {
-                let answer = probe::get_json(address, path).await;
-                if answer.as_ref().is_some_and(holds_something) {
-                    *found = Some(path.clone());
-                    break;
-                }
+/// What of a topic has an answer that holds something.
+#[derive(Debug, Default)]
+struct Answered {
+    /// Questions and their paths, all about one thing.
+    questions: Vec<(&'static str, String)>,
+    /// Whether these are all of the topic.
+    is_whole: bool,
+}
+
+/// The first thing about which every question has an answer, or else that about which most have. The questions are asked one after the
+/// other while events come: what had no answer a moment ago may have one now.
+async fn answered(topic: &Topic, holds: &mut impl AsyncFnMut(&str) -> bool) -> Answered {
+    let mut best = Answered::default();
+    for target in &topic.targets {
+        let mut found = Vec::new();
+        for question in &topic.questions {
+            let path = question.about(target);
+            if holds(&path).await {
+                found.push((question.what, path));
             }
         }
-        let is_late = started.elapsed() >= SHOW_BY && found.iter().any(Option::is_some);
-        if is_late || found.iter().all(Option::is_some) {
+        let is_whole = found.len() == topic.questions.len();
+        if is_whole || found.len() > best.questions.len() {
+            best = Answered {
+                questions: found,
+                is_whole,
+            };
+        }
+        if is_whole {
+            break;
+        }
+    }
+    best
+}
+
+/// Prints the URLs once each has an answer that holds something, or those that have when time is up.
+async fn show_urls(address: SocketAddr, topics: [Topic; 2], started: Instant) -> Result<()> {
+    let mut holds = async |path: &str| {
+        let answer = probe::get_json(address, path).await;
+        answer.as_ref().is_some_and(holds_something)
+    };
+    let mut found = topics.each_ref().map(|_| Answered::default());
+    loop {
+        for (topic, found) in topics.iter().zip(&mut found) {
+            if !found.is_whole {
+                *found = answered(topic, &mut holds).await;
+            }
+        }
+        let is_late =
+            started.elapsed() >= SHOW_BY && found.iter().any(|found| !found.questions.is_empty());
+        if is_late || found.iter().all(|found| found.is_whole) {
             break;
         }
         tokio::time::sleep(LOOK_EVERY).await;
@@ -260,13 +290,8 @@ async fn show_urls(
         "After {:.1} s there are answers to try:\n",
         started.elapsed().as_secs_f64()
     ))?;
-    for (candidate, path) in candidates.iter().zip(found) {
-        if let Some(path) = path {
-            output::line(format_args!(
-                "  {}\n    http://{address}{path}\n",
-                candidate.what
-            ))?;
-        }
+    for (what, path) in found.iter().flat_map(|found| &found.questions) {
+        output::line(format_args!("  {what}\n    http://{address}{path}\n"))?;
     }
     output::line(format_args!(
         "  Links as they are made and undone, in a browser: http://{address}/stream\n"
@@ -343,6 +368,41 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[tokio::test]
+    async fn all_urls_about_a_post_are_about_one_post_whenever_its_first_like_comes() {
+        let options = orrery_synth::Options::default();
+        let [posts, _] = topics(&Generator::new(options).unwrap());
+        let [first, second] = [0, 1].map(|place: usize| posts.targets[place].clone());
+        let target = |text: &str| probe::path("", &[("subject", text)]);
+        // The second post has likes from the start on, and the first from some question on.
+        for since in 0..12 {
+            let mut asked = 0;
+            let mut holds = async |path: &str| {
+                asked += 1;
+                match path.contains(&target(&first)[1..]) {
+                    true => asked > since,
+                    false => path.contains(&target(&second)[1..]),
+                }
+            };
+            let found = answered(&posts, &mut holds).await;
+            assert!(found.is_whole && found.questions.len() == 3, "{found:?}");
+            for post in [&first, &second] {
+                let about = |(_, path): &(&str, String)| path.contains(&target(post)[1..]);
+                let about = found
+                    .questions
+                    .iter()
+                    .filter(|question| about(question))
+                    .count();
+                assert!([0, 3].contains(&about), "{since}: {found:?}");
+            }
+        }
+        // Where nothing has all answers, what is shown is about one thing too.
+        let mut holds = async |path: &str| path.contains("getBacklinksCount");
+        let found = answered(&posts, &mut holds).await;
+        assert!(!found.is_whole);
+        assert_eq!(found.questions.len(), 1);
+    }
 
     #[test]
     fn only_answers_that_hold_links_are_shown() {

@@ -33,6 +33,8 @@ struct Done {
     changed: u64,
     unchanged: u64,
     pending: u64,
+    /// Accounts that were in no list, and hidden all the same.
+    shown: u64,
     waits: Option<String>,
 }
 
@@ -104,8 +106,13 @@ fn tell(arguments: &ExcludeArguments, asked: &[Asked], done: &Done, excluded: bo
             "changed": done.changed, "unchanged": done.unchanged, "pending": done.pending,
             "accounts": count(Taken::Account), "records": count(Taken::Record), "targets": count(Taken::Target),
         });
-        if let (Some(waits), Some(members)) = (&done.waits, summary.as_object_mut()) {
-            members.insert("waits".to_owned(), waits.as_str().into());
+        if let Some(members) = summary.as_object_mut() {
+            if done.shown > 0 {
+                members.insert("shown".to_owned(), done.shown.into());
+            }
+            if let Some(waits) = &done.waits {
+                members.insert("waits".to_owned(), waits.as_str().into());
+            }
         }
         output::line(format_args!("{summary}"))?;
     } else {
@@ -128,6 +135,15 @@ fn tell(arguments: &ExcludeArguments, asked: &[Asked], done: &Done, excluded: bo
             }
         }
         output::line(format_args!("{changed} {did}, {unchanged} {was}"))?;
+        match done.shown {
+            0 => {}
+            1 => output::line(format_args!(
+                "1 account that the list did not name was hidden all the same, as an older list said, and is shown again"
+            ))?,
+            shown => output::line(format_args!(
+                "{shown} accounts that the list did not name were hidden all the same, as an older list said, and are shown again"
+            ))?,
+        }
     }
     if done.pending == 0 {
         return Ok(());
@@ -292,6 +308,7 @@ fn change_server(
         done.changed += number("changed");
         done.unchanged += number("unchanged");
         done.pending += number("pending");
+        done.shown += number("shown");
         let waits = told.get("waits").and_then(Value::as_str);
         done.waits = waits.map(str::to_owned).or(done.waits);
     }
@@ -332,6 +349,7 @@ fn change_directory(path: &Path, asked: &[Asked], excluded: bool) -> Result<Done
         changed: report.changed as u64,
         unchanged: report.unchanged as u64,
         pending: report.pending as u64,
+        shown: report.shown as u64,
         waits: status.poisoned.or(status.paused),
     })
 }

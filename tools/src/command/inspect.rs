@@ -5,8 +5,8 @@ use std::io::Write;
 
 use orrery_engine::SourceCursor;
 use orrery_engine::offline::{Directory, Span, is_actor_section, is_sample_section};
-use orrery_links::syntax::Tid;
-use orrery_server::format_time;
+use orrery_links::syntax::{Did, Handle, Tid};
+use orrery_server::{format_time, target_hint};
 use serde_json::{Value, json};
 
 use crate::cli::InspectArguments;
@@ -19,8 +19,13 @@ pub(crate) fn run(arguments: &InspectArguments) -> Result<()> {
     let json = arguments.json;
     if arguments.top.is_some() || arguments.target.is_some() || arguments.actor.is_some() {
         for (file, error) in directory.left_out() {
-            let name = &file.name;
-            output::note(format_args!("the answer lacks segment {name}: {error}"));
+            // Most errors name their file themselves.
+            let (name, error) = (&file.name, error.to_string());
+            let why = error
+                .strip_prefix(&**name)
+                .and_then(|why| why.strip_prefix(": "));
+            let why = why.unwrap_or(&error);
+            output::note(format_args!("the answer lacks segment {name}: {why}"));
         }
     }
     if let Some(count) = arguments.top {
@@ -448,6 +453,9 @@ fn one_target(directory: &Directory, target: &str, json: bool, failed: Failed<'_
         .collect();
     if rows.is_empty() {
         output::note(format_args!("no segment has links to {target}"));
+        if let Some(hint) = target_hint(target) {
+            output::note(format_args!("{hint}"));
+        }
     }
     print_rows(&rows, &["segment", "source", "rows", "dead"], 2, json)
 }
@@ -455,6 +463,9 @@ fn one_target(directory: &Directory, target: &str, json: bool, failed: Failed<'_
 fn one_actor(directory: &Directory, did: &str, json: bool, failed: Failed<'_>) -> Result<()> {
     let Some(actor) = directory.actor(did).map_err(failed)? else {
         output::note(format_args!("no segment knows {did}"));
+        if let Some(hint) = not_a_did(did) {
+            output::note(format_args!("{hint}"));
+        }
         return Ok(());
     };
     let mut out = output::lines();
@@ -510,6 +521,19 @@ fn one_actor(directory: &Directory, did: &str, json: bool, failed: Failed<'_>) -
     };
     finish(print(), failed)?;
     out.flush().map_err(Failure::stdout)
+}
+
+/// What is wrong with something that should have been an account's DID.
+fn not_a_did(text: &str) -> Option<String> {
+    let wrong = Did::parse(text).err()?;
+    let bare = text.strip_prefix('@').unwrap_or(text);
+    Some(match Handle::parse(bare) {
+        Ok(_) => format!(
+            "{bare} is a handle, and accounts are known by their DIDs: name the one that \
+             /xrpc/com.atproto.identity.resolveHandle?handle={bare} tells"
+        ),
+        Err(_) => format!("{text} is no DID: {wrong}"),
+    })
 }
 
 /// What ends a view before its time.

@@ -74,7 +74,8 @@ fn found(report: &RepairReport) -> String {
         (report.derived.len(), "derived files"),
     ]
     .map(|(count, what)| (count > 0, format!("{count} {what}")));
-    let parts = manifest.into_iter().chain(counted);
+    let list = (report.exclusions.is_some(), "the exclude list".to_owned());
+    let parts = manifest.into_iter().chain(counted).chain([list]);
     let parts: Vec<String> = parts
         .filter_map(|(is_there, what)| is_there.then_some(what))
         .collect();
@@ -98,7 +99,9 @@ fn lost(report: &RepairReport) -> String {
         count(logs, "damaged log file"),
         count(report.gaps.len(), "log gap"),
     ];
-    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    let list = report.exclusions.as_ref();
+    let list = list.map(|_| "the exclude list".to_owned());
+    let parts: Vec<String> = parts.into_iter().flatten().chain(list).collect();
     parts.join(", ")
 }
 
@@ -148,6 +151,13 @@ fn print(report: &RepairReport, dry_run: bool) -> Result<()> {
             "{file}: damaged; the next start makes it anew"
         ))?;
     }
+    if let Some(why) = &report.exclusions {
+        output::line(format_args!(
+            "EXCLUSIONS: the exclude list is damaged, and a start is refused: put the file back from a backup, or remove it and \
+             import the list anew, before the server is reached"
+        ))?;
+        output::note(format_args!("  {why}"));
+    }
     for file in &report.written {
         output::note(format_args!("written: segments/{file}"));
     }
@@ -164,7 +174,7 @@ fn print(report: &RepairReport, dry_run: bool) -> Result<()> {
     }
     let named = report.adopted.len() + report.unnamed.len() + report.gaps.len();
     let damaged = report.segments.len() + report.logs.len() + report.derived.len();
-    if report.manifest.is_none() && named + damaged == 0 {
+    if report.manifest.is_none() && report.exclusions.is_none() && named + damaged == 0 {
         return output::line(format_args!("no damage"));
     }
     Ok(())
@@ -268,6 +278,7 @@ fn as_json(report: &RepairReport, dry_run: bool, seconds: f64) -> Value {
         "segments": segments.collect::<Vec<_>>(),
         "logs": logs.collect::<Vec<_>>(),
         "derived": report.derived,
+        "exclusions": report.exclusions,
         "written": report.written,
         "kept": report.kept,
         "notes": report.notes,

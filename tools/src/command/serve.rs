@@ -3,6 +3,7 @@
 use orrery_engine::offline::Directory;
 use orrery_engine::{Options, Store};
 use orrery_ingest::{FollowConfig, Whole};
+use orrery_jetstream::server_name;
 use orrery_server::{Config, RateLimit, StreamConfig};
 
 use crate::cli::{HttpArguments, ServeArguments};
@@ -10,7 +11,6 @@ use crate::command::exclude;
 use crate::config::{Settings, check};
 use crate::edge::EdgeSettings;
 use crate::failure::{Failure, Result};
-use crate::health::without_query;
 use crate::output;
 use crate::running::{self, Running};
 use crate::service;
@@ -92,7 +92,7 @@ pub(crate) fn run(arguments: ServeArguments, settings: &Settings) -> Result<()> 
             config.force = arguments.force_source;
             config.selection = selection.clone();
             running.follow(config, &runtime)?;
-            format!("{}, indexes {selection}", without_query(&endpoint))
+            format!("{}, indexes {selection}", server_name(&endpoint))
         }
     };
     let scheme = if config.tls.is_some() {

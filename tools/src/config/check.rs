@@ -31,23 +31,18 @@ const SERVERS: [&str; 6] = [
 ];
 
 /// What is wrong, and what would be right.
-type Wrong = (String, String);
+pub(crate) type Wrong = (String, String);
 
 /// All mistakes in the settings, and the arguments of `serve` as far as they can be read.
 pub(crate) fn all(settings: &Settings) -> (Option<ServeArguments>, Vec<Mistake>) {
     let mut mistakes = settings.mistakes.clone();
-    let is_known = |name: &str| {
-        let of_key = |mistake: &Mistake| mistake.key.as_deref() == Some(name);
-        settings.mistakes.iter().any(of_key)
-    };
     let mut words = settings.words();
     for setting in &settings.all {
         let name = &setting.key.name;
         if !setting.key.is_required() || settings.is_set(name) {
             continue;
         }
-        // What a file that cannot be read would set is not known.
-        if !is_known(name) && !settings.is_file_unread() {
+        if !settings.is_unknown(name) {
             mistakes.push(not_set(setting, settings));
         }
         words.push(format!("--{name}={}", setting.key.example()).into());
@@ -58,11 +53,11 @@ pub(crate) fn all(settings: &Settings) -> (Option<ServeArguments>, Vec<Mistake>)
             found.extend(certificate(&arguments, settings));
             found.extend(token(&arguments, settings));
             // What only follows from a value that was left out would be told of its default.
-            mistakes.extend(
-                found
-                    .into_iter()
-                    .filter(|mistake| !mistake.key.as_deref().is_some_and(is_known)),
-            );
+            let follows = |mistake: &Mistake| {
+                let key = mistake.key.as_deref();
+                key.is_some_and(|key| settings.is_unknown(key))
+            };
+            mistakes.extend(found.into_iter().filter(|mistake| !follows(mistake)));
             Some(arguments)
         }
         Err((key, wrong)) => {
@@ -160,13 +155,23 @@ fn of_arguments(arguments: &ServeArguments, settings: &Settings) -> Vec<Mistake>
     }
     paths(settings, follows(arguments, settings), &mut tell);
     if let (Some(address), None) = (arguments.http.operator, &arguments.http.operator_token_file)
+        && !settings.is_unknown("operator-token-file")
         && !address.ip().to_canonical().is_loopback()
     {
         let wrong = format!("others can reach {address}");
         let right = "give a token by `operator-token-file`, or write it like 127.0.0.1:8766";
         tell("operator", (wrong, right.to_owned()));
     }
-    if let Some(wrong) = tls::wrong_options(&arguments.tls, &arguments.data) {
+    // Each of them asks for others, and a certificate of an authority is kept beside the data directory.
+    let has_data = settings.is_set("data") && !settings.is_unknown("data");
+    let is_left_out = |setting: &Setting| {
+        let name = &setting.key.name;
+        name.starts_with("tls-") && settings.is_unknown(name)
+    };
+    if (has_data || arguments.tls.tls_domain.is_empty())
+        && !settings.all.iter().any(is_left_out)
+        && let Some(wrong) = tls::wrong_options(&arguments.tls, &arguments.data)
+    {
         tell(wrong.option, (wrong.wrong, wrong.right));
     }
     mistakes
@@ -207,8 +212,7 @@ fn certificate(arguments: &ServeArguments, settings: &Settings) -> Option<Mistak
 
 /// Whether a source is named, though it may be by mistake.
 fn follows(arguments: &ServeArguments, settings: &Settings) -> bool {
-    let is_named = |mistake: &Mistake| mistake.key.as_deref() == Some("jetstream");
-    arguments.jetstream.is_some() || settings.mistakes.iter().any(is_named)
+    arguments.jetstream.is_some() || settings.is_unknown("jetstream")
 }
 
 fn selection(arguments: &ServeArguments, tell: &mut impl FnMut(&str, Wrong)) {
@@ -298,7 +302,9 @@ fn meant_by(near: &str, word: &str) -> String {
 /// Addresses that are listened on: each needs a port of its own.
 fn addresses(settings: &Settings, tell: &mut impl FnMut(&str, Wrong)) {
     let mut taken: Vec<(&str, SocketAddr)> = Vec::new();
-    for (name, address) in settings.listens_on() {
+    // An address that is left out for a mistake has its default here, and will have another.
+    let known = settings.listens_on();
+    for (name, address) in known.filter(|(name, _)| !settings.is_unknown(name)) {
         match taken.iter().find(|(_, other)| overlap(*other, address)) {
             Some((other, _)) => {
                 let wrong = format!("{address} is where {other} listens too");
@@ -327,6 +333,8 @@ fn sizes(arguments: &ServeArguments, settings: &Settings, tell: &mut impl FnMut(
         );
         let least = bytes_text(least.next_multiple_of(1 << 20));
         tell("disk-limit", (wrong, format!("the least is {least}")));
+        // Everything is more than so little.
+        return;
     }
     // Defaults give way below a small limit; what somebody asked for cannot be had.
     for (name, bytes) in [
@@ -375,7 +383,7 @@ fn paths(settings: &Settings, follows: bool, tell: &mut impl FnMut(&str, Wrong))
 }
 
 /// What is wrong with a directory that is to be written, and made where it is not there.
-fn directory(path: &Path) -> Option<Wrong> {
+pub(crate) fn directory(path: &Path) -> Option<Wrong> {
     let shown = path.display();
     match std::fs::metadata(path) {
         Ok(found) if !found.is_dir() => Some((

@@ -1,39 +1,7 @@
-//! Names of collections that can be taken as they stand, and most likely stand for more.
+//! Names of collections that can be taken as they stand, and most likely stand for more, or for others. What is like no well-known name is
+//! taken without a word.
 
-/// Collections of well-known lexicons: a name above one of them, and itself none of them, hardly means a collection of its own.
-/// What is not here is taken as it stands, without a word.
-const KNOWN: [&str; 30] = [
-    "app.bsky.actor.profile",
-    "app.bsky.actor.status",
-    "app.bsky.feed.generator",
-    "app.bsky.feed.like",
-    "app.bsky.feed.post",
-    "app.bsky.feed.postgate",
-    "app.bsky.feed.repost",
-    "app.bsky.feed.threadgate",
-    "app.bsky.graph.block",
-    "app.bsky.graph.follow",
-    "app.bsky.graph.list",
-    "app.bsky.graph.listblock",
-    "app.bsky.graph.listitem",
-    "app.bsky.graph.starterpack",
-    "app.bsky.graph.verification",
-    "app.bsky.labeler.service",
-    "app.bsky.notification.declaration",
-    "chat.bsky.actor.declaration",
-    "com.atproto.lexicon.schema",
-    "com.whtwnd.blog.entry",
-    "fm.teal.alpha.feed.play",
-    "pub.leaflet.document",
-    "pub.leaflet.publication",
-    "sh.tangled.feed.star",
-    "sh.tangled.graph.follow",
-    "sh.tangled.repo",
-    "sh.tangled.repo.issue",
-    "sh.tangled.repo.issue.comment",
-    "sh.tangled.repo.pull",
-    "sh.tangled.repo.pull.comment",
-];
+use orrery_server::{WELL_KNOWN, meant_collection, meant_prefix};
 
 /// What is to be told of a name in a selection: what it is taken for, and what most likely is meant.
 pub(crate) fn of_selection(
@@ -48,11 +16,22 @@ pub(crate) fn of_selection(
                 let below = other.strip_prefix(name);
                 below.is_some_and(|below| below.starts_with('.'))
             };
-            let is_meant = name.ends_with(".*") || KNOWN.contains(name);
-            if is_meant || names.contains(&&*format!("{name}.*")) {
+            if let Some(prefix) = name.strip_suffix(".*") {
+                if let Some(meant) = meant_prefix(prefix) {
+                    let wrong = format!("nothing well-known is below {prefix}");
+                    found.push((key, (wrong, format!("did you mean {meant}.*?"))));
+                }
                 continue;
             }
-            if let Some(below) = KNOWN.into_iter().find(|other| is_below(other)) {
+            if WELL_KNOWN.contains(name) || names.contains(&&*format!("{name}.*")) {
+                continue;
+            }
+            if let Some(meant) = meant_collection(name) {
+                let wrong = format!("{name} is no well-known collection");
+                found.push((key, (wrong, format!("did you mean {meant}?"))));
+                continue;
+            }
+            if let Some(below) = WELL_KNOWN.into_iter().find(|other| is_below(other)) {
                 let wrong = format!(
                     "{name} is taken for one collection of that name, and {below} is another"
                 );
@@ -90,6 +69,16 @@ mod tests {
         assert!(
             spaced.len() == 1 && spaced[0].ends_with("write app.bsky.graph.*"),
             "{spaced:?}"
+        );
+        assert_eq!(
+            told(
+                &["app.bsky.feed.lik", "app.bsky.feed.post"],
+                &["app.bsky.grph.*"]
+            ),
+            [
+                "collections: app.bsky.feed.lik is no well-known collection; did you mean app.bsky.feed.like?",
+                "exclude: nothing well-known is below app.bsky.grph; did you mean app.bsky.graph.*?",
+            ]
         );
         // A collection that nobody here knows may well have others below its name.
         assert_eq!(

@@ -19,6 +19,8 @@ pub(super) struct File {
     pub(super) entries: Vec<Entry>,
     /// In the order of their places.
     pub(super) mistakes: Vec<Mistake>,
+    /// Whether there are parts that could not be read, and that may have any key.
+    pub(super) has_unread: bool,
 }
 
 /// A key with what it is to be.
@@ -41,6 +43,7 @@ pub(super) fn read(path: &Path, keys: &[Key]) -> File {
             wrong,
             right: right.to_owned(),
         }],
+        has_unread: true,
         ..File::default()
     };
     let mut bytes = Vec::new();
@@ -77,6 +80,7 @@ pub(super) fn read(path: &Path, keys: &[Key]) -> File {
                     wrong: "what stands here is no UTF-8".to_owned(),
                     right: "save the file as UTF-8".to_owned(),
                 }],
+                has_unread: true,
                 ..File::default()
             }
         }
@@ -101,10 +105,18 @@ fn parse(text: &str, path: &Path, keys: &[Key]) -> File {
         keys,
         entries: Vec::new(),
         mistakes: Vec::new(),
+        has_tables: false,
     };
     let (table, errors) = DeTable::parse_recoverable(text);
+    let mut lines = Vec::new();
     for error in &errors {
         let span = error.span().unwrap_or_default();
+        // What else is wrong with a line mostly follows from the first.
+        let (line, _) = position(text, span.start);
+        if lines.contains(&line) {
+            continue;
+        }
+        lines.push(line);
         // The line stands in the message again, and what it begins with is most likely the key.
         let key = reader.key_at(&span);
         let right = match key.and_then(|name| keys.iter().find(|key| key.name == name)) {
@@ -129,6 +141,7 @@ fn parse(text: &str, path: &Path, keys: &[Key]) -> File {
     let mut mistakes = reader.mistakes;
     mistakes.sort_by_key(|(offset, _)| *offset);
     File {
+        has_unread: !errors.is_empty() || reader.has_tables,
         entries: reader.entries,
         mistakes: mistakes.into_iter().map(|(_, mistake)| mistake).collect(),
     }
@@ -141,6 +154,8 @@ struct Reader<'a> {
     entries: Vec<Entry>,
     /// With their offsets.
     mistakes: Vec<(usize, Mistake)>,
+    /// Whether there are tables, in which every key behind their beginning stands.
+    has_tables: bool,
 }
 
 impl<'a> Reader<'a> {
@@ -177,6 +192,7 @@ impl<'a> Reader<'a> {
                 Some(near) => format!("did you mean {near}?"),
                 None => "`orrery config --template` names all".to_owned(),
             };
+            self.has_tables |= matches!(value, DeValue::Table(_));
             let (key, wrong, right) = match value {
                 DeValue::Table(_) => named(
                     "there are no tables here",

@@ -96,8 +96,16 @@ pub(crate) fn keys() -> Vec<Key> {
 
 /// The known key that looks most like this one, if any does.
 pub(crate) fn nearest<'a>(keys: &'a [Key], name: &str) -> Option<&'a str> {
+    nearest_name(keys.iter().map(|key| key.name.as_str()), name)
+}
+
+/// The same among their names.
+pub(crate) fn nearest_name<'a>(
+    names: impl Iterator<Item = &'a str>,
+    name: &str,
+) -> Option<&'a str> {
     let name = name.to_lowercase().replace(['_', ' '], "-");
-    nearest_of(keys.iter().map(|key| key.name.as_str()), &name)
+    nearest_of(names, &name)
 }
 
 /// The word that looks most like this one, if any does.

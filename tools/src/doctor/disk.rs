@@ -9,6 +9,7 @@ use rustix::fs::{StatVfsMountFlags, statfs, statvfs};
 
 use super::{Finding, State};
 use crate::cli::ServeArguments;
+use crate::config::check;
 use crate::failure::Result;
 use crate::units::bytes_text;
 
@@ -61,7 +62,10 @@ fn nearest(data: &Path) -> Option<PathBuf> {
 fn directory(data: &Path) -> Finding {
     let what = "data directory";
     let shown = data.display();
-    if !data.exists() {
+    if !data.is_dir() {
+        if let Some((wrong, right)) = check::directory(data) {
+            return Finding::new(what, State::Fail, wrong, right);
+        }
         return Finding::ok(what, format!("{shown} is not there yet; `serve` makes it"));
     }
     let is_used = match probe::is_in_use(data) {

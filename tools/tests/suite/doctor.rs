@@ -130,6 +130,71 @@ fn it_looks_at_everything_says_what_to_change_and_leaves_nothing() {
 }
 
 #[test]
+fn each_mistake_has_a_line_of_its_own_and_a_directory_that_cannot_be_made_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("orrery.toml");
+    let in_the_way = dir.path().join("file");
+    std::fs::write(&in_the_way, "").unwrap();
+    let data = in_the_way.join("data");
+    let settings = format!(
+        "data = {data:?}\njetstream = \"us-est-1\"\nstrict = 1\ncollections = [\"app.bsky.feed\"]\n"
+    );
+    std::fs::write(&file, settings).unwrap();
+    let output = doctor(&["--offline", "--config", file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stdout);
+    let lines = |state: &str| -> Vec<&str> {
+        let begin = format!("{state:<5} configuration");
+        said.lines()
+            .filter(|line| line.starts_with(&begin))
+            .collect()
+    };
+    let mistakes = lines("fail");
+    assert_eq!(mistakes.len(), 3, "{said}");
+    for (line, about) in mistakes
+        .iter()
+        .zip([":1:1: data", ":2:1: jetstream", ":3:10: strict"])
+    {
+        assert!(line.contains(about), "{said}");
+    }
+    let advised: Vec<&&str> = mistakes
+        .iter()
+        .filter(|line| line.contains(" | correct it first"))
+        .collect();
+    assert_eq!(advised, [&mistakes[2]], "{said}");
+    let warnings = lines("warn");
+    assert!(
+        warnings.len() == 1 && warnings[0].contains("app.bsky.feed.*"),
+        "{said}"
+    );
+    for data in [&data, &in_the_way] {
+        let output = doctor(&[
+            "--offline",
+            "--jetstream",
+            "us-east-1",
+            "--data",
+            data.to_str().unwrap(),
+        ]);
+        let (state, line) = check(&output, "data directory");
+        assert_eq!(state, "fail", "{line}");
+        assert!(
+            !line.contains("makes it") && line.contains("no directory"),
+            "{line}"
+        );
+    }
+    let data = dir.path().join("none/data");
+    let output = doctor(&[
+        "--offline",
+        "--jetstream",
+        "us-east-1",
+        "--data",
+        data.to_str().unwrap(),
+    ]);
+    let (state, line) = check(&output, "data directory");
+    assert!(state == "ok" && line.contains("`serve` makes it"), "{line}");
+}
+
+#[test]
 fn it_asks_the_source_and_tells_a_server_that_runs_from_a_taken_port() {
     let dir = tempfile::tempdir().unwrap();
     let (events, data, log) = (

@@ -332,6 +332,52 @@ fn a_stopped_directory_and_a_server_without_a_source_have_lists_too() {
 }
 
 #[test]
+fn removing_an_account_that_only_an_older_list_named_says_that_it_is_shown_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let events = dir.path().join("events.jsonl");
+    let line = json!({
+        "did": A, "time_us": 1_793_491_200_000_000_u64, "kind": "commit",
+        "commit": {
+            "rev": crate::common::jetstream::tid(1), "operation": "create", "collection": "com.ex.like",
+            "rkey": "self", "cid": "bafyreidfayvfuwqa7qlnopdjiqrxzs6blmoeu4rujcjtnci5beludirz2a", "record": like(SUBJECT),
+        },
+    });
+    std::fs::write(&events, format!("{line}\n")).unwrap();
+    ingest(&data, &[events.to_str().unwrap()]);
+    let path = data.to_str().unwrap();
+    let forget = || {
+        done(&["add", A, "--data", path]);
+        // As where an older copy of the file is put there.
+        std::fs::remove_file(data.join("EXCLUSIONS")).unwrap();
+    };
+    forget();
+    let out = done(&["remove", A, B, "--data", path]);
+    let last: Vec<&str> = out.lines().rev().take(2).collect();
+    assert_eq!(last[1], "0 removed, 2 not there", "{out}");
+    assert!(
+        last[0].starts_with("1 account that the list did not name was hidden")
+            && last[0].ends_with("is shown again"),
+        "{out}"
+    );
+    let out = done(&["remove", A, "--data", path]);
+    assert!(out.ends_with("0 removed, 1 not there\n"), "{out}");
+    forget();
+    let out = done(&["remove", A, "--data", path, "--json"]);
+    let told: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&told["unchanged"], &told["shown"]), (&json!(1), &json!(1)));
+    // The operator's address tells the same.
+    forget();
+    let (operator, log) = (free().to_string(), dir.path().join("log"));
+    let arguments = ["serve", "--data", path, "--operator", &operator];
+    let server = Server::start(&arguments, &log);
+    assert_eq!(Answers(&server).count(SUBJECT, ".subject"), 0);
+    let out = done(&["remove", A, "--operator", &operator]);
+    assert!(out.contains("is shown again"), "{out}");
+    assert_eq!(Answers(&server).count(SUBJECT, ".subject"), 1);
+}
+
+#[test]
 fn what_cannot_be_excluded_is_refused_with_the_way_to_do_it() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().to_str().unwrap().to_owned();

@@ -209,6 +209,7 @@ fn what_an_answer_lacks_of_segments_of_another_version_is_told_and_a_replay_refu
         let lacks = format!("the answer lacks segment {name}");
         let version = format!("version {version} is not supported");
         assert!(told.contains(&lacks) && told.contains(&version), "{told}");
+        assert_eq!(told.matches(name).count(), 1, "{told}");
     }
     let (code, told) = said(&["dump", "--what", "links"]);
     assert_eq!(code, Some(1), "{told}");
@@ -314,4 +315,45 @@ fn a_served_stream_is_the_written_one_and_ends_by_itself() {
     );
     assert!(got.len() > 1_500, "{} of {sent}", got.len());
     assert!(written.ends_with(&got));
+}
+
+#[test]
+fn whoever_names_a_handle_is_told_that_a_did_is_wanted() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    apply(&data, &synthetic(55, 300), options(1_000));
+    for (view, named, hint) in [
+        (
+            "--actor",
+            "alice.example.com",
+            "resolveHandle?handle=alice.example.com",
+        ),
+        (
+            "--actor",
+            "@alice.example.com",
+            "alice.example.com is a handle",
+        ),
+        ("--actor", "word", "word is no DID"),
+        ("--actor", "did:plc:nobody", ""),
+        (
+            "--target",
+            "alice.example.com",
+            "alice.example.com is a handle",
+        ),
+        ("--target", "https://nowhere.example/", ""),
+    ] {
+        let output = orrery()
+            .args(["inspect", view, named, "--data"])
+            .arg(&data)
+            .output()
+            .unwrap();
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{told}");
+        assert!(told.contains(hint), "{view} {named}: {told}");
+        assert_eq!(
+            told.lines().count(),
+            if hint.is_empty() { 1 } else { 2 },
+            "{told}"
+        );
+    }
 }

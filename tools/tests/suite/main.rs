@@ -18,6 +18,7 @@ mod disk;
 mod doctor;
 mod edge;
 mod exclude;
+mod foreign_source;
 mod golden;
 mod ingest_command;
 mod inspect;

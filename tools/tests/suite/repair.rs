@@ -200,6 +200,50 @@ fn a_directory_or_backup_that_is_not_there_is_wrong_usage() {
 }
 
 #[test]
+fn a_damaged_exclude_list_is_told_and_no_repair_puts_another_in_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let [file, data] = ["e", "data"].map(|name| dir.path().join(name));
+    std::fs::write(&file, synthetic(3, 300)).unwrap();
+    ingest(&data, &[file.to_str().unwrap()]);
+    let run = |arguments: &[&str]| {
+        let output = orrery().args(arguments).arg("--data").arg(&data).output();
+        let output = output.unwrap();
+        let said = text(&output.stdout) + &text(&output.stderr);
+        (output.status.code(), said)
+    };
+    assert_eq!(
+        run(&["exclude", "add", "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa"]).0,
+        Some(0)
+    );
+    assert!(run(&["repair", "--dry-run"]).1.contains("no damage"));
+    let list = data.join("EXCLUSIONS");
+    damage(&list, 0);
+    let damaged = std::fs::read(&list).unwrap();
+    for (words, verdict) in [
+        (&["repair", "--dry-run"][..], "the exclude list of"),
+        (&["repair"], "is repaired: the exclude list"),
+    ] {
+        let (code, said) = run(words);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(
+            said.contains("EXCLUSIONS: the exclude list is damaged"),
+            "{said}"
+        );
+        assert!(
+            said.contains(verdict) && !said.contains("no damage"),
+            "{said}"
+        );
+        assert!(!said.contains("note: EXCLUSIONS"), "{said}");
+    }
+    let (_, report) = repair(&data, &["--dry-run"]);
+    assert!(
+        report["exclusions"].is_string() && report["whole"] == false,
+        "{report}"
+    );
+    assert_eq!(std::fs::read(&list).unwrap(), damaged);
+}
+
+#[test]
 fn a_dry_run_ends_with_1_where_only_the_manifest_is_damaged() {
     let dir = tempfile::tempdir().unwrap();
     let [file, data, backup] = ["e", "data", "backup"].map(|name| dir.path().join(name));

@@ -8,8 +8,11 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use orrery_engine::{Options, SourceCursor, Store};
 use rustix::process::Signal;
+use serde_json::json;
 
+use crate::common::jetstream::{Jetstream, TIME_US};
 use crate::common::{Server, ingest, orrery, synthetic, text};
 
 /// A directory with a few events, below `dir`.
@@ -85,7 +88,7 @@ fn the_watchdog_is_kept_quiet_while_a_followed_source_brings_nothing() {
         .unwrap()
         .local_addr()
         .unwrap();
-    let source = format!("ws://{unused}/subscribe?key=hunter2");
+    let source = format!("ws://{unused}/key/hunter3/subscribe?key=hunter2");
     let data = dir.path().join("data");
     let mut command = orrery();
     command
@@ -105,7 +108,7 @@ fn the_watchdog_is_kept_quiet_while_a_followed_source_brings_nothing() {
         let line = told(&socket);
         assert!(line[0].starts_with("STATUS=Follows ws://"), "{line:?}");
         assert_eq!(line.last().unwrap(), "WATCHDOG=1");
-        assert!(!line[0].contains("hunter2"), "{line:?}");
+        assert!(!line[0].contains("hunter"), "{line:?}");
     }
     // A key in the source's address is told to nobody, and nor is an address that is none of the public network.
     let (_, _, health) = server.get("/_health").unwrap();
@@ -113,8 +116,69 @@ fn the_watchdog_is_kept_quiet_while_a_followed_source_brings_nothing() {
     drop(server);
     let log = std::fs::read_to_string(log).unwrap();
     assert!(
-        log.contains("trying again") && !log.contains("hunter2"),
+        log.contains("trying again") && !log.contains("hunter"),
         "{log}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_goes_on_by_another_key_also_where_an_older_build_stored_the_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let stream = Jetstream::start().await;
+    let like = || Some(json!({"subject": "did:plc:cccccccccccccccccccccccc"}));
+    stream.commit("did:plc:aaaaaaaaaaaaaaaaaaaaaaaa", "3a", "create", like());
+    // As an older build left it: an event, and the address with its key as the name of the source.
+    let store = Store::open(&data, Options::default()).unwrap();
+    let mut writer = store.writer().unwrap();
+    writer.set_cursor(SourceCursor {
+        kind: 1,
+        endpoint: format!("{}?key=hunter1", stream.url()),
+        value: TIME_US,
+    });
+    writer.close().unwrap();
+    drop(store);
+    let path = data.to_str().unwrap();
+    let log = dir.path().join("log");
+    for (key, rkey) in [("?key=hunter2", "3b"), ("", "3c")] {
+        let source = format!("{}{key}", stream.url());
+        let arguments = ["serve", "--data", path, "--jetstream", &source];
+        let mut server = Server::start(&arguments, &log);
+        stream.commit("did:plc:aaaaaaaaaaaaaaaaaaaaaaaa", rkey, "create", like());
+        let count = "/links/count?target=did:plc:cccccccccccccccccccccccc&collection=com.ex.like&path=.subject";
+        let wanted = if key.is_empty() {
+            "\"total\":3"
+        } else {
+            "\"total\":2"
+        };
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !server.get(count).unwrap().2.contains(wanted) {
+            assert!(Instant::now() < deadline, "{:?}", server.get(count));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert!(server.stop(Signal::TERM));
+        let store = Store::open(&data, Options::default()).unwrap();
+        let cursor = store.status().durable_cursor.unwrap();
+        assert_eq!(cursor.endpoint, stream.url());
+    }
+    // Another server is still another source.
+    let other = Jetstream::start().await;
+    let output = orrery()
+        .args([
+            "serve",
+            "--data",
+            path,
+            "--bind",
+            "127.0.0.1:0",
+            "--jetstream",
+            &other.url(),
+        ])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(
+        text(&output.stderr).contains("--force-source"),
+        "{output:?}"
     );
 }
 

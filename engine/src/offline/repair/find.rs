@@ -9,6 +9,7 @@ use orrery_formats::manifest::{SegmentEntry, State, WrittenOff};
 
 use super::plan::Standing;
 use super::{Outcome, name_of};
+use crate::exclusions::EXCLUSIONS;
 use crate::io::Fs;
 use crate::manifest::Manifest;
 use crate::mask::files::MASKS;
@@ -35,6 +36,8 @@ pub(super) struct Found {
     pub(super) log_ends: BTreeMap<String, (u64, u64)>,
     /// The earliest time of an event that is not sealed, where a segment is written off that may have had it.
     unsealed_since_us: Option<u64>,
+    /// What is wrong with the exclude list.
+    pub(super) exclusions: Option<String>,
     /// What is no damage.
     pub(super) notes: Vec<String>,
 }
@@ -87,6 +90,7 @@ impl Found {
             }
             Some((MASKS | CACHE, _)) => self.take_derived(&damage.file),
             Some((LOG, name)) if name.ends_with(".keys") => self.take_derived(&damage.file),
+            _ if damage.file == EXCLUSIONS => self.exclusions = Some(damage.to_string()),
             _ if damage.file.starts_with(LOG) => self.logs.push(damage.clone()),
             // Damage that hides edits is an error of opening; a torn edit is cut off.
             _ => self.notes.push(damage.to_string()),

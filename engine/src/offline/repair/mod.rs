@@ -162,6 +162,9 @@ pub struct RepairReport {
     pub logs: Vec<DamagedLog>,
     /// Derived files that were damaged; the next start makes them anew.
     pub derived: Vec<String>,
+    /// What is wrong with the exclude list, for which a start is refused. No repair brings it back: an older list would show what was
+    /// excluded since.
+    pub exclusions: Option<String>,
     /// Segments written in place of others, by the names of their files.
     pub written: Vec<String>,
     /// Damaged files that are kept under another name, from the data directory on. They may be removed.
@@ -178,6 +181,7 @@ impl RepairReport {
     pub fn is_whole(&self) -> bool {
         let mut segments = self.segments.iter();
         !self.is_cut_short
+            && self.exclusions.is_none()
             && self.unnamed.is_empty()
             && self.gaps.is_empty()
             && segments.all(|segment| segment.outcome != Outcome::Lost)
@@ -233,7 +237,8 @@ pub fn repair_with_fs(
         let log = repair.log_behind(state, &orphans)?;
         orphans.remove(&**fs, dir, state, &log)?;
     }
-    let (state, found) = find::find(fs, dir)?;
+    let (state, mut found) = find::find(fs, dir)?;
+    repair.report.exclusions = found.exclusions.take();
     let backup = match &options.backup {
         Some(path) => Some(Backup::open(fs, path, &state, &mut repair.report.notes)?),
         None => None,

@@ -162,8 +162,12 @@ impl Connector {
                         place,
                     });
                 }
-                Ok(Err(error)) => problem = format!("{address}: {error}"),
-                Err(_) => problem = format!("{address}: no connection within {share:?}"),
+                Ok(Err(error)) => problem = error.to_string(),
+                Err(_) => problem = format!("no connection within {share:?}"),
+            }
+            // A name may lead into a network of which nobody else is to be told.
+            if !matches!(url.host, Host::Address(_)) && address::check(address.ip()).is_ok() {
+                problem = format!("{address}: {problem}");
             }
             time = time.saturating_sub(begin.elapsed());
         }

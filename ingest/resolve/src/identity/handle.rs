@@ -100,7 +100,9 @@ fn conclude(handle: &str, dns: Way, host: Way) -> Result<String, ResolveError> {
         (Way::Failed(error), Way::Nowhere(_)) | (Way::Nowhere(_), Way::Failed(error)) => Err(error),
         (Way::Failed(dns), Way::Failed(host)) => {
             let (dns, host) = (problem_of(dns), problem_of(host));
-            let problem = match host.contains(&dns) {
+            // Both may have failed for the same reason.
+            let why = dns.strip_prefix(&*cannot_look_up(handle)).unwrap_or(&dns);
+            let problem = match host.contains(why) {
                 true => host,
                 false => format!("{dns}; {host}"),
             };
@@ -110,6 +112,10 @@ fn conclude(handle: &str, dns: Way, host: Way) -> Result<String, ResolveError> {
             })
         }
     }
+}
+
+fn cannot_look_up(handle: &str) -> String {
+    format!("cannot look up _atproto.{handle}: ")
 }
 
 /// What is wrong, without what it is wrong with.
@@ -128,7 +134,7 @@ async fn by_dns(network: &dyn Network, handle: &str) -> Result<Way, ResolveError
         Err(error) => {
             return Ok(Way::Failed(ResolveError::Technical {
                 name: handle.to_owned(),
-                problem: error.to_string(),
+                problem: format!("{}{error}", cannot_look_up(handle)),
             }));
         }
     };
@@ -200,8 +206,15 @@ mod tests {
             "a.test cannot be resolved at the moment: no answer; HTTP 500"
         );
         assert_eq!(
-            said("offline", "cannot connect: offline"),
+            said(
+                "cannot look up _atproto.a.test: offline",
+                "cannot connect: offline"
+            ),
             "a.test cannot be resolved at the moment: cannot connect: offline"
+        );
+        assert_eq!(
+            said("cannot look up _atproto.a.test: refused", "HTTP 500"),
+            "a.test cannot be resolved at the moment: cannot look up _atproto.a.test: refused; HTTP 500"
         );
     }
 }

@@ -170,6 +170,22 @@ async fn what_is_certain_is_told_from_what_is_not() {
     assert_eq!(leads(&fake).await, Err(expected));
 }
 
+#[tokio::test(start_paused = true)]
+async fn where_nobody_can_be_asked_it_is_told_what_for_and_whom() {
+    let fake = Fake::new();
+    fake.txt_fails(HANDLE, DnsError::Timeout);
+    fake.reply(well_known(HANDLE), down());
+    let error = leads(&fake).await.expect_err("leads nowhere").to_string();
+    let looked_up = format!(
+        "cannot look up {}: no name server answered in time",
+        txt_name(HANDLE)
+    );
+    assert!(
+        error.contains(&looked_up) && error.contains("cannot connect to "),
+        "{error}"
+    );
+}
+
 #[tokio::test]
 async fn names_that_can_be_no_public_handles_are_not_asked_for() {
     let fake = Fake::new();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::common::dns::{DnsServer, Reply};
 use crate::common::{Server, client, get, head, ok, trusting};
 use orrery_resolve::{Client, FetchError, Request};
 use tokio::io::AsyncWriteExt as _;
@@ -157,6 +158,32 @@ async fn a_closed_port_is_a_connect_error_at_once() {
         .await
         .unwrap_err();
     assert!(matches!(error, FetchError::Connect { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_closed_port_of_a_private_network_is_told_by_the_name_that_leads_there() {
+    let dns = DnsServer::start(|_, kind, _| Reply::addresses(kind, &["127.0.0.1"])).await;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let closed = listener.local_addr().unwrap();
+    drop(listener);
+    let mut options = trusting(&[]);
+    options.trusted = vec![closed];
+    options.dns = Some(dns.address);
+    let client = Client::new(options).unwrap();
+    let url = |host: &str| format!("http://{host}:{}/", closed.port());
+    for (host, told) in [
+        ("plc.example", "cannot connect to plc.example: "),
+        (
+            "127.0.0.1",
+            "cannot connect to an address of a private network: ",
+        ),
+    ] {
+        let error = get(&client, &url(host)).await.unwrap_err().to_string();
+        assert!(
+            error.starts_with(told) && !error.contains("127.0"),
+            "{error}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -68,6 +68,22 @@ async fn no_such_name_and_no_such_records_are_told_from_failures() {
 }
 
 #[tokio::test]
+async fn without_a_name_server_the_name_is_told_and_not_where_that_should_be() {
+    let closed = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let mut options = trusting(&[]);
+    options.dns = Some(closed.local_addr().unwrap());
+    drop(closed);
+    let client = Client::new(options).unwrap();
+    let error = get(&client, "https://plc.directory/x").await.unwrap_err();
+    let told = error.to_string();
+    assert!(
+        told.starts_with("cannot look up plc.directory: no name server ")
+            && !told.contains("127.0"),
+        "{told}"
+    );
+}
+
+#[tokio::test]
 async fn an_answer_too_long_for_a_datagram_is_asked_for_by_tcp() {
     let long: Vec<String> = (0..100).map(|n| format!("{n:0200}")).collect();
     let records: Vec<Vec<u8>> = long.iter().map(|text| txt(&[text])).collect();

@@ -219,7 +219,9 @@ fn rests_on(mut coverage: Coverage, span: Span) -> StatsCoverage {
         Span::AllTime => (None, None),
         Span::Hours { since, until } => (since, Some(until)),
     };
-    if let Some(current) = current.filter(|current| until == Some(*current)) {
+    if let Some(current) = current.filter(|current| until == Some(*current))
+        && coverage.hint.is_none()
+    {
         // The default end: whoever looks at a new index sees nothing else than zeros.
         coverage.hint = Some(format!(
             "the unfinished hour is left out; until={} counts it too",

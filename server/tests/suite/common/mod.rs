@@ -467,6 +467,12 @@ impl Index for Model {
     fn vitals(&self) -> Vitals {
         self.vitals.lock().clone()
     }
+    fn vitals_now(&self, seen: &Vitals) -> Vitals {
+        Vitals {
+            room: seen.room,
+            ..self.vitals()
+        }
+    }
     fn excluded(&self) -> ExcludeList {
         ExcludeList {
             entries: self.excluded.lock().clone(),

@@ -273,15 +273,85 @@ fn what_makes_no_sense_together_is_a_mistake_of_the_key_that_says_it() {
             "{text}: {told}"
         );
     }
-    // What only follows from a mistake is none.
-    let text = format!(
-        "data = {:?}\njetstream = 1\nforce-source = true",
-        dir.path().join("none")
-    );
-    let (_, mistakes) = check::all(&settings(&[], &[], Some(&text)));
-    assert_eq!(mistakes.len(), 1, "{mistakes:#?}");
     let sound = format!("{data}{here}disk-limit = \"1GiB\"\nmetrics = \"127.0.0.1:1\"");
     let (arguments, mistakes) = check::all(&of_file(&sound));
     assert_eq!(mistakes, []);
     assert_eq!(arguments.unwrap().disk.disk_limit, Some(1 << 30));
+}
+
+#[test]
+fn what_only_follows_from_a_mistake_is_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let (none, here) = (dir.path().join("none"), "jetstream = \"us-east-1\"\n");
+    let data = format!("data = {:?}\n", dir.path());
+    let file = dir.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    for (text, key) in [
+        (
+            format!("data = {none:?}\njetstream = 1\nforce-source = true"),
+            "jetstream",
+        ),
+        // The name of a key is a mistake, and what it stands for is not known.
+        (
+            format!("data = {none:?}\njetsream = \"us-east-1\"\nforce-source = true"),
+            "jetsream",
+        ),
+        (format!("{here}dta = {:?}", dir.path()), "dta"),
+        (format!("{here}Data = {:?}", dir.path()), "Data"),
+        // Nor is what stands in a table, or where no TOML does.
+        (format!("{here}[http]\n{data}"), "http"),
+        (format!("{here}data {:?}", dir.path()), ""),
+        (format!("{here}data: {:?}", dir.path()), ""),
+        // An address that is left out is none at its default.
+        (
+            format!("{data}{here}bind = \"nowhere\"\nmetrics = \"127.0.0.1:6789\""),
+            "bind",
+        ),
+        (
+            format!(
+                "{data}{here}disk-limit = \"1MiB\"\nlog-size = \"2GiB\"\nsamples-limit = \"1GiB\""
+            ),
+            "disk-limit",
+        ),
+        (
+            format!("{data}{here}operator = \"0.0.0.0:8766\"\noperator-token-file = 5"),
+            "operator-token-file",
+        ),
+        (
+            format!("{data}{here}tls-cert = {file:?}\ntls-key = 5"),
+            "tls-key",
+        ),
+        (
+            format!("{data}{here}tls-cert = {file:?}\ntls-ky = {file:?}"),
+            "tls-ky",
+        ),
+        (
+            format!("{data}{here}tls-domain = 5\nbind-http = \"127.0.0.1:1\""),
+            "tls-domain",
+        ),
+        (
+            format!("{data}{here}tls-domain = [\"links.example\"]\ntls-accept-terms = \"x\""),
+            "tls-accept-terms",
+        ),
+        (
+            format!("{here}data = 5\ntls-domain = [\"links.example\"]\ntls-accept-terms = true"),
+            "data",
+        ),
+    ] {
+        let (_, mistakes) = check::all(&settings(&[], &[], Some(&text)));
+        let [mistake] = &mistakes[..] else {
+            panic!("{text}: {mistakes:#?}");
+        };
+        if !key.is_empty() {
+            assert_eq!(mistake.key.as_deref(), Some(key), "{text}");
+        }
+    }
+    // What has nothing to do with it is told beside it.
+    let text = format!("{data}bind = \"nowhere\"\nforce-source = true\nlog = \"loud\"");
+    let (_, mistakes) = check::all(&settings(&[], &[], Some(&text)));
+    let keys: Vec<&str> = mistakes
+        .iter()
+        .filter_map(|mistake| mistake.key.as_deref())
+        .collect();
+    assert_eq!(keys, ["bind", "force-source", "log"]);
 }
