@@ -23,7 +23,7 @@ use crate::io::Fs;
 use crate::log::keys::KeyHasher;
 use crate::manifest::Manifest;
 use crate::mask::{Mask, recover_masks};
-use crate::memtable::Memtable;
+use crate::memtable::{Expected, Memtable};
 use crate::part::FoundLists;
 use crate::quarantine::{Reasons, Remains, is_damage, written_off};
 use crate::snapshot::{Counters, Generation, Sealed};
@@ -273,7 +273,7 @@ pub(crate) fn generation_of(
         memtable: Arc::new(Memtable::new(
             state.sealed_through + 1,
             first_actor,
-            options.seal_events,
+            Expected::events(options.seal_events),
             (counts.live_rows, counts.live_links),
             did_seed(&state.directory),
         )),

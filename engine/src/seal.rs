@@ -31,7 +31,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::disk::log_need;
 use crate::log::{Gap, Position, Recovery, Replayed};
 use crate::mask::Mask;
-use crate::memtable::Memtable;
+use crate::memtable::{Expected, Memtable};
 use crate::part::FoundLists;
 use crate::samples::{RecentSample, room_of_seal};
 use crate::snapshot::{Generation, Sealed};
@@ -193,7 +193,7 @@ fn after(old: &Generation, segments: Vec<Sealed>, seal_events: u32) -> Generatio
         memtable: Arc::new(Memtable::new(
             old.memtable.visible_seq() + 1,
             old.actors_end(),
-            seal_events,
+            Expected::after(&old.memtable, seal_events),
             old.counters.live(),
             old.dids.seed(),
         )),

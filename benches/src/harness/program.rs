@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -82,6 +82,33 @@ impl Running {
         let mut line = String::new();
         BufReader::new(stdout.ok_or("the program has no output")?).read_line(&mut line)?;
         Ok((running, line))
+    }
+
+    /// Starts a program that reads what is written into the pipe beside it, and whose output nobody reads.
+    pub(crate) fn start_fed(mut command: Command) -> Result<(Self, ChildStdin)> {
+        command.stdin(Stdio::piped());
+        let mut running = Self::start(command)?;
+        let pipe = running.child.stdin.take();
+        Ok((running, pipe.ok_or("the program has no input")?))
+    }
+
+    /// Waits until it ends by itself. Tells what it used, and the most anonymous memory that it was seen with.
+    pub(crate) fn ended(mut self) -> Result<(Usage, u64)> {
+        let process = Process::Id(self.child.id());
+        let mut last = Usage::default();
+        // Of a process whose parent has not asked for its end, the system still tells what it used.
+        while let Some(usage) = process.usage() {
+            last = usage;
+            if usage.has_ended {
+                break;
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+        let status = self.child.wait()?;
+        if !status.success() {
+            return Err(format!("the program ended with {status}").into());
+        }
+        Ok((last, self.peak_kib()))
     }
 
     /// What it has used so far.
@@ -220,6 +247,8 @@ pub(crate) fn run_observed(mut command: Command, each: &mut dyn FnMut(Observed))
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     fn shell(script: &str) -> Command {
@@ -248,6 +277,22 @@ mod tests {
     fn a_program_that_fails_is_an_error_with_its_last_words() {
         let error = run(shell("echo first >&2; echo why >&2; exit 3")).unwrap_err();
         assert!(error.to_string().ends_with("why"), "{error}");
+    }
+
+    #[test]
+    fn a_fed_program_reads_its_pipe_and_tells_what_it_used() {
+        let script =
+            "read line; i=0; while [ $i -lt $line ]; do i=$((i+1)); done; read rest; exit 0";
+        let (running, mut pipe) = Running::start_fed(shell(script)).unwrap();
+        pipe.write_all(b"300000\n").unwrap();
+        assert!(running.usage().is_ok());
+        drop(pipe);
+        let (usage, _) = running.ended().unwrap();
+        assert!(usage.has_ended && usage.cpu_seconds > 0.0, "{usage:?}");
+        let (running, pipe) = Running::start_fed(shell("exit 3")).unwrap();
+        drop(pipe);
+        let error = running.ended().unwrap_err();
+        assert!(error.to_string().contains("exit status: 3"), "{error}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod account_delete;
 mod day;
 mod deletes;
 mod directory;
+mod flat;
 mod http;
 mod ingest;
 mod mixed;
@@ -29,6 +30,11 @@ const ALL: &[(&str, &str, Scenario)] = &[
         "backfill",
         "the same events by account, years later",
         ingest::backfill,
+    ),
+    (
+        "flat",
+        "a long ingest beside fresh ones, step by step",
+        flat::run,
     ),
     ("stages", "instructions of an ingest, by stage", stages::run),
     (

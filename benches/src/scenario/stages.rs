@@ -86,7 +86,7 @@ const STAGES: &[Stage] = &[
         "rows of accounts hidden or deleted",
         &[
             "/engine/src/writer/own_rows",
-            "/engine/src/writer/busy_rows",
+            "/engine/src/writer/known_rows",
             "/engine/src/writer/accounts",
         ],
         &[

@@ -7,7 +7,7 @@ use super::policy::{Candidate, Policy, plan_full};
 use super::worker::Worker;
 use super::workspace::{Pace, Stopped};
 use crate::mask::Mask;
-use crate::memtable::Memtable;
+use crate::memtable::{Expected, Memtable};
 use crate::part::FoundLists;
 use crate::samples::has_dead_samples;
 use crate::snapshot::{Generation, Sealed};
@@ -108,7 +108,7 @@ impl Writer {
         let memtable = Memtable::new(
             old.memtable.first_seq,
             old.memtable.first_actor,
-            self.shared.options.seal_events,
+            Expected::after(&old.memtable, self.shared.options.seal_events),
             old.counters.live(),
             old.dids.seed(),
         );

@@ -79,17 +79,20 @@ pub(crate) struct Overlay {
     len: AtomicU32,
 }
 
-impl Default for Overlay {
-    fn default() -> Self {
+/// Keys that an overlay's index is made ready for at least, and at most: it is filled with zeros by the first change, 4 MiB in some milliseconds.
+const EXPECTED: std::ops::RangeInclusive<u32> = 1 << 12..=1 << 18;
+
+impl Overlay {
+    /// No changes. Its index takes about `expected` keys, within bounds, before it grows; a key that it lacks is looked for in each of the levels that it
+    /// has by then.
+    pub(crate) fn with_expected(expected: u32) -> Self {
         Self {
-            index: HashIndex::with_expected(4_096),
+            index: HashIndex::with_expected(expected.clamp(*EXPECTED.start(), *EXPECTED.end())),
             entries: Chunked::default(),
             len: AtomicU32::new(0),
         }
     }
-}
 
-impl Overlay {
     fn entry(&self, key: u64) -> Option<&Entry> {
         if self.len.load(Ordering::Acquire) == 0 {
             return None;
@@ -162,7 +165,7 @@ mod tests {
     #[test]
     fn a_snapshot_sees_the_newest_value_not_newer_than_itself() {
         let versions = Versions::default();
-        let overlay = Overlay::default();
+        let overlay = Overlay::with_expected(0);
         assert_eq!(overlay.as_of(&versions, 5, 100), None);
         overlay.set(&versions, 5, 10, 1);
         overlay.set(&versions, 5, 20, 2);

@@ -82,21 +82,54 @@ pub(crate) struct Memtable {
     seed: u64,
 }
 
+/// What a memtable's indexes are made ready for; more makes them grow.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Expected {
+    events: u32,
+    /// Rows and long lists of older segments that change.
+    changed_rows: u32,
+    changed_lists: u32,
+}
+
+impl Expected {
+    /// So many events behind nothing.
+    pub(crate) const fn events(events: u32) -> Self {
+        Self {
+            events,
+            changed_rows: 0,
+            changed_lists: 0,
+        }
+    }
+
+    /// So many events behind another memtable: they will change as much as its own did.
+    pub(crate) fn after(before: &Memtable, events: u32) -> Self {
+        Self {
+            events,
+            changed_rows: before.segment_rows.len(),
+            changed_lists: before.segment_lists.len(),
+        }
+    }
+}
+
 fn hash_pair(a: u32, b: u32) -> u64 {
     xxh3_64(&(u64::from(a) << 32 | u64::from(b)).to_le_bytes())
 }
 
 impl Memtable {
-    /// An empty memtable for seqs from `first_seq` and new actors from `first_actor`, with room for
-    /// about `expected` events before its indexes grow. `seed` is a secret of the directory, so that nobody
+    /// An empty memtable for seqs from `first_seq` and new actors from `first_actor`. `seed` is a secret of the directory, so that nobody
     /// can make strings that collide.
     pub(crate) fn new(
         first_seq: u64,
         first_actor: u32,
-        expected: u32,
+        expected: Expected,
         first_live: (u64, u64),
         seed: u64,
     ) -> Self {
+        let Expected {
+            events: expected,
+            changed_rows,
+            changed_lists,
+        } = expected;
         Self {
             first_seq,
             first_actor,
@@ -129,8 +162,8 @@ impl Memtable {
             seed,
             key_bytes: AtomicU64::new(0),
             versions: Versions::default(),
-            segment_rows: Overlay::default(),
-            segment_lists: Overlay::default(),
+            segment_rows: Overlay::with_expected(changed_rows),
+            segment_lists: Overlay::with_expected(changed_lists),
             segment_links: Chunked::default(),
             samples: RecentSamples::new(expected),
         }

@@ -16,6 +16,9 @@ use crate::{Error, Result};
 /// since merges drop them.
 const STAYING_LINKS_MAX: u32 = 128;
 
+/// Rows whose seqs are fetched together.
+const FETCHED: usize = 16;
+
 /// The effect of the event that comes next. Its buffers are kept from event to event.
 #[derive(Debug, Default)]
 pub(super) struct NextEffect {
@@ -190,24 +193,65 @@ impl Writer {
         let (mut told, mut is_full) = (0_u32, false);
         let mut kept = rows.links().iter().peekable();
         let mut seqs = None;
-        for place in rows.places() {
-            if !is_full {
-                let of_place = kept.next_if(|(of, _)| place == Place::of_segment(*of));
-                let of_place = of_place.map(|(_, links)| links);
-                match self.read_links_of(place, of_place, links, &mut last) {
-                    Ok(()) => {
-                        told = told.saturating_add(links.links().len());
-                        if told <= links_max && self.push_row(place, links, account)? {
-                            continue;
-                        }
-                        is_full = true;
-                    }
-                    Err(error) => without_did(error)?,
-                }
+        let places: Vec<Place> = rows.places().collect();
+        for places in places.chunks(FETCHED) {
+            if is_full {
+                self.fetch_seqs(places, &mut seqs)?;
             }
-            account.push_seq(self.seq(place, &mut seqs)?);
+            for &place in places {
+                if !is_full {
+                    let of_place = kept.next_if(|(of, _)| place == Place::of_segment(*of));
+                    let of_place = of_place.map(|(_, links)| links);
+                    match self.read_links_of(place, of_place, links, &mut last) {
+                        Ok(()) => {
+                            told = told.saturating_add(links.links().len());
+                            if told <= links_max && self.push_row(place, links, account)? {
+                                continue;
+                            }
+                            is_full = true;
+                        }
+                        Err(error) => without_did(error)?,
+                    }
+                }
+                account.push_seq(self.seq(place, &mut seqs)?);
+            }
         }
         Ok(())
+    }
+
+    /// Has what the seqs of the first places of one segment are read of fetched.
+    fn fetch_seqs<'s>(
+        &'s self,
+        places: &[Place],
+        column: &mut Option<(u32, SeqColumn<'s>)>,
+    ) -> Result<()> {
+        let row_in = |wanted: u32| {
+            move |place: &Place| match *place {
+                Place::Sealed { part, row } if part == wanted => Some(row),
+                _ => None,
+            }
+        };
+        let Some(&Place::Sealed { part, .. }) = places.first() else {
+            return Ok(());
+        };
+        let rows = places.iter().filter_map(row_in(part));
+        self.seqs_of(part, column)?.fetch(rows);
+        Ok(())
+    }
+
+    /// The seqs of a segment; `column` keeps those of the last one asked for.
+    fn seqs_of<'s, 'c>(
+        &'s self,
+        part: u32,
+        column: &'c mut Option<(u32, SeqColumn<'s>)>,
+    ) -> Result<&'c mut SeqColumn<'s>> {
+        if column.as_ref().is_none_or(|(of, _)| *of != part) {
+            *column = Some((part, self.segment(part)?.seq_column()?));
+        }
+        match column {
+            Some((_, column)) => Ok(column),
+            None => Err(Error::Internal("no seqs of a segment".to_owned())),
+        }
     }
 
     fn push_row(&self, place: Place, links: &LinksBuf, account: &mut AccountBuf) -> Result<bool> {
@@ -236,13 +280,7 @@ impl Writer {
             Place::Memtable(row) => return Ok(self.memtable().seq(row)),
             Place::Sealed { part, row } => (part, row),
         };
-        if column.as_ref().is_none_or(|(of, _)| *of != part) {
-            *column = Some((part, self.segment(part)?.seq_column()?));
-        }
-        match column {
-            Some((_, column)) => Ok(column.get(row)?),
-            None => Err(Error::Internal("no seqs of a segment".to_owned())),
-        }
+        Ok(self.seqs_of(part, column)?.get(row)?)
     }
 
     /// The links of a row as strings, in place of what `links` holds; where the row is of a segment and they were read,

@@ -3,15 +3,15 @@
 
 mod accounts;
 mod apply;
-mod busy_rows;
-#[cfg(test)]
-mod busy_rows_tests;
 mod commits;
 mod durable;
 mod effects;
 mod elements;
 mod exclusions;
 mod key_window;
+mod known_rows;
+#[cfg(test)]
+mod known_rows_tests;
 mod links;
 mod lost;
 mod masks;
@@ -38,9 +38,9 @@ use crate::snapshot::{Generation, Snapshot};
 use crate::store::Shared;
 use crate::{Error, Result};
 pub use apply::Applied;
-use busy_rows::BusyRows;
 use effects::NextEffect;
 use elements::Elements;
+use known_rows::KnownAccounts;
 use links::LinkForm;
 use repeats::PASSED_BYTES;
 pub(crate) use repeats::passed_key;
@@ -88,7 +88,7 @@ pub struct Writer {
     forms: Vec<LinkForm>,
     next_effect: NextEffect,
     old_row: OldRow,
-    busy_rows: BusyRows,
+    known_rows: KnownAccounts,
     /// Whether the event that was accepted last came into the log by that.
     is_logged: bool,
     /// About how much was put into the memtable since it was last measured.
@@ -140,7 +140,7 @@ impl Writer {
             forms: Vec::new(),
             next_effect: NextEffect::default(),
             old_row: OldRow::default(),
-            busy_rows: BusyRows::default(),
+            known_rows: KnownAccounts::default(),
             is_logged: false,
             unmeasured_bytes: 0,
             granted_bytes: 0,

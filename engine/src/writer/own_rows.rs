@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use orrery_formats::segment::{LinkRef, Segment};
 
-use super::busy_rows::{BUSY_ROWS, BUSY_ROWS_MAX, KnownRows};
+use super::known_rows::{KnownAccount, KnownRows};
 use super::{Place, Writer};
 use crate::Result;
 use crate::actors::ActorId;
@@ -111,18 +111,20 @@ impl OwnRows {
         sealed.chain(self.memtable.iter().map(|row| Place::Memtable(*row)))
     }
 
-    /// Adds rows of a segment that were read before, but for those that are dead by now.
+    /// Adds rows of a segment that were read before, but for those that are dead by now. Links of some of them are in `read`.
     fn push_known(
         &mut self,
         part: u32,
         segment: &Segment,
-        known: &KnownRows,
+        known: KnownRows<'_>,
+        read: &KeptLinks,
         mut states: States<'_>,
         moves: Move,
         kept_max: usize,
     ) -> Result<()> {
         let start = self.rows.len();
         let (mut changed, mut links, mut lists) = (0, 0, Vec::new());
+        let mut read = read.iter().peekable();
         known.each(|row, row_links, row_lists| {
             let state = states.of_row(row)?;
             if state & DEAD != 0 {
@@ -136,8 +138,15 @@ impl OwnRows {
             links += u64::from(row_links);
             lists.extend(row_lists.iter().map(|list| (*list, 1)));
             if self.links.links.len() < kept_max {
-                for link in segment.links(row)? {
-                    self.links.push(part, row, link?);
+                while read.next_if(|((_, of), _)| *of < row).is_some() {}
+                if let Some((_, links)) = read.next_if(|((_, of), _)| *of == row) {
+                    links
+                        .iter()
+                        .for_each(|link| self.links.push(part, row, *link));
+                } else {
+                    for link in segment.links(row)? {
+                        self.links.push(part, row, link?);
+                    }
                 }
             }
             Ok(())
@@ -255,20 +264,54 @@ impl<'s> States<'s> {
     }
 }
 
-/// Reads the links of rows, which rise, and the long lists that they are in.
-fn read_known(segment: &Segment, rows: &[u32]) -> Result<KnownRows> {
-    let mut lists = Vec::new();
+/// Rows of one segment as they are kept, and the links of the first of them.
+struct ReadRows {
+    packed: Vec<u8>,
+    links: KeptLinks,
+}
+
+/// Reads the links of rows of a part, which rise, and the long lists that they are in. So many links are kept, and the rest of a row.
+fn read_known(part: u32, segment: &Segment, rows: &[u32], kept_max: usize) -> Result<ReadRows> {
+    let (mut lists, mut kept) = (Vec::new(), KeptLinks::default());
     let mut counted: Vec<(u32, u32)> = rows.iter().map(|row| (*row, 0)).collect();
     let mut counts = counted.iter_mut().peekable();
     let each = &mut |list, row| lists.push((row, list));
-    segment.long_lists_of(rows, LONG_LIST, each, &mut |row, _| {
+    let mut last = None;
+    segment.long_lists_of(rows, LONG_LIST, each, &mut |row, link| {
         while counts.next_if(|(of, _)| *of < row).is_some() {}
         if let Some((_, links)) = counts.peek_mut() {
             *links += 1;
         }
+        if last == Some(row) || kept.links.len() < kept_max {
+            kept.push(part, row, link);
+            last = Some(row);
+        }
     })?;
     lists.sort_unstable();
-    Ok(KnownRows::pack(&counted, &lists))
+    Ok(ReadRows {
+        packed: KnownRows::pack(&counted, &lists),
+        links: kept,
+    })
+}
+
+/// What is known of an account whose rows are moved, and what will be.
+struct Known<'k> {
+    segments: &'k [(u64, KnownRows<'k>)],
+    /// All segments that there are by now; nothing where the account is not to be kept, or nothing is new.
+    next: Option<KnownAccount>,
+}
+
+impl<'k> Known<'k> {
+    fn of(&self, segment: u64) -> Option<KnownRows<'k>> {
+        let found = self.segments.iter().find(|(id, _)| *id == segment);
+        found.map(|(_, rows)| *rows)
+    }
+
+    fn keep(&mut self, segment: u64, rows: KnownRows<'_>) {
+        if let Some(next) = &mut self.next {
+            next.push(segment, rows);
+        }
+    }
 }
 
 impl Writer {
@@ -282,15 +325,30 @@ impl Writer {
     ) -> Result<OwnRows> {
         let mut own = OwnRows::default();
         let generation = Arc::clone(&self.generation);
+        let before = self.known_rows.take(actor);
+        let segments = before.segments()?;
+        let is_known = |sealed: &Sealed| segments.iter().any(|(id, _)| *id == sealed.id);
+        let is_all_known =
+            segments.len() == generation.segments.len() && generation.segments.iter().all(is_known);
+        // What is to be deleted does not come again.
+        let is_kept = moves != Move::Delete;
+        let mut known = Known {
+            segments: &segments,
+            next: (is_kept && !is_all_known).then(KnownAccount::default),
+        };
         for (part, sealed) in generation.numbered() {
             let start = own.rows.len();
-            self.read_sealed(actor, part, sealed, moves, kept_max, &mut own)?;
+            self.read_sealed(actor, part, sealed, moves, kept_max, &mut known, &mut own)?;
             if moves == Move::Delete && own.rows.len() > start {
                 let mut column = sealed.segment.seq_column()?;
                 for &(row, _) in own.rows.iter().skip(start) {
                     own.seqs.push(column.get(row)?);
                 }
             }
+        }
+        let next = known.next;
+        if is_kept {
+            self.known_rows.put(actor, next.unwrap_or(before));
         }
         let memtable = self.memtable();
         let rows = memtable.actor_rows_back(actor, memtable.row_count());
@@ -300,43 +358,41 @@ impl Writer {
         Ok(own)
     }
 
-    /// Adds the rows of one segment; those of a busy account are read once.
+    /// Adds the rows of one segment: those that are known, or those that are read.
+    #[expect(clippy::too_many_arguments, reason = "one place calls it")]
     fn read_sealed(
-        &mut self,
+        &self,
         actor: ActorId,
         part: u32,
         sealed: &Sealed,
         moves: Move,
         kept_max: usize,
+        known: &mut Known<'_>,
         own: &mut OwnRows,
     ) -> Result<()> {
         let segment = &sealed.segment;
+        let mut states = States::of(self.memtable(), part, sealed);
         // What is empty for being set aside may come back under its id.
         let is_whole = sealed.degraded.is_none();
-        let mut known = match is_whole {
-            true => self.busy_rows.get(actor, sealed.id),
-            false => None,
-        };
-        if known.is_none() {
-            let mut rows = segment
-                .actor_rows(actor)?
-                .collect::<Result<Vec<u32>, _>>()?;
-            let mut states = States::of(self.memtable(), part, sealed);
-            // What is to be deleted does not come again, and of what is hidden already no link is needed for it.
-            let is_kept = is_whole && moves != Move::Delete;
-            if !is_kept || !(BUSY_ROWS..=BUSY_ROWS_MAX).contains(&rows.len()) {
-                return own.push_read(part, segment, &rows, states, moves, kept_max);
+        if let Some(rows) = known.of(sealed.id) {
+            known.keep(sealed.id, rows);
+            if is_whole {
+                let read = KeptLinks::default();
+                return own.push_known(part, segment, rows, &read, states, moves, kept_max);
             }
-            states.drop_dead(&mut rows)?;
-            let read = Arc::new(read_known(segment, &rows)?);
-            self.busy_rows.put(actor, sealed.id, Arc::clone(&read));
-            known = Some(read);
         }
-        let states = States::of(self.memtable(), part, sealed);
-        match known {
-            Some(known) => own.push_known(part, segment, &known, states, moves, kept_max),
-            None => Ok(()),
+        let mut rows = segment
+            .actor_rows(actor)?
+            .collect::<Result<Vec<u32>, _>>()?;
+        if !is_whole || moves == Move::Delete {
+            return own.push_read(part, segment, &rows, states, moves, kept_max);
         }
+        states.drop_dead(&mut rows)?;
+        let left = kept_max.saturating_sub(own.links.links.len());
+        let read = read_known(part, segment, &rows, left)?;
+        let rows = KnownRows::of(&read.packed);
+        known.keep(sealed.id, rows);
+        own.push_known(part, segment, rows, &read.links, states, moves, kept_max)
     }
 
     /// Moves rows that were read for just that, from `seq` on.

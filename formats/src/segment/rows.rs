@@ -40,6 +40,8 @@ pub use seqs::SeqColumn;
 pub(super) use shapes::{SHAPE_ENTRY, ShapeTable};
 pub(super) use write::{PackedRow, RowsWriter};
 
+use std::ops::Range;
+
 use super::ef::EfHead;
 use super::keyblock::{self, KeyBlock, PackedKey};
 use crate::bits::{equal, read_bits};
@@ -51,6 +53,10 @@ pub(super) const BLOCK: u32 = 128;
 pub(super) const DIRECTORY_ENTRY: u64 = 16;
 const HEAD: u64 = 20;
 const TIME_PACKED: u8 = 0x80;
+/// Bytes of the head of a block and its seqs, about.
+const BEFORE_TIMES: u64 = 128;
+/// Bytes of the head of a block and the columns up to the authors' end, about: most of it, where seqs and times are close together.
+const BEFORE_SHAPES: u64 = 512;
 
 pub(super) fn offset_u64(offset: u64, what: &'static str) -> Result<u32> {
     u32::try_from(offset).map_err(|_| Error::TooLarge {
@@ -285,6 +291,27 @@ impl<'a> Rows<'a> {
     pub(super) fn actor(&self, row: u32) -> Result<u32> {
         let (block, i) = self.locate(row)?;
         block.actor(block.actor_bit(), i)
+    }
+
+    /// Has the processor fetch the head of a block and its seqs, or most of them.
+    fn fetch_head(&self, block: u32) {
+        // Where it cannot be read, whoever reads it next is told.
+        if let Ok(start) = self.directory.u32_at(self.entry(block)) {
+            self.data.fetch(start.into(), BEFORE_TIMES);
+        }
+    }
+
+    /// Has the processor fetch what [`rows_by`](Self::rows_by) reads of each of `blocks`, which lie far apart in memory: it waits for all of
+    /// them at once, where looking at one after the other waits for each.
+    pub(super) fn fetch(&self, blocks: Range<u32>) -> Result<()> {
+        let len = blocks.len() * DIRECTORY_ENTRY as usize;
+        let entries = self.directory.get(self.entry(blocks.start), len)?;
+        let (entries, _) = entries.as_chunks::<{ DIRECTORY_ENTRY as usize }>();
+        for [o0, o1, o2, o3, ..] in entries {
+            let start = u32::from_le_bytes([*o0, *o1, *o2, *o3]);
+            self.data.fetch(start.into(), BEFORE_SHAPES);
+        }
+        Ok(())
     }
 
     /// Which of the up to 128 rows of `block` are by `actor`, as a bitmap.

@@ -40,6 +40,7 @@ impl ActorRows<'_> {
             } else if let Some(block) = self.blocks.next()? {
                 self.small = block * (ACTOR_BLOCK / BLOCK);
                 self.small_end = (self.small + ACTOR_BLOCK / BLOCK).min(self.rows.blocks());
+                self.rows.fetch(self.small..self.small_end)?;
             } else {
                 return Ok(None);
             }

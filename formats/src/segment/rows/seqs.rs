@@ -22,6 +22,12 @@ impl<'s> SeqColumn<'s> {
         }
     }
 
+    /// Has the processor fetch what the seqs of these rows are read of, which lie far apart in memory: to be called with some tens of rows before they are
+    /// asked for.
+    pub fn fetch(&self, rows: impl Iterator<Item = u32>) {
+        rows.for_each(|row| self.rows.fetch_head(row / BLOCK));
+    }
+
     /// The seq of `row`. O(1); cheapest for rows in rising or falling order.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use crate::power_cut_tests::{LIKE, Step, TARGETS, apply, below, model, seeds, ta
 use crate::{Options, Store};
 
 const STEPS: u64 = 1_500;
-/// So many accounts have all records, far more than [`busy_rows::BUSY_ROWS`] in a segment.
+/// So many accounts have all records.
 const BUSY: u64 = 2;
 
 fn steps(random: &mut SplitMix) -> Vec<Step> {
@@ -63,7 +63,7 @@ fn shown(store: &Store, what: &str) -> BTreeMap<u64, usize> {
 }
 
 #[test]
-fn rows_of_busy_accounts_are_moved_as_if_they_were_read_each_time() {
+fn known_rows_of_accounts_are_moved_as_if_they_were_read_each_time() {
     let options = Options {
         compact: false,
         compact_fan_in: 2,
@@ -78,9 +78,9 @@ fn rows_of_busy_accounts_are_moved_as_if_they_were_read_each_time() {
         let store = Store::open_with_fs(fs.shared(), Path::new("data"), options.clone()).unwrap();
         let mut writer = store.writer().unwrap();
         for (place, step) in (1..).zip(&steps) {
-            let before = writer.busy_rows.found;
+            let before = writer.known_rows.found;
             apply(&mut writer, place, *step).unwrap();
-            known += writer.busy_rows.found - before;
+            known += writer.known_rows.found - before;
             if matches!(step, Step::Account { .. }) || place == STEPS {
                 let what = format!("seed {seed}, after {place} steps");
                 let expected = model(&steps, place).into_iter();
