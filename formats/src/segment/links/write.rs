@@ -248,7 +248,7 @@ impl<'h> LinksWriter<'h> {
             offset_u64(self.written, "bytes of links in a segment")?,
         );
         self.written += packed_len(bits.len_bits(), 1);
-        out.extend_from_slice(&bits.finish());
+        bits.finish_into(out);
         self.block.clear();
         Ok(())
     }
