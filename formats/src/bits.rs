@@ -43,6 +43,14 @@ impl BitWriter {
         Self::default()
     }
 
+    /// A run behind `bytes`, which stand before it among those packed in the end.
+    pub(crate) fn behind(bytes: Vec<u8>) -> Self {
+        Self {
+            bytes,
+            ..Self::default()
+        }
+    }
+
     /// Appends the `width` lowest bits of `value`; higher bits are left out. `width` is at most 64.
     #[inline]
     pub fn write(&mut self, value: u64, width: u32) {

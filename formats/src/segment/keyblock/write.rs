@@ -202,7 +202,7 @@ pub(in crate::segment) fn encode(keys: &[PackedKey], scratch: &mut Vec<u64>, out
     if flags & REST != 0 {
         out.push(rest_width as u8);
     }
-    let mut bits = BitWriter::new();
+    let mut bits = BitWriter::behind(std::mem::take(out));
     if flags & COMPACT != 0 && flags & (WIDE | REST) != 0 {
         for (class, _) in classes {
             bits.write(u64::from(*class != COMPACT), 1);
@@ -228,7 +228,7 @@ pub(in crate::segment) fn encode(keys: &[PackedKey], scratch: &mut Vec<u64>, out
             bits.write(*entry, width);
         }
     }
-    bits.finish_into(out);
+    *out = bits.finish();
 }
 
 #[cfg(test)]
