@@ -273,6 +273,7 @@ fn shapes(segment: &Segment) -> Result<Vec<Shape>> {
 pub(super) struct RowScan<'a> {
     rows: Rows<'a>,
     links: Region<'a>,
+    is_links_only: bool,
     block: RowBlock,
     next: u32,
 }
@@ -310,8 +311,17 @@ impl<'a> RowScan<'a> {
         Ok(Self {
             rows: segment.rows()?,
             links: segment.section(Section::Links)?,
+            is_links_only: false,
             block: RowBlock::default(),
             next: 0,
+        })
+    }
+
+    /// The same for their numbers, shapes and links: nothing else is told of them.
+    pub(super) fn of_links(segment: &'a Segment) -> Result<Self> {
+        Ok(Self {
+            is_links_only: true,
+            ..Self::new(segment)?
         })
     }
 
@@ -322,7 +332,10 @@ impl<'a> RowScan<'a> {
             return Ok(None);
         }
         self.next += 1;
-        self.rows.decode(number, &mut self.block)?;
+        match self.is_links_only {
+            false => self.rows.decode(number, &mut self.block)?,
+            true => self.rows.decode_links(number, &mut self.block)?,
+        }
         Ok(Some(ScannedBlock {
             first_row: number * BLOCK,
             scan: self,
@@ -398,17 +411,22 @@ impl<'a> LinkScan<'a> {
     pub(super) fn target(&mut self, link: u32) -> Result<u32> {
         let block = link / BLOCK;
         if self.block != Some(block) {
-            self.load(block)?;
+            self.load(link, block)?;
         }
         let targets = self.targets.get(..self.count).unwrap_or_default();
         match targets.get((link % BLOCK) as usize) {
             Some(&target) if target < self.links.targets => Ok(target),
             Some(&target) => Err(self.damaged("target", self.links.targets, target)),
-            None => Err(self.damaged("link", self.links.links, link)),
+            None => Err(self.no_link(link)),
         }
     }
 
-    fn load(&mut self, block: u32) -> Result<()> {
+    /// Reads the block of a link.
+    fn load(&mut self, link: u32, block: u32) -> Result<()> {
+        if link >= self.links.links {
+            return Err(self.no_link(link));
+        }
+        self.block = None;
         let Self {
             cursor,
             known,
@@ -418,6 +436,11 @@ impl<'a> LinkScan<'a> {
         self.count = cursor.decode(block, targets, known)?;
         self.block = Some(block);
         Ok(())
+    }
+
+    #[cold]
+    fn no_link(&self, link: u32) -> Error {
+        self.damaged("link", self.links.links, link)
     }
 
     #[cold]

@@ -181,7 +181,7 @@ pub(super) fn links<W: Workspace, O: Sink<Error = W::Error>>(
     out.begin(Section::Links)?;
     for part in parts {
         let map = part.target_map(env)?;
-        let mut scan = RowScan::new(part.segment)?;
+        let mut scan = RowScan::of_links(part.segment)?;
         let mut targets = LinkScan::new(part.segment)?;
         while let Some(block) = scan.next()? {
             for row in block.rows() {
