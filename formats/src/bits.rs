@@ -31,9 +31,9 @@ const fn mask(width: u32) -> u64 {
 #[derive(Debug, Clone, Default)]
 pub struct BitWriter {
     bytes: Vec<u8>,
-    /// Bits that do not fill a byte yet, the first of them lowest.
-    pending: u128,
-    /// How many of them there are, below 8 between calls.
+    /// Bits that were not moved to `bytes` yet, the first of them lowest.
+    pending: u64,
+    /// How many of them there are, below 64 between calls.
     pending_bits: u32,
 }
 
@@ -43,22 +43,44 @@ impl BitWriter {
         Self::default()
     }
 
+    /// A run behind `bytes`, which stand before it among those packed in the end.
+    pub(crate) fn behind(bytes: Vec<u8>) -> Self {
+        Self {
+            bytes,
+            ..Self::default()
+        }
+    }
+
     /// Appends the `width` lowest bits of `value`; higher bits are left out. `width` is at most 64.
     #[inline]
     pub fn write(&mut self, value: u64, width: u32) {
         debug_assert!(width <= 64, "a width of {width} bits");
         let width = width.min(64);
-        self.pending |= u128::from(value & mask(width)) << self.pending_bits;
-        self.pending_bits += width;
-        while self.pending_bits >= 8 {
-            self.bytes.push(self.pending as u8);
-            self.pending >>= 8;
-            self.pending_bits -= 8;
+        let value = value & mask(width);
+        let room = u64::BITS - self.pending_bits;
+        self.pending |= value << self.pending_bits;
+        if width < room {
+            self.pending_bits += width;
+            return;
         }
+        self.bytes.extend_from_slice(&self.pending.to_le_bytes());
+        // All bits of the value are out where there was room for 64.
+        self.pending = value.checked_shr(room).unwrap_or(0);
+        self.pending_bits = width - room;
+    }
+
+    /// Moves the pending bits to the whole bytes, but those that do not fill a byte.
+    fn settle(&mut self) {
+        let whole = self.pending_bits / 8;
+        let bytes = self.pending.to_le_bytes();
+        self.bytes.extend(bytes.iter().take(whole as usize));
+        self.pending >>= whole * 8;
+        self.pending_bits %= 8;
     }
 
     /// Moves the whole bytes so far to the end of `out`; bits that do not fill a byte stay.
     pub fn drain_into(&mut self, out: &mut Vec<u8>) {
+        self.settle();
         out.append(&mut self.bytes);
     }
 
@@ -67,8 +89,18 @@ impl BitWriter {
         self.bytes.len() as u64 * 8 + u64::from(self.pending_bits)
     }
 
+    /// Moves the packed bytes to the end of `out`, the last one filled up with zeros, and begins a new run.
+    pub fn finish_into(&mut self, out: &mut Vec<u8>) {
+        self.drain_into(out);
+        if self.pending_bits > 0 {
+            out.push(self.pending as u8);
+        }
+        (self.pending, self.pending_bits) = (0, 0);
+    }
+
     /// The packed bytes, the last one filled up with zeros.
     pub fn finish(mut self) -> Vec<u8> {
+        self.settle();
         if self.pending_bits > 0 {
             self.bytes.push(self.pending as u8);
         }

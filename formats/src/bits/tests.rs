@@ -32,6 +32,24 @@ proptest! {
     }
 
     #[test]
+    fn bytes_that_are_moved_out_between_are_those_of_one_run(values in prop::collection::vec((any::<u64>(), 0_u32..=64, 0_u8..4), 0..80)) {
+        let (mut whole, mut moved) = (BitWriter::new(), BitWriter::new());
+        let mut out = Vec::new();
+        for (value, width, moves) in values {
+            whole.write(value, width);
+            moved.write(value, width);
+            if moves == 0 {
+                moved.drain_into(&mut out);
+                prop_assert!(moved.len_bits() < 8);
+                prop_assert_eq!(out.len() as u64 * 8 + moved.len_bits(), whole.len_bits());
+            }
+        }
+        moved.finish_into(&mut out);
+        prop_assert_eq!(moved.len_bits(), 0);
+        prop_assert_eq!(out, whole.finish());
+    }
+
+    #[test]
     fn values_of_one_width_are_those_read_one_by_one(bytes in prop::collection::vec(any::<u8>(), 0..200), start in 0_usize..80, width in 0_u32..=32, count in 0_usize..130) {
         let mut values = vec![0; count];
         let unpacked = unpack(&bytes, start, width, &mut values);

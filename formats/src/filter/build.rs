@@ -132,12 +132,40 @@ struct Slot {
     which: u8,
 }
 
+/// Upper bits of a hash by which hashes are put together.
+const GROUP_BITS: u32 = 10;
+
+/// The hashes of `keys`, those with the same upper bits together. The first position rises with the hash: nearly in order,
+/// the passes over positions walk through memory.
+fn spread(shape: Shape, keys: &[u64]) -> Vec<u64> {
+    let group = |hash: u64| (hash >> (u64::BITS - GROUP_BITS)) as usize;
+    let mut places = [0usize; 1 << GROUP_BITS];
+    for key in keys {
+        if let Some(count) = places.get_mut(group(shape.hash(*key))) {
+            *count += 1;
+        }
+    }
+    let mut before = 0;
+    for place in &mut places {
+        before += std::mem::replace(place, before);
+    }
+    let mut hashes = vec![0; keys.len()];
+    for key in keys {
+        let hash = shape.hash(*key);
+        if let Some(place) = places.get_mut(group(hash)) {
+            if let Some(slot) = hashes.get_mut(*place) {
+                *slot = hash;
+            }
+            *place += 1;
+        }
+    }
+    hashes
+}
+
 /// The fingerprints for distinct `keys`, or `None` when the seed does not let all of them be peeled.
 fn try_build(shape: Shape, keys: &[u64]) -> Option<Vec<u8>> {
     let len = usize::try_from(shape.fingerprints()).ok()?;
-    let mut hashes: Vec<u64> = keys.iter().map(|key| shape.hash(*key)).collect();
-    // The first position rises with the hash: in order, the passes below walk through memory.
-    hashes.sort_unstable();
+    let hashes = spread(shape, keys);
     let mut slots = vec![Slot::default(); len];
     for hash in &hashes {
         for (which, position) in (0..).zip(shape.positions(*hash)) {

@@ -42,6 +42,9 @@ pub struct Encoder {
     last: u32,
     /// Bytes of the blocks so far.
     blocks_len: u64,
+    /// Low and high parts of the block being written.
+    low: BitWriter,
+    high: BitWriter,
 }
 
 impl Default for Encoder {
@@ -60,6 +63,8 @@ impl Encoder {
             first: 0,
             last: 0,
             blocks_len: 0,
+            low: BitWriter::new(),
+            high: BitWriter::new(),
         }
     }
 
@@ -102,7 +107,7 @@ impl Encoder {
         // than 2^32 bytes, and all together do while the list has below 2^29 values.
         put_u32(skips, self.blocks_len as u32);
         let before = blocks.len();
-        encode_block(&self.pending, blocks);
+        self.encode_block(blocks);
         self.blocks_len += (blocks.len() - before) as u64;
         self.pending.clear();
     }
@@ -122,33 +127,36 @@ impl Encoder {
         put_varint(head, u64::from(self.first));
         put_varint(head, u64::from(self.last.saturating_sub(self.first)));
     }
-}
 
-fn encode_block(block: &[u32], out: &mut Vec<u8>) {
-    let Some((&first, others)) = block.split_first() else {
-        return;
-    };
-    let Some(&last) = others.last() else {
-        return;
-    };
-    // Vigna's choice: the low bits' width is the binary logarithm of the mean distance, rounded down.
-    let range = last.saturating_sub(first);
-    let low_width = (range / others.len() as u32).checked_ilog2().unwrap_or(0);
-    let (mut low, mut high) = (BitWriter::new(), BitWriter::new());
-    let mut high_before = 0;
-    for value in others {
-        let distance = u64::from(value.saturating_sub(first));
-        low.write(distance, low_width);
-        let high_now = distance >> low_width;
-        let mut zeros = high_now.saturating_sub(high_before);
-        high_before = high_now;
-        while zeros > 63 {
-            high.write(0, 63);
-            zeros -= 63;
+    /// Appends the block of the pending values to `out`.
+    fn encode_block(&mut self, out: &mut Vec<u8>) {
+        let Self {
+            pending, low, high, ..
+        } = self;
+        let Some((&first, others)) = pending.split_first() else {
+            return;
+        };
+        let Some(&last) = others.last() else {
+            return;
+        };
+        // Vigna's choice: the low bits' width is the binary logarithm of the mean distance, rounded down.
+        let range = last.saturating_sub(first);
+        let low_width = (range / others.len() as u32).checked_ilog2().unwrap_or(0);
+        let mut high_before = 0;
+        for value in others {
+            let distance = u64::from(value.saturating_sub(first));
+            low.write(distance, low_width);
+            let high_now = distance >> low_width;
+            let mut zeros = high_now.saturating_sub(high_before);
+            high_before = high_now;
+            while zeros > 63 {
+                high.write(0, 63);
+                zeros -= 63;
+            }
+            high.write(1 << zeros, zeros as u32 + 1);
         }
-        high.write(1 << zeros, zeros as u32 + 1);
+        out.push(low_width as u8);
+        low.finish_into(out);
+        high.finish_into(out);
     }
-    out.push(low_width as u8);
-    out.extend_from_slice(&low.finish());
-    out.extend_from_slice(&high.finish());
 }

@@ -3,7 +3,8 @@
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use super::TargetKey;
+use super::value::plc_text;
+use super::{DidRef, TargetKey};
 
 /// Bytes of a canonical form hashed without the heap; few are longer.
 const STACK_BYTES: usize = 192;
@@ -41,6 +42,14 @@ pub(super) fn stray(actor: u32, collection: &str, rkey: &str) -> u64 {
 /// The hash of a DID.
 pub(super) fn did(did: &str, seed: u64) -> u64 {
     xxh3_64_with_seed(did.as_bytes(), seed)
+}
+
+/// The hash of a DID read from a segment.
+pub(super) fn did_ref(did: DidRef<'_>, seed: u64) -> u64 {
+    match did {
+        DidRef::Plc(bytes) => xxh3_64_with_seed(&plc_text(bytes), seed),
+        DidRef::Str(text) => self::did(text, seed),
+    }
 }
 
 /// The hash of the parts, one after the other.

@@ -122,11 +122,6 @@ impl LinkCursor<'_> {
         self.next = link;
     }
 
-    /// Passes over `count` links.
-    pub(super) const fn skip(&mut self, count: u32) {
-        self.next = self.next.saturating_add(count);
-    }
-
     /// Reads all links of a block at once, the first to the first place; gives how many there are. Callers compare them
     /// with the count of targets.
     pub(super) fn decode(

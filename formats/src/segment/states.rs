@@ -18,7 +18,7 @@
 
 use super::ActorState;
 use super::rows::{BLOCK, offset_u32};
-use crate::bits::{BitWriter, read_bits, width_for};
+use crate::bits::{BitWriter, below, bitmap, read_bits, width_for};
 use crate::bytes::put_u32;
 use crate::chunks::Region;
 use crate::monotone::{self, Monotone};
@@ -178,22 +178,42 @@ impl StateBlocks<'_> {
         })
     }
 
+    /// The block of the state at `index`, with the places of all that its states have.
+    fn open(&self, index: u32) -> Result<OpenBlock> {
+        let block = self.block(index)?;
+        let seqs = self.sparse(block.seqs(), block.count, block.seq_width)?;
+        let statuses = seqs.end();
+        let purges = match block.purge_width {
+            0 => None,
+            width => {
+                let at = statuses + block.count * u64::from(block.status_width);
+                Some(self.sparse(at, block.count, width)?)
+            }
+        };
+        Ok(OpenBlock {
+            block,
+            seqs,
+            statuses,
+            purges,
+        })
+    }
+
     /// The state at `index`, of the actor `id`.
     pub(super) fn read(&self, index: u32, id: u32) -> Result<ActorState> {
-        let block = self.block(index)?;
+        self.read_in(&self.open(index)?, index, id)
+    }
+
+    /// The same, in its block.
+    fn read_in(&self, open: &OpenBlock, index: u32, id: u32) -> Result<ActorState> {
+        let OpenBlock {
+            block,
+            seqs,
+            statuses,
+            purges,
+        } = open;
         let i = u64::from(index % BLOCK);
-        let (account_seq, statuses) = self.sparse(block.seqs(), block.count, block.seq_width, i)?;
-        let status = read_bits(
-            self.data,
-            statuses + i * u64::from(block.status_width),
-            block.status_width,
-        )?;
-        let purged_us = if block.purge_width == 0 {
-            0
-        } else {
-            let purges = statuses + block.count * u64::from(block.status_width);
-            self.sparse(purges, block.count, block.purge_width, i)?.0
-        };
+        let status_bit = statuses + i * u64::from(block.status_width);
+        let status = read_bits(self.data, status_bit, block.status_width)?;
         let rev_bit = block.revs() + i * u64::from(block.rev_width);
         let last_rev = match read_bits(self.data, rev_bit, block.rev_width)? {
             0 => 0,
@@ -209,28 +229,62 @@ impl StateBlocks<'_> {
         Ok(ActorState {
             id,
             last_rev,
-            account_seq,
+            account_seq: seqs.get(self.data, i)?,
             status: status as u8,
-            purged_us,
+            purged_us: match purges {
+                Some(purges) => purges.get(self.data, i)?,
+                None => 0,
+            },
         })
     }
 
-    /// Number `i` of `count`, and the bit behind them all. From `bit` on stand a bit for each that is not 0, then
-    /// those.
-    fn sparse(&self, bit: u64, count: u64, width: u32, i: u64) -> Result<(u64, u64)> {
-        let low = read_bits(self.data, bit, count.min(64) as u32)?;
-        let high = read_bits(self.data, bit + 64, count.saturating_sub(64) as u32)?;
-        let present = u128::from(high) << 64 | u128::from(low);
-        let numbers = bit + count;
-        let number = if present >> i & 1 == 1 {
-            let before = u64::from((present & ((1 << i) - 1)).count_ones());
-            read_bits(self.data, numbers + before * u64::from(width), width)?
-        } else {
-            0
-        };
-        let end = numbers + u64::from(present.count_ones()) * u64::from(width);
-        Ok((number, end))
+    /// The `count` numbers of that width that begin at `bit`: a bit for each that is not 0, then those.
+    fn sparse(&self, bit: u64, count: u64, width: u32) -> Result<Sparse> {
+        Ok(Sparse {
+            present: bitmap(self.data, bit, count)?,
+            numbers: bit + count,
+            width,
+        })
     }
+}
+
+/// Numbers of the states of a block, most of them 0.
+#[derive(Clone, Copy)]
+struct Sparse {
+    /// Which are not 0.
+    present: u128,
+    /// The bit where these begin, and their width.
+    numbers: u64,
+    width: u32,
+}
+
+impl Sparse {
+    /// The bit behind all.
+    fn end(&self) -> u64 {
+        self.numbers + u64::from(self.present.count_ones()) * u64::from(self.width)
+    }
+
+    /// Number `i`.
+    fn get(&self, data: Region<'_>, i: u64) -> Result<u64> {
+        if self.present >> i & 1 == 0 {
+            return Ok(0);
+        }
+        let before = u64::from((self.present & below(i)).count_ones());
+        read_bits(
+            data,
+            self.numbers + before * u64::from(self.width),
+            self.width,
+        )
+    }
+}
+
+/// A block, and where the columns behind its revisions are.
+#[derive(Clone, Copy)]
+struct OpenBlock {
+    block: Block,
+    seqs: Sparse,
+    statuses: u64,
+    purges: Option<Sparse>,
 }
 
 /// The states of a segment, by rising id. Ends after an error.
@@ -239,6 +293,8 @@ pub struct States<'s> {
     blocks: StateBlocks<'s>,
     ids: monotone::Iter<'s>,
     index: u32,
+    /// The block of the state to come, unless that is its first.
+    open: Option<OpenBlock>,
 }
 
 impl<'s> States<'s> {
@@ -247,7 +303,17 @@ impl<'s> States<'s> {
             blocks,
             ids: blocks.ids.iter_from(0),
             index: 0,
+            open: None,
         }
+    }
+
+    fn read(&mut self, id: u32) -> Result<ActorState> {
+        let open = match self.open {
+            Some(open) if !self.index.is_multiple_of(BLOCK) => open,
+            _ => self.blocks.open(self.index)?,
+        };
+        self.open = Some(open);
+        self.blocks.read_in(&open, self.index, id)
     }
 }
 
@@ -256,7 +322,7 @@ impl Iterator for States<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let id = self.ids.next()?;
-        let state = id.and_then(|id| self.blocks.read(self.index, id));
+        let state = id.and_then(|id| self.read(id));
         self.index += 1;
         if state.is_err() {
             self.ids = self.blocks.ids.iter_from(u32::MAX);

@@ -61,6 +61,8 @@ pub(super) struct RecordsWriter {
     values: Vec<u64>,
     collections: Vec<u32>,
     keys: Vec<PackedKey>,
+    bits: BitWriter,
+    packed: Vec<u8>,
     /// Bytes of the finished blocks.
     written: u64,
 }
@@ -74,6 +76,8 @@ impl RecordsWriter {
             values: Vec::new(),
             collections: Vec::new(),
             keys: Vec::new(),
+            bits: BitWriter::new(),
+            packed: Vec::new(),
             written: 0,
         }
     }
@@ -99,6 +103,8 @@ impl RecordsWriter {
             values,
             collections,
             keys,
+            bits,
+            packed,
             ..
         } = self;
         let Some(&first) = block.first() else {
@@ -117,8 +123,7 @@ impl RecordsWriter {
                 .map(|record| u64::from(record.actor - first.actor)),
         );
         let head = EfHead::choose(values.len() as u64, values.last().copied().unwrap_or(0));
-        let mut bits = BitWriter::new();
-        head.write(values, &mut bits);
+        head.write(values, bits);
         collections.clear();
         collections.extend(block.iter().map(|record| record.collection));
         collections.sort_unstable();
@@ -132,11 +137,12 @@ impl RecordsWriter {
             let index = collections.partition_point(|&other| other < record.collection);
             bits.write(index as u64, index_width);
         }
-        let bits = bits.finish();
+        packed.clear();
+        bits.finish_into(packed);
         out.extend_from_slice(&[head.low, head.high_max, collections_less_one as u8]);
         // 128 records of three columns of at most 57 bits: far below 2^16.
-        put_u16(out, HEAD as u16 + bits.len() as u16);
-        out.extend_from_slice(&bits);
+        put_u16(out, HEAD as u16 + packed.len() as u16);
+        out.extend_from_slice(packed);
         keys.clear();
         keys.extend(block.iter().map(|record| record.key));
         keyblock::encode(keys, values, out);

@@ -267,8 +267,13 @@ proptest! {
         for skip in skips {
             let at = skip.index(all.len());
             let mut cursor = links.from((at / 2) as u32);
-            cursor.skip((at - at / 2) as u32);
+            cursor.seek(at as u32);
             prop_assert_eq!(cursor.read().unwrap(), all[at]);
+        }
+        let (mut known, mut block) = (links::KnownHot::default(), [0; 128]);
+        for (number, targets) in (0..).zip(all.chunks(block.len())) {
+            let count = cursor.decode(number, &mut block, &mut known).unwrap();
+            prop_assert_eq!(&block[..count], targets);
         }
     }
 

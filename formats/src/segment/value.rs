@@ -176,17 +176,7 @@ impl<'s> DidRef<'s> {
     #[must_use]
     pub fn text(&self) -> Text<'s> {
         match *self {
-            Self::Plc(bytes) => {
-                let mut out = [0u8; 32];
-                let (prefix, digits) = out.split_at_mut(PLC.len());
-                prefix.copy_from_slice(PLC.as_bytes());
-                let (groups, _) = bytes.as_chunks::<5>();
-                let (eights, _) = digits.as_chunks_mut::<8>();
-                for (group, digits) in groups.iter().zip(eights) {
-                    *digits = base32(*group);
-                }
-                Text::from_ascii(&out)
-            }
+            Self::Plc(bytes) => Text::from_ascii(&plc_text(bytes)),
             Self::Str(text) => Text(Inner::Borrowed(text)),
         }
     }
@@ -196,6 +186,19 @@ impl fmt::Display for DidRef<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text())
     }
+}
+
+/// The text of a DID of [`DidRef::Plc`].
+pub(super) fn plc_text(bytes: [u8; 15]) -> [u8; 32] {
+    let mut out = [0u8; 32];
+    let (prefix, digits) = out.split_at_mut(PLC.len());
+    prefix.copy_from_slice(PLC.as_bytes());
+    let (groups, _) = bytes.as_chunks::<5>();
+    let (eights, _) = digits.as_chunks_mut::<8>();
+    for (group, digits) in groups.iter().zip(eights) {
+        *digits = base32(*group);
+    }
+    out
 }
 
 /// The 15 bytes of a DID that is `did:plc:` and 24 digits and nothing else: exactly the DIDs that

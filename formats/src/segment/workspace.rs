@@ -39,7 +39,8 @@ pub trait Workspace {
     /// To give up; the merge ends with that error.
     fn progress(&mut self, bytes: u64) -> Result<(), Self::Error>;
 
-    /// Memory in bytes that one sort may take. Three run at a time at most.
+    /// Memory in bytes that one sort may take. Three run at a time at most; while none runs, as much is taken for new
+    /// ordinals of targets.
     fn sort_bytes(&self) -> usize {
         4 << 20
     }

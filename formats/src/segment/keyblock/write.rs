@@ -6,44 +6,84 @@ use super::{
 };
 use crate::bits::{BitWriter, width_for};
 
+/// Whether some `count` of the numbers, at least one, lie within `span`.
+#[inline]
+fn is_within(sorted: &[u64], count: usize, span: u64) -> bool {
+    let ends = sorted.get(count.saturating_sub(1)..).unwrap_or_default();
+    sorted
+        .iter()
+        .zip(ends)
+        .any(|(start, end)| end - start <= span)
+}
+
+/// The most numbers that lie within `span`, and the first of the first such ones.
+fn most_within(sorted: &[u64], span: u64) -> (u64, u64) {
+    let (mut most, mut base) = (0, 0);
+    // The window never gets smaller: it grows where one number more fits than ever before.
+    let mut starts = sorted.iter();
+    for end in sorted {
+        let Some(start) = starts.as_slice().first() else {
+            break;
+        };
+        if end - start <= span {
+            most += 1;
+            base = *start;
+        } else {
+            starts.next();
+        }
+    }
+    (most, base)
+}
+
 /// The window of numbers, as a base and a width in bits, that makes the entries inside it and
 /// `outside_bits` for each number outside shortest in all, with a bit for each number where there are such
-/// numbers. `sorted` is not empty.
+/// numbers; of equally short ones the narrowest. `sorted` is not empty, and no entry inside the widest window takes more
+/// than `outside_bits`.
 fn best_window(sorted: &[u64], extra_bits: u64, outside_bits: u64) -> (u64, u32) {
     let (Some(first), Some(last)) = (sorted.first(), sorted.last()) else {
         return (0, 0);
     };
     let all = sorted.len() as u64;
-    let mut best = (u64::MAX, 0, 0);
-    // From the width that takes in all of them downwards; of equally short ones the narrowest is taken.
-    for width in (0..=width_for(last - first).min(63)).rev() {
-        let span = (1u64 << width) - 1;
-        let (mut most, mut base) = (0u64, 0u64);
-        let (mut ends, mut count) = (sorted.iter().peekable(), 0u64);
-        for &start in sorted {
-            while ends.next_if(|&&end| end - start <= span).is_some() {
-                count += 1;
-            }
-            if count > most {
-                (most, base) = (count, start);
-            }
-            if ends.peek().is_none() {
+    let widest = width_for(last - first).min(63);
+    let span = |width: u32| (1u64 << width) - 1;
+    let (most, mut base) = match last - first <= span(widest) {
+        true => (all, *first),
+        false => most_within(sorted, span(widest)),
+    };
+    let bits_of = |most: u64, width: u32| {
+        let map = if most < all { all } else { 0 };
+        most * (u64::from(width) + extra_bits) + (all - most) * outside_bits + map
+    };
+    let (mut bits, mut best) = (bits_of(most, widest), widest);
+    // A narrower window has fewer inside, and is as short as the best if it has so many of them, for all that one
+    // inside saves.
+    let enough = |bits: u64, saved: u64| {
+        let over = (all * outside_bits + all).saturating_sub(bits);
+        over.div_ceil(saved.max(1)).clamp(1, all) as usize
+    };
+    for width in (0..widest).rev() {
+        let saved = outside_bits.saturating_sub(u64::from(width) + extra_bits);
+        if !is_within(sorted, enough(bits, saved), span(width)) {
+            // So no narrower one either, where even entries of no width would be too few.
+            let saved = outside_bits.saturating_sub(extra_bits);
+            if !is_within(sorted, enough(bits, saved), span(width)) {
                 break;
             }
-            count -= 1;
+            continue;
         }
-        let map = if most < all { all } else { 0 };
-        let bits = most * (u64::from(width) + extra_bits) + (all - most) * outside_bits + map;
-        if bits <= best.0 {
-            best = (bits, base, width);
-        }
-        // A narrower window has no more inside, at no less than the extra bits each.
-        if all * outside_bits - most * (outside_bits - extra_bits) > best.0 {
-            break;
+        let (most, start) = most_within(sorted, span(width));
+        let found = bits_of(most, width);
+        if found <= bits {
+            (bits, best, base) = (found, width, start);
         }
     }
-    (best.1, best.2)
+    (base, best)
 }
+
+/// Most keys of a block.
+const KEYS: usize = 128;
+/// No time of a TID, which has 53 bits.
+const NO_TIME: u64 = u64::MAX;
 
 /// Appends the block of at most 128 keys.
 pub(in crate::segment) fn encode(keys: &[PackedKey], scratch: &mut Vec<u64>, out: &mut Vec<u8>) {
@@ -62,11 +102,16 @@ pub(in crate::segment) fn encode(keys: &[PackedKey], scratch: &mut Vec<u64>, out
     } else {
         (COMPACT_US, 0)
     };
+    let mut times = [NO_TIME; KEYS];
     scratch.clear();
-    scratch.extend(keys.iter().filter_map(|key| match key {
-        PackedKey::Tid(tid) => split(*tid, head_flags).map(|(time, _)| time),
-        PackedKey::Str(_) => None,
-    }));
+    for (time_of, &key) in times.iter_mut().zip(keys) {
+        if let PackedKey::Tid(tid) = key
+            && let Some((time, _)) = split(tid, head_flags)
+        {
+            *time_of = time;
+            scratch.push(time);
+        }
+    }
     scratch.sort_unstable();
     let compact = match (scratch.first(), scratch.last()) {
         (Some(first), Some(last)) => {
@@ -76,16 +121,22 @@ pub(in crate::segment) fn encode(keys: &[PackedKey], scratch: &mut Vec<u64>, out
         }
         _ => None,
     };
-    let compact_flags = head_flags;
-    let as_compact = |tid: u64| {
-        let ((base, width), (time, clock)) = (compact?, split(tid, compact_flags)?);
-        inside(time, base, width).then(|| (time - base) << 5 | clock)
-    };
+    let mut flags = 0;
+    // The class of each key, and its entry.
+    let mut classes = [(0u8, 0u64); KEYS];
     scratch.clear();
-    scratch.extend(keys.iter().filter_map(|key| match key {
-        PackedKey::Tid(tid) if as_compact(*tid).is_none() => Some(*tid),
-        _ => None,
-    }));
+    for ((class, &time), &key) in classes.iter_mut().zip(&times).zip(keys) {
+        let PackedKey::Tid(tid) = key else {
+            continue;
+        };
+        match compact {
+            Some((base, width)) if time != NO_TIME && inside(time, base, width) => {
+                *class = (COMPACT, (time - base) << 5 | (tid & 31));
+                flags |= COMPACT | head_flags;
+            }
+            _ => scratch.push(tid),
+        }
+    }
     if !scratch.is_empty()
         && scratch
             .iter()
@@ -112,21 +163,22 @@ pub(in crate::segment) fn encode(keys: &[PackedKey], scratch: &mut Vec<u64>, out
         let ((base, width), number) = (wide?, wide_number(tid, wide_flags)?);
         inside(number, base, width).then(|| number - base)
     };
-    let class = |key: PackedKey| match key {
-        PackedKey::Tid(tid) if as_compact(tid).is_some() => COMPACT,
-        PackedKey::Tid(tid) if as_wide(tid).is_some() => WIDE,
-        PackedKey::Tid(_) => REST | REST_HAS_TIDS,
-        PackedKey::Str(_) => REST,
-    };
-    let mut classes = [0u8; 128];
-    let mut flags = 0;
     let mut string_max = 0;
-    for (class_of, &key) in classes.iter_mut().zip(keys) {
-        *class_of = class(key);
-        flags |= *class_of;
-        if let PackedKey::Str(id) = key {
-            string_max = string_max.max(id);
+    for (class, &key) in classes.iter_mut().zip(keys) {
+        if class.0 == COMPACT {
+            continue;
         }
+        *class = match key {
+            PackedKey::Tid(tid) => match as_wide(tid) {
+                Some(entry) => (WIDE, entry),
+                None => (REST | REST_HAS_TIDS, key.to_u64()),
+            },
+            PackedKey::Str(id) => {
+                string_max = string_max.max(id);
+                (REST, key.to_u64())
+            }
+        };
+        flags |= class.0;
     }
     let classes = classes.get(..keys.len()).unwrap_or_default();
     let rest_width = if flags & REST_HAS_TIDS != 0 {
@@ -134,10 +186,6 @@ pub(in crate::segment) fn encode(keys: &[PackedKey], scratch: &mut Vec<u64>, out
     } else {
         width_for(u64::from(string_max))
     };
-
-    if flags & COMPACT != 0 {
-        flags |= compact_flags;
-    }
     if flags & WIDE != 0 {
         flags |= wide_flags & WIDE_SHORT;
     }
@@ -154,43 +202,83 @@ pub(in crate::segment) fn encode(keys: &[PackedKey], scratch: &mut Vec<u64>, out
     if flags & REST != 0 {
         out.push(rest_width as u8);
     }
-    let mut bits = BitWriter::new();
+    let mut bits = BitWriter::behind(std::mem::take(out));
     if flags & COMPACT != 0 && flags & (WIDE | REST) != 0 {
-        for &class in classes {
-            bits.write(u64::from(class != COMPACT), 1);
+        for (class, _) in classes {
+            bits.write(u64::from(*class != COMPACT), 1);
         }
     }
     if flags & WIDE != 0 && flags & REST != 0 {
-        for &class in classes {
+        for (class, _) in classes {
             bits.write(u64::from(class & REST != 0), 1);
         }
     }
-    if let Some((_, width)) = compact {
-        for &key in keys {
-            if let PackedKey::Tid(tid) = key
-                && let Some(entry) = as_compact(tid)
-            {
-                bits.write(entry, width + 5);
+    let compact_width = compact.map_or(0, |(_, width)| width + 5);
+    let wide_width = wide.map_or(0, |(_, width)| width);
+    // Below 64 bits the flag of a string is left out.
+    for (wanted, width) in [
+        (COMPACT, compact_width),
+        (WIDE, wide_width),
+        (REST, rest_width),
+    ] {
+        if flags & wanted == 0 {
+            continue;
+        }
+        for (_, entry) in classes.iter().filter(|(class, _)| class & wanted != 0) {
+            bits.write(*entry, width);
+        }
+    }
+    *out = bits.finish();
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The same by trying every width and every number as the base.
+    fn best_of_all(sorted: &[u64], extra_bits: u64, outside_bits: u64) -> (u64, u32) {
+        let all = sorted.len() as u64;
+        let mut best = (u64::MAX, 0, 0);
+        let widest = width_for(sorted[sorted.len() - 1] - sorted[0]).min(63);
+        for width in (0..=widest).rev() {
+            let (mut most, mut base) = (0, 0);
+            for &start in sorted {
+                let inside = sorted.iter().filter(|&&n| inside(n, start, width)).count() as u64;
+                if inside > most {
+                    (most, base) = (inside, start);
+                }
+            }
+            let map = if most < all { all } else { 0 };
+            let bits = most * (u64::from(width) + extra_bits) + (all - most) * outside_bits + map;
+            if bits <= best.0 {
+                best = (bits, base, width);
+            }
+        }
+        (best.1, best.2)
+    }
+
+    proptest! {
+        #[test]
+        fn the_window_is_the_shortest_of_all(
+            clusters in prop::collection::vec((0u64..1 << 53, 0u32..50, 1usize..50), 1..5),
+            noise in prop::collection::vec(any::<u64>(), 50),
+            unit in prop::sample::select(vec![0u64, 10]),
+        ) {
+            let mut sorted = Vec::new();
+            for (base, width, count) in clusters {
+                sorted.extend(noise.iter().take(count).map(|n| base + (n & ((1 << width) - 1))));
+            }
+            sorted.sort_unstable();
+            sorted.truncate(128);
+            let outside = u64::from(width_for(sorted[sorted.len() - 1] - sorted[0])) + 5 + unit;
+            for (extra, outside) in [(5, outside.min(64)), (0, 64)] {
+                prop_assert_eq!(
+                    best_window(&sorted, extra, outside),
+                    best_of_all(&sorted, extra, outside)
+                );
             }
         }
     }
-    if let Some((_, width)) = wide {
-        for (&key, &class) in keys.iter().zip(classes) {
-            if let PackedKey::Tid(tid) = key
-                && class == WIDE
-            {
-                bits.write(as_wide(tid).unwrap_or(0), width);
-            }
-        }
-    }
-    for (&key, &class) in keys.iter().zip(classes) {
-        if class & REST != 0 {
-            let entry = match key {
-                PackedKey::Str(id) if rest_width < 64 => u64::from(id),
-                key => key.to_u64(),
-            };
-            bits.write(entry, rest_width);
-        }
-    }
-    out.extend_from_slice(&bits.finish());
 }

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use crate::Result;
-use crate::bits::{BitWriter, packed_len};
+use crate::bits::BitWriter;
 use crate::bytes::put_u32;
 use crate::segment::lists::width_below;
 use crate::segment::rows::{BLOCK, offset_u64};
@@ -220,7 +220,8 @@ impl<'h> LinksWriter<'h> {
 
     fn flush(&mut self, directory: &mut Vec<u8>, out: &mut Vec<u8>) -> Result<()> {
         let (mut lower, mut upper) = (0u128, 0u128);
-        let mut bits = BitWriter::new();
+        let before = out.len();
+        let mut bits = BitWriter::behind(std::mem::take(out));
         let [cold, one, two, three] = self.widths;
         let mut entries = [(0u32, 0u32); BLOCK as usize];
         for (i, (&target, entry)) in self.block.iter().zip(&mut entries).enumerate() {
@@ -247,8 +248,8 @@ impl<'h> LinksWriter<'h> {
             directory,
             offset_u64(self.written, "bytes of links in a segment")?,
         );
-        self.written += packed_len(bits.len_bits(), 1);
-        out.extend_from_slice(&bits.finish());
+        *out = bits.finish();
+        self.written += (out.len() - before) as u64;
         self.block.clear();
         Ok(())
     }

@@ -28,6 +28,7 @@ pub(in crate::segment) struct ListsWriter<W: Workspace> {
     /// Source and code of the lists of that block.
     pending: Vec<(u32, u64)>,
     payload: BitWriter,
+    payload_bytes: Vec<u8>,
     /// Rows of the list being filled, while it is short.
     rows: Vec<u32>,
     long_list: Option<LongList<W>>,
@@ -60,6 +61,7 @@ impl<W: Workspace> ListsWriter<W> {
             long_before: 0,
             pending: Vec::with_capacity(BLOCK as usize),
             payload: BitWriter::new(),
+            payload_bytes: Vec::new(),
             rows: Vec::with_capacity(SHORT_MAX as usize),
             long_list: None,
             sources: Vec::new(),
@@ -174,7 +176,7 @@ impl<W: Workspace> ListsWriter<W> {
             put_u32(out, self.long_before);
         }
         self.long_before = self.long_count;
-        let mut bits = BitWriter::new();
+        let mut bits = BitWriter::behind(std::mem::take(out));
         for &source in sources.iter() {
             bits.write(u64::from(source), self.source_width);
         }
@@ -199,8 +201,8 @@ impl<W: Workspace> ListsWriter<W> {
         }
         // The rows follow bit by bit.
         let mut left = self.payload.len_bits();
-        let payload = std::mem::take(&mut self.payload).finish();
-        for chunk in payload.chunks(8) {
+        self.payload.finish_into(&mut self.payload_bytes);
+        for chunk in self.payload_bytes.chunks(8) {
             let mut word = [0; 8];
             for (to, from) in word.iter_mut().zip(chunk) {
                 *to = *from;
@@ -208,7 +210,8 @@ impl<W: Workspace> ListsWriter<W> {
             bits.write(u64::from_le_bytes(word), left.min(64) as u32);
             left = left.saturating_sub(64);
         }
-        out.extend_from_slice(&bits.finish());
+        self.payload_bytes.clear();
+        *out = bits.finish();
         self.blocks_len += (out.len() - before) as u64;
         self.pending.clear();
         Ok(())

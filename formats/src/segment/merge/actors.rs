@@ -65,7 +65,7 @@ fn dids<W: Workspace, O: Sink<Error = W::Error>>(
                     others.push(env, did)?;
                 }
             }
-            hashes.push(env, (hash::did(&did.text(), info.did_seed), index))?;
+            hashes.push(env, (hash::did_ref(did, info.did_seed), index))?;
             index += 1;
             out.settle(env, &mut plc)?;
             env.stepped(1)?;

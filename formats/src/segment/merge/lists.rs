@@ -83,7 +83,7 @@ pub(super) fn merge<W: Workspace, O: Sink<Error = W::Error>>(
         let start = starts.next().transpose()?.unwrap_or(0);
         let mut cursor = TargetCursor {
             part,
-            new: part.target_map()?.iter_from(0),
+            new: part.new_targets()?.iter_from(0),
             starts,
             scan: ListScan::new(part.segment.postings()?),
             next: 0,

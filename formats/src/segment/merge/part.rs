@@ -1,6 +1,8 @@
 //! One segment of a merge: which of its rows live, what they use, and which number what has in the new
 //! segment.
 
+use std::ops::Range;
+
 use super::spill::Spooled;
 use super::{MergeInput, bad};
 use crate::chunks::Region;
@@ -9,7 +11,7 @@ use crate::segment::Segment;
 use crate::segment::build::{KEY_SLACK_US, count};
 use crate::segment::keyblock::PackedKey;
 use crate::segment::layout::{ROWS_MAX, Section, SegmentInfo};
-use crate::segment::links::{LinkCursor, LinkTargets};
+use crate::segment::links::{KnownHot, LinkCursor, LinkTargets};
 use crate::segment::rows::{BLOCK, PackedRow, RowBlock, Rows};
 use crate::segment::workspace::{Env, Workspace};
 use crate::{Error, Result};
@@ -172,9 +174,10 @@ impl<'a, W: Workspace> Part<'a, W> {
             ..=info.last_time_us.saturating_add(KEY_SLACK_US);
         let mut links = u64::from(info.links);
         let mut scan = RowScan::new(segment)?;
+        let mut targets = LinkScan::new(segment)?;
         let mut before = None;
         while let Some(block) = scan.next()? {
-            for (row, mut targets) in block.rows() {
+            for row in block.rows() {
                 if before >= Some(row.seq) || !(old.first_seq..=old.last_seq).contains(&row.seq) {
                     let expected = "rising seqs in the range of the segment";
                     return Err(block.damaged(expected, row.seq).into());
@@ -195,7 +198,7 @@ impl<'a, W: Workspace> Part<'a, W> {
                     }
                     PackedKey::Tid(_) => {}
                 }
-                let count = u64::from(row.links);
+                let count = u64::from(row.links_count);
                 match part.shapes.get_mut(row.shape as usize) {
                     Some(shape) if shape.links == count => shape.is_used = true,
                     _ => {
@@ -203,9 +206,8 @@ impl<'a, W: Workspace> Part<'a, W> {
                         return Err(block.damaged(&expected, row.shape).into());
                     }
                 }
-                for _ in 0..row.links {
-                    let target = block.target(&mut targets)?;
-                    part.used_targets.insert(target);
+                for link in row.links() {
+                    part.used_targets.insert(targets.target(link)?);
                 }
                 links += count;
             }
@@ -228,10 +230,15 @@ impl<'a, W: Workspace> Part<'a, W> {
         }
     }
 
-    /// The new ordinals of targets.
-    pub(super) fn target_map(&self) -> Result<Monotone<'_>> {
+    /// The new ordinals of targets, in order.
+    pub(super) fn new_targets(&self) -> Result<Monotone<'_>> {
         let bytes = self.targets.as_ref().map_or(&[][..], Spooled::bytes);
         Monotone::open(Region::over("map of targets", bytes))
+    }
+
+    /// The same by old ordinal, within the memory of one sort.
+    pub(super) fn target_map(&self, env: &Env<'_, W>) -> Result<TargetMap<'_>> {
+        TargetMap::new(self.new_targets()?, env.workspace.sort_bytes())
     }
 }
 
@@ -262,11 +269,11 @@ fn shapes(segment: &Segment) -> Result<Vec<Shape>> {
     Ok(shapes)
 }
 
-/// The rows and links of a segment, block by block.
+/// The rows of a segment, block by block.
 pub(super) struct RowScan<'a> {
     rows: Rows<'a>,
-    links: LinkTargets<'a>,
-    targets: u32,
+    links: Region<'a>,
+    is_links_only: bool,
     block: RowBlock,
     next: u32,
 }
@@ -275,7 +282,6 @@ pub(super) struct RowScan<'a> {
 pub(super) struct ScannedBlock<'s, 'a> {
     scan: &'s RowScan<'a>,
     first_row: u32,
-    links: LinkCursor<'a>,
 }
 
 /// A row in its old segment.
@@ -287,19 +293,35 @@ pub(super) struct ScannedRow {
     pub(super) actor: u32,
     pub(super) shape: u32,
     pub(super) key: PackedKey,
-    /// How many.
-    pub(super) links: u32,
+    first_link: u32,
+    pub(super) links_count: u32,
+}
+
+impl ScannedRow {
+    /// Its links, by their place among those of the segment.
+    #[inline]
+    pub(super) fn links(&self) -> Range<u32> {
+        // As many as there are to the first of the next row.
+        self.first_link..self.first_link.saturating_add(self.links_count)
+    }
 }
 
 impl<'a> RowScan<'a> {
     pub(super) fn new(segment: &'a Segment) -> Result<Self> {
-        let info = segment.info();
         Ok(Self {
             rows: segment.rows()?,
-            links: segment.link_targets()?,
-            targets: info.targets,
+            links: segment.section(Section::Links)?,
+            is_links_only: false,
             block: RowBlock::default(),
             next: 0,
+        })
+    }
+
+    /// The same for their numbers, shapes and links: nothing else is told of them.
+    pub(super) fn of_links(segment: &'a Segment) -> Result<Self> {
+        Ok(Self {
+            is_links_only: true,
+            ..Self::new(segment)?
         })
     }
 
@@ -310,30 +332,27 @@ impl<'a> RowScan<'a> {
             return Ok(None);
         }
         self.next += 1;
-        self.rows.decode(number, &mut self.block)?;
-        let first = self.block.rows.first().map_or(0, |row| row.first_link);
+        match self.is_links_only {
+            false => self.rows.decode(number, &mut self.block)?,
+            true => self.rows.decode_links(number, &mut self.block)?,
+        }
         Ok(Some(ScannedBlock {
             first_row: number * BLOCK,
-            links: self.links.from(first),
             scan: self,
         }))
     }
 }
 
-impl<'s, 'a> ScannedBlock<'s, 'a> {
-    /// Each row, and a reader at its links.
-    pub(super) fn rows(
-        &self,
-    ) -> impl Iterator<Item = (ScannedRow, LinkCursor<'a>)> + use<'_, 's, 'a> {
+impl ScannedBlock<'_, '_> {
+    /// Its rows.
+    pub(super) fn rows(&self) -> impl Iterator<Item = ScannedRow> {
         let rows = &self.scan.block.rows;
         let ends = rows.iter().skip(1).map(|row| row.first_link);
         let ends = ends.chain([self.scan.block.end_link]);
-        let mut links = self.links;
         let number = self.first_row..;
         number
             .zip(rows.iter().zip(ends))
-            .map(move |(number, (row, end))| {
-                let at = links;
+            .map(|(number, (row, end))| {
                 let &PackedRow {
                     seq,
                     time_ms,
@@ -342,35 +361,120 @@ impl<'s, 'a> ScannedBlock<'s, 'a> {
                     first_link,
                     key,
                 } = row;
-                // First links rise, which was checked when they were decoded.
-                let count = end.saturating_sub(first_link);
-                links.skip(count);
-                let row = ScannedRow {
+                ScannedRow {
                     number,
                     seq,
                     time_ms,
                     actor,
                     shape,
                     key,
-                    links: count,
-                };
-                (row, at)
+                    first_link,
+                    // First links rise, which was checked when they were decoded.
+                    links_count: end.saturating_sub(first_link),
+                }
             })
-    }
-
-    /// The next target of `links`.
-    #[inline]
-    pub(super) fn target(&self, links: &mut LinkCursor<'_>) -> Result<u32> {
-        let target = links.read()?;
-        if target < self.scan.targets {
-            return Ok(target);
-        }
-        let expected = format!("a target below {}", self.scan.targets);
-        Err(self.damaged(&expected, target))
     }
 
     #[cold]
     pub(super) fn damaged(&self, expected: &str, found: impl ToString) -> Error {
-        self.scan.links.data.corrupt(0, expected, found)
+        self.scan.links.corrupt(0, expected, found)
+    }
+}
+
+/// The targets of the links of a segment, asked for by rising place: a block of links is read when the first of them is
+/// asked for.
+pub(super) struct LinkScan<'a> {
+    links: LinkTargets<'a>,
+    cursor: LinkCursor<'a>,
+    known: KnownHot,
+    block: Option<u32>,
+    targets: [u32; BLOCK as usize],
+    /// How many of them are the block's.
+    count: usize,
+}
+
+impl<'a> LinkScan<'a> {
+    pub(super) fn new(segment: &'a Segment) -> Result<Self> {
+        let links = segment.link_targets()?;
+        Ok(Self {
+            cursor: links.from(0),
+            links,
+            known: KnownHot::default(),
+            block: None,
+            targets: [0; BLOCK as usize],
+            count: 0,
+        })
+    }
+
+    /// The target of a link.
+    #[inline]
+    pub(super) fn target(&mut self, link: u32) -> Result<u32> {
+        let block = link / BLOCK;
+        if self.block != Some(block) {
+            self.load(link, block)?;
+        }
+        let targets = self.targets.get(..self.count).unwrap_or_default();
+        match targets.get((link % BLOCK) as usize) {
+            Some(&target) if target < self.links.targets => Ok(target),
+            Some(&target) => Err(self.damaged("target", self.links.targets, target)),
+            None => Err(self.no_link(link)),
+        }
+    }
+
+    /// Reads the block of a link.
+    fn load(&mut self, link: u32, block: u32) -> Result<()> {
+        if link >= self.links.links {
+            return Err(self.no_link(link));
+        }
+        self.block = None;
+        let Self {
+            cursor,
+            known,
+            targets,
+            ..
+        } = self;
+        self.count = cursor.decode(block, targets, known)?;
+        self.block = Some(block);
+        Ok(())
+    }
+
+    #[cold]
+    fn no_link(&self, link: u32) -> Error {
+        self.damaged("link", self.links.links, link)
+    }
+
+    #[cold]
+    fn damaged(&self, what: &str, below: u32, found: u32) -> Error {
+        let expected = format!("a {what} below {below}");
+        self.links.data.corrupt(0, expected, found)
+    }
+}
+
+/// Old ordinals of the targets of a part to new ones, asked for in no order.
+pub(super) struct TargetMap<'p> {
+    map: Monotone<'p>,
+    /// All of them, where they are few.
+    decoded: Vec<u32>,
+}
+
+impl<'p> TargetMap<'p> {
+    /// At most `bytes` of memory are taken.
+    fn new(map: Monotone<'p>, bytes: usize) -> Result<Self> {
+        let mut decoded = Vec::new();
+        if map.len() as usize <= bytes / size_of::<u32>() {
+            decoded.reserve_exact(map.len() as usize);
+            for new in map.iter_from(0) {
+                decoded.push(new?);
+            }
+        }
+        Ok(Self { map, decoded })
+    }
+
+    #[inline]
+    pub(super) fn get(&self, target: u32) -> Result<u32> {
+        match self.decoded.get(target as usize) {
+            Some(new) => Ok(*new),
+            None => self.map.get(target),
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::columns::MonotoneColumn;
 use super::output::Output;
-use super::part::{GONE, Part, RowScan};
+use super::part::{GONE, LinkScan, Part, RowScan};
 use super::spill::{Sorter, Spool};
 use super::tables::Tables;
 use super::targets::filter_section;
@@ -48,7 +48,7 @@ pub(super) fn merge<W: Workspace, O: Sink<Error = W::Error>>(
             .collect();
         let mut scan = RowScan::new(part.segment)?;
         while let Some(block) = scan.next()? {
-            for (row, _) in block.rows() {
+            for row in block.rows() {
                 if !part.live.contains(row.number) {
                     continue;
                 }
@@ -79,7 +79,7 @@ pub(super) fn merge<W: Workspace, O: Sink<Error = W::Error>>(
                 }
                 number += 1;
                 // All together were counted to be at most 2^28.
-                first_link += row.links;
+                first_link += row.links_count;
             }
             directory.settle(env)?;
             out.settle(env, &mut data)?;
@@ -180,15 +180,16 @@ pub(super) fn links<W: Workspace, O: Sink<Error = W::Error>>(
     let (mut directory, mut data) = (Spool::new(), Vec::new());
     out.begin(Section::Links)?;
     for part in parts {
-        let map = part.target_map()?;
-        let mut scan = RowScan::new(part.segment)?;
+        let map = part.target_map(env)?;
+        let mut scan = RowScan::of_links(part.segment)?;
+        let mut targets = LinkScan::new(part.segment)?;
         while let Some(block) = scan.next()? {
-            for (row, mut targets) in block.rows() {
+            for row in block.rows() {
                 if !part.live.contains(row.number) {
                     continue;
                 }
-                for _ in 0..row.links {
-                    let target = map.get(block.target(&mut targets)?)?;
+                for link in row.links() {
+                    let target = map.get(targets.target(link)?)?;
                     writer.push(target, directory.tail(), &mut data)?;
                 }
             }

@@ -1,8 +1,8 @@
 //! Reading all rows of a block at once.
 
-use super::{Block, DIRECTORY_ENTRY, PackedRow, Rows};
+use super::{BLOCK, Block, DIRECTORY_ENTRY, PackedRow, Rows};
 use crate::Result;
-use crate::bits::{BitReader, width_for};
+use crate::bits::{BitReader, unpack, width_for};
 use crate::segment::keyblock::{self, PackedKey};
 
 /// The rows of one block, decoded.
@@ -18,6 +18,32 @@ pub(in crate::segment) struct RowBlock {
 impl Rows<'_> {
     /// Decodes the block `number`.
     pub(in crate::segment) fn decode(&self, number: u32, out: &mut RowBlock) -> Result<()> {
+        self.decode_some(number, out, Self::decode_columns)
+    }
+
+    /// Decodes of the block `number` only shapes and first links.
+    pub(in crate::segment) fn decode_links(&self, number: u32, out: &mut RowBlock) -> Result<()> {
+        self.decode_some(number, out, |rows, block, bytes, first_seq, out| {
+            let row = PackedRow {
+                seq: first_seq,
+                time_ms: 0,
+                actor: 0,
+                shape: 0,
+                first_link: 0,
+                key: PackedKey::Tid(0),
+            };
+            out.rows.clear();
+            out.rows.resize(block.count as usize, row);
+            rows.decode_shapes(block, bytes, out)
+        })
+    }
+
+    fn decode_some(
+        &self,
+        number: u32,
+        out: &mut RowBlock,
+        columns: impl Fn(&Self, &Block<'_>, &[u8], u64, &mut RowBlock) -> Option<()>,
+    ) -> Result<()> {
         let block = self.block(number)?;
         let entry = self.entry(number);
         let (end, end_link) = if number + 1 < self.blocks() {
@@ -38,11 +64,10 @@ impl Rows<'_> {
             let expected = format!("a sound block {number} of rows");
             self.data.corrupt(block.start, expected, "another")
         };
-        self.decode_columns(&block, bytes, first_seq, out)
-            .ok_or_else(damaged)?;
-        let mut links = Vec::with_capacity(out.numbers.len());
-        for shape in &out.numbers {
-            links.push(self.shapes.links(*shape as u32)?);
+        columns(self, &block, bytes, first_seq, out).ok_or_else(damaged)?;
+        let mut links = [0; BLOCK as usize];
+        for (links, shape) in links.iter_mut().zip(&out.numbers) {
+            *links = self.shapes.links(*shape as u32)?;
         }
         let mut next = first_link;
         for row in &mut out.rows {
@@ -108,11 +133,21 @@ impl Rows<'_> {
                 row.time_ms = block.time_base.checked_add(*rest)?;
             }
         }
-        let mut actors = BitReader::new(bytes, (block.actor_bit() - start) as usize);
-        for row in rows.iter_mut() {
-            let rest = actors.read(block.actor_width)? as u32;
-            row.actor = block.actor_base.checked_add(rest)?;
+        let mut actors = [0; BLOCK as usize];
+        let actors = actors.get_mut(..count)?;
+        let actor_bit = (block.actor_bit() - start) as usize;
+        unpack(bytes, actor_bit, block.actor_width, actors)?;
+        for (row, rest) in rows.iter_mut().zip(actors) {
+            row.actor = block.actor_base.checked_add(*rest)?;
         }
+        self.decode_shapes(block, bytes, out)
+    }
+
+    /// The shapes of the block, to `numbers`, and of each row its place among them.
+    fn decode_shapes(&self, block: &Block<'_>, bytes: &[u8], out: &mut RowBlock) -> Option<()> {
+        let RowBlock { rows, numbers, .. } = out;
+        let start = block.start * 8;
+        let count = block.count as usize;
         if block.shapes > block.count {
             return None;
         }

@@ -82,6 +82,8 @@ struct Scratch {
     shapes: Vec<u32>,
     keys: Vec<PackedKey>,
     sort: Vec<u64>,
+    bits: BitWriter,
+    packed: Vec<u8>,
 }
 
 fn encode_block(rows: &[PackedRow], shape_width: u32, scratch: &mut Scratch, out: &mut Vec<u8>) {
@@ -93,9 +95,10 @@ fn encode_block(rows: &[PackedRow], shape_width: u32, scratch: &mut Scratch, out
         shapes,
         keys,
         sort,
+        bits,
+        packed,
     } = scratch;
     let count = rows.len() as u64;
-    let mut bits = BitWriter::new();
     let mut column = |values: &mut dyn Iterator<Item = u64>, bits: &mut BitWriter| {
         sort.clear();
         sort.extend(values);
@@ -106,14 +109,11 @@ fn encode_block(rows: &[PackedRow], shape_width: u32, scratch: &mut Scratch, out
     // Seqs of rows rise strictly, which the builder has checked.
     let seq_head = column(
         &mut (0u64..).zip(rows).map(|(i, row)| row.seq - first.seq - i),
-        &mut bits,
+        bits,
     );
     let time_base = rows.iter().map(|row| row.time_ms).min().unwrap_or(0);
     let time_head = if rows.is_sorted_by_key(|row| row.time_ms) {
-        let head = column(
-            &mut rows.iter().map(|row| row.time_ms - time_base),
-            &mut bits,
-        );
+        let head = column(&mut rows.iter().map(|row| row.time_ms - time_base), bits);
         [head.low, head.high_max]
     } else {
         let time_max = rows.iter().map(|row| row.time_ms).max().unwrap_or(0);
@@ -154,7 +154,8 @@ fn encode_block(rows: &[PackedRow], shape_width: u32, scratch: &mut Scratch, out
             bits.write(index_of(row.shape), index_width);
         }
     }
-    let bits = bits.finish();
+    packed.clear();
+    bits.finish_into(packed);
     put_u64(out, time_base);
     put_u32(out, actor_base as u32);
     out.extend_from_slice(&[
@@ -166,8 +167,8 @@ fn encode_block(rows: &[PackedRow], shape_width: u32, scratch: &mut Scratch, out
         shapes_less_one as u8,
     ]);
     // 128 rows of four columns of at most 64 bits, and 128 shapes: far below 2^16.
-    put_u16(out, HEAD as u16 + bits.len() as u16);
-    out.extend_from_slice(&bits);
+    put_u16(out, HEAD as u16 + packed.len() as u16);
+    out.extend_from_slice(packed);
     keys.clear();
     keys.extend(rows.iter().map(|row| row.key));
     keyblock::encode(keys, sort, out);
