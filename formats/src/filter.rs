@@ -110,6 +110,9 @@ pub struct Filter<'a> {
     directory: u64,
 }
 
+/// Bytes of a filter that is kept in memory, at most: of some 13,000 keys.
+pub const KEPT_BYTES_MAX: u64 = 1 << 14;
+
 /// What a filter of one shard says of itself, for whoever asks it again and again.
 #[derive(Debug, Clone, Copy)]
 pub struct Head(Shape);
@@ -132,7 +135,50 @@ impl Head {
     }
 }
 
+/// A small filter of one shard, read as a whole for whoever asks it again and again.
+#[derive(Debug, Clone)]
+pub struct Kept {
+    shape: Shape,
+    fingerprints: Box<[u8]>,
+}
+
+impl Kept {
+    /// As [`Filter::contains`].
+    #[inline]
+    pub fn contains(&self, hash: u64) -> bool {
+        if self.shape.segment_count == 0 {
+            return false;
+        }
+        let hash = self.shape.hash(mix(hash));
+        let byte = |position: u64| self.fingerprints.get(position as usize).copied();
+        let [first, second, third] = self.shape.positions(hash).map(byte);
+        match (first, second, third) {
+            (Some(first), Some(second), Some(third)) => first ^ second ^ third == fingerprint(hash),
+            // There are as many as the shape says.
+            _ => true,
+        }
+    }
+}
+
 impl<'a> Filter<'a> {
+    /// The filter itself, where it has one shard and is small: [`KEPT_BYTES_MAX`] at most.
+    ///
+    /// # Errors
+    /// The bytes are damaged.
+    pub fn keep(&self) -> Result<Option<Kept>> {
+        if self.shard_bits != 0 {
+            return Ok(None);
+        }
+        let shard = self.shard(0)?;
+        if shard.fingerprints.len() > KEPT_BYTES_MAX {
+            return Ok(None);
+        }
+        Ok(Some(Kept {
+            shape: shard.shape,
+            fingerprints: shard.fingerprints.all()?.into(),
+        }))
+    }
+
     /// What the filter says of itself; `None` where it has several shards.
     ///
     /// # Errors

@@ -23,8 +23,13 @@ proptest! {
         let bytes = build(&keys);
         let filter = Filter::open(Region::over("filter", &bytes)).unwrap();
         filter.verify().unwrap();
+        let kept = filter.keep().unwrap().unwrap();
         for key in &keys {
             prop_assert!(filter.contains(*key).unwrap());
+            prop_assert!(kept.contains(*key));
+        }
+        for absent in hashes(3, 2_000) {
+            prop_assert_eq!(kept.contains(absent), filter.contains(absent).unwrap());
         }
         // The order and repetition of keys leave no trace.
         keys.reverse();
@@ -41,7 +46,19 @@ proptest! {
         if let Ok(filter) = Filter::open(Region::over("filter", &bytes)) {
             let _ = filter.contains(probe);
             let _ = filter.verify();
+            if let Ok(Some(kept)) = filter.keep() {
+                let _ = kept.contains(probe);
+            }
         }
+    }
+}
+
+#[test]
+fn large_filters_and_those_of_shards_are_not_kept() {
+    for (count, is_kept) in [(10_000, true), (20_000, false), (2 * SHARD_KEYS + 1, false)] {
+        let bytes = build(&hashes(6, count));
+        let filter = Filter::open(Region::over("filter", &bytes)).unwrap();
+        assert_eq!(filter.keep().unwrap().is_some(), is_kept, "{count} keys");
     }
 }
 

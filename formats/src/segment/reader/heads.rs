@@ -14,8 +14,15 @@ pub(super) struct Heads {
     state_ids: OnceLock<Head>,
     list_starts: OnceLock<Head>,
     far_keys: OnceLock<Head>,
-    /// `None` of a filter of several shards.
-    stray_filter: OnceLock<Option<filter::Head>>,
+    stray_filter: OnceLock<StrayFilter>,
+}
+
+/// What is kept of a filter of stray keys. Most segments have few such keys, and nearly every write asks the filters of all segments.
+enum StrayFilter {
+    Whole(filter::Kept),
+    Head(filter::Head),
+    /// It has several shards.
+    Nothing,
 }
 
 impl Segment {
@@ -40,14 +47,29 @@ impl Segment {
 
     /// Whether the filter of stray keys has that hash.
     pub(super) fn may_be_stray(&self, hash: u64) -> Result<bool> {
-        let region = self.section(Section::StrayFilter)?;
-        if let Some(Some(head)) = self.heads.stray_filter.get() {
-            return head.contains(region, hash);
+        match self.heads.stray_filter.get() {
+            Some(StrayFilter::Whole(filter)) => Ok(filter.contains(hash)),
+            Some(StrayFilter::Head(head)) => {
+                head.contains(self.section(Section::StrayFilter)?, hash)
+            }
+            Some(StrayFilter::Nothing) => {
+                Filter::open(self.section(Section::StrayFilter)?)?.contains(hash)
+            }
+            None => self.open_stray_filter(hash),
         }
-        let filter = Filter::open(region)?;
+    }
+
+    #[cold]
+    fn open_stray_filter(&self, hash: u64) -> Result<bool> {
+        let filter = Filter::open(self.section(Section::StrayFilter)?)?;
+        let kept = match filter.keep()? {
+            Some(whole) => StrayFilter::Whole(whole),
+            None => filter
+                .head()?
+                .map_or(StrayFilter::Nothing, StrayFilter::Head),
+        };
         let found = filter.contains(hash)?;
-        let head = filter.head()?;
-        self.heads.stray_filter.get_or_init(|| head);
+        self.heads.stray_filter.get_or_init(|| kept);
         Ok(found)
     }
 
