@@ -55,6 +55,16 @@ impl HashIndex {
         None
     }
 
+    /// Has the processor fetch the slots where ids of `hash` are looked for first, as far as it can without waiting for them.
+    #[inline]
+    pub(crate) fn fetch(&self, hash: u64) {
+        for level in self.levels.iter().map_while(OnceLock::get) {
+            let slot = level.get(hash as usize & level.len().wrapping_sub(1));
+            // A load whose value is used for nothing would be left out.
+            std::hint::black_box(slot.map(|slot| slot.load(Ordering::Relaxed)));
+        }
+    }
+
     /// Adds `id` (below `u32::MAX`) under `hash`. Writer only.
     pub(crate) fn insert(&self, hash: u64, id: u32) {
         let mut last = self

@@ -103,6 +103,11 @@ impl Overlay {
         Some(self.entries.at(id))
     }
 
+    /// Has the processor fetch what [`as_of`](Self::as_of) and [`set`](Self::set) begin with: for many keys, before they are asked for one by one.
+    pub(crate) fn fetch(&self, key: u64) {
+        self.index.fetch(xxh3_64(&key.to_le_bytes()));
+    }
+
     /// The value of `key` as of `seq`, `None` where nothing had changed by then.
     #[inline]
     pub(crate) fn as_of(&self, versions: &Versions, key: u64, seq: u64) -> Option<u64> {

@@ -17,6 +17,11 @@ impl Memtable {
             .as_of(&self.versions, overlay_key(part, row), seq)
     }
 
+    /// Has the processor fetch what the state of a row of an older segment is looked for in.
+    pub(crate) fn fetch_segment_state(&self, part: u32, row: u32) {
+        self.segment_rows.fetch(overlay_key(part, row));
+    }
+
     /// Rows of older segments whose state has changed, at least.
     pub(crate) fn segment_states_len(&self) -> u32 {
         self.segment_rows.len()

@@ -14,6 +14,9 @@ use crate::mask::{Column, LONG_LIST};
 use crate::memtable::{DEAD, HIDDEN, Memtable};
 use crate::snapshot::Sealed;
 
+/// Rows whose states are fetched together: with so many lines of 64 bytes the processor's second cache is half full.
+const FETCHED_MAX: u32 = 1 << 13;
+
 /// What becomes of the rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Move {
@@ -125,6 +128,15 @@ impl OwnRows {
         let start = self.rows.len();
         let (mut changed, mut links, mut lists) = (0, 0, Vec::new());
         let mut read = read.iter().peekable();
+        // What is looked up row by row lies all over the memtable.
+        let mut ahead = FETCHED_MAX;
+        known.each(|row, _, _| {
+            if ahead > 0 {
+                states.memtable.fetch_segment_state(part, row);
+                ahead -= 1;
+            }
+            Ok(())
+        })?;
         known.each(|row, row_links, row_lists| {
             let state = states.of_row(row)?;
             if state & DEAD != 0 {
