@@ -307,6 +307,12 @@ impl<'k> Known<'k> {
         found.map(|(_, rows)| *rows)
     }
 
+    /// Whether so many rows of a segment are to be kept.
+    fn has_room_for(&self, rows: usize) -> bool {
+        let next = self.next.as_ref();
+        next.is_some_and(|next| next.has_room_for(rows))
+    }
+
     fn keep(&mut self, segment: u64, rows: KnownRows<'_>) {
         if let Some(next) = &mut self.next {
             next.push(segment, rows);
@@ -334,7 +340,7 @@ impl Writer {
         let is_kept = moves != Move::Delete;
         let mut known = Known {
             segments: &segments,
-            next: (is_kept && !is_all_known).then(KnownAccount::default),
+            next: (is_kept && !is_all_known).then(|| self.known_rows.unknown()),
         };
         for (part, sealed) in generation.numbered() {
             let start = own.rows.len();
@@ -384,7 +390,7 @@ impl Writer {
         let mut rows = segment
             .actor_rows(actor)?
             .collect::<Result<Vec<u32>, _>>()?;
-        if !is_whole || moves == Move::Delete {
+        if !is_whole || !known.has_room_for(rows.len()) {
             return own.push_read(part, segment, &rows, states, moves, kept_max);
         }
         states.drop_dead(&mut rows)?;
