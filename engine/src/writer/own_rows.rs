@@ -116,8 +116,7 @@ impl OwnRows {
         &mut self,
         part: u32,
         segment: &Segment,
-        known: KnownRows<'_>,
-        read: &KeptLinks,
+        (known, read): (KnownRows<'_>, &KeptLinks),
         mut states: States<'_>,
         moves: Move,
         kept_max: usize,
@@ -384,7 +383,7 @@ impl Writer {
             known.keep(sealed.id, rows);
             if is_whole {
                 let read = KeptLinks::default();
-                return own.push_known(part, segment, rows, &read, states, moves, kept_max);
+                return own.push_known(part, segment, (rows, &read), states, moves, kept_max);
             }
         }
         let mut rows = segment
@@ -398,7 +397,7 @@ impl Writer {
         let read = read_known(part, segment, &rows, left)?;
         let rows = KnownRows::of(&read.packed);
         known.keep(sealed.id, rows);
-        own.push_known(part, segment, rows, &read.links, states, moves, kept_max)
+        own.push_known(part, segment, (rows, &read.links), states, moves, kept_max)
     }
 
     /// Moves rows that were read for just that, from `seq` on.
