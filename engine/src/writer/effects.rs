@@ -193,12 +193,17 @@ impl Writer {
         let (mut told, mut is_full) = (0_u32, false);
         let mut kept = rows.links().iter().peekable();
         let mut seqs = None;
-        let places: Vec<Place> = rows.places().collect();
-        for places in places.chunks(FETCHED) {
-            if is_full {
-                self.fetch_seqs(places, &mut seqs)?;
+        let (mut places, mut near) = (rows.places(), Vec::with_capacity(FETCHED));
+        loop {
+            near.clear();
+            near.extend(places.by_ref().take(FETCHED));
+            if near.is_empty() {
+                break;
             }
-            for &place in places {
+            if is_full {
+                self.fetch_seqs(&near, &mut seqs)?;
+            }
+            for &place in &near {
                 if !is_full {
                     let of_place = kept.next_if(|(of, _)| place == Place::of_segment(*of));
                     let of_place = of_place.map(|(_, links)| links);

@@ -12,8 +12,10 @@ use crate::actors::{ActorId, IdHashes};
 
 /// What all that is kept takes at most, bytes: of the synthetic stream most of what the account events of 20 M events meet.
 const BYTES_MAX: usize = 12 << 20;
-/// What one account takes at most: the rows of its first segments, where it has more.
+/// What one account takes at most; where it has more, the rows of some of its segments are read each time.
 const ACCOUNT_BYTES_MAX: usize = BYTES_MAX / 4;
+/// What a row takes, about, where an account has many.
+const ROW_BYTES: usize = 3;
 /// What an account takes beside its bytes.
 const ENTRY_BYTES: usize = 56;
 
@@ -91,10 +93,11 @@ impl<'a> KnownRows<'a> {
 }
 
 /// What is known of the rows of one account, by segment.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct KnownAccount {
     /// For each segment its id and how many bytes its rows take, both varints, and the rows.
     bytes: Vec<u8>,
+    bytes_max: usize,
 }
 
 impl KnownAccount {
@@ -111,10 +114,17 @@ impl KnownAccount {
         Ok(segments)
     }
 
+    /// Whether so many rows of one more segment probably do not take too much. Others are not worth packing, which has ten times their bytes
+    /// in memory meanwhile, and no bound but this.
+    pub(super) const fn has_room_for(&self, rows: usize) -> bool {
+        let bytes = rows.saturating_mul(ROW_BYTES);
+        bytes <= self.bytes_max.saturating_sub(self.bytes.len())
+    }
+
     /// Adds the rows of the segment of that id, unless the account takes too much with them.
     pub(super) fn push(&mut self, segment: u64, rows: KnownRows<'_>) {
         // Two varints take 20 bytes at most.
-        if self.bytes.len() + rows.packed.len() + 20 > ACCOUNT_BYTES_MAX {
+        if self.bytes.len() + rows.packed.len() + 20 > self.bytes_max {
             return;
         }
         put_varint(&mut self.bytes, segment);
@@ -127,14 +137,28 @@ type Accounts = HashMap<ActorId, Box<[u8]>, IdHashes>;
 
 /// See the module's description. Accounts come into the younger half, and are brought back to it when they are asked for; once
 /// that is full it becomes the older one, whose accounts go.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct KnownAccounts {
     young: Accounts,
     young_bytes: usize,
     old: Accounts,
+    pub(super) account_bytes_max: usize,
     /// How often something was found.
     #[cfg(test)]
     pub(super) found: u64,
+}
+
+impl Default for KnownAccounts {
+    fn default() -> Self {
+        Self {
+            young: Accounts::default(),
+            young_bytes: 0,
+            old: Accounts::default(),
+            account_bytes_max: ACCOUNT_BYTES_MAX,
+            #[cfg(test)]
+            found: 0,
+        }
+    }
 }
 
 const fn cost(bytes: &[u8]) -> usize {
@@ -157,6 +181,15 @@ impl KnownAccounts {
         }
         KnownAccount {
             bytes: bytes.map(Vec::from).unwrap_or_default(),
+            ..self.unknown()
+        }
+    }
+
+    /// An account of which nothing is known yet.
+    pub(super) const fn unknown(&self) -> KnownAccount {
+        KnownAccount {
+            bytes: Vec::new(),
+            bytes_max: self.account_bytes_max,
         }
     }
 
@@ -219,7 +252,7 @@ mod tests {
         // Rows side by side, of one link each, take a byte each.
         let rows: Vec<(u32, u32)> = (0..bytes as u32).map(|row| (row, 1)).collect();
         let packed = KnownRows::pack(&rows, &[]);
-        let mut account = KnownAccount::default();
+        let mut account = KnownAccounts::default().unknown();
         account.push(7, KnownRows::of(&packed));
         account.push(u64::MAX, KnownRows::default());
         account
@@ -258,8 +291,10 @@ mod tests {
     }
 
     #[test]
-    fn of_an_account_that_takes_too_much_the_first_segments_are_kept() {
+    fn of_an_account_that_takes_too_much_what_fits_is_kept() {
         let mut large = account(ACCOUNT_BYTES_MAX - 100);
+        assert!(large.has_room_for(20) && !large.has_room_for(200));
+        assert!(!large.has_room_for(usize::MAX));
         let rows = KnownRows::pack(&[(1, 1); 200], &[]);
         large.push(9, KnownRows::of(&rows));
         large.push(10, KnownRows::of(&rows[..20]));

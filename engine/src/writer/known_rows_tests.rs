@@ -7,6 +7,8 @@ use std::path::Path;
 use super::*;
 use crate::io::fault::{SimFs, SplitMix};
 use crate::power_cut_tests::{LIKE, Step, TARGETS, apply, below, model, seeds, target};
+use crate::quarantine::tests::{self as set_aside, DIR};
+use crate::snapshot::Totals;
 use crate::{Options, Store};
 
 const STEPS: u64 = 1_500;
@@ -62,38 +64,114 @@ fn shown(store: &Store, what: &str) -> BTreeMap<u64, usize> {
     found
 }
 
-#[test]
-fn known_rows_of_accounts_are_moved_as_if_they_were_read_each_time() {
+/// Applies random steps, with merges, and compares with the model. Gives how often something was known.
+fn moved_as_in_the_model(seed: u64, bytes_max: Option<usize>, merges: &mut u32) -> u64 {
     let options = Options {
         compact: false,
         compact_fan_in: 2,
         compact_share: 1.0,
         ..Options::default()
     };
+    let mut random = SplitMix::new(seed);
+    let steps = steps(&mut random);
+    let fs = SimFs::new();
+    let store = Store::open_with_fs(fs.shared(), Path::new(DIR), options).unwrap();
+    let mut writer = store.writer().unwrap();
+    if let Some(bytes_max) = bytes_max {
+        writer.known_rows.account_bytes_max = bytes_max;
+    }
+    for (place, step) in (1..).zip(&steps) {
+        apply(&mut writer, place, *step).unwrap();
+        if matches!(step, Step::Account { .. }) || place == STEPS {
+            let what = format!("seed {seed}, after {place} steps");
+            let expected = model(&steps, place).into_iter();
+            let expected = expected.map(|(to, rows)| (to, rows.len()));
+            assert_eq!(shown(&store, &what), expected.collect(), "{what}");
+        }
+        if below(&mut random, 200) == 0 {
+            writer.seal().unwrap();
+            *merges += u32::from(below(&mut random, 3) == 0 && writer.merge_due().unwrap());
+        }
+    }
+    let found = writer.known_rows.found;
+    writer.close().unwrap();
+    store.verify().unwrap();
+    found
+}
+
+#[test]
+fn known_rows_of_accounts_are_moved_as_if_they_were_read_each_time() {
     let (mut known, mut merges) = (0, 0);
     for seed in 0..seeds(6) {
-        let mut random = SplitMix::new(seed);
-        let steps = steps(&mut random);
-        let fs = SimFs::new();
-        let store = Store::open_with_fs(fs.shared(), Path::new("data"), options.clone()).unwrap();
-        let mut writer = store.writer().unwrap();
-        for (place, step) in (1..).zip(&steps) {
-            let before = writer.known_rows.found;
-            apply(&mut writer, place, *step).unwrap();
-            known += writer.known_rows.found - before;
-            if matches!(step, Step::Account { .. }) || place == STEPS {
-                let what = format!("seed {seed}, after {place} steps");
-                let expected = model(&steps, place).into_iter();
-                let expected = expected.map(|(to, rows)| (to, rows.len()));
-                assert_eq!(shown(&store, &what), expected.collect(), "{what}");
-            }
-            if below(&mut random, 200) == 0 {
-                writer.seal().unwrap();
-                merges += u32::from(below(&mut random, 3) == 0 && writer.merge_due().unwrap());
-            }
-        }
-        writer.close().unwrap();
-        store.verify().unwrap();
+        known += moved_as_in_the_model(seed, None, &mut merges);
     }
     assert!(known > 100 && merges > 3, "{known} known, {merges} merges");
+}
+
+#[test]
+fn rows_that_are_known_of_some_segments_only_are_moved_with_the_others() {
+    let (mut known, mut merges) = (0, 0);
+    for seed in 0..seeds(4) {
+        known += moved_as_in_the_model(seed, Some(600), &mut merges);
+    }
+    assert!(known > 50 && merges > 0, "{known} known, {merges} merges");
+}
+
+/// An account with rows in two segments and the memtable, of which the first segment is set aside once they are known. Gives
+/// what is told after each event behind that.
+fn told_without_a_segment(forgets: bool) -> Vec<(BTreeMap<u64, usize>, Totals)> {
+    const RECORDS: u64 = 20;
+    let fs = SimFs::new();
+    let store = set_aside::open(&fs).unwrap();
+    let mut writer = store.writer().unwrap();
+    let mut place = 0;
+    let mut next = |writer: &mut Writer, step| {
+        place += 1;
+        apply(writer, place, step).unwrap();
+        place
+    };
+    let status = |status| Step::Account { actor: 0, status };
+    for part in 0..3 {
+        for key in 0..RECORDS {
+            let (actor, target) = (0, key % TARGETS);
+            let key = 1 + part * RECORDS + key;
+            next(&mut writer, Step::Write { actor, key, target });
+        }
+        if part < 2 {
+            writer.seal().unwrap();
+        }
+    }
+    next(&mut writer, status(Some("suspended")));
+    next(&mut writer, status(None));
+    assert!(writer.known_rows.found > 0, "both segments are known");
+    let path = set_aside::segments(&fs).remove(0);
+    let name = path.file_name().unwrap().to_str().unwrap();
+    let error = orrery_formats::Error::corrupt("rows", 0, "a sound chunk", "another");
+    assert!(store.report_damage(&error.in_file(name).into()));
+    writer.tick().unwrap();
+    let mut told = Vec::new();
+    for status in [
+        Some("suspended"),
+        None,
+        Some("deactivated"),
+        None,
+        Some("deleted"),
+    ]
+    .map(status)
+    {
+        if forgets {
+            writer.known_rows = KnownAccounts::default();
+        }
+        let what = format!("{:?}", next(&mut writer, status));
+        told.push((shown(&store, &what), store.snapshot().totals()));
+    }
+    told
+}
+
+#[test]
+fn rows_that_are_known_of_a_segment_are_moved_no_more_once_it_is_set_aside() {
+    let told = told_without_a_segment(false);
+    assert_eq!(told, told_without_a_segment(true));
+    assert_eq!(told[0].0, BTreeMap::new());
+    assert!(!told[1].0.is_empty() && told[1] == told[3]);
 }

@@ -119,8 +119,7 @@ impl OwnRows {
         &mut self,
         part: u32,
         segment: &Segment,
-        known: KnownRows<'_>,
-        read: &KeptLinks,
+        (known, read): (KnownRows<'_>, &KeptLinks),
         mut states: States<'_>,
         moves: Move,
         kept_max: usize,
@@ -319,6 +318,12 @@ impl<'k> Known<'k> {
         found.map(|(_, rows)| *rows)
     }
 
+    /// Whether so many rows of a segment are to be kept.
+    fn has_room_for(&self, rows: usize) -> bool {
+        let next = self.next.as_ref();
+        next.is_some_and(|next| next.has_room_for(rows))
+    }
+
     fn keep(&mut self, segment: u64, rows: KnownRows<'_>) {
         if let Some(next) = &mut self.next {
             next.push(segment, rows);
@@ -346,7 +351,7 @@ impl Writer {
         let is_kept = moves != Move::Delete;
         let mut known = Known {
             segments: &segments,
-            next: (is_kept && !is_all_known).then(KnownAccount::default),
+            next: (is_kept && !is_all_known).then(|| self.known_rows.unknown()),
         };
         for (part, sealed) in generation.numbered() {
             let start = own.rows.len();
@@ -390,13 +395,13 @@ impl Writer {
             known.keep(sealed.id, rows);
             if is_whole {
                 let read = KeptLinks::default();
-                return own.push_known(part, segment, rows, &read, states, moves, kept_max);
+                return own.push_known(part, segment, (rows, &read), states, moves, kept_max);
             }
         }
         let mut rows = segment
             .actor_rows(actor)?
             .collect::<Result<Vec<u32>, _>>()?;
-        if !is_whole || moves == Move::Delete {
+        if !is_whole || !known.has_room_for(rows.len()) {
             return own.push_read(part, segment, &rows, states, moves, kept_max);
         }
         states.drop_dead(&mut rows)?;
@@ -404,7 +409,7 @@ impl Writer {
         let read = read_known(part, segment, &rows, left)?;
         let rows = KnownRows::of(&read.packed);
         known.keep(sealed.id, rows);
-        own.push_known(part, segment, rows, &read.links, states, moves, kept_max)
+        own.push_known(part, segment, (rows, &read.links), states, moves, kept_max)
     }
 
     /// Moves rows that were read for just that, from `seq` on.

@@ -54,6 +54,20 @@ fn every_range_is_read_as_it_was_written() {
 }
 
 #[test]
+fn what_is_fetched_need_not_be_there_nor_sound() {
+    let mut bytes = sealed(CHUNK_BYTES);
+    bytes[1000] ^= 4;
+    let file = open(bytes);
+    let region = file.section(2).unwrap();
+    for offset in [0, 63, CHUNK - 1, CHUNK, u64::MAX - 1, u64::MAX] {
+        for len in [0, 1, 512, u64::MAX] {
+            region.fetch(offset, len);
+        }
+    }
+    assert!(region.get(0, 1).is_err(), "it was not checked for that");
+}
+
+#[test]
 fn damage_is_confined_to_its_chunk_and_named() {
     let mut bytes = sealed(5 * CHUNK_BYTES);
     // In the third chunk of the file, in a section that begins 40 bytes into it.

@@ -22,7 +22,7 @@ impl<'s> SeqColumn<'s> {
         }
     }
 
-    /// Has the processor fetch what the seqs of these rows are read of, which lie far apart in memory: to be called with some tens of rows before they are
+    /// Has the processor fetch what the seqs of these rows are read of, which lie far apart in memory: to be called with some rows before they are
     /// asked for.
     pub fn fetch(&self, rows: impl Iterator<Item = u32>) {
         rows.for_each(|row| self.rows.fetch_head(row / BLOCK));
