@@ -79,6 +79,7 @@ pub(crate) struct Memtable {
     segment_links: Chunked<AtomicI64>,
     /// Whole records, the newest of each collection.
     pub(crate) samples: RecentSamples,
+    expected: Expected,
     seed: u64,
 }
 
@@ -101,8 +102,15 @@ impl Expected {
         }
     }
 
-    /// So many events behind another memtable: they will change as much as its own did.
+    /// So many events behind another memtable: they will change as much as its own did, or as those before it where it has
+    /// none.
     pub(crate) fn after(before: &Memtable, events: u32) -> Self {
+        if before.visible_seq() < before.first_seq {
+            return Self {
+                events,
+                ..before.expected
+            };
+        }
         Self {
             events,
             changed_rows: before.segment_rows.len(),
@@ -126,7 +134,7 @@ impl Memtable {
         seed: u64,
     ) -> Self {
         let Expected {
-            events: expected,
+            events,
             changed_rows,
             changed_lists,
         } = expected;
@@ -144,28 +152,29 @@ impl Memtable {
             link_count: AtomicU32::new(0),
             lists: Chunked::default(),
             list_count: AtomicU32::new(0),
-            list_index: HashIndex::with_expected(expected),
+            list_index: HashIndex::with_expected(events),
             targets: Chunked::default(),
             target_count: AtomicU32::new(0),
-            target_index: HashIndex::with_expected(expected),
+            target_index: HashIndex::with_expected(events),
             sources: Chunked::default(),
             source_count: AtomicU32::new(0),
             source_index: HashIndex::with_expected(256),
             actors: Chunked::default(),
             actor_count: AtomicU32::new(0),
-            actor_index: HashIndex::with_expected(expected / 2),
+            actor_index: HashIndex::with_expected(events / 2),
             collections: Names::new(256, seed),
             paths: Names::new(256, seed),
-            strings: Names::new(expected / 16, seed),
-            dids: Names::new(expected / 2, seed),
+            strings: Names::new(events / 16, seed),
+            dids: Names::new(events / 2, seed),
             buckets: Buckets::default(),
+            expected,
             seed,
             key_bytes: AtomicU64::new(0),
             versions: Versions::default(),
             segment_rows: Overlay::with_expected(changed_rows),
             segment_lists: Overlay::with_expected(changed_lists),
             segment_links: Chunked::default(),
-            samples: RecentSamples::new(expected),
+            samples: RecentSamples::new(events),
         }
     }
 
@@ -210,5 +219,27 @@ impl Memtable {
             + self.segment_links.heap_bytes()
             + self.buckets.heap_bytes()
             + self.samples.heap_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_memtable_is_made_ready_for_what_the_last_one_changed_that_had_events() {
+        let new = |first_seq, expected| Memtable::new(first_seq, 0, expected, (0, 0), 7);
+        let first = new(1, Expected::events(64));
+        for row in 0..5 {
+            first.set_segment_state(0, row, 1, DEAD);
+        }
+        first.publish(1, 1_000, (0, 0));
+        let empty = new(2, Expected::after(&first, 64));
+        let third = new(2, Expected::after(&empty, 64));
+        for memtable in [&empty, &third] {
+            assert_eq!(memtable.expected.changed_rows, 5);
+        }
+        third.publish(2, 1_000, (0, 0));
+        assert_eq!(Expected::after(&third, 64).changed_rows, 0);
     }
 }
