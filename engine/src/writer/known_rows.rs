@@ -11,7 +11,9 @@ use crate::Result;
 use crate::actors::{ActorId, IdHashes};
 
 /// What all that is kept takes at most, bytes: of the synthetic stream most of what the account events of 20 M events meet.
-const BYTES_MAX: usize = 12 << 20;
+const BYTES_MAX: usize = 16 << 20;
+/// Bytes that come between an age and the next.
+const AGE_BYTES: usize = BYTES_MAX / 8;
 /// What one account takes at most; where it has more, the rows of some of its segments are read each time.
 const ACCOUNT_BYTES_MAX: usize = BYTES_MAX / 4;
 /// What a row takes, about, where an account has many.
@@ -133,27 +135,34 @@ impl KnownAccount {
     }
 }
 
-type Accounts = HashMap<ActorId, Box<[u8]>, IdHashes>;
-
-/// See the module's description. Accounts come into the younger half, and are brought back to it when they are asked for; once
-/// that is full it becomes the older one, whose accounts go.
+/// See the module's description. Each account has the number of the age in which it was asked for last; when there is no room, those of
+/// the oldest age go.
 #[derive(Debug)]
 pub(super) struct KnownAccounts {
-    young: Accounts,
-    young_bytes: usize,
-    old: Accounts,
+    accounts: HashMap<ActorId, Known, IdHashes>,
+    bytes: usize,
+    age: u32,
+    /// Bytes that came in the present age.
+    age_bytes: usize,
     pub(super) account_bytes_max: usize,
     /// How often something was found.
     #[cfg(test)]
     pub(super) found: u64,
 }
 
+#[derive(Debug)]
+struct Known {
+    age: u32,
+    bytes: Box<[u8]>,
+}
+
 impl Default for KnownAccounts {
     fn default() -> Self {
         Self {
-            young: Accounts::default(),
-            young_bytes: 0,
-            old: Accounts::default(),
+            accounts: HashMap::default(),
+            bytes: 0,
+            age: 0,
+            age_bytes: 0,
             account_bytes_max: ACCOUNT_BYTES_MAX,
             #[cfg(test)]
             found: 0,
@@ -168,19 +177,16 @@ const fn cost(bytes: &[u8]) -> usize {
 impl KnownAccounts {
     /// Takes out what is known of an account; nothing, where nothing is.
     pub(super) fn take(&mut self, actor: ActorId) -> KnownAccount {
-        let bytes = match self.young.remove(&actor) {
-            Some(bytes) => {
-                self.young_bytes = self.young_bytes.saturating_sub(cost(&bytes));
-                Some(bytes)
-            }
-            None => self.old.remove(&actor),
-        };
+        let known = self.accounts.remove(&actor);
+        if let Some(known) = &known {
+            self.bytes = self.bytes.saturating_sub(cost(&known.bytes));
+        }
         #[cfg(test)]
         {
-            self.found += u64::from(bytes.is_some());
+            self.found += u64::from(known.is_some());
         }
         KnownAccount {
-            bytes: bytes.map(Vec::from).unwrap_or_default(),
+            bytes: known.map(|known| known.bytes.into()).unwrap_or_default(),
             ..self.unknown()
         }
     }
@@ -193,16 +199,36 @@ impl KnownAccounts {
         }
     }
 
-    /// Keeps what is known of an account that was taken out before.
+    /// Keeps what is known of an account that was taken out before. Amortised O(1), beside copying it.
     pub(super) fn put(&mut self, actor: ActorId, known: KnownAccount) {
         let bytes = known.bytes.into_boxed_slice();
-        if self.young_bytes + cost(&bytes) > BYTES_MAX / 2 {
-            self.old = std::mem::take(&mut self.young);
-            self.young_bytes = 0;
+        let cost_of_it = cost(&bytes);
+        if self.bytes + cost_of_it > BYTES_MAX {
+            self.make_room(cost_of_it);
         }
-        self.young_bytes += cost(&bytes);
-        if let Some(before) = self.young.insert(actor, bytes) {
-            self.young_bytes = self.young_bytes.saturating_sub(cost(&before));
+        self.age_bytes += cost_of_it;
+        if self.age_bytes > AGE_BYTES {
+            (self.age, self.age_bytes) = (self.age.wrapping_add(1), 0);
+        }
+        let age = self.age;
+        self.bytes += cost_of_it;
+        if let Some(before) = self.accounts.insert(actor, Known { age, bytes }) {
+            self.bytes = self.bytes.saturating_sub(cost(&before.bytes));
+        }
+    }
+
+    /// Lets go of one age after the other until there is room for so many bytes, and those of an age: so all are looked through once an age,
+    /// and once more for each age that goes.
+    fn make_room(&mut self, bytes: usize) {
+        let most = BYTES_MAX.saturating_sub(bytes + AGE_BYTES);
+        while self.bytes > most {
+            let now = self.age;
+            let since = |known: &Known| now.wrapping_sub(known.age);
+            let Some(oldest) = self.accounts.values().map(since).max() else {
+                break;
+            };
+            self.accounts.retain(|_, known| since(known) < oldest);
+            self.bytes = self.accounts.values().map(|known| cost(&known.bytes)).sum();
         }
     }
 }
@@ -278,11 +304,12 @@ mod tests {
             let known = accounts.take(1);
             assert!(!known.segments().unwrap().is_empty());
             accounts.put(1, known);
-            let kept = accounts.young.values().chain(accounts.old.values());
-            let bytes: usize = kept.map(|bytes| cost(bytes)).sum();
+            let kept = accounts.accounts.values();
+            let bytes: usize = kept.map(|known| cost(&known.bytes)).sum();
+            assert_eq!(bytes, accounts.bytes);
             assert!(bytes <= BYTES_MAX, "{bytes}");
-            let young: usize = accounts.young.values().map(|bytes| cost(bytes)).sum();
-            assert_eq!(young, accounts.young_bytes);
+            // Once it was full for the first time, it is so but for two ages and an account.
+            assert!(actor < 60 || bytes > BYTES_MAX * 5 / 8, "{bytes}");
         }
         assert!(accounts.take(2).segments().unwrap().is_empty());
         assert!(!accounts.take(199).segments().unwrap().is_empty());
