@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use orrery_edge::{EdgeCache, EdgeOptions, Followed, Offline};
 use orrery_engine::{CacheOptions, Store};
+use orrery_jetstream::without_secrets;
 use orrery_resolve::{
     Client, ClientOptions, HostLimits, KeepNothing, Network, Resolver, ResolverOptions,
 };
@@ -75,10 +76,11 @@ impl EdgeSettings {
         }
     }
 
-    /// What is wrong with the address where DIDs are looked up.
+    /// What is wrong with the address where DIDs are looked up, which is told by [`without_secrets`].
     pub(crate) fn problem(&self) -> Option<String> {
         let asked = Resolver::new(Arc::new(Offline), self.resolving(), Arc::new(KeepNothing));
-        asked.err().map(|error| error.to_string())
+        let error = asked.err()?;
+        Some(format!("{:?}: {error}", without_secrets(&self.plc)))
     }
 
     /// Whether anybody is asked.

@@ -335,6 +335,7 @@ impl Runner {
                     Error::BadRequest { .. } => 400,
                     _ => 0,
                 });
+                let error = error.without_secrets_of(endpoint.url());
                 return Some((error, Outcome::Failed));
             }
         };
@@ -365,6 +366,7 @@ impl Runner {
         let End::Failed(error) = session.run().await else {
             return None;
         };
+        let error = error.without_secrets_of(endpoint.url());
         add(&shared.counters.disconnects, 1);
         if matches!(error, Error::UnknownDictionary { .. }) {
             self.compress = false;

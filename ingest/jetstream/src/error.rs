@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::shown::without_secrets_of;
+
 /// What went wrong with a configuration, a connection attempt or a connection.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -174,6 +176,57 @@ impl Error {
             | Self::Protocol { .. }
             | Self::UnknownDictionary { .. }
             | Self::EndedAtOnce { .. } => false,
+        }
+    }
+
+    /// This with nothing in it that is hidden of the address of the server, which may say what it was asked for. Every error of a connection
+    /// comes through here before anybody sees it.
+    pub(crate) fn without_secrets_of(self, address: &str) -> Self {
+        let hide = |text: String| without_secrets_of(address, &text);
+        match self {
+            Self::BadRequest { body } => Self::BadRequest { body: hide(body) },
+            Self::Refused {
+                status,
+                retry_after,
+                body,
+            } => Self::Refused {
+                status,
+                retry_after,
+                body: hide(body),
+            },
+            Self::BadUpgrade { problem } => Self::BadUpgrade {
+                problem: hide(problem),
+            },
+            Self::Closed { code, reason } => Self::Closed {
+                code,
+                reason: hide(reason),
+            },
+            Self::Reset { problem } => Self::Reset {
+                problem: hide(problem),
+            },
+            Self::Protocol { problem } => Self::Protocol {
+                problem: hide(problem),
+            },
+            Self::BadEndpoint { endpoint, problem } => Self::BadEndpoint {
+                endpoint,
+                problem: hide(problem),
+            },
+            Self::EndedAtOnce { times, last } => Self::EndedAtOnce {
+                times,
+                last: Box::new(last.without_secrets_of(address)),
+            },
+            // What this machine says.
+            error @ (Self::BadConfig { .. }
+            | Self::NoRuntime
+            | Self::Zstd { .. }
+            | Self::Resolve { .. }
+            | Self::Connect { .. }
+            | Self::ConnectTimeout { .. }
+            | Self::Tls { .. }
+            | Self::PingTimeout { .. }
+            | Self::Oversized { .. }
+            | Self::InvalidUtf8
+            | Self::UnknownDictionary { .. }) => error,
         }
     }
 

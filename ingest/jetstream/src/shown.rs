@@ -1,5 +1,7 @@
 //! Addresses as errors and logs tell them.
 
+use std::fmt::Write as _;
+
 /// What stands in the place of what is not told.
 const HIDDEN: &str = "(hidden)";
 const HIDDEN_USER: &str = "(hidden)@";
@@ -25,6 +27,9 @@ const KEYS: [&str; 11] = [
 /// A word with fewer characters is not taken for a key because of what it looks like.
 const KEY_CHARS_MIN: usize = 8;
 
+/// A secret with fewer bytes is hidden in other texts only where it is a word of its own.
+const ANYWHERE_BYTES_MIN: usize = 4;
+
 /// A word with so many characters is: names of the network's methods are made of shorter ones.
 const WORD_CHARS_MAX: usize = 31;
 
@@ -41,7 +46,11 @@ const WORD_CHARS_MAX: usize = 31;
 #[must_use]
 pub fn without_secrets(address: &str) -> String {
     let parts = Parts::of(address);
-    let user = if parts.has_user { HIDDEN_USER } else { "" };
+    let user = if parts.user.is_some() {
+        HIDDEN_USER
+    } else {
+        ""
+    };
     let behind = match parts.mark {
         Some(mark) => format!("{mark}{HIDDEN}"),
         None => String::new(),
@@ -98,11 +107,126 @@ pub fn source_name(address: &str) -> String {
     format!("{}{}{path}{query}", parts.scheme, parts.host)
 }
 
+/// A text that came from the server at an address, with all that [`without_secrets`] hides of that address hidden in it too, as it stands
+/// there, percent-encoded and decoded: servers say what they were asked for. Large and small letters count as the same, and a secret whose
+/// end is cut off at the end of the text is hidden as well.
+pub(crate) fn without_secrets_of(address: &str, text: &str) -> String {
+    let (said, parts) = (text.as_bytes(), secrets(address));
+    let mut is_hidden = vec![false; said.len()];
+    for part in parts.iter().map(String::as_bytes) {
+        for at in 0..said.len() {
+            let rest = said.get(at..).unwrap_or_default();
+            let length = part.len().min(rest.len());
+            let is_cut = length < part.len();
+            let is_it = match (rest.get(..length), part.get(..length)) {
+                (Some(found), Some(wanted)) => found.eq_ignore_ascii_case(wanted),
+                _ => false,
+            };
+            // A few characters may stand in any word.
+            let is_word = || {
+                !is_alphanumeric(said, at.checked_sub(1))
+                    && !is_alphanumeric(said, at.checked_add(length))
+            };
+            if is_it && (length >= ANYWHERE_BYTES_MIN || !is_cut && is_word()) {
+                is_hidden
+                    .iter_mut()
+                    .skip(at)
+                    .take(length)
+                    .for_each(|hidden| *hidden = true);
+            }
+        }
+    }
+    let mut shown = String::with_capacity(text.len());
+    let mut was_hidden = false;
+    for (at, character) in text.char_indices() {
+        let is_hidden = is_hidden.get(at) == Some(&true);
+        match (is_hidden, was_hidden) {
+            (true, true) => {}
+            (true, false) => shown.push_str(HIDDEN),
+            (false, _) => shown.push(character),
+        }
+        was_hidden = is_hidden;
+    }
+    shown
+}
+
+fn is_alphanumeric(text: &[u8], at: Option<usize>) -> bool {
+    at.and_then(|at| text.get(at))
+        .is_some_and(u8::is_ascii_alphanumeric)
+}
+
+/// All that is not told of an address, as a whole and in its parts, in each way that it may be written.
+fn secrets(address: &str) -> Vec<String> {
+    let parts = Parts::of(address);
+    let mut found = Vec::new();
+    let mut add_with_value = |text: &str, separator: char| {
+        // What gives no value is one itself.
+        let (name, value) = text.split_once(separator).unwrap_or((text, ""));
+        let value = if value.is_empty() { name } else { value };
+        for text in [text, value] {
+            let decoded = percent_decoded(text);
+            found.extend([
+                text.to_owned(),
+                percent_encoded(&decoded),
+                decoded.replace('+', " "),
+                decoded,
+            ]);
+        }
+    };
+    if let Some(user) = parts.user {
+        add_with_value(user, ':');
+        add_with_value(user.split(':').next().unwrap_or_default(), ':');
+    }
+    let segments = parts.whole_path.split('/').zip(parts.path.split('/'));
+    for (segment, _) in segments.filter(|(segment, shown)| segment != shown) {
+        add_with_value(segment, '=');
+    }
+    for text in [parts.query, parts.fragment] {
+        add_with_value(text, '=');
+        text.split('&')
+            .for_each(|member| add_with_value(member, '='));
+    }
+    found.retain(|text| !text.is_empty());
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+fn percent_decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, behind)) = rest.split_first() {
+        let digit = |at: usize| char::from(*behind.get(at)?).to_digit(16);
+        let decoded = match (first, digit(0), digit(1)) {
+            (b'%', Some(high), Some(low)) => u8::try_from(high * 16 + low).ok(),
+            _ => None,
+        };
+        bytes.push(decoded.unwrap_or(first));
+        rest = behind
+            .get(if decoded.is_some() { 2 } else { 0 }..)
+            .unwrap_or_default();
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn percent_encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    encoded
+}
+
 /// What there is in an address, and what of it may be told.
 struct Parts<'a> {
     /// With its colon and slashes, where there is one.
     scheme: &'a str,
-    has_user: bool,
+    /// With its password.
+    user: Option<&'a str>,
     host: &'a str,
     whole_path: &'a str,
     /// Without its secrets.
@@ -111,6 +235,8 @@ struct Parts<'a> {
     mark: Option<char>,
     /// Without its mark.
     query: &'a str,
+    /// Without its mark.
+    fragment: &'a str,
 }
 
 impl<'a> Parts<'a> {
@@ -131,20 +257,21 @@ impl<'a> Parts<'a> {
             true => authority.rfind('@'),
             false => place.rfind('@'),
         };
-        let (has_user, place) = match user_end.and_then(|at| place.get(at + 1..)) {
-            Some(behind) => (true, behind),
-            None => (false, place),
+        let (user, place) = match user_end.and_then(|at| place.split_at_checked(at)) {
+            Some((user, behind)) => (Some(user), behind.get(1..).unwrap_or_default()),
+            None => (None, place),
         };
         let (host, path) = place.split_at(place.find('/').unwrap_or(place.len()));
-        let query = behind.strip_prefix('?').unwrap_or_default();
+        let (query, fragment) = behind.split_once('#').unwrap_or((behind, ""));
         Self {
             scheme,
-            has_user,
+            user,
             host,
             whole_path: path,
             path: shown_path(path),
             mark: behind.chars().next(),
-            query: query.split('#').next().unwrap_or_default(),
+            query: query.strip_prefix('?').unwrap_or_default(),
+            fragment,
         }
     }
 }
@@ -411,6 +538,40 @@ mod tests {
             ("u:p@x://a.example", "(hidden)@x://a.example"),
         ] {
             assert_eq!(without_secrets(address), shown);
+        }
+    }
+
+    #[test]
+    fn what_is_hidden_of_an_address_is_hidden_in_what_its_server_says() {
+        let address = "ws://me:pass%2Fword@a.example/token/SECRET456/s?apikey=SECRET789&k=a%20b%2bc&n=1&BARE#frag";
+        for (said, shown) in [
+            ("no such stream", "no such stream"),
+            ("", ""),
+            (
+                "404: /token/SECRET456/s?apikey=SECRET789&k=a%20b%2bc&n=1&BARE is not there",
+                "404: /token/(hidden)/s?(hidden) is not there",
+            ),
+            ("bad key SECRET789!", "bad key (hidden)!"),
+            ("bad key secret789, SECRET456", "bad key (hidden), (hidden)"),
+            (
+                "k is \"a b+c\" or a%20b%2Bc",
+                "k is \"(hidden)\" or (hidden)",
+            ),
+            ("me, pass/word, pass%2fword", "(hidden), (hidden), (hidden)"),
+            ("me:pass/word@a.example frag", "(hidden)@a.example (hidden)"),
+            (
+                "BARE? n = 1, of 10 or 21",
+                "(hidden)? n = (hidden), of 10 or 21",
+            ),
+            // Only so much was read.
+            ("ä SECRET789SECR", "ä (hidden)"),
+            ("ä SEC", "ä SEC"),
+        ] {
+            assert_eq!(without_secrets_of(address, said), shown);
+        }
+        for address in ["us-east-1", "wss://a.example/subscribe", ""] {
+            let said = "GET /subscribe of a.example: 404";
+            assert_eq!(without_secrets_of(address, said), said);
         }
     }
 }

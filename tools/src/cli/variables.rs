@@ -109,7 +109,10 @@ pub(crate) fn parse() -> crate::failure::Result<(Cli, Settings)> {
         let behind = place_of_command(&words, name).map_or(words.len(), |place| place + 1);
         said.splice(behind..behind, settings.words_of_file(known));
     }
-    let matches = or_end(commands().try_get_matches_from(&said), &words);
+    let matches = or_end(
+        without_values(commands()).try_get_matches_from(&said),
+        &words,
+    );
     let cli = or_end(Cli::from_arg_matches(&matches), &words);
     Ok((cli, settings))
 }
@@ -138,9 +141,17 @@ fn refuse_unread_paths(
     Ok(())
 }
 
+/// A command, and those below it, whose help tells no values of variables: there may be keys among them.
+fn without_values(command: Command) -> Command {
+    command
+        .mut_args(|argument| argument.hide_env_values(true))
+        .mut_subcommands(without_values)
+}
+
 /// The commands, none of which misses anything.
 fn without_required() -> Command {
-    commands().mut_subcommands(|command| command.mut_args(|argument| argument.required(false)))
+    without_values(commands())
+        .mut_subcommands(|command| command.mut_args(|argument| argument.required(false)))
 }
 
 /// Which word is the name of the command.

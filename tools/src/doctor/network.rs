@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
 use orrery_jetstream::{Client, Config, Delivery, without_secrets};
-use orrery_resolve::{DnsError, Request};
+use orrery_resolve::{DnsError, FetchError, Request};
 
 use super::{Finding, State};
 use crate::cli::ServeArguments;
@@ -162,6 +162,14 @@ async fn plc(edge: &EdgeSettings) -> Finding {
                 started.elapsed().as_secs_f64()
             );
             Finding::ok(what, found)
+        }
+        // It has the whole URL.
+        Some(Err(FetchError::BadUrl { problem, .. })) => {
+            let found = format!(
+                "{} is not asked for: {problem}",
+                without_secrets(edge.plc())
+            );
+            Finding::new(what, State::Warn, found, advice)
         }
         Some(Err(error)) => Finding::new(what, State::Warn, error.to_string(), advice),
         None => {

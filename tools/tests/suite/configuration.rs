@@ -223,3 +223,42 @@ fn a_printed_template_is_a_file_without_mistakes() {
     ]);
     assert!(checked.status.success(), "{}", text(&checked.stdout));
 }
+
+#[test]
+fn an_address_of_the_directory_of_dids_is_refused_without_its_secrets() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let settings = ["--data", data.to_str().unwrap(), "--jetstream", "us-east-1"];
+    for (plc, shown, wrong) in [
+        (
+            "https://u:SECRET1@plc.example/?k=SECRET2",
+            "https://(hidden)@plc.example/?(hidden)",
+            "it has a user name",
+        ),
+        (
+            "https://plc.example/token/SECRET1?k=SECRET2",
+            "https://plc.example/token/(hidden)?(hidden)",
+            "it has a query or fragment",
+        ),
+    ] {
+        for words in [
+            &["config"][..],
+            &["config", "--check"],
+            &["config", "--check", "--json"],
+            &["doctor", "--offline"],
+            &["doctor", "--offline", "--json"],
+            &["serve", "--bind", "127.0.0.1:0"],
+        ] {
+            let mut command = orrery();
+            let command = command.args(words).args(settings).args(["--plc", plc]);
+            let output = command.output().unwrap();
+            let told = text(&output.stdout) + &text(&output.stderr);
+            assert!(told.contains(shown), "{words:?}: {told}");
+            assert!(!told.contains("SECRET"), "{words:?}: {told}");
+            if words != ["config"] {
+                assert!(told.contains(wrong), "{words:?}: {told}");
+                assert_ne!(output.status.code(), Some(0), "{words:?}");
+            }
+        }
+    }
+}

@@ -656,3 +656,31 @@ fn what_the_log_lost_marks_answers_until_it_is_accepted() {
     );
     assert!(!health.contains("lost"), "{health}");
 }
+
+#[test]
+fn help_tells_no_value_of_a_variable() {
+    for words in [
+        &["serve", "--help"][..],
+        &["serve", "-h"],
+        &["help", "serve"],
+        &["config", "--help"],
+        &["exclude", "--help"],
+        &["--help"],
+        &["help"],
+    ] {
+        let output = orrery()
+            .args(words)
+            .env(
+                "ORRERY_JETSTREAM",
+                "wss://h.example/subscribe?apikey=SECRET",
+            )
+            .env("ORRERY_PLC", "https://plc.example/SECRET")
+            .env("ORRERY_LOG", "SECRET=info")
+            .env("ORRERY_DATA", "/SECRET")
+            .output()
+            .unwrap();
+        let told = text(&output.stdout) + &text(&output.stderr);
+        assert!(told.contains("ORRERY_LOG"), "{words:?}: {told}");
+        assert!(!told.contains("SECRET"), "{words:?}: {told}");
+    }
+}

@@ -5,6 +5,7 @@ use crate::common::*;
 use futures_util::SinkExt as _;
 use orrery_jetstream::{Cursor, Delivery, Error, Malformed};
 use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
@@ -490,5 +491,55 @@ async fn a_message_over_the_limit_never_loops() {
             "{stats:?}"
         );
         assert_eq!(stats.skips > 0, !obeys, "{stats:?}");
+    }
+}
+
+/// Answers with the status that the path begins with, or closes with that reason, and says what was asked for.
+async fn echo(mut tcp: TcpStream) {
+    let mut asked = [0; 4096];
+    let length = tcp.peek(&mut asked).await.unwrap();
+    let asked = String::from_utf8_lossy(&asked[..length]).into_owned();
+    let path = asked.split(' ').nth(1).unwrap();
+    let said = format!("there is no {path}");
+    let status = path.split('/').nth(1).unwrap();
+    if status != "close" {
+        let length = said.len();
+        let answer = format!("HTTP/1.1 {status} No\r\ncontent-length: {length}\r\n\r\n{said}");
+        tcp.write_all(answer.as_bytes()).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        return;
+    }
+    let mut ws = tokio_tungstenite::accept_async(tcp).await.unwrap();
+    let frame = CloseFrame {
+        code: 1008.into(),
+        reason: said.into(),
+    };
+    let _ = ws.close(Some(frame)).await;
+    idle(ws).await;
+}
+
+#[tokio::test]
+async fn what_a_server_says_of_its_url_is_told_without_its_secrets() {
+    let server = Server::start(|_, tcp| echo(tcp)).await;
+    for asked in ["400", "401", "404", "429", "500", "200", "close"] {
+        let mut config = server.config();
+        let address = server.address;
+        config.endpoints = vec![format!(
+            "ws://{address}/{asked}/token/SECRET456?apikey=SECRET789&k=S%45CRET1"
+        )];
+        let mut subscription = subscribe(config);
+        let error = loop {
+            match next(&mut subscription).await.unwrap() {
+                Delivery::Disconnected { error, .. } | Delivery::Failed(error) => break error,
+                _ => {}
+            }
+        };
+        for told in [error.to_string(), format!("{error:?}")] {
+            assert!(
+                told.contains(&format!("there is no /{asked}/token/(hidden)?(hidden)")),
+                "{told}"
+            );
+            assert!(!told.contains("SECRET"), "{told}");
+        }
     }
 }

@@ -83,7 +83,7 @@ impl Resolver {
     /// Knows nothing yet but what `keep` has. Its other methods, except [`Resolver::invalidate`], need a tokio runtime.
     ///
     /// # Errors
-    /// [`ResolveError::Syntax`] when `options.plc` is not an http(s) URL.
+    /// [`ResolveError::Syntax`] when `options.plc` is not an http(s) URL. It does not have the URL, in which there may be secrets.
     pub fn new(
         network: Arc<dyn Network>,
         options: ResolverOptions,
@@ -96,7 +96,7 @@ impl Resolver {
                 None => Ok(()),
             })
             .map_err(|problem| ResolveError::Syntax {
-                problem: format!("the URL of the PLC directory, {plc:?}: {problem}"),
+                problem: format!("the URL of the PLC directory is of no use: {problem}"),
             })?;
         let options = Arc::new(options);
         // Documents are some twenty times the size of handles, and as many.
