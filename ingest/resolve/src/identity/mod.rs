@@ -312,14 +312,33 @@ fn of_fetch(name: &str, error: FetchError) -> ResolveError {
     let name = name.to_owned();
     match error {
         // A URL made of a checked name is only refused for where it would lead.
-        FetchError::RefusedAddress { .. } | FetchError::BadUrl { .. } => ResolveError::Refused {
+        FetchError::RefusedAddress { .. } => ResolveError::Refused {
             name,
             problem: error.to_string(),
+        },
+        // That of the operator's own directory may have a key in it, and clients are told this.
+        FetchError::BadUrl { problem, .. } => ResolveError::Refused {
+            name,
+            problem: format!("its URL is not asked for: {problem}"),
         },
         FetchError::RetryLater { after, .. } => ResolveError::RetryLater { name, after },
         _ => ResolveError::Technical {
             name,
             problem: error.to_string(),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_that_is_not_asked_for_is_told_without_itself() {
+        let url = "http://plc.example/token/SECRET1/did:plc:x?key=SECRET2".to_owned();
+        let problem = "the scheme is no https".to_owned();
+        let told = of_fetch("did:plc:x", FetchError::BadUrl { url, problem }).to_string();
+        assert!(told.contains("the scheme is no https"), "{told}");
+        assert!(!told.contains("SECRET"), "{told}");
     }
 }
