@@ -183,6 +183,15 @@ impl Generation {
         Ok(f(&did.text()))
     }
 
+    /// Has the processor fetch the DID of `actor`: for many actors, before they are asked for one by one.
+    pub(crate) fn fetch_did(&self, actor: ActorId) {
+        if actor < self.memtable.first_actor
+            && let Some(sealed) = self.home(actor)
+        {
+            sealed.accounts().fetch_did(actor);
+        }
+    }
+
     /// Whether that is the DID of `actor`, as far as it is known.
     fn is_did(&self, actor: ActorId, did: &WantedDid<'_>) -> Result<bool> {
         if let Some(index) = actor.checked_sub(self.memtable.first_actor) {

@@ -27,6 +27,9 @@ const LOW_WIDTH_MAX: u32 = 31;
 /// as the last high part take fewer than 3 m bits. The limit keeps a damaged block from costing more.
 const HIGH_BYTES_MAX: usize = (3 * (BLOCK_LEN - 1)).div_ceil(8);
 
+/// Bytes of a block, about, where its values are close together.
+const BLOCK_BYTES: u64 = 128;
+
 const BLOCK_SHIFT: u32 = 7;
 const _: () = assert!(1 << BLOCK_SHIFT == BLOCK_LEN);
 
@@ -181,6 +184,14 @@ impl<'a> Monotone<'a> {
         let block = self.block(index >> BLOCK_SHIFT)?;
         let value = block.get(index as usize % BLOCK_LEN);
         value.ok_or_else(|| self.bad_block(index >> BLOCK_SHIFT))
+    }
+
+    /// Has the processor fetch what the value at `index` is read of: for many values, before they are asked for one by one.
+    pub fn fetch(&self, index: u32) {
+        // What cannot be read is told to whoever reads it next.
+        if let Ok((_, place)) = self.block_place(index >> BLOCK_SHIFT) {
+            self.region.fetch(self.head.blocks + place.start, BLOCK_BYTES);
+        }
     }
 
     /// The values at `index` and the next. As [`get`](Self::get), and most pairs stand in one block.

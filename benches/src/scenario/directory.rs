@@ -20,15 +20,6 @@ pub(super) fn run_orrery(arguments: &[&str]) -> Result<Run> {
     program::run(command)
 }
 
-/// Takes a file of events into an empty directory, which is gone behind it. Tells the CPU seconds.
-pub(super) fn run_fresh_ingest(file: &Path, data: &Path) -> Result<f64> {
-    let mut command = Command::new(orrery()?);
-    command.args(["ingest", "--data"]).arg(data).arg(file);
-    let run = program::run(command)?;
-    std::fs::remove_dir_all(data)?;
-    Ok(run.cpu_seconds)
-}
-
 /// A number of a JSON object, by the names on the way to it; 0 where there is none.
 pub(super) fn number(value: &Value, path: &[&str]) -> f64 {
     let at = path.iter().try_fold(value, |value, name| value.get(name));

@@ -1,14 +1,14 @@
 //! Whether an ingest stays as quick as its index grows: one program takes all events, and after each step it waits while a program of its
 //! own takes the first step's events into an empty directory. Both meet the same hours of the machine, so that their rates
-//! can be compared, however much its speed changes.
+//! can be compared, however much its speed changes; and both are fed alike, from a file that was written before, through a
+//! pipe: a generator beside one of them would share the processor's caches with it.
 
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
-use std::process::Command;
+use std::process::{ChildStdin, Command};
 use std::time::{Duration, Instant};
 
-use super::directory::run_fresh_ingest;
-use crate::events::{self, Feed};
+use crate::events::Feed;
 use crate::harness::arguments::Arguments;
 use crate::harness::figures::{Budget, Figures, number as text};
 use crate::harness::plot::{Curve, Plot};
@@ -33,10 +33,8 @@ pub(super) fn run(arguments: &Arguments, figures: &mut Figures) -> Outcome {
     let step = (arguments.events.unwrap_or(EVENTS) / STEPS).max(1);
     let events = step * STEPS;
     let dir = tempfile::tempdir()?;
-    let file = dir.path().join("first.jsonl");
-    events::write_file(&file, orrery_synth::Options::finite(arguments.seed(), step))?;
     println!("  {events} events in steps of {step}");
-    let (steps, peak_kib) = measure(dir.path(), &file, step, arguments.seed())?;
+    let (steps, peak_kib) = measure(dir.path(), step, arguments.seed())?;
     let grown: f64 = steps.iter().map(|step| step.grown).sum();
     let fresh: f64 = steps.iter().map(|step| step.fresh).sum();
     if grown <= 0.0 || fresh <= 0.0 {
@@ -93,29 +91,20 @@ pub(super) fn run(arguments: &Arguments, figures: &mut Figures) -> Outcome {
     Ok(())
 }
 
-/// Feeds a program step by step, each followed by a fresh one that takes `file`. Tells also the most memory of the first.
-fn measure(dir: &Path, file: &Path, step: u64, seed: u64) -> Result<(Vec<Step>, u64)> {
-    let mut command = Command::new(orrery()?);
-    command
-        .args(["ingest", "--json", "--data"])
-        .arg(dir.join("grown"))
-        .arg("-");
-    let (program, pipe) = Running::start_fed(command)?;
-    let mut pipe = BufWriter::with_capacity(1 << 20, pipe);
+/// Feeds a program step by step, each followed by a fresh one that takes the first step. Tells also the most memory of the first.
+fn measure(dir: &Path, step: u64, seed: u64) -> Result<(Vec<Step>, u64)> {
+    let (first, later) = (dir.join("first.jsonl"), dir.join("later.jsonl"));
+    let (program, mut pipe) = start(&dir.join("grown"))?;
     let mut feed = Feed::new(orrery_synth::Options::finite(seed, step * STEPS))?;
     let (mut steps, mut used) = (Vec::new(), 0.0);
-    for _ in 0..STEPS {
-        let mut left = step;
-        while left > 0 && feed.advance() {
-            pipe.write_all(feed.line())?;
-            pipe.write_all(b"\n")?;
-            left -= 1;
-        }
-        pipe.flush()?;
+    for number in 0..STEPS {
+        let file = if number == 0 { &first } else { &later };
+        write_next(&mut feed, step, file)?;
+        pour(file, &mut pipe)?;
         let now = quiet(&program)?;
         steps.push(Step {
             grown: now - used,
-            fresh: run_fresh_ingest(file, &dir.join("fresh"))?,
+            fresh: fresh(&first, &dir.join("fresh"))?,
         });
         used = now;
     }
@@ -126,6 +115,41 @@ fn measure(dir: &Path, file: &Path, step: u64, seed: u64) -> Result<(Vec<Step>, 
         last.grown += usage.cpu_seconds - used;
     }
     Ok((steps, peak_kib))
+}
+
+/// Writes so many of the next events into a file.
+fn write_next(feed: &mut Feed, events: u64, file: &Path) -> Result<()> {
+    let mut file = BufWriter::with_capacity(1 << 20, std::fs::File::create(file)?);
+    let mut left = events;
+    while left > 0 && feed.advance() {
+        file.write_all(feed.line())?;
+        file.write_all(b"\n")?;
+        left -= 1;
+    }
+    Ok(file.flush()?)
+}
+
+/// Starts a program that takes what it is fed into a directory.
+fn start(data: &Path) -> Result<(Running, ChildStdin)> {
+    let mut command = Command::new(orrery()?);
+    let arguments = ["ingest", "--json", "--data"];
+    command.args(arguments).arg(data).arg("-");
+    Running::start_fed(command)
+}
+
+fn pour(file: &Path, pipe: &mut ChildStdin) -> Result<()> {
+    std::io::copy(&mut std::fs::File::open(file)?, pipe)?;
+    Ok(())
+}
+
+/// The CPU seconds of a program that takes a file into an empty directory, which is gone behind it.
+fn fresh(file: &Path, data: &Path) -> Result<f64> {
+    let (program, mut pipe) = start(data)?;
+    pour(file, &mut pipe)?;
+    drop(pipe);
+    let (usage, _) = program.ended()?;
+    std::fs::remove_dir_all(data)?;
+    Ok(usage.cpu_seconds)
 }
 
 /// Waits until the program has used no CPU for a while. Tells what it has used.

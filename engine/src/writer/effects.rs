@@ -192,7 +192,8 @@ impl Writer {
         let mut last = LastTarget::default();
         let (mut told, mut is_full) = (0_u32, false);
         let mut kept = rows.links().iter().peekable();
-        let mut seqs = None;
+        let mut next_kept = rows.links().iter().peekable();
+        let (mut seqs, mut targets) = (None, Vec::new());
         let (mut places, mut near) = (rows.places(), Vec::with_capacity(FETCHED));
         loop {
             near.clear();
@@ -202,6 +203,12 @@ impl Writer {
             }
             if is_full {
                 self.fetch_seqs(&near, &mut seqs)?;
+            } else {
+                let near = near.iter().filter_map(|place| {
+                    let (of, links) = next_kept.next_if(|(of, _)| *place == Place::of_segment(*of))?;
+                    Some((of.0, links))
+                });
+                self.fetch_targets(near, &mut targets)?;
             }
             for &place in &near {
                 if !is_full {
@@ -220,6 +227,27 @@ impl Writer {
                 }
                 account.push_seq(self.seq(place, &mut seqs)?);
             }
+        }
+        Ok(())
+    }
+
+    /// Has what the targets of those links are read of fetched, each with the part of its segment. `targets` is a buffer.
+    fn fetch_targets<'l>(
+        &self,
+        links: impl Iterator<Item = (u32, &'l [LinkRef])>,
+        targets: &mut Vec<(u32, u32)>,
+    ) -> Result<()> {
+        targets.clear();
+        targets.extend(links.flat_map(|(part, links)| links.iter().map(move |link| (part, link.target))));
+        let generation = &self.generation;
+        let mut of_one = Vec::with_capacity(FETCHED);
+        for same in targets.chunk_by(|a, b| a.0 == b.0) {
+            let Some((part, _)) = same.first() else {
+                continue;
+            };
+            of_one.clear();
+            of_one.extend(same.iter().map(|(_, target)| *target));
+            self.segment(*part)?.fetch_targets(&of_one, &mut |actor| generation.fetch_did(actor))?;
         }
         Ok(())
     }

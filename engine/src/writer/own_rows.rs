@@ -126,7 +126,8 @@ impl OwnRows {
     ) -> Result<()> {
         let start = self.rows.len();
         let (mut changed, mut links, mut lists) = (0, 0, Vec::new());
-        let mut read = read.iter().peekable();
+        // The rows whose links are kept, and how many these and those before have.
+        let (mut told, mut kept) = (Vec::new(), self.links.links.len());
         // What is looked up row by row lies all over the memtable.
         let mut ahead = FETCHED_MAX;
         known.each(|row, _, _| {
@@ -148,20 +149,23 @@ impl OwnRows {
             changed += 1;
             links += u64::from(row_links);
             lists.extend(row_lists.iter().map(|list| (*list, 1)));
-            if self.links.links.len() < kept_max {
-                while read.next_if(|((_, of), _)| *of < row).is_some() {}
-                if let Some((_, links)) = read.next_if(|((_, of), _)| *of == row) {
-                    links
-                        .iter()
-                        .for_each(|link| self.links.push(part, row, *link));
-                } else {
-                    for link in segment.links(row)? {
-                        self.links.push(part, row, link?);
-                    }
-                }
+            if kept < kept_max {
+                kept += row_links as usize;
+                told.push(row);
             }
             Ok(())
         })?;
+        let mut read = read.iter().peekable();
+        told.retain(|row| {
+            while read.next_if(|((_, of), _)| of < row).is_some() {}
+            let links = read.next_if(|((_, of), _)| of == row);
+            let links = links.map_or(&[][..], |(_, links)| links);
+            links
+                .iter()
+                .for_each(|link| self.links.push(part, *row, *link));
+            links.is_empty()
+        });
+        segment.links_of_rows(&told, &mut |row, link| self.links.push(part, row, link))?;
         // A popular list has many of an account's rows: it is changed once.
         lists.sort_unstable();
         lists.dedup_by(|(list, _), (kept, links)| {

@@ -25,9 +25,13 @@ pub(super) struct Dids<'a> {
 impl<'a> Dids<'a> {
     /// The DID at `index` of those in the segment.
     pub(super) fn get(&self, index: u32) -> Result<DidRef<'a>> {
-        if let Some(place) = self.other_indexes.find(index)? {
+        let plc = self.plc.array_at(u64::from(index) * 15)?;
+        // Zeros stand there for every other DID as well as for one of their own.
+        if plc == [0; 15]
+            && let Some(place) = self.other_indexes.find(index)?
+        {
             return Ok(DidRef::Str(self.others.get(place)?));
         }
-        Ok(DidRef::Plc(self.plc.array_at(u64::from(index) * 15)?))
+        Ok(DidRef::Plc(plc))
     }
 }

@@ -59,6 +59,18 @@ impl<'a> LinkTargets<'a> {
         }
     }
 
+    /// Has the processor fetch what a link is read of.
+    pub(super) fn fetch(&self, link: u32) {
+        if self.hot_targets == 0 {
+            let bit = u64::from(link) * u64::from(width_below(self.targets));
+            return self.data.fetch(bit / 8, 1);
+        }
+        // What cannot be read is told to whoever reads it next.
+        if let Ok(start) = self.directory.u32_at(u64::from(link / BLOCK) * 4) {
+            self.data.fetch(start.into(), BLOCK_BYTES);
+        }
+    }
+
     /// The hot target at that place.
     pub(super) fn hot_target(&self, place: u32) -> Result<u32> {
         if place >= self.hot_targets {
@@ -69,6 +81,9 @@ impl<'a> LinkTargets<'a> {
         Ok(read_bits(self.hot, u64::from(place) * u64::from(width), width)? as u32)
     }
 }
+
+/// Bytes of a block of links, about.
+const BLOCK_BYTES: u64 = 256;
 
 /// No target: a segment has fewer.
 const NONE: u32 = u32::MAX;

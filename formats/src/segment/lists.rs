@@ -46,6 +46,9 @@ const LONG_ENTRY: u64 = 16;
 const BITMAP: u64 = 1 << 63;
 const DELTA_WIDTH_BITS: u32 = 5;
 
+/// Bytes of a block up to the codes of its lists' lengths, about.
+const BEFORE_ROWS: u64 = 128;
+
 /// Bits of a number below `count`.
 pub(super) fn width_below(count: u32) -> u32 {
     width_for(u64::from(count.saturating_sub(1)))
@@ -107,6 +110,14 @@ impl Block {
 }
 
 impl<'a> Postings<'a> {
+    /// Has the processor fetch what the source and the length of a list are read of.
+    pub(super) fn fetch(&self, id: u32) {
+        // What cannot be read is told to whoever reads it next.
+        if let Ok(start) = self.directory.u32_at(u64::from(id / BLOCK) * 4) {
+            self.blocks.fetch(start.into(), BEFORE_ROWS);
+        }
+    }
+
     fn block(&self, id: u32) -> Result<Block> {
         if id >= self.count {
             return Err(self

@@ -4,6 +4,7 @@ mod actors;
 mod by_actor;
 mod did_names;
 mod heads;
+mod many_rows;
 mod row_lists;
 mod targets;
 mod walks;

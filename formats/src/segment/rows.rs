@@ -25,6 +25,7 @@
 //! Seqs rise by at least one a row and lose nothing to the subtraction of the index. Where the links of a row
 //! begin follows from the shapes of the rows before it in the block: the table of shapes has the links of each.
 
+mod ahead;
 mod authors;
 mod decode;
 mod forward;
@@ -293,11 +294,11 @@ impl<'a> Rows<'a> {
         block.actor(block.actor_bit(), i)
     }
 
-    /// Has the processor fetch the head of a block and its seqs, or most of them.
-    fn fetch_head(&self, block: u32) {
+    /// Has the processor fetch the head of a row's block, and so many bytes from its beginning on.
+    fn fetch_head(&self, row: u32, bytes: u64) {
         // Where it cannot be read, whoever reads it next is told.
-        if let Ok(start) = self.directory.u32_at(self.entry(block)) {
-            self.data.fetch(start.into(), BEFORE_TIMES);
+        if let Ok(start) = self.directory.u32_at(self.entry(row / BLOCK)) {
+            self.data.fetch(start.into(), bytes);
         }
     }
 

@@ -27,6 +27,8 @@ use crate::chunks::Region;
 
 const DIRECTORY_ENTRY: u64 = 8;
 const HEAD: u64 = 5;
+/// Bytes of a block up to its keys, about: most of it, where actors and collections are close together.
+const BEFORE_KEYS: u64 = 192;
 
 /// A record target; its order is that of targets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -152,6 +154,11 @@ impl RecordsWriter {
     }
 }
 
+/// Where the entry of a record's block stands.
+fn entry_of(index: u32) -> u64 {
+    u64::from(index / BLOCK) * DIRECTORY_ENTRY
+}
+
 /// The record targets of a segment.
 #[derive(Clone, Copy)]
 pub(super) struct Records<'a> {
@@ -161,14 +168,76 @@ pub(super) struct Records<'a> {
     pub(super) collection_width: u32,
 }
 
+/// A record, and where the rest of it stands.
+struct RecordPlace {
+    /// Its block: the byte where it begins, and how many records and collections it has.
+    start: u64,
+    count: u64,
+    collections: u64,
+    actor: u32,
+    /// A bit, and a byte.
+    behind_actors: u64,
+    keys: u64,
+}
+
 impl Records<'_> {
     fn first_actor(&self, block: u32) -> Result<u32> {
         self.directory
             .u32_at(u64::from(block) * DIRECTORY_ENTRY + 4)
     }
 
+    /// Has the processor fetch the head of a record's block, which says where the rest is.
+    pub(super) fn fetch_head(&self, index: u32) {
+        // What cannot be read is told to whoever reads it next.
+        if let Ok(start) = self.directory.u32_at(entry_of(index)) {
+            self.data.fetch(start.into(), BEFORE_KEYS);
+        }
+    }
+
+    /// Has the processor fetch the key of a record, the head of whose block it has.
+    pub(super) fn fetch_key(&self, index: u32) {
+        let entry = entry_of(index);
+        if let (Ok(start), Ok(next)) = (
+            self.directory.u32_at(entry),
+            self.directory.u32_at(entry + DIRECTORY_ENTRY),
+        ) {
+            let keys = self.data.u16_at(u64::from(start) + HEAD - 2);
+            let keys = u64::from(start) + u64::from(keys.unwrap_or(0));
+            // They are of about one length.
+            let len = u64::from(next).saturating_sub(keys);
+            let own = len * u64::from(index % BLOCK) / u64::from(BLOCK);
+            self.data.fetch(keys, 1);
+            self.data.fetch(keys + own, 1);
+        }
+    }
+
+    /// The actor of the record at `index`.
+    pub(super) fn actor(&self, index: u32) -> Result<u32> {
+        Ok(self.locate(index)?.actor)
+    }
+
     /// The record at `index`.
     pub(super) fn get(&self, index: u32) -> Result<PackedRecord> {
+        let place = self.locate(index)?;
+        let width = width_for(place.collections - 1);
+        let own = u64::from(index % BLOCK);
+        let indexes = place.behind_actors + place.collections * u64::from(self.collection_width);
+        let index = read_bits(self.data, indexes + own * u64::from(width), width)?;
+        if index >= place.collections {
+            return Err(self
+                .data
+                .corrupt(place.start, "the index of a collection", index));
+        }
+        let bit = place.behind_actors + index * u64::from(self.collection_width);
+        let collection = read_bits(self.data, bit, self.collection_width)? as u32;
+        Ok(PackedRecord {
+            actor: place.actor,
+            collection,
+            key: keyblock::read(self.data, place.keys, place.count, own)?,
+        })
+    }
+
+    fn locate(&self, index: u32) -> Result<RecordPlace> {
         if index >= self.count {
             return Err(self.directory.corrupt(
                 0,
@@ -178,32 +247,23 @@ impl Records<'_> {
         }
         let (block, i) = (index / BLOCK, u64::from(index % BLOCK));
         let count = u64::from((self.count - block * BLOCK).min(BLOCK));
-        let entry = u64::from(block) * DIRECTORY_ENTRY;
-        let start = u64::from(self.directory.u32_at(entry)?);
+        let start = u64::from(self.directory.u32_at(entry_of(index))?);
         let [low, high_max, collections, k0, k1] =
             self.data.array_at::<{ HEAD as usize }>(start)?;
         let actors = EfHead { low, high_max };
-        let mut bit = (start + HEAD) * 8;
+        let bit = (start + HEAD) * 8;
         let above = actors.read(self.data, bit, count, i)?;
         let actor = u64::from(self.first_actor(block)?).saturating_add(above);
         let Ok(actor) = u32::try_from(actor) else {
             return Err(self.data.corrupt(start, "an actor below 2^32", actor));
         };
-        bit += actors.bit_len(count);
-        let collections = u64::from(collections) + 1;
-        let width = width_for(collections - 1);
-        let indexes = bit + collections * u64::from(self.collection_width);
-        let index = read_bits(self.data, indexes + i * u64::from(width), width)?;
-        if index >= collections {
-            return Err(self.data.corrupt(start, "the index of a collection", index));
-        }
-        bit += index * u64::from(self.collection_width);
-        let collection = read_bits(self.data, bit, self.collection_width)? as u32;
-        let keys = start + u64::from(u16::from_le_bytes([k0, k1]));
-        Ok(PackedRecord {
+        Ok(RecordPlace {
+            start,
+            count,
             actor,
-            collection,
-            key: keyblock::read(self.data, keys, count, i)?,
+            collections: u64::from(collections) + 1,
+            behind_actors: bit + actors.bit_len(count),
+            keys: start + u64::from(u16::from_le_bytes([k0, k1])),
         })
     }
 

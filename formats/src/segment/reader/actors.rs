@@ -57,6 +57,17 @@ impl Segment {
         })
     }
 
+    /// Has the processor fetch the DID of an actor first seen in this segment's range: for many actors, before they are asked for one by one.
+    pub fn fetch_did(&self, actor: u32) {
+        // What cannot be read is told to whoever reads it next.
+        if let (Some(index), Ok(plc)) = (
+            actor.checked_sub(self.info.actors_first_id),
+            self.section(Section::PlcDids),
+        ) {
+            plc.fetch(u64::from(index) * 15, 15);
+        }
+    }
+
     /// The DID of an actor first seen in this segment's range; `None` for other actors.
     ///
     /// # Errors

@@ -10,6 +10,8 @@ use crate::{Error, Result};
 
 /// Links that are gathered before their lists are looked up.
 const BATCH: usize = 1 << 14;
+/// Lists that are fetched from memory together.
+const AHEAD: usize = 32;
 /// Sources that are kept: most segments have few more.
 const SOURCES_KEPT: usize = 64;
 
@@ -34,8 +36,7 @@ impl RowLists<'_> {
         each_link: &mut dyn FnMut(u32, LinkRef),
     ) -> Result<u64> {
         let mut count = 0;
-        for &row in rows {
-            let (collection, links) = self.segment.links_of(row)?;
+        self.segment.each_row(rows, &mut |row, collection, links| {
             for link in links {
                 let link = link?;
                 each_link(row, link);
@@ -46,7 +47,8 @@ impl RowLists<'_> {
                     self.look_up(each)?;
                 }
             }
-        }
+            Ok(())
+        })?;
         self.look_up(each)?;
         Ok(count)
     }
@@ -68,17 +70,33 @@ impl RowLists<'_> {
     /// Looks up what was gathered.
     fn look_up(&mut self, each: &mut dyn FnMut(u32, u32)) -> Result<()> {
         self.links.sort_unstable();
-        for same in self.links.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
-            let Some(&(target, source, _)) = same.first() else {
-                continue;
-            };
-            let (start, end) = self.starts.pair(target)?;
-            let lists = start..end.min(self.segment.info.lists);
-            let Some((list, rows)) = self.postings.find(lists, source)? else {
-                return Err(self.damaged(format!("a list of target {target}")));
-            };
-            if rows > self.longer_than {
-                same.iter().for_each(|(_, _, row)| each(list, *row));
+        let mut of_lists = self.links.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1));
+        let (mut some, mut lists) = (Vec::with_capacity(AHEAD), Vec::with_capacity(AHEAD));
+        loop {
+            some.clear();
+            some.extend(of_lists.by_ref().take(AHEAD));
+            if some.is_empty() {
+                break;
+            }
+            for (target, ..) in some.iter().filter_map(|same| same.first()) {
+                self.starts.fetch(*target);
+            }
+            lists.clear();
+            for (target, ..) in some.iter().filter_map(|same| same.first()) {
+                let (start, end) = self.starts.pair(*target)?;
+                self.postings.fetch(start);
+                lists.push(start..end.min(self.segment.info.lists));
+            }
+            for (same, lists) in some.iter().zip(lists.drain(..)) {
+                let Some(&(target, source, _)) = same.first() else {
+                    continue;
+                };
+                let Some((list, rows)) = self.postings.find(lists, source)? else {
+                    return Err(self.damaged(format!("a list of target {target}")));
+                };
+                if rows > self.longer_than {
+                    same.iter().for_each(|(_, _, row)| each(list, *row));
+                }
             }
         }
         self.links.clear();

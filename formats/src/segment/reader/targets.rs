@@ -14,6 +14,37 @@ const DECODED_FROM: usize = 6;
 const KEYS_A_TARGET: usize = 4;
 
 impl Segment {
+    /// Has the processor fetch what some targets are read of, and calls `each_actor` with the actor of each that has one: to be called with some targets
+    /// before they are asked for one by one.
+    ///
+    /// # Errors
+    /// See [`Segment`].
+    pub fn fetch_targets(&self, targets: &[u32], each_actor: &mut dyn FnMut(u32)) -> Result<()> {
+        let dids = Monotone::open(self.section(Section::DidTargets)?)?;
+        let records = self.records()?;
+        let record = |target: &u32| {
+            let index = target.checked_sub(self.info.did_targets);
+            index.filter(|index| *index < self.info.record_targets)
+        };
+        for target in targets {
+            match record(target) {
+                Some(index) => records.fetch_head(index),
+                None => dids.fetch(*target),
+            }
+        }
+        for index in targets.iter().filter_map(record) {
+            records.fetch_key(index);
+        }
+        for target in targets {
+            match record(target) {
+                Some(index) => each_actor(records.actor(index)?),
+                None if *target < self.info.did_targets => each_actor(dids.get(*target)?),
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Calls `each` with targets whose ordinals, which `target` tells, rise: read faster than one by one where they stand
     /// close together.
     ///

@@ -1,6 +1,6 @@
 //! The seqs of many rows.
 
-use super::{BLOCK, DIRECTORY_ENTRY, Rows};
+use super::{BEFORE_TIMES, BLOCK, DIRECTORY_ENTRY, Rows};
 use crate::Result;
 
 /// Reads the seqs of many rows: a block that is read in twice in a row is read as a whole.
@@ -25,7 +25,7 @@ impl<'s> SeqColumn<'s> {
     /// Has the processor fetch what the seqs of these rows are read of, which lie far apart in memory: to be called with some rows before they are
     /// asked for.
     pub fn fetch(&self, rows: impl Iterator<Item = u32>) {
-        rows.for_each(|row| self.rows.fetch_head(row / BLOCK));
+        rows.for_each(|row| self.rows.fetch_head(row, BEFORE_TIMES));
     }
 
     /// The seq of `row`. O(1); cheapest for rows in rising or falling order.
