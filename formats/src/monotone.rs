@@ -190,7 +190,8 @@ impl<'a> Monotone<'a> {
     pub fn fetch(&self, index: u32) {
         // What cannot be read is told to whoever reads it next.
         if let Ok((_, place)) = self.block_place(index >> BLOCK_SHIFT) {
-            self.region.fetch(self.head.blocks + place.start, BLOCK_BYTES);
+            self.region
+                .fetch(self.head.blocks + place.start, BLOCK_BYTES);
         }
     }
 

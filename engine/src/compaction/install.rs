@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::merge::{Merged, candidates, merge, move_by_seq};
+use super::merge::{Merged, candidates, merge, move_row};
 use super::policy::{Candidate, Policy, plan_full};
 use super::worker::Worker;
 use super::workspace::{Pace, Stopped};
@@ -67,6 +67,7 @@ impl Writer {
             merged.inputs.iter().map(|input| input.id).collect(),
             merged.entry,
         )?;
+        self.note_merge(merged.sealed.id, merged.renumbering);
         let sealed = Sealed {
             mask: Arc::new(mask),
             ..merged.sealed
@@ -246,11 +247,11 @@ fn place(merged: &Merged, segments: &[Sealed]) -> Option<usize> {
 /// The mask as of the last seal: that of the merge, and what changed in the inputs since.
 fn mask_of(merged: &Merged, segments: &[Sealed], place: usize) -> Result<Mask> {
     let mut mask = Mask::clone(&merged.sealed.mask);
-    for (source, input) in segments.iter().skip(place).zip(&merged.inputs) {
+    let inputs = merged.inputs.iter().zip(merged.renumbering.inputs());
+    for (source, (input, numbers)) in segments.iter().skip(place).zip(inputs) {
         for change in Mask::changed_rows(&input.mask, &source.mask) {
             let (row, state) = change?;
-            let seq = source.segment.seq(row)?;
-            move_by_seq(&mut mask, &merged.sealed, seq, state)?;
+            move_row(&mut mask, &merged.sealed, numbers.number(row), state)?;
         }
     }
     Ok(mask)

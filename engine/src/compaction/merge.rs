@@ -9,6 +9,7 @@ use orrery_formats::manifest::SegmentEntry;
 use orrery_formats::segment::{self, MergeInput, SampleRules, Workspace as _};
 
 use super::policy::{Candidate, Plan};
+use super::renumbering::Renumbering;
 use super::workspace::{FileWorkspace, Pace, ROOM_BYTES, RoomWatch, SegmentFile, Stopped};
 use crate::Error;
 use crate::disk::{Room, give_all_or_none};
@@ -27,6 +28,8 @@ pub(crate) struct Merged {
     pub(crate) sealed: Sealed,
     /// What it was made of.
     pub(crate) inputs: Vec<Input>,
+    /// Where the rows of those are in it.
+    pub(crate) renumbering: Renumbering,
 }
 
 /// A segment that was merged, as it was then.
@@ -111,11 +114,12 @@ pub(crate) fn merge(
     let id = shared.next_segment_id();
     let name = segment_name(first_seq, last_info.last_seq, id);
 
-    let dead: Vec<DeadRows> = sources
+    let renumbering = Renumbering::of(sources)?;
+    let dropped: Vec<_> = renumbering
+        .inputs()
         .iter()
-        .map(|sealed| DeadRows::of(&sealed.mask))
-        .collect::<Result<_, _>>()?;
-    let dropped: Vec<_> = dead.iter().map(|dead| |row| dead.has(row)).collect();
+        .map(|input| |row| input.is_dropped(row))
+        .collect();
     let inputs: Vec<MergeInput<'_>> = sources
         .iter()
         .zip(&dropped)
@@ -143,7 +147,7 @@ pub(crate) fn merge(
 
     let opened = open_segment(&*shared.fs, &shared.dir, &name, id, plan.level);
     let result = opened.and_then(|sealed| {
-        check(&sealed, sources)?;
+        check(&sealed, &renumbering)?;
         let entry = SegmentEntry {
             id,
             first_seq,
@@ -157,7 +161,7 @@ pub(crate) fn merge(
                 .saturating_add(last_info.actors_count),
             level: plan.level,
         };
-        let mask = hidden_rows(&sealed, sources)?;
+        let mask = hidden_rows(&sealed, sources, &renumbering)?;
         let sealed = Sealed {
             mask: Arc::new(mask),
             ..sealed
@@ -171,6 +175,7 @@ pub(crate) fn merge(
             entry,
             sealed,
             inputs: sources.iter().map(input).collect(),
+            renumbering,
         })
     });
     if result.is_err() {
@@ -178,25 +183,6 @@ pub(crate) fn merge(
         drop(shared.fs.unlink(&segments_dir.join(&name)));
     }
     Ok(result?)
-}
-
-/// The dead rows of a segment, one bit a row.
-struct DeadRows(Vec<u64>);
-
-impl DeadRows {
-    fn of(mask: &Mask) -> Result<Self, Error> {
-        let bits = mask.bits();
-        let mut words = Vec::new();
-        for number in 0..bits.chunks() {
-            words.extend(bits.chunk(number)?.dead);
-        }
-        Ok(Self(words))
-    }
-
-    fn has(&self, row: u32) -> bool {
-        let word = self.0.get((row / 64) as usize);
-        word.is_some_and(|word| word >> (row % 64) & 1 == 1)
-    }
 }
 
 /// Whether a segment outside of any merge still has a row with that seq. When in doubt, it has.
@@ -216,13 +202,8 @@ fn row_exists(segments: &[Sealed], seq: u64) -> bool {
 }
 
 /// That nothing was lost: a merge has the rows of its inputs less the dead ones.
-fn check(merged: &Sealed, sources: &[Sealed]) -> Result<(), Error> {
-    let live = |sealed: &Sealed| {
-        let rows = u64::from(sealed.segment.info().rows);
-        rows.saturating_sub(sealed.mask.dead_rows())
-    };
-    let expected: u64 = sources.iter().map(live).sum();
-    let found = u64::from(merged.segment.info().rows);
+fn check(merged: &Sealed, renumbering: &Renumbering) -> Result<(), Error> {
+    let (found, expected) = (merged.segment.info().rows, renumbering.rows());
     if found == expected {
         return Ok(());
     }
@@ -233,29 +214,30 @@ fn check(merged: &Sealed, sources: &[Sealed]) -> Result<(), Error> {
 }
 
 /// The mask of the merged segment: the hidden rows of its inputs.
-fn hidden_rows(merged: &Sealed, sources: &[Sealed]) -> Result<Mask, Error> {
+fn hidden_rows(
+    merged: &Sealed,
+    sources: &[Sealed],
+    renumbering: &Renumbering,
+) -> Result<Mask, Error> {
     let mut mask = Mask::default();
-    for source in sources {
+    for (source, input) in sources.iter().zip(renumbering.inputs()) {
         for row in source.mask.hidden_row_numbers() {
-            let seq = source.segment.seq(row?)?;
-            move_by_seq(&mut mask, merged, seq, HIDDEN)?;
+            move_row(&mut mask, merged, input.number(row?), HIDDEN)?;
         }
     }
     Ok(mask)
 }
 
-/// Sets the state of the row with that seq, if the merged segment has it.
-pub(crate) fn move_by_seq(
+/// Sets the state of a row of the merged segment, if it is there.
+pub(super) fn move_row(
     mask: &mut Mask,
     merged: &Sealed,
-    seq: u64,
+    row: Option<u32>,
     state: u64,
 ) -> Result<(), Error> {
-    let segment = &merged.segment;
-    let row = segment.lower_bound_seq(seq)?;
-    if row < segment.info().rows && segment.seq(row)? == seq {
-        mask.move_row(segment, row, state)?;
-    }
     debug_assert!(state & !(DEAD | HIDDEN) == 0, "an unknown state");
-    Ok(())
+    match row {
+        Some(row) => mask.move_row(&merged.segment, row, state),
+        None => Ok(()),
+    }
 }

@@ -6,7 +6,7 @@
 //! older segments are known by no part number:
 //!
 //! 1. Rows that died, hid or came back since the merge began are found by comparing masks, and are marked in
-//!    the new segment's mask by their seqs.
+//!    the new segment's mask by their new numbers ([`renumbering`]).
 //! 2. One manifest edit takes the old segments out and the new one in, and is synced. A crash before it leaves a file
 //!    that nothing names, one behind it leaves the old files; the next start removes either.
 //! 3. The new generation is published, and the old files are unlinked. Snapshots that stand on them keep them mapped.
@@ -22,6 +22,7 @@ mod hooked_fs;
 mod install;
 mod merge;
 pub(crate) mod policy;
+pub(crate) mod renumbering;
 #[cfg(test)]
 mod room_tests;
 #[cfg(test)]

@@ -205,7 +205,8 @@ impl Writer {
                 self.fetch_seqs(&near, &mut seqs)?;
             } else {
                 let near = near.iter().filter_map(|place| {
-                    let (of, links) = next_kept.next_if(|(of, _)| *place == Place::of_segment(*of))?;
+                    let (of, links) =
+                        next_kept.next_if(|(of, _)| *place == Place::of_segment(*of))?;
                     Some((of.0, links))
                 });
                 self.fetch_targets(near, &mut targets)?;
@@ -238,7 +239,9 @@ impl Writer {
         targets: &mut Vec<(u32, u32)>,
     ) -> Result<()> {
         targets.clear();
-        targets.extend(links.flat_map(|(part, links)| links.iter().map(move |link| (part, link.target))));
+        targets.extend(
+            links.flat_map(|(part, links)| links.iter().map(move |link| (part, link.target))),
+        );
         let generation = &self.generation;
         let mut of_one = Vec::with_capacity(FETCHED);
         for same in targets.chunk_by(|a, b| a.0 == b.0) {
@@ -247,7 +250,8 @@ impl Writer {
             };
             of_one.clear();
             of_one.extend(same.iter().map(|(_, target)| *target));
-            self.segment(*part)?.fetch_targets(&of_one, &mut |actor| generation.fetch_did(actor))?;
+            self.segment(*part)?
+                .fetch_targets(&of_one, &mut |actor| generation.fetch_did(actor))?;
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ mod known_rows_tests;
 mod links;
 mod lost;
 mod masks;
+mod merged_rows;
 mod own_rows;
 mod rebuild;
 mod repeats;
@@ -42,6 +43,7 @@ use effects::NextEffect;
 use elements::Elements;
 use known_rows::KnownAccounts;
 use links::LinkForm;
+use merged_rows::MergedRows;
 use repeats::PASSED_BYTES;
 pub(crate) use repeats::passed_key;
 use rows::OldRow;
@@ -89,6 +91,7 @@ pub struct Writer {
     next_effect: NextEffect,
     old_row: OldRow,
     known_rows: KnownAccounts,
+    merged_rows: MergedRows,
     /// Whether the event that was accepted last came into the log by that.
     is_logged: bool,
     /// About how much was put into the memtable since it was last measured.
@@ -141,6 +144,7 @@ impl Writer {
             next_effect: NextEffect::default(),
             old_row: OldRow::default(),
             known_rows: KnownAccounts::default(),
+            merged_rows: MergedRows::default(),
             is_logged: false,
             unmeasured_bytes: 0,
             granted_bytes: 0,

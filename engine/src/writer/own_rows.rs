@@ -279,6 +279,15 @@ impl<'s> States<'s> {
     }
 }
 
+/// The rows of an account that are not dead, looked for in all of a segment. For assertions.
+fn found_anew(segment: &Segment, actor: ActorId, states: &mut States<'_>) -> Result<Vec<u32>> {
+    let mut rows = segment
+        .actor_rows(actor)?
+        .collect::<Result<Vec<u32>, _>>()?;
+    states.drop_dead(&mut rows)?;
+    Ok(rows)
+}
+
 /// Rows of one segment as they are kept, and the links of the first of them.
 struct ReadRows {
     packed: Vec<u8>,
@@ -402,13 +411,24 @@ impl Writer {
                 return own.push_known(part, segment, (rows, &read), states, moves, kept_max);
             }
         }
-        let mut rows = segment
-            .actor_rows(actor)?
-            .collect::<Result<Vec<u32>, _>>()?;
+        let (mut rows, told) = match is_whole {
+            true => self
+                .merged_rows
+                .rows_of(sealed.id, &|input| known.of(input))?,
+            false => (Vec::new(), 0),
+        };
+        for row in segment.actor_rows_from(actor, told)? {
+            rows.push(row?);
+        }
         if !is_whole || !known.has_room_for(rows.len()) {
             return own.push_read(part, segment, &rows, states, moves, kept_max);
         }
         states.drop_dead(&mut rows)?;
+        debug_assert_eq!(
+            rows,
+            found_anew(segment, actor, &mut states)?,
+            "what is known of merged segments is as it is found"
+        );
         let left = kept_max.saturating_sub(own.links.links.len());
         let read = read_known(part, segment, &rows, left)?;
         let rows = KnownRows::of(&read.packed);

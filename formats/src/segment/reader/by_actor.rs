@@ -75,9 +75,18 @@ impl Segment {
     /// # Errors
     /// See [`Segment`].
     pub fn actor_rows(&self, actor: u32) -> Result<ActorRows<'_>> {
+        self.actor_rows_from(actor, 0)
+    }
+
+    /// The rows by `actor` from the row `from` on, rising; none where there is no such row.
+    ///
+    /// # Errors
+    /// See [`Segment`].
+    pub fn actor_rows_from(&self, actor: u32, from: u32) -> Result<ActorRows<'_>> {
         Ok(ActorRows {
             rows: self.rows()?,
             actor,
+            from,
             blocks: self.actor_index()?.blocks_of(actor)?,
             small: 0,
             small_end: 0,

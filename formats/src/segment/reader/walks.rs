@@ -2,6 +2,7 @@
 
 use super::Segment;
 use crate::Result;
+use crate::bits::below;
 use crate::bytes::Reader;
 use crate::chunks::Region;
 use crate::segment::actors::{ACTOR_BLOCK, BlockNumbers};
@@ -14,6 +15,8 @@ use crate::segment::rows::{BLOCK, Rows};
 pub struct ActorRows<'s> {
     pub(super) rows: Rows<'s>,
     pub(super) actor: u32,
+    /// Rows before this one are left out.
+    pub(super) from: u32,
     /// Blocks of 2,048 rows still to look at.
     pub(super) blocks: BlockNumbers<'s>,
     /// Blocks of 128 rows still to look at.
@@ -35,11 +38,13 @@ impl ActorRows<'_> {
             if self.small < self.small_end {
                 let block = self.small;
                 self.small += 1;
-                self.found = self.rows.rows_by(block, self.actor)?;
                 self.first = block * BLOCK;
+                let before = below(self.from.saturating_sub(self.first).into());
+                self.found = self.rows.rows_by(block, self.actor)? & !before;
             } else if let Some(block) = self.blocks.next()? {
-                self.small = block * (ACTOR_BLOCK / BLOCK);
-                self.small_end = (self.small + ACTOR_BLOCK / BLOCK).min(self.rows.blocks());
+                let small = block * (ACTOR_BLOCK / BLOCK);
+                self.small_end = (small + ACTOR_BLOCK / BLOCK).min(self.rows.blocks());
+                self.small = small.max(self.from / BLOCK).min(self.small_end);
                 self.rows.fetch(self.small..self.small_end)?;
             } else {
                 return Ok(None);

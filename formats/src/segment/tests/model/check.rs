@@ -260,6 +260,17 @@ fn check_keys(input: &SegmentInput<'_>, segment: &Segment) {
     assert_eq!(find(0, "app.like", "absent key"), []);
     for (actor, rows) in &by_actor {
         assert_eq!(unwrap_all(segment.actor_rows(*actor).unwrap()), *rows);
+        for from in [
+            1,
+            130,
+            segment.info().rows / 2,
+            segment.info().rows,
+            u32::MAX,
+        ] {
+            let rest: Vec<u32> = rows.iter().copied().filter(|row| *row >= from).collect();
+            let found = segment.actor_rows_from(*actor, from).unwrap();
+            assert_eq!(unwrap_all(found), rest, "from {from}");
+        }
     }
     for actor in [0, 6, 1000, u32::MAX] {
         let expected = by_actor.get(&actor).cloned().unwrap_or_default();
