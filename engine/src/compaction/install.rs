@@ -45,7 +45,11 @@ impl Writer {
         }
     }
 
-    fn install(&mut self, merged: Merged, segments: &mut Vec<Sealed>) -> Result<Vec<Arc<str>>> {
+    pub(super) fn install(
+        &mut self,
+        merged: Merged,
+        segments: &mut Vec<Sealed>,
+    ) -> Result<Vec<Arc<str>>> {
         let path = merged.path(&self.shared);
         let found = match place(&merged, segments) {
             Some(place) => mask_of(&merged, segments, place).map(|mask| (place, mask)),

@@ -39,6 +39,22 @@ impl Renumbering {
         Ok(Self { inputs })
     }
 
+    /// Of inputs by id, with their counts of rows and those that are dead.
+    #[cfg(test)]
+    pub(crate) fn of_dead(all: &[(u64, u32, &[u32])]) -> Self {
+        let (mut inputs, mut first) = (Vec::new(), 0);
+        for &(id, rows, dead) in all {
+            let mut mask = Mask::default();
+            for row in dead {
+                mask.set_row(*row, crate::memtable::DEAD).unwrap();
+            }
+            let input = Renumbered::of(id, rows, first, &mask).unwrap();
+            first = input.before(rows);
+            inputs.push(input);
+        }
+        Self { inputs }
+    }
+
     /// The inputs, in order.
     pub(crate) fn inputs(&self) -> &[Renumbered] {
         &self.inputs
@@ -119,13 +135,10 @@ impl Renumbered {
 mod tests {
     use super::*;
 
-    /// An input of so many rows of which those are dead.
+    /// An input behind `first` rows, of so many rows of which those are dead.
     fn input(rows: u32, first: u32, dead: &[u32]) -> Renumbered {
-        let mut mask = Mask::default();
-        for row in dead {
-            mask.set_row(*row, crate::memtable::DEAD).unwrap();
-        }
-        Renumbered::of(7, rows, first, &mask).unwrap()
+        let mut all = Renumbering::of_dead(&[(6, first, &[]), (7, rows, dead)]);
+        all.inputs.pop().unwrap()
     }
 
     #[test]

@@ -10,6 +10,8 @@ use crate::compaction::renumbering::Renumbering;
 
 /// What the renumberings take together at most, bytes: some 20 million rows. A larger merge is not kept.
 const BYTES_MAX: usize = 4 << 20;
+/// How many are kept at most: each segment that is new to an account is looked for among them.
+const MERGES_MAX: usize = 32;
 
 /// The renumberings of the latest merges, by the id of what came of each.
 #[derive(Debug, Default)]
@@ -34,7 +36,7 @@ impl MergedRows {
         }
         self.bytes += bytes;
         self.merges.push_back((segment, renumbering));
-        while self.bytes > BYTES_MAX
+        while (self.bytes > BYTES_MAX || self.merges.len() > MERGES_MAX)
             && let Some((_, oldest)) = self.merges.pop_front()
         {
             self.bytes = self.bytes.saturating_sub(oldest.heap_bytes());
@@ -86,5 +88,83 @@ impl MergedRows {
             }
         }
         Ok(renumbering.rows())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The rows of a segment, each of one link.
+    fn pack(rows: &[u32]) -> Vec<u8> {
+        let rows: Vec<(u32, u32)> = rows.iter().map(|row| (*row, 1)).collect();
+        KnownRows::pack(&rows, &[])
+    }
+
+    fn rows_of(merged: &MergedRows, segment: u64, known: &[(u64, &[u32])]) -> (Vec<u32>, u32) {
+        let packed: Vec<_> = known.iter().map(|(id, rows)| (*id, pack(rows))).collect();
+        let known = |wanted| {
+            let found = packed.iter().find(|(id, _)| *id == wanted);
+            found.map(|(_, packed)| KnownRows::of(packed))
+        };
+        merged.rows_of(segment, &known).unwrap()
+    }
+
+    #[test]
+    fn rows_are_those_of_the_inputs_that_stay_as_far_as_these_are_known() {
+        let mut merged = MergedRows::default();
+        assert_eq!(rows_of(&merged, 9, &[(1, &[0])]), (vec![], 0));
+        let inputs: &[(u64, u32, &[u32])] = &[(1, 100, &[3, 50]), (2, 10, &[]), (3, 5, &[0])];
+        merged.keep(9, Renumbering::of_dead(inputs));
+        let all: &[(u64, &[u32])] = &[(1, &[0, 3, 51]), (2, &[4]), (3, &[0, 4])];
+        assert_eq!(rows_of(&merged, 9, all), (vec![0, 49, 102, 111], 112));
+        // An account that has none there is known as well.
+        let none: &[(u64, &[u32])] = &[(1, &[]), (2, &[]), (3, &[])];
+        assert_eq!(rows_of(&merged, 9, none), (vec![], 112));
+        // What stands behind one that is not known is looked for.
+        assert_eq!(rows_of(&merged, 9, &all[..2]), (vec![0, 49, 102], 108));
+        assert_eq!(rows_of(&merged, 9, &all[1..]), (vec![], 0));
+        assert_eq!(rows_of(&merged, 8, all), (vec![], 0));
+    }
+
+    #[test]
+    fn a_merge_of_merged_segments_is_followed_to_what_is_known() {
+        let mut merged = MergedRows::default();
+        merged.keep(9, Renumbering::of_dead(&[(1, 10, &[0]), (2, 10, &[])]));
+        merged.keep(10, Renumbering::of_dead(&[(3, 10, &[1]), (4, 10, &[])]));
+        merged.keep(11, Renumbering::of_dead(&[(9, 19, &[0]), (10, 19, &[])]));
+        let (first, third): ((u64, &[u32]), (u64, &[u32])) = ((1, &[5]), (3, &[2]));
+        let known = [first, (2, &[1]), third];
+        assert_eq!(rows_of(&merged, 11, &known), (vec![3, 9, 19], 27));
+        assert_eq!(rows_of(&merged, 11, &[first, third]), (vec![3], 8));
+        // One that is known itself is asked no further.
+        let itself: (u64, &[u32]) = (9, &[0, 18]);
+        assert_eq!(rows_of(&merged, 11, &[itself, third]), (vec![17, 19], 27));
+    }
+
+    #[test]
+    fn the_latest_merges_are_kept_within_the_bounds() {
+        let mut merged = MergedRows::default();
+        for id in 0..MERGES_MAX as u64 + 5 {
+            merged.keep(id, Renumbering::of_dead(&[(1_000 + id, 1, &[])]));
+        }
+        assert_eq!(merged.merges.len(), MERGES_MAX);
+        let kept = |merged: &MergedRows, id| rows_of(merged, id, &[(1_000 + id, &[0])]).1 == 1;
+        assert!(!kept(&merged, 4) && kept(&merged, 5));
+        for id in 100..110 {
+            let last = 5_000_000;
+            merged.keep(id, Renumbering::of_dead(&[(1_000 + id, last + 1, &[last])]));
+            let bytes = merged.merges.iter().map(|(_, kept)| kept.heap_bytes());
+            assert_eq!(bytes.sum::<usize>(), merged.bytes);
+            assert!(merged.bytes <= BYTES_MAX, "{}", merged.bytes);
+        }
+        assert!(merged.merges.len() > 1 && merged.merges.back().unwrap().0 == 109);
+        let last = 50_000_000;
+        merged.keep(200, Renumbering::of_dead(&[(1, last + 1, &[last])]));
+        assert_eq!(
+            merged.merges.back().unwrap().0,
+            109,
+            "one that is too large"
+        );
     }
 }

@@ -372,7 +372,17 @@ fn check_long_lists(segment: &Segment) {
         assert_eq!((all.unwrap(), found), (links, expected));
         assert_eq!(found_links, expected_links);
     }
+    let rows: Vec<u32> = (0..segment.info().rows).rev().step_by(3).collect();
+    let (mut expected, mut found) = (Vec::new(), Vec::new());
+    for row in &rows {
+        let links = segment.links(*row).unwrap();
+        expected.extend(links.map(|link| (*row, link.unwrap())));
+    }
+    let each = &mut |row, link| found.push((row, link));
+    segment.links_of_rows(&rows, each).unwrap();
+    assert_eq!(found, expected, "in whichever order the rows are");
     let behind = [segment.info().rows];
+    assert!(segment.links_of_rows(&behind, &mut |_, _| {}).is_err());
     let none = segment.long_lists_of(&behind, 0, &mut |_, _| {}, &mut |_, _| {});
     assert!(none.is_err());
 }
@@ -395,6 +405,15 @@ fn check_many_targets(segment: &Segment) {
             )
             .unwrap();
         assert_eq!(expected.next(), None);
+        let actor = |target: &u32| match segment.target(*target).unwrap() {
+            TargetRef::Did(actor) | TargetRef::Record { actor, .. } => Some(actor),
+            TargetRef::Other(_) => None,
+        };
+        let actors: Vec<u32> = ordinals.iter().filter_map(actor).collect();
+        let mut found = Vec::new();
+        let each_actor = &mut |actor| found.push(actor);
+        segment.fetch_targets(&ordinals, each_actor).unwrap();
+        assert_eq!(found, actors);
     }
     let beyond = [segment.info().targets];
     let none = segment.each_target(&beyond, |target| *target, |_| Ok::<(), crate::Error>(()));
