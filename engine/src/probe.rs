@@ -1,12 +1,13 @@
-//! What can be told of a directory before a store is opened in it: how fast its disk is, whether another process has it, and how much it
-//! holds. Nothing of a store is read or changed.
+//! What can be told of a directory before a store is opened in it: how fast its disk is, whether another process has it, how much it
+//! holds, and whether a store would be made there. Nothing of a store is read or changed.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::io::fs::{File, Fs, OsFs, TEMPORARY_SUFFIX};
 use crate::lock::LOCK_NAME;
-use crate::{Error, Result};
+use crate::recovery::refuse_contents;
+use crate::{Error, Result, manifest};
 
 /// The most that is written.
 const BYTES: usize = 32 << 20;
@@ -136,6 +137,18 @@ pub fn is_in_use(dir: &Path) -> Result<bool> {
     Ok(lock.is_none())
 }
 
+/// Refuses a directory in which a store that is opened makes none anew: it has no manifest and holds what no data directory begins with.
+/// One that has a manifest, or is not there, is not judged. Changes nothing.
+///
+/// # Errors
+/// [`Error::Inconsistent`] saying what it holds, in the words of the start that would be refused; [`Error::Io`].
+pub fn refuse_foreign(dir: &Path) -> Result<()> {
+    match manifest::is_there(&OsFs, dir)? {
+        true => Ok(()),
+        false => refuse_contents(&OsFs, dir),
+    }
+}
+
 /// The bytes of all files of a data directory; those of one that is not there are none.
 #[must_use]
 pub fn used_bytes(dir: &Path) -> u64 {
@@ -193,6 +206,7 @@ mod tests {
     use super::*;
     use crate::io::fault::SimFs;
     use crate::lock::DirLock;
+    use crate::{Options, Store};
 
     #[test]
     fn a_disk_is_measured_and_nothing_stays() {
@@ -216,6 +230,25 @@ mod tests {
         assert!(!is_in_use(dir.path()).unwrap());
         assert!(is_in_use(&dir.path().join("none")).is_err());
     }
+
+    #[test]
+    fn what_a_start_refuses_is_told_in_its_words_before_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (data, full) = (dir.path().join("data"), dir.path().join("full"));
+        for fine in [&data, dir.path()] {
+            refuse_foreign(fine).unwrap();
+        }
+        drop(Store::open(&data, Options::default()).unwrap());
+        std::fs::write(data.join("notes.txt"), "").unwrap();
+        refuse_foreign(&data).unwrap();
+        std::fs::create_dir(&full).unwrap();
+        std::fs::write(full.join("notes.txt"), "").unwrap();
+        let told = refuse_foreign(&full).unwrap_err().to_string();
+        let refused = Store::open(&full, Options::default()).err().unwrap();
+        assert!(told.contains("notes.txt"), "{told}");
+        assert_eq!(told, refused.to_string());
+    }
+
     #[test]
     fn a_disk_that_fails_or_is_full_is_told_and_nothing_stays() {
         let dir = Path::new("/d");

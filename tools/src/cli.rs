@@ -416,6 +416,9 @@ pub(crate) struct SynthArguments {
     /// Where to write; - for standard output
     #[arg(long, value_name = "FILE", default_value = "-", env = "ORRERY_OUT")]
     pub(crate) out: PathBuf,
+    /// Replace the file of --out where there is one
+    #[arg(long, env = "ORRERY_FORCE", requires = "out")]
+    pub(crate) force: bool,
     /// The share of likes, 0 to 1, that go to one post
     #[arg(
         long,

@@ -112,7 +112,7 @@ pub(crate) fn examine(
     let is_in_use =
         has_data && matches!(orrery_engine::probe::is_in_use(&arguments.data), Ok(true));
     if has_data {
-        disk::examine(arguments, tell)?;
+        disk::examine(arguments, check::follows(arguments, settings), tell)?;
     } else {
         let why = match settings.is_unknown("data") {
             true => "which one is not known: see the configuration",

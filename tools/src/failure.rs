@@ -28,7 +28,7 @@ pub(crate) enum Failure {
     /// This machine is not up to it; what fails was told before.
     #[error("{0}")]
     Unfit(String),
-    #[error("data directory {}: {source}{}", path.display(), advice(source))]
+    #[error("data directory {}: {}{}", path.display(), within(path, source), advice(source))]
     Store {
         path: PathBuf,
         source: orrery_engine::Error,
@@ -152,6 +152,14 @@ fn nothing_read(files: &[NotOne]) -> String {
     );
     let files: Vec<String> = files.collect();
     files.join("; ")
+}
+
+/// What the engine says about the directory `path`, which is named before it, or about something else.
+fn within(path: &Path, error: &orrery_engine::Error) -> String {
+    match error {
+        orrery_engine::Error::Inconsistent { path: of, what } if of == path => what.clone(),
+        error => error.to_string(),
+    }
 }
 
 /// What can be done about a manifest or a version that cannot be read, as a further sentence, or nothing.

@@ -61,17 +61,18 @@ pub(crate) fn of(arguments: &TlsArguments, data: &Path) -> Result<Option<Tls>> {
     })
 }
 
-/// What is wrong with the options together. Nothing is opened for it, and nothing made.
-pub(crate) fn wrong_options(arguments: &TlsArguments, data: &Path) -> Option<Wrong> {
-    match wanted(arguments, data) {
-        Err(wrong) => Some(wrong),
-        Ok(Wanted::Plain | Wanted::Files(_)) => None,
-        Ok(Wanted::Acme(settings)) => {
-            let problem = settings.check().err()?.to_string();
-            let right = "`orrery help serve` tells how certificates are asked for";
-            Some(Wrong::of("tls-domain", problem, right))
-        }
-    }
+/// What is wrong with the options together. Nothing is opened for it, and nothing made. What rests on an option that `is_unknown` is left
+/// out: it may be gone when that is put right.
+pub(crate) fn wrong_options(
+    arguments: &TlsArguments,
+    data: &Path,
+    is_unknown: impl Fn(&str) -> bool,
+) -> Vec<Wrong> {
+    let found = found(arguments, data);
+    let known = found
+        .into_iter()
+        .filter(|found| !found.rests_on.iter().any(|name| is_unknown(name)));
+    known.map(|found| found.wrong).collect()
 }
 
 /// What is wrong with the certificate and its key, which are read for it, where both are named.
@@ -88,46 +89,138 @@ pub(crate) fn wrong_files(arguments: &TlsArguments) -> Option<Wrong> {
     Some(Wrong::of(option, error.to_string(), right))
 }
 
-fn wanted(arguments: &TlsArguments, data: &Path) -> Result<Wanted, Wrong> {
+/// What is wrong, and the options of which another value might put it right.
+struct Found {
+    wrong: Wrong,
+    rests_on: &'static [&'static str],
+}
+
+/// All that is wrong with the options together, each thing for itself.
+fn found(arguments: &TlsArguments, data: &Path) -> Vec<Found> {
+    let mut all = Vec::new();
+    let mut tell = |rests_on, wrong| all.push(Found { wrong, rests_on });
     let by_acme = !arguments.tls_domain.is_empty();
-    match (&arguments.tls_cert, &arguments.tls_key) {
-        (Some(_), Some(_)) if by_acme => Err(Wrong::of(
-            "tls-cert",
-            "it gives a certificate, and --tls-domain has one made",
-            "give one of them",
-        )),
-        (Some(certificate), Some(key)) => Ok(Wanted::Files(CertificateFiles::new(
-            certificate.clone(),
-            key.clone(),
-        ))),
-        (Some(_), None) => Err(Wrong::of(
-            "tls-cert",
-            "it needs the private key too",
-            "give it by --tls-key",
-        )),
-        (None, Some(_)) => Err(Wrong::of(
-            "tls-key",
-            "it needs the certificate too",
-            "give it by --tls-cert",
-        )),
-        (None, None) if by_acme => settings(arguments, data).map(Wanted::Acme),
-        (None, None) if arguments.bind_http.is_some() => Err(Wrong::of(
-            "bind-http",
-            "it leads to https, which needs --tls-cert or --tls-domain",
-            "to answer by plain HTTP use --bind",
-        )),
-        (None, None) => Ok(Wanted::Plain),
+    let has_files = match (&arguments.tls_cert, &arguments.tls_key) {
+        (Some(_), None) => {
+            let (wrong, right) = ("it needs the private key too", "give it by --tls-key");
+            tell(&["tls-key"], Wrong::of("tls-cert", wrong, right));
+            Some("tls-cert")
+        }
+        (None, Some(_)) => {
+            let (wrong, right) = ("it needs the certificate too", "give it by --tls-cert");
+            tell(&["tls-cert"], Wrong::of("tls-key", wrong, right));
+            Some("tls-key")
+        }
+        (Some(_), Some(_)) => Some("tls-cert"),
+        (None, None) => None,
+    };
+    match has_files {
+        Some(option) if by_acme => {
+            let wrong = "it gives a certificate, and --tls-domain has one made";
+            tell(&[], Wrong::of(option, wrong, "give one of them"));
+        }
+        None if !by_acme && arguments.bind_http.is_some() => tell(
+            &["tls-cert", "tls-key", "tls-domain"],
+            Wrong::of(
+                "bind-http",
+                "it leads to https, which needs --tls-cert or --tls-domain",
+                "to answer by plain HTTP use --bind",
+            ),
+        ),
+        _ => {}
     }
+    if !by_acme {
+        return all;
+    }
+    if !arguments.tls_accept_terms {
+        tell(
+            &["tls-accept-terms"],
+            Wrong::of(
+                "tls-domain",
+                "an authority is asked for a certificate under its terms of service",
+                "read them, for Let's Encrypt at https://letsencrypt.org/repository/, and agree by --tls-accept-terms",
+            ),
+        );
+    }
+    let cache = match cache(arguments, data) {
+        Ok(cache) => cache,
+        Err(wrong) => {
+            tell(&["tls-cache", "data"], wrong);
+            PathBuf::new()
+        }
+    };
+    // Each is looked at with the others as they are where nobody sets them.
+    let sound = || AcmeSettings {
+        terms_accepted: true,
+        ..AcmeSettings::new(vec!["example.org".to_owned()], cache.clone())
+    };
+    for (option, settings) in [
+        (
+            "tls-domain",
+            AcmeSettings {
+                domains: arguments.tls_domain.clone(),
+                ..sound()
+            },
+        ),
+        (
+            "tls-contact",
+            AcmeSettings {
+                contact: arguments.tls_contact.clone(),
+                ..sound()
+            },
+        ),
+        (
+            "tls-directory",
+            AcmeSettings {
+                directory: authority(arguments),
+                ..sound()
+            },
+        ),
+    ] {
+        if let Err(problem) = settings.check() {
+            let right = "`orrery help serve` tells how certificates are asked for";
+            tell(&[], Wrong::of(option, problem.to_string(), right));
+        }
+    }
+    all
+}
+
+fn wanted(arguments: &TlsArguments, data: &Path) -> Result<Wanted, Wrong> {
+    if let Some(first) = found(arguments, data).into_iter().next() {
+        return Err(first.wrong);
+    }
+    Ok(match (&arguments.tls_cert, &arguments.tls_key) {
+        (Some(certificate), Some(key)) => {
+            Wanted::Files(CertificateFiles::new(certificate.clone(), key.clone()))
+        }
+        _ if arguments.tls_domain.is_empty() => Wanted::Plain,
+        _ => Wanted::Acme(settings(arguments, data)?),
+    })
 }
 
 fn settings(arguments: &TlsArguments, data: &Path) -> Result<AcmeSettings, Wrong> {
-    if !arguments.tls_accept_terms {
-        return Err(Wrong::of(
-            "tls-domain",
-            "an authority is asked for a certificate under its terms of service",
-            "read them, for Let's Encrypt at https://letsencrypt.org/repository/, and agree by --tls-accept-terms",
-        ));
+    let cache = cache(arguments, data)?;
+    let mut settings = AcmeSettings::new(arguments.tls_domain.clone(), cache);
+    settings.contact.clone_from(&arguments.tls_contact);
+    settings.terms_accepted = arguments.tls_accept_terms;
+    settings.directory = authority(arguments);
+    settings
+        .directory_roots
+        .clone_from(&arguments.tls_directory_ca);
+    Ok(settings)
+}
+
+/// Where the authority is asked.
+fn authority(arguments: &TlsArguments) -> String {
+    match arguments.tls_directory.as_str() {
+        "production" => LETS_ENCRYPT.to_owned(),
+        "staging" => LETS_ENCRYPT_STAGING.to_owned(),
+        url => url.to_owned(),
     }
+}
+
+/// Where the account's key and the certificate are kept.
+fn cache(arguments: &TlsArguments, data: &Path) -> Result<PathBuf, Wrong> {
     let cache = match &arguments.tls_cache {
         Some(cache) => cache.clone(),
         None => beside(data)?,
@@ -142,18 +235,7 @@ fn settings(arguments: &TlsArguments, data: &Path) -> Result<AcmeSettings, Wrong
             "name a directory elsewhere",
         ));
     }
-    let mut settings = AcmeSettings::new(arguments.tls_domain.clone(), cache);
-    settings.contact.clone_from(&arguments.tls_contact);
-    settings.terms_accepted = true;
-    settings.directory = match arguments.tls_directory.as_str() {
-        "production" => LETS_ENCRYPT.to_owned(),
-        "staging" => LETS_ENCRYPT_STAGING.to_owned(),
-        url => url.to_owned(),
-    };
-    settings
-        .directory_roots
-        .clone_from(&arguments.tls_directory_ca);
-    Ok(settings)
+    Ok(cache)
 }
 
 /// The data directory's name with `.tls`.

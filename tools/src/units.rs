@@ -249,15 +249,28 @@ pub(crate) fn count_text(count: u64) -> String {
     text
 }
 
+/// So many of what is called `one`, as people write it.
+pub(crate) fn counted_text(count: u64, one: &str) -> String {
+    let end = if count == 1 { "" } else { "s" };
+    format!("{} {one}{end}", count_text(count))
+}
+
 /// So many files, as people write it.
 pub(crate) fn files_text(files: u64) -> String {
-    let name = if files == 1 { "file" } else { "files" };
-    format!("{} {name}", count_text(files))
+    counted_text(files, "file")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_of_a_thing_is_named_in_the_singular() {
+        for (count, text) in [(0, "0 segments"), (1, "1 segment"), (2, "2 segments")] {
+            assert_eq!(counted_text(count, "segment"), text);
+        }
+        assert_eq!(files_text(1), "1 file");
+    }
 
     #[test]
     fn shares_are_read_within_their_bounds() {

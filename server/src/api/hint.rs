@@ -21,11 +21,23 @@ pub(super) fn of_links(params: &Params) -> Option<String> {
     if let Some(about) = scalar("source").and_then(of_source) {
         return Some(format!("parameter source {about}"));
     }
+    if let Some(about) = of_accounts(params) {
+        return Some(about);
+    }
     if let Some(meant) = scalar("pathToOther").and_then(|path| path.strip_prefix('.')) {
         return Some(format!(
             "parameter pathToOther is a path without its first dot: {}",
             shown(meant)
         ));
+    }
+    if scalar("pathToOther").is_some() {
+        let others = params.pairs().filter(|(name, _)| *name == "otherSubject");
+        let about = others
+            .filter_map(|(_, value)| of_target(value.trim()))
+            .next();
+        if let Some(about) = about {
+            return Some(format!("parameter otherSubject: {about}"));
+        }
     }
     // What follows are the parameters of the older generation.
     scalar("target")?;
@@ -41,11 +53,47 @@ pub(super) fn of_links(params: &Params) -> Option<String> {
         }
         None => {}
     }
-    let path = scalar("path").filter(|path| !path.starts_with('.'))?;
+    let path = scalar("path")?;
+    let Some(bare) = path.strip_prefix('.') else {
+        return Some(format!(
+            "parameter path begins with a dot: .{}",
+            shown(path)
+        ));
+    };
+    let (collection, meant) = meant_path(scalar("collection")?, bare)?;
     Some(format!(
-        "parameter path begins with a dot: .{}",
+        "parameter path: {} have no links at {}; did you mean .{meant}?",
+        shown(collection),
         shown(path)
     ))
+}
+
+/// About the accounts whose links are wanted.
+fn of_accounts(params: &Params) -> Option<String> {
+    params.pairs().find_map(|(name, value)| {
+        let about = match name {
+            "did" | "linkDid" => of_did(value.trim()),
+            "from_dids" => value.split(',').find_map(of_did),
+            _ => None,
+        };
+        about.map(|about| format!("parameter {name}: {about}"))
+    })
+}
+
+/// About what stands where a DID is wanted; nothing about no text at all.
+fn of_did(text: &str) -> Option<String> {
+    let bare = text.strip_prefix('@').unwrap_or(text);
+    if text.is_empty() || (text.starts_with("did:") && !text.contains('/') && !is_misspelt(text)) {
+        return None;
+    }
+    Some(match Handle::parse(bare) {
+        Ok(_) => format!(
+            "{} is a handle: accounts are known by their DID, which resolveHandle tells",
+            shown(bare)
+        ),
+        Err(_) if is_misspelt(text) => misspelt(text),
+        Err(_) => format!("{} is no DID", shown(text)),
+    })
 }
 
 /// About a question for what is counted in collections.
@@ -82,9 +130,50 @@ fn of_source(source: &str) -> Option<String> {
         ));
     }
     match is_collection(collection) {
-        true => nearly(collection).map(|about| format!("names a collection: {about}")),
+        true => nearly(collection)
+            .map(|about| format!("names a collection: {about}"))
+            .or_else(|| {
+                let (collection, meant) = meant_path(collection, path)?;
+                Some(format!(
+                    "has a path at which {collection} have no links; did you mean {collection}:{meant}?"
+                ))
+            }),
         false => Some(format!("has no collection: {}", no_collection(collection))),
     }
+}
+
+/// The links of well-known collections that questions are mostly about, by their paths without the first dot, in byte order of the collections.
+const LINKS: [(&str, &[&str]); 10] = [
+    ("app.bsky.feed.generator", &["did"]),
+    ("app.bsky.feed.like", &["subject.uri", "via.uri"]),
+    ("app.bsky.feed.postgate", &["post"]),
+    ("app.bsky.feed.repost", &["subject.uri", "via.uri"]),
+    ("app.bsky.feed.threadgate", &["post"]),
+    ("app.bsky.graph.block", &["subject"]),
+    ("app.bsky.graph.follow", &["subject"]),
+    ("app.bsky.graph.listblock", &["subject"]),
+    ("app.bsky.graph.listitem", &["subject", "list"]),
+    ("app.bsky.graph.starterpack", &["list"]),
+];
+
+/// What is most likely meant by a path at which a well-known collection has no links, above or below one at which it has: the collection
+/// and that path, both without a first dot.
+pub(super) fn meant_path(collection: &str, path: &str) -> Option<(&'static str, &'static str)> {
+    let place = LINKS
+        .binary_search_by(|(known, _)| (*known).cmp(collection))
+        .ok()?;
+    let (collection, paths) = LINKS.get(place)?;
+    let is_below = |below: &str, above: &str| {
+        below
+            .strip_prefix(above)
+            .is_some_and(|rest| rest.starts_with('.'))
+    };
+    if paths.contains(&path) {
+        return None;
+    }
+    let mut paths = paths.iter();
+    let meant = paths.find(|known| is_below(known, path) || is_below(path, known))?;
+    Some((collection, meant))
 }
 
 /// About a name that there may be, and that is nearly a well-known one.
@@ -111,15 +200,76 @@ pub(crate) fn is_no_target(text: &str) -> bool {
     !text.is_empty() && !text.contains(':')
 }
 
-/// Whether it is hardly what links lead to: [no target](is_no_target), or an at-uri with something else than a DID in its DID's place.
+/// Whether it is hardly what links lead to: [no target](is_no_target), an at-uri with something else than a DID in its DID's place, a DID of
+/// the method plc that is not of its form, or a page about an account or a record.
 pub(super) fn is_odd_target(text: &str) -> bool {
+    let uri = text.strip_prefix("at://");
     is_no_target(text)
-        || text
-            .strip_prefix("at://")
-            .is_some_and(|uri| !uri.starts_with("did:"))
+        || uri.is_some_and(|uri| !uri.starts_with("did:"))
+        || is_misspelt(authority(uri.unwrap_or(text)))
+        || text.starts_with(PAGES)
 }
 
-/// What most likely is meant by a target to which hardly any link leads: a handle, a word, an at-uri without a DID.
+/// Where pages about accounts and records are.
+const PAGES: &str = "https://bsky.app/profile/";
+
+/// What stands before the first slash.
+fn authority(text: &str) -> &str {
+    text.split('/').next().unwrap_or_default()
+}
+
+/// Whether it looks as if a DID of the method plc had lost some characters, or had others: behind did:plc: are 24 of a to z and 2 to 7. One that is far
+/// shorter or longer was never meant to be of this form.
+fn is_misspelt(did: &str) -> bool {
+    let is_digit = |byte: u8| matches!(byte, b'a'..=b'z' | b'2'..=b'7');
+    did.strip_prefix("did:plc:").is_some_and(|id| {
+        (16..=32).contains(&id.len()) && !(id.len() == 24 && id.bytes().all(is_digit))
+    })
+}
+
+fn misspelt(did: &str) -> String {
+    format!(
+        "no account has the DID {}: behind did:plc: are 24 of the characters a to z and 2 to 7",
+        shown(did)
+    )
+}
+
+/// What links lead to instead of a page about an account or a record; `path` is what stands behind [`PAGES`].
+fn behind_page(path: &str) -> String {
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    let mut parts = path.trim_end_matches('/').split('/');
+    let (name, page, key) = (parts.next().unwrap_or_default(), parts.next(), parts.next());
+    let collection = match page {
+        Some("post") => "/app.bsky.feed.post/",
+        Some("feed") => "/app.bsky.feed.generator/",
+        Some("lists") => "/app.bsky.graph.list/",
+        _ => "",
+    };
+    let record = match key {
+        Some(key) if !collection.is_empty() => format!("{collection}{key}"),
+        _ => String::new(),
+    };
+    let (did, how) = match name.starts_with("did:") {
+        true => (name, String::new()),
+        false => (
+            "DID",
+            format!("; resolveHandle tells the DID of {}", shown(name)),
+        ),
+    };
+    match record.is_empty() {
+        true => format!(
+            "it is a page, to which few links lead: those to the account lead to {}{how}",
+            shown(did)
+        ),
+        false => format!(
+            "it is a page, to which few links lead: those to the record lead to {}{how}",
+            shown(&format!("at://{did}{record}"))
+        ),
+    }
+}
+
+/// What most likely is meant by a target to which hardly any link leads: a handle, a word, an at-uri without a DID, a DID that is none, a page about
+/// an account or a record.
 #[must_use]
 pub fn of_target(text: &str) -> Option<String> {
     is_odd_target(text).then(|| about(text))
@@ -127,6 +277,13 @@ pub fn of_target(text: &str) -> Option<String> {
 
 /// What is to be said of a thing that no link leads to.
 fn about(text: &str) -> String {
+    if let Some(path) = text.strip_prefix(PAGES) {
+        return behind_page(path);
+    }
+    let did = authority(text.strip_prefix("at://").unwrap_or(text));
+    if is_misspelt(did) {
+        return misspelt(did);
+    }
     if let Some(uri) = text.strip_prefix("at://") {
         let authority = uri.split('/').next().unwrap_or_default();
         return match Handle::parse(authority) {
@@ -147,14 +304,32 @@ fn about(text: &str) -> String {
     }
 }
 
+/// About the beginning of subjects: a whole handle in a DID's place, or by itself.
+fn of_prefix(prefix: &str) -> Option<String> {
+    let uri = prefix.strip_prefix("at://");
+    let name = authority(uri.unwrap_or(prefix));
+    let is_handle = Handle::parse(name).is_ok() && (uri.is_some() || name == prefix);
+    if is_handle {
+        return Some(about(prefix));
+    }
+    let is_whole = uri.is_some_and(|uri| uri.len() > name.len());
+    (is_whole && is_misspelt(name)).then(|| misspelt(name))
+}
+
 /// About the lists of a subscription: the first value that can match nothing.
 pub(crate) fn of_subscription(filters: &Filters) -> Option<String> {
     let subjects = filters.subjects.iter();
     if let Some(subject) = subjects.into_iter().find(|subject| is_odd_target(subject)) {
         return Some(format!("wantedSubjects: {}", about(subject)));
     }
-    let mut dids = filters.dids.iter();
-    if let Some(did) = dids.find(|did| did.contains('/') || !did.starts_with("did:")) {
+    if let Some(about) = filters.prefixes.iter().find_map(|prefix| of_prefix(prefix)) {
+        return Some(format!("wantedSubjectPrefixes: {about}"));
+    }
+    let is_odd = |did: &&String| did.contains('/') || !did.starts_with("did:") || is_misspelt(did);
+    if let Some(did) = filters.dids.iter().find(is_odd) {
+        if is_misspelt(did) {
+            return Some(format!("wantedSubjectDids: {}", misspelt(did)));
+        }
         let bare = did.strip_prefix('@').unwrap_or(did);
         return Some(match Handle::parse(bare) {
             // One may stand in an at-uri in a DID's place, and hardly ever does.
@@ -175,8 +350,17 @@ pub(crate) fn of_subscription(filters: &Filters) -> Option<String> {
     let Some(source) = odd else {
         let named = filters.sources.iter();
         let mut collections = named.filter_map(|source| Some(source.split_once(':')?.0));
-        let about = collections.find_map(nearly)?;
-        return Some(format!("wantedSources: {about}"));
+        if let Some(about) = collections.find_map(nearly) {
+            return Some(format!("wantedSources: {about}"));
+        }
+        let (source, (collection, meant)) = filters.sources.iter().find_map(|source| {
+            let (collection, path) = source.split_once(':')?;
+            Some((source, meant_path(collection, path)?))
+        })?;
+        return Some(format!(
+            "wantedSources: {} has a path at which {collection} have no links; did you mean {collection}:{meant}?",
+            shown(source)
+        ));
     };
     Some(match source.split_once(':') {
         Some((collection, path)) if is_collection(collection) && path.len() > 1 => format!(
@@ -202,6 +386,60 @@ fn shown(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const PLC: &str = "did:plc:z72i7hdynmk6r22z27h6tvur";
+
+    #[test]
+    fn paths_of_well_known_links_are_in_order_and_asked_about_only_where_they_are_wrong() {
+        assert!(LINKS.is_sorted_by_key(|(collection, _)| collection));
+        for (collection, paths) in LINKS {
+            assert!(meant_collection(collection).is_none());
+            for path in paths {
+                assert_eq!(meant_path(collection, path), None);
+                let below = format!("{path}.x");
+                assert_eq!(meant_path(collection, &below), Some((collection, *path)));
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_subscription_takes_of_beginnings_in_vain_is_named() {
+        for (prefix, wanted) in [
+            ("", None),
+            ("a", None),
+            ("at:", None),
+            ("at://", None),
+            ("at://d", None),
+            ("at://did:plc:z72i7hdynmk6r22z27", None),
+            ("https://example.com/", None),
+            ("https://bsky.app/profile/alice.example.com", None),
+            (
+                "at://alice.example.com/",
+                Some("alice.example.com stands in the place of a DID"),
+            ),
+            (
+                "at://alice.example.com",
+                Some("alice.example.com stands in the place of a DID"),
+            ),
+            ("alice.example.com", Some("alice.example.com is a handle")),
+            (
+                "at://did:plc:z72i7hdynmk6r22z27h6tvu/",
+                Some("no account has the DID"),
+            ),
+        ] {
+            let told = of_subscription(&Filters {
+                prefixes: vec![prefix.to_owned()],
+                ..Filters::default()
+            });
+            let wanted = wanted.map(|wanted| format!("wantedSubjectPrefixes: {wanted}"));
+            assert_eq!(told.is_some(), wanted.is_some(), "{prefix}: {told:?}");
+            assert!(
+                told.unwrap_or_default()
+                    .starts_with(&wanted.unwrap_or_default()),
+                "{prefix}"
+            );
+        }
+    }
 
     #[test]
     fn what_an_item_asks_in_vain_is_named() {
@@ -240,6 +478,55 @@ mod tests {
                 Some("did you mean app.bsky.feed.like?"),
             ),
             (post, "app.bsky.feed.like:subject.uri", None),
+            (post, "app.bsky.feed.like:via.uri", None),
+            (post, "app.bsky.feed.like:other", None),
+            (post, "org.example.like:subject", None),
+            (
+                post,
+                "app.bsky.feed.like:subject",
+                Some(
+                    "source has a path at which app.bsky.feed.like have no links; did you mean app.bsky.feed.like:subject.uri?",
+                ),
+            ),
+            (
+                post,
+                "app.bsky.graph.follow:subject.uri",
+                Some("did you mean app.bsky.graph.follow:subject?"),
+            ),
+            (PLC, "a.b.c:d", None),
+            ("did:web:alice.example.com", "a.b.c:d", None),
+            ("https://bsky.app/", "a.b.c:d", None),
+            (
+                "did:plc:z72i7hdynmk6r22z27h6tvu",
+                "a.b.c:d",
+                Some(
+                    "subject: no account has the DID did:plc:z72i7hdynmk6r22z27h6tvu: behind did:plc: are 24",
+                ),
+            ),
+            (
+                "at://did:plc:Z72i7hdynmk6r22z27h6tvur/a.b.c/d",
+                "a.b.c:d",
+                Some("no account has the DID did:plc:Z72i7hdynmk6r22z27h6tvur:"),
+            ),
+            (
+                "https://bsky.app/profile/alice.example.com/post/3k?x=y",
+                "a.b.c:d",
+                Some(
+                    "those to the record lead to at://DID/app.bsky.feed.post/3k; resolveHandle tells the DID of alice.example.com",
+                ),
+            ),
+            (
+                "https://bsky.app/profile/did:plc:a/feed/news",
+                "a.b.c:d",
+                Some("those to the record lead to at://did:plc:a/app.bsky.feed.generator/news"),
+            ),
+            (
+                "https://bsky.app/profile/alice.example.com",
+                "a.b.c:d",
+                Some(
+                    "those to the account lead to DID; resolveHandle tells the DID of alice.example.com",
+                ),
+            ),
         ] {
             let told = of_item(subject, source);
             let is_told = told
@@ -319,6 +606,14 @@ mod tests {
             (
                 told(&[], &[], &["app.bsky:subject"]),
                 "wantedSources: app.bsky:subject is not",
+            ),
+            (
+                told(&[], &[], &["a.b.c:d", "app.bsky.feed.like:subject"]),
+                "wantedSources: app.bsky.feed.like:subject has a path at which app.bsky.feed.like have no links",
+            ),
+            (
+                told(&[], &["did:plc:z72i7hdynmk6r22z27h6tvu"], &[]),
+                "wantedSubjectDids: no account has the DID",
             ),
             (
                 told(&[], &[], &["a.b.c:.d.e"]),

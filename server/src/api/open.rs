@@ -58,7 +58,8 @@ impl<'a> Open<'a> {
         };
         let is_right = matches!(reverse, None | Some("true" | "false"))
             && hint::is_collection(collection)
-            && meant_collection(collection).is_none();
+            && meant_collection(collection).is_none()
+            && hint::meant_path(collection, path.strip_prefix('.').unwrap_or(&path)).is_none();
         let target = target
             .filter(|target| is_right && !hint::is_odd_target(target) && !target.is_empty())?;
         Some(Self {
@@ -81,7 +82,7 @@ mod tests {
     use super::*;
     use crate::api::links::filter;
 
-    const VALUES: [&str; 14] = [
+    const VALUES: [&str; 18] = [
         "",
         "a.b.c",
         "a",
@@ -96,6 +97,10 @@ mod tests {
         "https://x.y/",
         "app.bsky.feed.lik",
         "app.bsky.feed.lik:d",
+        "app.bsky.feed.like",
+        ".subject",
+        "app.bsky.feed.like:subject",
+        "did:plc:z72i7hdynmk6r22z27h6tvu",
     ];
 
     #[test]

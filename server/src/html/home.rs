@@ -50,12 +50,21 @@ fn page(
     notes(&mut m, coverage);
     m.raw("<dl class=\"stats\">\n");
     let stats = &root.stats;
-    for (what, count) in [
-        ("accounts that link", Some(stats.dids)),
-        ("targets by source", Some(stats.targetables)),
-        ("linking records", Some(stats.linking_records)),
-        ("days indexed", root.days_indexed),
+    for (one, more, count) in [
+        ("account that links", "accounts that link", Some(stats.dids)),
+        (
+            "target by source",
+            "targets by source",
+            Some(stats.targetables),
+        ),
+        (
+            "linking record",
+            "linking records",
+            Some(stats.linking_records),
+        ),
+        ("day indexed", "days indexed", root.days_indexed),
     ] {
+        let what = if count == Some(1) { one } else { more };
         m.raw("<div><dt>").raw(what).raw("</dt><dd>");
         match count {
             Some(count) => m.text(&grouped(count)),
@@ -187,4 +196,49 @@ fn questions(m: &mut Markup, example: &Example) {
     m.raw("<li>")
         .link(&href, "What links to it at all?")
         .raw("</li>\n</ul>\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::index::Selection;
+    use crate::wire::RootStats;
+
+    #[test]
+    fn one_of_a_thing_is_named_in_the_singular() {
+        let page = |count: u64| {
+            let root = Root {
+                help: "",
+                days_indexed: Some(count),
+                stats: RootStats {
+                    dids: count,
+                    targetables: count,
+                    linking_records: count,
+                    started_at: None,
+                    other_data: BTreeMap::new(),
+                },
+            };
+            let coverage = Coverage::new(None, None, &Selection::default());
+            super::page(&root, "", &coverage, None, false)
+        };
+        let labels = [
+            ("account that links", "accounts that link"),
+            ("target by source", "targets by source"),
+            ("linking record", "linking records"),
+            ("day indexed", "days indexed"),
+        ];
+        let (one, more) = (page(1), page(318));
+        for (of_one, of_more) in labels {
+            assert!(
+                one.contains(&format!("<dt>{of_one}</dt><dd>1</dd>")),
+                "{one}"
+            );
+            assert!(
+                more.contains(&format!("<dt>{of_more}</dt><dd>318</dd>")),
+                "{more}"
+            );
+        }
+    }
 }

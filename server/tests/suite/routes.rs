@@ -353,6 +353,40 @@ async fn a_question_that_can_match_nothing_is_answered_with_a_hint() {
             "source names a collection: app.bsky.feed.liek is no well-known collection; did you mean app.bsky.feed.like?",
         ),
         (
+            format!("{X}getBacklinksCount?subject={POST}&source={like}:subject"),
+            "did you mean app.bsky.feed.like:subject.uri?",
+        ),
+        (
+            format!("/links/count?target={POST}&collection={like}&path=.subject"),
+            "parameter path: app.bsky.feed.like have no links at .subject; did you mean .subject.uri?",
+        ),
+        (
+            format!("{X}getBacklinksCount?subject={POST}&{LIKES}&did=alice.example.com"),
+            "parameter did: alice.example.com is a handle",
+        ),
+        (
+            format!(
+                "/links/count?target={POST}&collection={like}&path=.subject.uri&from_dids=did:plc:a,word"
+            ),
+            "parameter from_dids: word is no DID",
+        ),
+        (
+            format!(
+                "{X}getManyToMany?subject=did:plc:m&source=app.bsky.graph.listitem:subject&pathToOther=list&otherSubject=alice.example.com"
+            ),
+            "parameter otherSubject: alice.example.com is a handle",
+        ),
+        (
+            format!(
+                "{X}getBacklinksCount?subject=https://bsky.app/profile/alice.example.com/post/3k&{LIKES}"
+            ),
+            "lead to at://DID/app.bsky.feed.post/3k",
+        ),
+        (
+            format!("{X}getBacklinksCount?subject=did:plc:z72i7hdynmk6r22z27h6tvu&{LIKES}"),
+            "subject: no account has the DID",
+        ),
+        (
             "/timeseries?collection=app.bsky.post".to_owned(),
             "collection: app.bsky.post is no well-known collection; did you mean app.bsky.feed.post?",
         ),

@@ -68,6 +68,10 @@ async fn a_subscription_in_vain_is_let_in_with_a_hint() {
             Some("alice.example.com is a handle"),
         ),
         (
+            "?wantedSubjectPrefixes=at://alice.example.com/",
+            Some("wantedSubjectPrefixes: alice.example.com stands in the place of a DID"),
+        ),
+        (
             "?wantedSubjectDids=bsky.app",
             Some("wantedSubjectDids: bsky.app is a handle"),
         ),

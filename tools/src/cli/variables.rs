@@ -53,7 +53,8 @@ fn with_arguments_of_serve(command: Command, of_serve: &[Arg]) -> Command {
 ///
 /// # Errors
 ///
-/// [`Failure::Settings`] with all that is wrong with the file, before anything is done.
+/// [`Failure::Settings`] with all that is wrong with the file, before anything is done. A command that works on a directory which is there
+/// is only refused where that may be about a key that it takes; otherwise it is warned of.
 pub(crate) fn parse() -> crate::failure::Result<(Cli, Settings)> {
     let words: Vec<OsString> = std::env::args_os().collect();
     // What an option has to be given may stand in the file.
@@ -78,12 +79,6 @@ pub(crate) fn parse() -> crate::failure::Result<(Cli, Settings)> {
     };
     let mut said = words.clone();
     if !is_judge {
-        if !settings.mistakes.is_empty() {
-            return Err(Failure::Settings(match name {
-                "serve" => check::all(&settings).1,
-                _ => settings.mistakes,
-            }));
-        }
         let commands = commands();
         let own = commands.find_subcommand(name);
         let known = |long: &str| {
@@ -95,17 +90,31 @@ pub(crate) fn parse() -> crate::failure::Result<(Cli, Settings)> {
             arguments
                 .any(|argument| argument.get_long() == Some(long) && argument.is_required_set())
         };
+        // Who names a directory does not mean the server that the file tells of; who names a server too may well mean its token.
+        let source = |name: &str| settings.get(name).map(|setting| &setting.source);
+        let is_told = |name: &str| matches!(source(name), Some(Source::Flag | Source::Variable));
+        let is_elsewhere =
+            name == "exclude" && source("data") == Some(&Source::Flag) && !is_told("operator");
+        let known = |long: &str| known(long) && !(is_elsewhere && long.starts_with("operator"));
+        // What is done with a directory that is there does not wait for what a server alone is told; how much is logged is no matter either.
+        let may_be_meant =
+            |key: &str| known(key) && key != "log" && !is_told(key) && settings.is_unknown(key);
+        let mut keys = settings.all.iter().map(|setting| setting.key.name.as_str());
+        let is_refused = matches!(name, "serve" | "ingest") || keys.any(may_be_meant);
+        if is_refused && !settings.mistakes.is_empty() {
+            return Err(Failure::Settings(match name {
+                "serve" => check::all(&settings).1,
+                _ => settings.mistakes,
+            }));
+        }
+        for mistake in &settings.mistakes {
+            output::note(format_args!("warning: {mistake}"));
+        }
         match check::missing(&settings, needed) {
             missing if missing.is_empty() => {}
             _ if name == "serve" => return Err(Failure::Settings(check::all(&settings).1)),
             missing => return Err(Failure::Settings(missing)),
         }
-        // Who names a directory does not mean the server that the file tells of; who names a server too may well mean its token.
-        let source = |name| settings.get(name).map(|setting| &setting.source);
-        let is_elsewhere = name == "exclude"
-            && source("data") == Some(&Source::Flag)
-            && !matches!(source("operator"), Some(Source::Flag | Source::Variable));
-        let known = |long: &str| known(long) && !(is_elsewhere && long.starts_with("operator"));
         let behind = place_of_command(&words, name).map_or(words.len(), |place| place + 1);
         said.splice(behind..behind, settings.words_of_file(known));
     }

@@ -58,13 +58,10 @@ pub(crate) fn run(arguments: &CompactArguments) -> Result<()> {
         output::line(format_args!("{summary}"))?;
         return whole(arguments, &damaged);
     }
-    let merges = match report.merges {
-        1 => "1 merge".to_owned(),
-        merges => format!("{} merges", units::count_text(merges)),
-    };
+    let merges = units::counted_text(report.merges, "merge");
     output::line(format_args!(
-        "{merges}: {} segments of {} became {} of {} in {seconds:.1} s",
-        report.segments.0,
+        "{merges}: {} of {} became {} of {} in {seconds:.1} s",
+        units::counted_text(report.segments.0 as u64, "segment"),
         units::bytes_text(report.bytes.0),
         report.segments.1,
         units::bytes_text(report.bytes.1),
@@ -83,10 +80,7 @@ fn whole(arguments: &CompactArguments, damaged: &[Degraded]) -> Result<()> {
     if damaged.is_empty() {
         return Ok(());
     }
-    let places = match damaged.len() {
-        1 => "1 segment".to_owned(),
-        count => format!("{count} segments"),
-    };
+    let places = units::counted_text(damaged.len() as u64, "segment");
     Err(Failure::Damaged {
         path: arguments.data.clone(),
         places,

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use orrery_engine::offline::exclusions;
+use orrery_engine::offline::{Directory, exclusions};
 use orrery_engine::{Error, Excluded, ExclusionKind, Options, Store};
 use orrery_server::{OperatorToken, format_time};
 use serde_json::{Value, json};
@@ -101,6 +101,17 @@ fn tell(arguments: &ExcludeArguments, asked: &[Asked], done: &Done, excluded: bo
         let entries = asked.iter().map(|asked| Taken::of(&asked.entry));
         entries.filter(|taken| *taken == kind).count()
     };
+    // Where nothing changed, nothing that was to be removed was there.
+    let is_vain = !excluded && done.changed == 0 && done.pending == 0;
+    if is_vain && done.shown == 0 {
+        let what = match asked {
+            [one] => format!("{} is not on the list", one.entry.value),
+            more => format!("none of the {} entries is on the list", more.len()),
+        };
+        output::note(format_args!(
+            "nothing was removed: {what}, which `orrery exclude list` prints"
+        ));
+    }
     if arguments.json {
         let mut summary = json!({
             "changed": done.changed, "unchanged": done.unchanged, "pending": done.pending,
@@ -130,7 +141,11 @@ fn tell(arguments: &ExcludeArguments, asked: &[Asked], done: &Done, excluded: bo
         } else {
             for Asked { entry, .. } in asked {
                 let taken = Taken::of(entry);
-                let (kind, about) = (taken.name(), taken.about());
+                let about = match is_vain {
+                    true => "not on the list",
+                    false => taken.about(),
+                };
+                let kind = taken.name();
                 output::line(format_args!("{kind} {}: {about}", entry.value))?;
             }
         }
@@ -149,9 +164,12 @@ fn tell(arguments: &ExcludeArguments, asked: &[Asked], done: &Done, excluded: bo
         return Ok(());
     }
     let why = done.waits.as_deref().unwrap_or("the index is busy");
+    let accounts = match done.pending {
+        1 => "1 account".to_owned(),
+        more => format!("{more} accounts"),
+    };
     Err(Failure::Waits(format!(
-        "the list is changed, and records follow it; the links of {} accounts do when the index takes events again: {why}",
-        done.pending
+        "the list is changed, and records follow it; the links of {accounts} do when the index takes events again: {why}"
     )))
 }
 
@@ -315,6 +333,17 @@ fn change_server(
     Ok(done)
 }
 
+/// Refuses what is no data directory, and says what is there instead.
+fn refuse_no_index(path: &Path) -> Result<()> {
+    if Store::is_at(path).map_err(Failure::store(path))? {
+        return Ok(());
+    }
+    Err(match Directory::open(path) {
+        Err(error) if path.is_dir() => Failure::store(path)(error),
+        _ => Failure::NoDirectory(path.to_owned()),
+    })
+}
+
 fn change_directory(path: &Path, asked: &[Asked], excluded: bool) -> Result<Done> {
     let failed = |source| match source {
         Error::Locked { .. } => Failure::Usage(format!(
@@ -324,9 +353,7 @@ fn change_directory(path: &Path, asked: &[Asked], excluded: bool) -> Result<Done
         )),
         source => Failure::store(path)(source),
     };
-    if !Store::is_at(path).map_err(failed)? {
-        return Err(Failure::NoDirectory(path.to_owned()));
-    }
+    refuse_no_index(path)?;
     let mut options = Options::default();
     options.compact = false;
     // The log window is the server's, and stays as it is.
@@ -375,9 +402,7 @@ fn list(arguments: &ExcludeArguments) -> Result<()> {
         }
         // The file is replaced whole, so that it can be read beside a running server.
         Place::Directory(path) => {
-            if !Store::is_at(path).map_err(Failure::store(path))? {
-                return Err(Failure::NoDirectory(path.to_owned()));
-            }
+            refuse_no_index(path)?;
             let list = exclusions(path).map_err(Failure::store(path))?;
             for entry in list.entries() {
                 let time = format_time(entry.time_us);

@@ -290,10 +290,8 @@ fn for_people(summary: &Value) -> String {
         line("selected", format!("{only}{except}, from seq {from} on"));
     }
     let unsealed = get("unsealed");
-    if of(unsealed, "events")
-        .as_u64()
-        .is_some_and(|events| events > 0)
-    {
+    let events = of(unsealed, "events").as_u64();
+    if let Some(events) = events.filter(|events| *events > 0) {
         let position = match of(unsealed, "cursor") {
             Value::Null => String::new(),
             cursor => format!(", cursor {}", of(&cursor, "value")),
@@ -301,8 +299,8 @@ fn for_people(summary: &Value) -> String {
         line(
             "behind the seal",
             format!(
-                "{} events up to seq {}{position}, in the log and not counted below",
-                count(&of(unsealed, "events")),
+                "{} up to seq {}{position}, in the log and not counted below",
+                units::counted_text(events, "event"),
                 count(&of(unsealed, "last_seq")),
             ),
         );

@@ -65,15 +65,18 @@ fn found(report: &RepairReport) -> String {
         (report.manifest.is_some(), "the manifest".to_owned()),
         (
             lost_its_end,
-            format!("the manifest, which lacks {unnamed} segments,"),
+            format!(
+                "the manifest, which lacks {},",
+                units::counted_text(unnamed as u64, "segment")
+            ),
         ),
     ];
     let counted = [
-        (report.segments.len(), "segments"),
-        (report.logs.len(), "log files"),
-        (report.derived.len(), "derived files"),
+        (report.segments.len(), "segment"),
+        (report.logs.len(), "log file"),
+        (report.derived.len(), "derived file"),
     ]
-    .map(|(count, what)| (count > 0, format!("{count} {what}")));
+    .map(|(count, one)| (count > 0, units::counted_text(count as u64, one)));
     let list = (report.exclusions.is_some(), "the exclude list".to_owned());
     let parts = manifest.into_iter().chain(counted).chain([list]);
     let parts: Vec<String> = parts

@@ -32,10 +32,10 @@ pub(crate) fn run(arguments: &ReplayArguments) -> Result<()> {
         ));
     }
     output::line(format_args!(
-        "replayed up to seq {}: {} events of the log, {} segments, {} rows",
+        "replayed up to seq {}: {} of the log, {}, {}",
         units::count_text(report.last_seq),
-        units::count_text(report.events),
-        report.segments,
-        units::count_text(report.rows),
+        units::counted_text(report.events, "event"),
+        units::counted_text(report.segments, "segment"),
+        units::counted_text(report.rows, "row"),
     ))
 }

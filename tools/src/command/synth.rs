@@ -57,8 +57,26 @@ pub(crate) fn run(arguments: SynthArguments) -> Result<()> {
         what: arguments.out.display().to_string(),
         source,
     };
-    let file = File::create(&arguments.out).map_err(failed)?;
+    let file = match arguments.force {
+        true => File::create(&arguments.out),
+        false => new_file(&arguments.out),
+    };
+    let file = file.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => Failure::Usage(format!(
+            "{} is there already; name another file by --out, or replace it by --force",
+            arguments.out.display()
+        )),
+        _ => failed(error),
+    })?;
     write(generator, file).map_err(failed)
+}
+
+/// Makes a file that is not there yet. What is no file, such as a pipe, keeps nothing that could be lost.
+fn new_file(path: &Path) -> std::io::Result<File> {
+    match std::fs::metadata(path) {
+        Ok(found) if !found.is_file() => File::create(path),
+        _ => File::create_new(path),
+    }
 }
 
 fn write(mut generator: Generator, out: impl Write) -> std::io::Result<()> {

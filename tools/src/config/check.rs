@@ -1,14 +1,16 @@
 //! What is wrong with settings that can each be read: they make no sense together, or not on this machine. It looks at names in the
-//! file system and at permissions; [`all`] reads the certificate, its key and the operator's token too, and nothing else is opened.
+//! file system and at permissions; [`all`] reads the certificate, its key and the operator's token too, has the engine look what the data
+//! directory holds, and nothing else is opened.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use orrery_engine::Options;
+use orrery_engine::offline::Directory;
+use orrery_engine::{Options, Store, probe};
 use orrery_ingest::{FollowConfig, Selection};
 use orrery_jetstream::without_secrets;
-use rustix::fs::{Access, access};
+use rustix::fs::{Access, access, statfs};
 
 use super::keys::nearest_of;
 use super::{Mistake, Place, Setting, Settings, doubts};
@@ -52,6 +54,7 @@ pub(crate) fn all(settings: &Settings) -> (Option<ServeArguments>, Vec<Mistake>)
             let mut found = of_arguments(&arguments, settings);
             found.extend(certificate(&arguments, settings));
             found.extend(token(&arguments, settings));
+            found.extend(data_directory(&arguments, settings));
             // What only follows from a value that was left out would be told of its default.
             let follows = |mistake: &Mistake| {
                 let key = mistake.key.as_deref();
@@ -162,16 +165,9 @@ fn of_arguments(arguments: &ServeArguments, settings: &Settings) -> Vec<Mistake>
         let right = "give a token by `operator-token-file`, or write it like 127.0.0.1:8766";
         tell("operator", (wrong, right.to_owned()));
     }
-    // Each of them asks for others, and a certificate of an authority is kept beside the data directory.
-    let has_data = settings.is_set("data") && !settings.is_unknown("data");
-    let is_left_out = |setting: &Setting| {
-        let name = &setting.key.name;
-        name.starts_with("tls-") && settings.is_unknown(name)
-    };
-    if (has_data || arguments.tls.tls_domain.is_empty())
-        && !settings.all.iter().any(is_left_out)
-        && let Some(wrong) = tls::wrong_options(&arguments.tls, &arguments.data)
-    {
+    let is_unknown =
+        |name: &str| settings.is_unknown(name) || (name == "data" && !settings.is_set(name));
+    for wrong in tls::wrong_options(&arguments.tls, &arguments.data, is_unknown) {
         tell(wrong.option, (wrong.wrong, wrong.right));
     }
     mistakes
@@ -194,6 +190,40 @@ fn token(arguments: &ServeArguments, settings: &Settings) -> Option<Mistake> {
     })
 }
 
+/// Why a server would not start on what the data directory holds. It tells of that itself when it opens the directory.
+fn data_directory(arguments: &ServeArguments, settings: &Settings) -> Option<Mistake> {
+    const NAME: &str = "data";
+    // One that cannot be written is told of before.
+    if !settings.is_set(NAME) || directory(&arguments.data).is_some() {
+        return None;
+    }
+    let (wrong, right) = contents(&arguments.data, follows(arguments, settings))?;
+    Some(Mistake {
+        place: settings.place(NAME),
+        key: Some(NAME.to_owned()),
+        wrong,
+        right,
+    })
+}
+
+/// What is wrong with what a directory holds that is to become a data directory where a source is followed, and is to be one where none is.
+pub(crate) fn contents(data: &Path, follows: bool) -> Option<Wrong> {
+    if !data.is_dir() || !matches!(Store::is_at(data), Ok(false)) {
+        return None;
+    }
+    let error = match follows {
+        true => probe::refuse_foreign(data).err()?,
+        false => Directory::open(data).err()?,
+    };
+    Some(match error {
+        orrery_engine::Error::Inconsistent { path, what } if path == data => {
+            let (wrong, right) = parted(what);
+            (format!("{}: {wrong}", data.display()), right)
+        }
+        error => parted(error.to_string()),
+    })
+}
+
 /// What is wrong within the certificate's files, where both can be read. A server tells of that itself when it reads them: it may be
 /// that they are just being written, so that another start is worth its while.
 fn certificate(arguments: &ServeArguments, settings: &Settings) -> Option<Mistake> {
@@ -211,7 +241,7 @@ fn certificate(arguments: &ServeArguments, settings: &Settings) -> Option<Mistak
 }
 
 /// Whether a source is named, though it may be by mistake.
-fn follows(arguments: &ServeArguments, settings: &Settings) -> bool {
+pub(crate) fn follows(arguments: &ServeArguments, settings: &Settings) -> bool {
     arguments.jetstream.is_some() || settings.is_unknown("jetstream")
 }
 
@@ -404,18 +434,29 @@ pub(crate) fn directory(path: &Path) -> Option<Wrong> {
                 above => above,
             });
             let above = above.find(|above| above.exists())?;
-            let why = match above.is_dir() {
-                true => access(above, Access::WRITE_OK | Access::EXEC_OK)
-                    .err()?
-                    .to_string(),
-                false => "no directory".to_owned(),
+            const MAKE: &str = "make it for the user that runs this, or name another one";
+            let (why, right) = if !above.is_dir() {
+                ("no directory".to_owned(), MAKE)
+            } else if is_of_the_system(above) {
+                (
+                    "files there are made by the system alone".to_owned(),
+                    "name a directory on a disk",
+                )
+            } else if path.symlink_metadata().is_ok() {
+                (
+                    "a link to nothing has its name".to_owned(),
+                    "make what it leads to, or name another one",
+                )
+            } else {
+                let error = access(above, Access::WRITE_OK | Access::EXEC_OK).err()?;
+                (error.to_string(), MAKE)
             };
             Some((
                 format!(
                     "{shown} does not exist, and cannot be made in {}: {why}",
                     above.display()
                 ),
-                "make it for the user that runs this, or name another one".to_owned(),
+                right.to_owned(),
             ))
         }
         Err(error) => Some((
@@ -423,6 +464,30 @@ pub(crate) fn directory(path: &Path) -> Option<Wrong> {
             "name a directory that this user may write to".to_owned(),
         )),
     }
+}
+
+/// Whether a directory is of a file system that shows what the kernel knows. It lets its owner write, and keeps no files.
+fn is_of_the_system(dir: &Path) -> bool {
+    // proc, sysfs, both of cgroup, debugfs, tracefs, securityfs, devpts, bpf, pstore, efivarfs.
+    const KINDS: [u32; 11] = [
+        0x9fa0,
+        0x6265_6572,
+        0x0027_e0eb,
+        0x6367_7270,
+        0x6462_6720,
+        0x7472_6163,
+        0x7363_6673,
+        0x1cd1,
+        0xcafe_4a11,
+        0x6165_676c,
+        0xde5e_81e4,
+    ];
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::unnecessary_cast,
+        reason = "a number of 32 bits, in a type that differs from system to system"
+    )]
+    statfs(dir).is_ok_and(|system| KINDS.contains(&(system.f_type as u32)))
 }
 
 /// What is wrong with a file that is to be read.

@@ -33,10 +33,11 @@ const READ_SLOW: Duration = Duration::from_millis(5);
 
 pub(super) fn examine(
     arguments: &ServeArguments,
+    follows: bool,
     tell: &mut impl FnMut(Finding) -> Result<()>,
 ) -> Result<()> {
     let data = &arguments.data;
-    tell(directory(data))?;
+    tell(directory(data, follows))?;
     let Some(there) = nearest(data) else {
         return tell(Finding::new(
             "disk",
@@ -59,7 +60,7 @@ fn nearest(data: &Path) -> Option<PathBuf> {
     above.map(Path::to_owned).find(|above| above.is_dir())
 }
 
-fn directory(data: &Path) -> Finding {
+fn directory(data: &Path, follows: bool) -> Finding {
     let what = "data directory";
     let shown = data.display();
     if !data.is_dir() {
@@ -85,7 +86,10 @@ fn directory(data: &Path) -> Finding {
             format!("{shown} is in use by a server or another command"),
         ),
         (Ok(true), false) => Finding::ok(what, format!("{shown} has an index, and nobody uses it")),
-        (Ok(false), false) => Finding::ok(what, format!("{shown} has no index yet")),
+        (Ok(false), false) => match check::contents(data, follows) {
+            Some((wrong, right)) => Finding::new(what, State::Fail, wrong, right),
+            None => Finding::ok(what, format!("{shown} has no index yet")),
+        },
         (Err(error), _) => Finding::new(
             what,
             State::Fail,

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Output;
 
-use crate::common::{Server, last_line, orrery, synthetic, text};
+use crate::common::{Server, ingest, last_line, orrery, synthetic, text};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -203,6 +203,88 @@ fn commands_take_from_the_file_what_their_options_do_not_say() {
 }
 
 #[test]
+fn a_look_at_a_directory_does_not_wait_for_a_mistake_that_is_not_about_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, file) = (dir.path().join("data"), dir.path().join("orrery.toml"));
+    let events = dir.path().join("events.jsonl");
+    std::fs::write(&events, synthetic(3, 50)).unwrap();
+    ingest(&data, &[events.to_str().unwrap()]);
+    let (file, data, events) = (
+        file.to_str().unwrap(),
+        data.to_str().unwrap(),
+        events.to_str().unwrap(),
+    );
+    let named = ["--data", data];
+    for (settings, words, warning) in [
+        // A key that nobody knows, one of the server alone, a line that is no TOML where the directory is named.
+        (
+            format!("data = {data:?}\nnonsense = 1\n"),
+            &[][..],
+            Some(":2:1: nonsense"),
+        ),
+        (
+            format!("data = {data:?}\nbind = \"nowhere\"\nlog = 5\n"),
+            &[],
+            Some(":2:8: bind"),
+        ),
+        (
+            "data = 5\nstrict: 1\n".to_owned(),
+            &named,
+            Some(":1:8: data"),
+        ),
+        (format!("dta = {data:?}\n"), &named, Some(":1:1: dta")),
+        // What may be about the directory.
+        (format!("dta = {data:?}\n"), &[], None),
+        ("strict: 1\n".to_owned(), &[], None),
+        (
+            format!("data = {data:?}\nstrict = 1\ndata = 6\n"),
+            &[],
+            None,
+        ),
+    ] {
+        std::fs::write(file, &settings).unwrap();
+        for command in [&["exclude", "list"][..], &["inspect"], &["verify"]] {
+            let output = run(&[command, &["--config", file], words].concat());
+            let said = text(&output.stderr);
+            match warning {
+                Some(warning) => {
+                    assert!(output.status.success(), "{settings} {command:?}: {said}");
+                    assert!(
+                        said.contains(&format!("warning: {file}{warning}")),
+                        "{settings}: {said}"
+                    );
+                }
+                None => assert_eq!(
+                    output.status.code(),
+                    Some(2),
+                    "{settings} {command:?}: {said}"
+                ),
+            }
+        }
+    }
+    // The list of a server that may run is not looked for elsewhere, and what is indexed is no guess.
+    for (settings, words) in [
+        (
+            format!("data = {data:?}\noperater = \"127.0.0.1:1\"\n"),
+            &["exclude", "list"][..],
+        ),
+        (
+            format!("data = {data:?}\nnonsense = 1\n"),
+            &["ingest", events],
+        ),
+    ] {
+        std::fs::write(file, &settings).unwrap();
+        let output = run(&[words, &["--config", file]].concat());
+        assert_eq!(
+            output.status.code(),
+            Some(2),
+            "{words:?}: {}",
+            text(&output.stderr)
+        );
+    }
+}
+
+#[test]
 fn a_printed_template_is_a_file_without_mistakes() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("orrery.toml");
@@ -210,7 +292,8 @@ fn a_printed_template_is_a_file_without_mistakes() {
     assert!(printed.status.success());
     std::fs::write(&file, &printed.stdout).unwrap();
     let file = file.to_str().unwrap();
-    let data = dir.path().to_str().unwrap();
+    let data = dir.path().join("data");
+    let data = data.to_str().unwrap();
     let checked = run(&[
         "config",
         "--check",

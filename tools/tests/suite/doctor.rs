@@ -182,6 +182,21 @@ fn each_mistake_has_a_line_of_its_own_and_a_directory_that_cannot_be_made_is_tol
             "{line}"
         );
     }
+    let full = dir.path().join("full");
+    std::fs::create_dir(&full).unwrap();
+    std::fs::write(full.join("notes.txt"), "").unwrap();
+    for (data, why) in [
+        (
+            full.to_str().unwrap(),
+            "it is no data directory and holds notes.txt | name an empty or a new directory",
+        ),
+        ("/proc/x", "cannot be made in /proc"),
+    ] {
+        let output = doctor(&["--offline", "--jetstream", "us-east-1", "--data", data]);
+        let (state, line) = check(&output, "data directory");
+        assert!(state == "fail" && line.contains(why), "{line}");
+        assert_eq!(output.status.code(), Some(1));
+    }
     let data = dir.path().join("none/data");
     let output = doctor(&[
         "--offline",

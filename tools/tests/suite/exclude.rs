@@ -360,8 +360,16 @@ fn removing_an_account_that_only_an_older_list_named_says_that_it_is_shown_again
             && last[0].ends_with("is shown again"),
         "{out}"
     );
-    let out = done(&["remove", A, "--data", path]);
+    let (code, out, error) = exclude(&["remove", A, "--data", path]);
     assert!(out.ends_with("0 removed, 1 not there\n"), "{out}");
+    assert!(
+        out.starts_with(&format!("account {A}: not on the list")),
+        "{out}"
+    );
+    assert!(
+        code == 0 && error.contains(&format!("nothing was removed: {A} is not on the list")),
+        "{code} {error}"
+    );
     forget();
     let out = done(&["remove", A, "--data", path, "--json"]);
     let told: Value = serde_json::from_str(&out).unwrap();

@@ -188,22 +188,28 @@ fn a_server_says_that_it_answers_only_when_it_does() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
     let source = ["--jetstream", "ws://127.0.0.1:1/subscribe"];
-    for arguments in [
-        &[
-            "serve",
-            "--data",
-            data,
-            "--bind",
-            "127.0.0.1:0",
-            "--metrics",
-            &taken,
-        ][..],
-        &["serve", "--data", data, "--bind", &taken],
-        &["serve", "--data", "/proc/nowhere", "--bind", "localhost:0"],
+    for (arguments, code) in [
+        (
+            &[
+                "serve",
+                "--data",
+                data,
+                "--bind",
+                "127.0.0.1:0",
+                "--metrics",
+                &taken,
+            ][..],
+            1,
+        ),
+        (&["serve", "--data", data, "--bind", &taken], 1),
+        (
+            &["serve", "--data", "/proc/nowhere", "--bind", "localhost:0"],
+            2,
+        ),
     ] {
         let output = run(&[arguments, &source].concat());
         let said = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert_eq!(output.status.code(), Some(code), "{said}");
         assert!(
             !said.contains("answers on") && !said.contains("WARN"),
             "{said}"
@@ -409,7 +415,10 @@ fn inspect_tells_what_stands_behind_the_last_seal() {
         1_700_000_000_000_000_u64
     );
     let shown = text(&run(&["inspect", "--data", data]).stdout);
-    assert!(shown.contains("behind the seal"), "{shown}");
+    assert!(
+        shown.contains("behind the seal") && shown.contains("1 event up to seq"),
+        "{shown}"
+    );
 }
 
 #[test]
@@ -460,6 +469,35 @@ fn a_server_without_a_source_merges_nothing() {
 }
 
 #[test]
+fn a_file_that_is_there_is_replaced_only_by_force() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("events.jsonl");
+    std::fs::write(&out, "mine").unwrap();
+    let synth =
+        |out: &str, more: &[&str]| run(&[&["synth", "--events", "3", "--out", out], more].concat());
+    let out = out.to_str().unwrap();
+    let refused = synth(out, &[]);
+    let error = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(2), "{error}");
+    assert!(
+        error.contains(out) && error.contains("is there already") && error.contains("--force"),
+        "{error}"
+    );
+    assert_eq!(std::fs::read_to_string(out).unwrap(), "mine");
+    for (out, more) in [
+        (out, &["--force"][..]),
+        (&format!("{out}-new"), &[]),
+        ("/dev/null", &[]),
+    ] {
+        let written = synth(out, more);
+        assert!(written.status.success(), "{}", text(&written.stderr));
+        if out != "/dev/null" {
+            assert_eq!(std::fs::read_to_string(out).unwrap().lines().count(), 3);
+        }
+    }
+}
+
+#[test]
 fn what_is_no_data_directory_does_not_become_one_by_a_look() {
     let dir = tempfile::tempdir().unwrap();
     let made = |name: &str| {
@@ -484,9 +522,40 @@ fn what_is_no_data_directory_does_not_become_one_by_a_look() {
             assert_eq!(names(Path::new(data)), before, "{command}");
         }
     }
+    for data in [&empty, &full] {
+        for words in [
+            &["inspect", "--data", data][..],
+            &["repair", "--data", data],
+            &["compact", "--data", data],
+            &["exclude", "list", "--data", data],
+            &["backup", "--data", data, "--to", &format!("{empty}-to")],
+        ] {
+            let error = text(&run(words).stderr);
+            assert!(
+                error.contains("this is not a data directory") && error.contains("MANIFEST-"),
+                "{words:?}: {error}"
+            );
+            assert!(!error.contains("new directory"), "{words:?}: {error}");
+            let named = error.matches(data.as_str()).count();
+            let is_between_two = words[0] == "backup";
+            assert_eq!(
+                named,
+                if is_between_two {
+                    2 + usize::from(data == &empty)
+                } else {
+                    1
+                },
+                "{words:?}: {error}"
+            );
+        }
+    }
     let output = run(&["serve", "--data", &full, "--jetstream", "ws://127.0.0.1:9"]);
     let error = text(&output.stderr);
-    assert!(error.contains("notes.txt"), "{error}");
+    assert!(
+        error.contains("notes.txt") && error.contains("name an empty or a new directory"),
+        "{error}"
+    );
+    assert_eq!(error.matches(full.as_str()).count(), 1, "{error}");
     assert_eq!(names(Path::new(&full)), ["notes.txt"]);
 }
 

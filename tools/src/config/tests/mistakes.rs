@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use orrery_engine::{Options, Store};
+
 use super::*;
 
 #[test]
@@ -130,12 +132,20 @@ fn a_file_that_is_no_toml_is_told_line_by_line() {
     assert_eq!(mistakes[0].place, Place::Whole(missing));
 }
 
+/// A data directory within another one.
+fn index_in(dir: &Path) -> PathBuf {
+    let data = dir.join("data");
+    drop(Store::open(&data, Options::default()).unwrap());
+    data
+}
+
 #[test]
 fn what_makes_no_sense_together_is_a_mistake_of_the_key_that_says_it() {
     let dir = tempfile::tempdir().unwrap();
     let taken = dir.path().join("taken");
     std::fs::write(&taken, "").unwrap();
-    let data = format!("data = {:?}\n", dir.path());
+    let index = index_in(dir.path());
+    let data = format!("data = {index:?}\n");
     let here = "jetstream = \"us-east-1\"\n";
     for (text, key, holds) in [
         (
@@ -254,6 +264,36 @@ fn what_makes_no_sense_together_is_a_mistake_of_the_key_that_says_it() {
             "{text}"
         );
     }
+    // Others beside it are told in the same run.
+    let acme = "tls-domain = [\"links.example\"]\n";
+    for (text, wanted) in [
+        (
+            format!("tls-cert = {taken:?}\ntls-contct = \"x\""),
+            &["tls-cert", "tls-contct"][..],
+        ),
+        (
+            format!("tls-cert = {taken:?}\n{acme}"),
+            &["tls-cert", "tls-cert", "tls-domain"],
+        ),
+        (
+            format!(
+                "{acme}tls-cache = {:?}\ntls-directory = \"x\"\ntls-contact = \"x\"",
+                index.join("in")
+            ),
+            &["tls-domain", "tls-cache", "tls-directory", "tls-contact"],
+        ),
+        (
+            format!("{acme}tls-contact = \"x\"\ntls-accept-term = true"),
+            &["tls-contact", "tls-accept-term"],
+        ),
+    ] {
+        let (_, mistakes) = check::all(&settings(&[], &[], Some(&format!("{data}{here}{text}"))));
+        let keys: Vec<&str> = mistakes
+            .iter()
+            .filter_map(|mistake| mistake.key.as_deref())
+            .collect();
+        assert_eq!(keys, wanted, "{text}: {mistakes:#?}");
+    }
     // A path is not read by a shell: of a file, of an option and of a variable alike.
     for (text, words, variables) in [
         (format!("{here}data = \"~/orrery\""), &[][..], &[][..]),
@@ -280,10 +320,61 @@ fn what_makes_no_sense_together_is_a_mistake_of_the_key_that_says_it() {
 }
 
 #[test]
+fn a_data_directory_that_a_server_refuses_is_a_mistake() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    for made in ["empty", "full", "backup"] {
+        std::fs::create_dir(path(made)).unwrap();
+    }
+    std::fs::write(path("full/notes.txt"), "").unwrap();
+    std::fs::write(path("backup/BACKUP-00000001"), "").unwrap();
+    std::os::unix::fs::symlink(path("nothing"), path("link")).unwrap();
+    let here = "jetstream = \"us-east-1\"\n";
+    for (data, source, wanted) in [
+        (
+            path("full"),
+            here,
+            "it is no data directory and holds notes.txt; name an empty or a new directory",
+        ),
+        (
+            path("full"),
+            "",
+            "it holds notes.txt, and no manifest; one holds a file MANIFEST-",
+        ),
+        (path("backup"), here, "this is a backup"),
+        (path("empty"), "", "it has no manifest; one holds"),
+        (
+            "/proc/x".into(),
+            here,
+            "cannot be made in /proc: files there are made by the system alone",
+        ),
+        (path("link"), here, "a link to nothing has its name"),
+        (path("full/notes.txt/x/y"), here, "no directory"),
+    ] {
+        let (_, mistakes) = check::all(&of_file(&format!("{source}data = {data:?}")));
+        let [mistake] = &mistakes[..] else {
+            panic!("{data:?}: {mistakes:#?}");
+        };
+        let said = mistake.to_string();
+        assert!(said.contains(wanted), "{said}");
+        assert_eq!(
+            said.matches(&format!("{}: ", data.display())).count(),
+            usize::from(data.is_dir()),
+            "{said}"
+        );
+    }
+    for data in [path("empty"), path("new"), index_in(dir.path())] {
+        let (_, mistakes) = check::all(&of_file(&format!("{here}data = {data:?}")));
+        assert_eq!(mistakes, []);
+    }
+}
+
+#[test]
 fn what_only_follows_from_a_mistake_is_none() {
     let dir = tempfile::tempdir().unwrap();
     let (none, here) = (dir.path().join("none"), "jetstream = \"us-east-1\"\n");
-    let data = format!("data = {:?}\n", dir.path());
+    let index = index_in(dir.path());
+    let data = format!("data = {index:?}\n");
     let file = dir.path().join("file");
     std::fs::write(&file, "").unwrap();
     for (text, key) in [
@@ -296,12 +387,12 @@ fn what_only_follows_from_a_mistake_is_none() {
             format!("data = {none:?}\njetsream = \"us-east-1\"\nforce-source = true"),
             "jetsream",
         ),
-        (format!("{here}dta = {:?}", dir.path()), "dta"),
-        (format!("{here}Data = {:?}", dir.path()), "Data"),
+        (format!("{here}dta = {index:?}"), "dta"),
+        (format!("{here}Data = {index:?}"), "Data"),
         // Nor is what stands in a table, or where no TOML does.
         (format!("{here}[http]\n{data}"), "http"),
-        (format!("{here}data {:?}", dir.path()), ""),
-        (format!("{here}data: {:?}", dir.path()), ""),
+        (format!("{here}data {index:?}"), ""),
+        (format!("{here}data: {index:?}"), ""),
         // An address that is left out is none at its default.
         (
             format!("{data}{here}bind = \"nowhere\"\nmetrics = \"127.0.0.1:6789\""),
