@@ -61,8 +61,7 @@ impl Writer {
             Ok(found) => found,
             Err(error) => {
                 tracing::warn!(%error, "a merged segment is given up");
-                // Where an input is damaged, it is set aside, and the next merge goes on without it.
-                self.shared.report_damage(&error);
+                // What was read is what was merged, which nothing else reads, and masks: the inputs stay, and are merged once more.
                 drop(self.shared.fs.unlink(&path));
                 return Ok(Vec::new());
             }
@@ -255,7 +254,7 @@ fn mask_of(merged: &Merged, segments: &[Sealed], place: usize) -> Result<Mask> {
     for (source, (input, numbers)) in segments.iter().skip(place).zip(inputs) {
         for change in Mask::changed_rows(&input.mask, &source.mask) {
             let (row, state) = change?;
-            move_row(&mut mask, &merged.sealed, numbers.number(row), state)?;
+            move_row(&mut mask, &merged.sealed, numbers, row, state)?;
         }
     }
     Ok(mask)

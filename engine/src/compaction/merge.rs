@@ -9,7 +9,7 @@ use orrery_formats::manifest::SegmentEntry;
 use orrery_formats::segment::{self, MergeInput, SampleRules, Workspace as _};
 
 use super::policy::{Candidate, Plan};
-use super::renumbering::Renumbering;
+use super::renumbering::{Renumbered, Renumbering};
 use super::workspace::{FileWorkspace, Pace, ROOM_BYTES, RoomWatch, SegmentFile, Stopped};
 use crate::Error;
 use crate::disk::{Room, give_all_or_none};
@@ -222,21 +222,27 @@ fn hidden_rows(
     let mut mask = Mask::default();
     for (source, input) in sources.iter().zip(renumbering.inputs()) {
         for row in source.mask.hidden_row_numbers() {
-            move_row(&mut mask, merged, input.number(row?), HIDDEN)?;
+            move_row(&mut mask, merged, input, row?, HIDDEN)?;
         }
     }
     Ok(mask)
 }
 
-/// Sets the state of a row of the merged segment, if it is there.
+/// Sets the state that a row of an input has, if the row is in the merged segment.
 pub(super) fn move_row(
     mask: &mut Mask,
     merged: &Sealed,
-    row: Option<u32>,
+    input: &Renumbered,
+    row: u32,
     state: u64,
 ) -> Result<(), Error> {
     debug_assert!(state & !(DEAD | HIDDEN) == 0, "an unknown state");
-    match row {
+    if row >= input.rows {
+        let (id, rows) = (input.id, input.rows);
+        let what = format!("row {row} of segment {id} has a state, which has {rows} rows");
+        return Err(Error::Internal(what));
+    }
+    match input.number(row) {
         Some(row) => mask.move_row(&merged.segment, row, state),
         None => Ok(()),
     }

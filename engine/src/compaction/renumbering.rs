@@ -5,7 +5,8 @@ use crate::mask::Mask;
 use crate::snapshot::Sealed;
 use crate::{Error, Result};
 
-/// The rows of all inputs of a merge, in order. Takes some 12 bits a row up to the last dead one of each input.
+/// The rows of all inputs of a merge, in order. Takes 12 bytes for each 64 rows up to the last dead one of an input: 48 MiB at most, for the 2^28 rows
+/// that a segment has at most, until what was merged is installed.
 #[derive(Debug, Default)]
 pub(crate) struct Renumbering {
     inputs: Vec<Renumbered>,
@@ -79,13 +80,17 @@ impl Renumbering {
 impl Renumbered {
     fn of(id: u64, rows: u32, first: u32, mask: &Mask) -> Result<Self> {
         let bits = mask.bits();
-        let (mut dropped, mut dropped_before, mut count) = (Vec::new(), Vec::new(), 0_u32);
+        let (mut dropped, mut count) = (Vec::new(), 0_u32);
         for number in 0..bits.chunks() {
-            for word in bits.chunk(number)?.dead {
-                dropped.push(word);
-                dropped_before.push(count);
-                count = count.saturating_add(word.count_ones());
-            }
+            dropped.extend(bits.chunk(number)?.dead);
+        }
+        let words = dropped.iter().rposition(|word: &u64| *word != 0);
+        dropped.truncate(words.map_or(0, |last| last + 1));
+        dropped.shrink_to_fit();
+        let mut dropped_before = Vec::with_capacity(dropped.len());
+        for word in &dropped {
+            dropped_before.push(count);
+            count = count.saturating_add(word.count_ones());
         }
         if u64::from(count) != mask.dead_rows() || count > rows {
             let expected = mask.dead_rows();
@@ -159,6 +164,7 @@ mod tests {
     #[test]
     fn rows_far_behind_the_last_dead_one_stay() {
         let some = input(1 << 20, 0, &[5]);
+        assert_eq!((some.dropped.len(), some.dropped_before.len()), (1, 1));
         assert_eq!(some.number(4), Some(4));
         assert_eq!(some.number((1 << 20) - 1), Some((1 << 20) - 2));
         let none = input(10, 3, &[]);

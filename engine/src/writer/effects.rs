@@ -14,10 +14,12 @@ use crate::{Error, Result};
 /// meanwhile. That is more than most accounts have; the busy ones of which most account events are would have the writer
 /// print thousands of links an event that hardly anybody reads. Those of a deleted account are told as far as the log can,
 /// since merges drop them.
-const STAYING_LINKS_MAX: u32 = 128;
+const STAYING_LINKS_MAX: u32 = 32;
 
-/// Rows whose seqs are fetched together.
+/// Rows whose seqs, or whose links' targets, are fetched together.
 const FETCHED: usize = 16;
+/// Targets that are fetched together: a row may have thousands.
+const FETCHED_TARGETS: usize = 64;
 
 /// The effect of the event that comes next. Its buffers are kept from event to event.
 #[derive(Debug, Default)]
@@ -209,7 +211,7 @@ impl Writer {
                         next_kept.next_if(|(of, _)| *place == Place::of_segment(*of))?;
                     Some((of.0, links))
                 });
-                self.fetch_targets(near, &mut targets)?;
+                self.fetch_targets(near, &mut targets);
             }
             for &place in &near {
                 if !is_full {
@@ -237,23 +239,23 @@ impl Writer {
         &self,
         links: impl Iterator<Item = (u32, &'l [LinkRef])>,
         targets: &mut Vec<(u32, u32)>,
-    ) -> Result<()> {
+    ) {
         targets.clear();
         targets.extend(
-            links.flat_map(|(part, links)| links.iter().map(move |link| (part, link.target))),
+            links
+                .flat_map(|(part, links)| links.iter().map(move |link| (part, link.target)))
+                .take(FETCHED_TARGETS),
         );
         let generation = &self.generation;
         let mut of_one = Vec::with_capacity(FETCHED);
         for same in targets.chunk_by(|a, b| a.0 == b.0) {
-            let Some((part, _)) = same.first() else {
-                continue;
-            };
             of_one.clear();
             of_one.extend(same.iter().map(|(_, target)| *target));
-            self.segment(*part)?
-                .fetch_targets(&of_one, &mut |actor| generation.fetch_did(actor))?;
+            let part = same.first().map(|(part, _)| self.segment(*part));
+            if let Some(Ok(segment)) = part {
+                segment.fetch_targets(&of_one, &mut |actor| generation.fetch_did(actor));
+            }
         }
-        Ok(())
     }
 
     /// Has what the seqs of the first places of one segment are read of fetched.

@@ -18,6 +18,9 @@ const MERGES_MAX: usize = 32;
 pub(super) struct MergedRows {
     merges: VecDeque<(u64, Renumbering)>,
     bytes: usize,
+    /// How often all rows, or a part of them, were told.
+    #[cfg(test)]
+    pub(super) told: std::cell::Cell<[u64; 2]>,
 }
 
 impl Writer {
@@ -52,6 +55,15 @@ impl MergedRows {
     ) -> Result<(Vec<u32>, u32)> {
         let mut rows = Vec::new();
         let told = self.collect(segment, self.merges.len(), known, &mut rows)?;
+        #[cfg(test)]
+        {
+            let all = self.merges.iter().rfind(|(id, _)| *id == segment);
+            let is_part = all.is_some_and(|(_, all)| told < all.rows());
+            let [whole, part] = self.told.get();
+            let is_told = u64::from(told > 0);
+            let is_part = u64::from(is_part) & is_told;
+            self.told.set([whole + is_told - is_part, part + is_part]);
+        }
         Ok((rows, told))
     }
 

@@ -11,12 +11,13 @@
 //!          rkey(row) -> RecordKey<'_>, lower_bound_seq(seq) -> u32
 //! keys     may_hold_key(actor, collection, rkey) -> bool, may_hold(&KeyProbe) -> bool,
 //!          find_rows(actor, collection, rkey, &mut dyn FnMut(u32)), find_key(&KeyProbe, &mut dyn FnMut(u32)),
-//!          actor_rows(actor) -> ActorRows<'_>
+//!          actor_rows(actor) -> ActorRows<'_>, actor_rows_from(actor, row) -> ActorRows<'_>
 //! links    links(row) -> RowLinks<'_>: Iterator<Item = Result<LinkRef { path, target }>>,
+//!          links_of_rows(&[row], &mut dyn FnMut(row, LinkRef)),
 //!          each_list(row, &mut dyn FnMut(LinkRef, list, rows)),
 //!          long_lists_of(&[row], longer_than, &mut dyn FnMut(list, row), &mut dyn FnMut(row, LinkRef)) -> u64,
 //!          path(path) -> &str, target(ord) -> TargetRef<'_>,
-//!          each_target(&[T], Fn(&T) -> ord, FnMut(TargetRef<'_>) -> Result<()>)
+//!          each_target(&[T], Fn(&T) -> ord, FnMut(TargetRef<'_>) -> Result<()>), fetch_targets(&[ord], &mut dyn FnMut(actor))
 //! lists    find_target(&TargetKey) -> Option<u32>, find_source(collection, path) -> Option<u32>,
 //!          lists_of(target) -> Lists<'_>: Iterator<Item = Result<ListInfo<'_>>>,
 //!          find_list(target, source) -> Option<List<'_>>, list(id) -> List<'_>,
@@ -24,7 +25,7 @@
 //! List     id(), len(), is_long(), get(i) -> u32, lower_bound(row) -> u32,
 //!          iter_from(i) -> ListIter<'_>, iter_back_from(i) -> ListIter<'_> (yields i-1, i-2, ..),
 //!          blocks(i..j) -> ListBlocks<'_>
-//! actors   did(actor) -> Option<DidRef<'_>>, find_did(did) -> Option<u32>,
+//! actors   fetch_did(actor), did(actor) -> Option<DidRef<'_>>, find_did(did) -> Option<u32>,
 //!          find_wanted_did(&WantedDid) -> Option<u32>, is_did(actor, &WantedDid) -> bool,
 //!          state(actor) -> Option<ActorState>, states() -> States<'_>,
 //!          account_states() -> AccountStates<'_>
@@ -36,8 +37,8 @@
 //! rest     kills() -> Kills<'_>, section_sizes() -> Vec<(&'static str, u64)>, verify()
 //! ```
 //!
-//! Every accessor of `Segment` but `open`, `info` and `section_sizes` returns its value in a `Result`,
-//! reads in place, and allocates nothing; but `samples` decompresses, and `long_lists_of` gathers links.
+//! Every accessor of `Segment` but `open`, `info`, `section_sizes` and those that only fetch returns its value in a `Result`,
+//! reads in place, and allocates nothing; but `samples` decompresses, and those of many rows gather a few of them.
 
 mod actors;
 mod buckets;

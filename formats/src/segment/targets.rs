@@ -196,16 +196,24 @@ impl Records<'_> {
 
     /// Has the processor fetch the key of a record, the head of whose block it has.
     pub(super) fn fetch_key(&self, index: u32) {
+        if index >= self.count {
+            return;
+        }
         let entry = entry_of(index);
-        if let (Ok(start), Ok(next)) = (
-            self.directory.u32_at(entry),
-            self.directory.u32_at(entry + DIRECTORY_ENTRY),
-        ) {
+        let is_last = index / BLOCK + 1 >= self.count.div_ceil(BLOCK);
+        let end = match is_last {
+            true => Ok(self.data.len()),
+            false => self
+                .directory
+                .u32_at(entry + DIRECTORY_ENTRY)
+                .map(u64::from),
+        };
+        if let (Ok(start), Ok(end)) = (self.directory.u32_at(entry), end) {
             let keys = self.data.u16_at(u64::from(start) + HEAD - 2);
             let keys = u64::from(start) + u64::from(keys.unwrap_or(0));
+            let keys_in_block = u64::from((self.count - index / BLOCK * BLOCK).min(BLOCK));
             // They are of about one length.
-            let len = u64::from(next).saturating_sub(keys);
-            let own = len * u64::from(index % BLOCK) / u64::from(BLOCK);
+            let own = end.saturating_sub(keys) * u64::from(index % BLOCK) / keys_in_block.max(1);
             self.data.fetch(keys, 1);
             self.data.fetch(keys + own, 1);
         }

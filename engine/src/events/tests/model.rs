@@ -449,7 +449,7 @@ fn rows_of_an_account_beyond_the_limit_are_told_by_their_seqs() {
         .map(|n| format!("\"https://example.org/{n}\""))
         .collect();
     let json = |links: usize| format!("{{\"list\":[{}]}}", targets[..links].join(","));
-    let (short, long) = (json(40), json(300));
+    let (short, long) = (json(10), json(300));
     let account = did(0);
     let rkeys: Vec<String> = (0..40).map(|n| format!("key{n}")).collect();
     for (place, rkey) in (1..).zip(&rkeys) {
@@ -479,7 +479,7 @@ fn rows_of_an_account_beyond_the_limit_are_told_by_their_seqs() {
     for (place, status, inline) in [
         (41, Some("suspended"), 3),
         (42, None, 3),
-        (43, Some("deleted"), 35),
+        (43, Some("deleted"), 36),
     ] {
         apply(&mut writer, place, &Step::Account { actor: 0, status });
         let mut effect = None;
@@ -493,7 +493,7 @@ fn rows_of_an_account_beyond_the_limit_are_told_by_their_seqs() {
         let found = rows.iter().map(|(_, rkey, _)| rkey);
         assert!(found.eq(rkeys.iter().take(inline)), "{status:?}");
         let links = rows.iter().map(|(_, _, links)| links.len());
-        assert!(links.eq((0..inline).map(|place| if place < 3 { 40 } else { 300 })));
+        assert!(links.eq((0..inline).map(|place| if place < 3 { 10 } else { 300 })));
         let rest: Vec<u64> = (inline as u64 + 1..=40).collect();
         assert_eq!((seqs, is_cut), (rest, false));
     }

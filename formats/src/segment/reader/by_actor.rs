@@ -83,11 +83,15 @@ impl Segment {
     /// # Errors
     /// See [`Segment`].
     pub fn actor_rows_from(&self, actor: u32, from: u32) -> Result<ActorRows<'_>> {
+        let mut blocks = self.actor_index()?.blocks_of(actor)?;
+        if from > 0 {
+            blocks.skip_to(from / ACTOR_BLOCK)?;
+        }
         Ok(ActorRows {
             rows: self.rows()?,
             actor,
             from,
-            blocks: self.actor_index()?.blocks_of(actor)?,
+            blocks,
             small: 0,
             small_end: 0,
             found: 0,

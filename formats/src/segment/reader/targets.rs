@@ -15,11 +15,13 @@ const KEYS_A_TARGET: usize = 4;
 
 impl Segment {
     /// Has the processor fetch what some targets are read of, and calls `each_actor` with the actor of each that has one: to be called with some targets
-    /// before they are asked for one by one.
-    ///
-    /// # Errors
-    /// See [`Segment`].
-    pub fn fetch_targets(&self, targets: &[u32], each_actor: &mut dyn FnMut(u32)) -> Result<()> {
+    /// before they are asked for one by one. What cannot be read is left out: whoever asks for it is told.
+    pub fn fetch_targets(&self, targets: &[u32], each_actor: &mut dyn FnMut(u32)) {
+        // Nothing is answered here.
+        drop(self.try_fetch_targets(targets, each_actor));
+    }
+
+    fn try_fetch_targets(&self, targets: &[u32], each_actor: &mut dyn FnMut(u32)) -> Result<()> {
         let dids = Monotone::open(self.section(Section::DidTargets)?)?;
         let records = self.records()?;
         let record = |target: &u32| {
@@ -29,7 +31,8 @@ impl Segment {
         for target in targets {
             match record(target) {
                 Some(index) => records.fetch_head(index),
-                None => dids.fetch(*target),
+                None if *target < self.info.did_targets => dids.fetch(*target),
+                None => {}
             }
         }
         for index in targets.iter().filter_map(record) {

@@ -51,8 +51,31 @@ fn in_lists(segment: &Segment, rows: &[u32]) -> Read<(Links, InLists)> {
     Ok((links, found))
 }
 
+/// Compares what readers of many rows say with what the reader of one does.
+fn check_many(segment: &Segment, what: &str) {
+    let rows: Vec<u32> = (0..segment.info().rows.min(ROWS_MAX)).collect();
+    for some in rows.chunks(70) {
+        let mut links = Links::new();
+        let read = segment.links_of_rows(some, &mut |row, link| links.push((row, link)));
+        let one_by_one: Read<Vec<_>> = some
+            .iter()
+            .map(|row| Ok((*row, one_by_one(segment, *row)?)))
+            .collect();
+        assert_eq!(read.is_ok(), one_by_one.is_ok(), "{what}: {read:?}");
+        if let Ok(one_by_one) = one_by_one {
+            let expected = one_by_one.into_iter();
+            let expected =
+                expected.flat_map(|(row, links)| links.into_iter().map(move |link| (row, link)));
+            assert_eq!(links, expected.collect::<Links>(), "{what}");
+        }
+        let targets: Vec<u32> = links.iter().map(|(_, link)| link.target).collect();
+        segment.fetch_targets(&targets, &mut |actor| segment.fetch_did(actor));
+    }
+}
+
 /// Compares what all readers say of each row.
 fn check_readers(segment: &Segment, what: &str) {
+    check_many(segment, what);
     let info = *segment.info();
     let is_sound = segment.verify().is_ok();
     let paths: Vec<(u32, String)> = (0..64)

@@ -151,6 +151,18 @@ pub(super) fn ask(segment: &Segment, extent: &Extent, max: usize) -> Answers {
             Ok(())
         });
     }
+    let rows: Vec<u32> = (0..extent.rows).step_by(extent.step).take(max).collect();
+    out.ask(|out| segment.links_of_rows(&rows, &mut |row, link| out.item(&(row, link))));
+    out.ask(|out| {
+        let each = &mut |_, _| {};
+        let count =
+            segment.long_lists_of(&rows, 64, each, &mut |row, link| out.item(&(row, link)))?;
+        out.item(&count);
+        Ok(())
+    });
+    let targets: Vec<u32> = (0..extent.targets).step_by(extent.step).take(max).collect();
+    // What cannot be read is left out, whatever that is.
+    segment.fetch_targets(&targets, &mut |actor| segment.fetch_did(actor));
     out.ask(|out| {
         let mut column = segment.actor_column()?;
         for row in (0..extent.rows).rev().step_by(extent.step) {
@@ -232,6 +244,7 @@ pub(super) fn ask(segment: &Segment, extent: &Extent, max: usize) -> Answers {
     for actor in [0, extent.actors.end, u32::MAX] {
         out.one(segment.did(actor));
         out.all(segment.actor_rows(actor), max);
+        out.all(segment.actor_rows_from(actor, extent.rows / 2), max);
     }
     out.all(segment.states(), max);
     out.all(segment.account_states(), max);
