@@ -145,7 +145,8 @@ mod tests {
         merged.keep(9, Renumbering::of_dead(&[(1, 10, &[0]), (2, 10, &[])]));
         merged.keep(10, Renumbering::of_dead(&[(3, 10, &[1]), (4, 10, &[])]));
         merged.keep(11, Renumbering::of_dead(&[(9, 19, &[0]), (10, 19, &[])]));
-        let (first, third): ((u64, &[u32]), (u64, &[u32])) = ((1, &[5]), (3, &[2]));
+        let first: (u64, &[u32]) = (1, &[5]);
+        let third: (u64, &[u32]) = (3, &[2]);
         let known = [first, (2, &[1]), third];
         assert_eq!(rows_of(&merged, 11, &known), (vec![3, 9, 19], 27));
         assert_eq!(rows_of(&merged, 11, &[first, third]), (vec![3], 8));
