@@ -14,7 +14,7 @@ use crate::{Error, Result};
 /// meanwhile. That is more than most accounts have; the busy ones of which most account events are would have the writer
 /// print thousands of links an event that hardly anybody reads. Those of a deleted account are told as far as the log can,
 /// since merges drop them.
-const STAYING_LINKS_MAX: u32 = 32;
+const STAYING_LINKS_MAX: u32 = 64;
 
 /// Rows whose seqs, or whose links' targets, are fetched together.
 const FETCHED: usize = 16;
